@@ -1,0 +1,48 @@
+"""The only place that knows time, so that tests and the simulation own it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the engine asks of time."""
+
+    def now(self) -> float:
+        """Return the wall clock in seconds since the Unix epoch. For schedules and for people."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that only grow within one boot, counted through suspend. For back-off."""
+        ...
+
+    def boot(self) -> str:
+        """Return what names this boot: `monotonic` of two boots cannot be compared."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for so many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock (`CLOCK_BOOTTIME`, which goes on while a laptop sleeps)."""
+
+    def now(self) -> float:
+        """Return `time.time()`."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return `CLOCK_BOOTTIME`."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot(self) -> str:
+        """Return the kernel's random identity of this boot."""
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the running event loop."""
+        await asyncio.sleep(seconds)

@@ -1,0 +1,91 @@
+"""Everything that can go wrong, as one tree.
+
+TriggersError
+├── WiringError         a route, handler or graph that cannot work; found before anything runs
+│   ├── PatternError    a `where=` pattern that is not valid, with its path
+│   └── ScheduleError   a cron text, interval or instant that is not valid
+├── EventError          an event that cannot be accepted: too large, too deep, NaN, a secret, invalid
+├── StateError          a state folder that is not ours, is newer than this code, or cannot be used
+│   └── StateHeld       another dispatcher owns the state folder
+├── HandlerError        what a handler did wrong: a wrong return value, an exit, a death, a time-out
+├── Reject              raised by a handler: never retry, straight to the dead letters
+└── Later               raised by a handler: put the run back, no attempt used
+
+Every message says what happened, with the value, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+
+class TriggersError(Exception):
+    """The root of all errors that `triggers` raises."""
+
+
+class WiringError(TriggersError):
+    """A route, handler or graph that cannot work. Found at registration or by `triggers check`."""
+
+
+class PatternError(WiringError):
+    """A `where=` pattern that is not valid. `path` names the place, as in `detail.size[0].numeric`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path or 'pattern'}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[PatternError], tuple[str, str]]:
+        return PatternError, (self.path, self.reason)
+
+
+class ScheduleError(WiringError):
+    """A cron text, an interval or an instant that is not valid."""
+
+
+class EventError(TriggersError):
+    """An event that cannot be accepted: too large, too deep, `NaN`, a secret, or not valid for its type."""
+
+
+class StateError(TriggersError):
+    """A state folder that is not ours, is newer than this code, or cannot be used."""
+
+
+class StateHeld(StateError):
+    """Another dispatcher owns the state folder; the message names the process."""
+
+
+class HandlerError(TriggersError):
+    """What a handler did wrong: returned the wrong thing, exited, died, or ran out of time."""
+
+
+class Reject(TriggersError):
+    """Raise in a handler to say that no retry can help: the run goes to the dead letters at once."""
+
+
+class Later(TriggersError):
+    """Raise in a handler to put the run back for a while. It uses no attempt.
+
+    The delay is the sum of the arguments and must be positive: `raise Later(minutes=10)`.
+    """
+
+    def __init__(
+        self, reason: str = "", *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0
+    ) -> None:
+        delay = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
+        if delay <= timedelta(0):
+            raise ValueError(f"Later needs a positive delay, not {delay}; write e.g. Later(minutes=10)")
+        super().__init__(reason or f"put back for {delay}")
+        self.delay = delay.total_seconds()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `"; did you mean 'train'?"` for a near miss, or the known names, or nothing."""
+    from difflib import get_close_matches  # only ever needed on the way to an error
+
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

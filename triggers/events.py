@@ -1,0 +1,258 @@
+"""Events: typed facts in the past tense, the envelope around them, and how they become bytes and come back.
+
+An event type is a frozen pydantic model. Its name and version travel with every event::
+
+    class Processed(Event, version=2):
+        table: str
+
+The envelope follows CloudEvents 1.0 (`id`, `source`, `type`, `subject`, `time`) and adds the lineage
+(`cause`, `root`, `depth`, `budget`). Payloads are JSON only: no `NaN`, no secrets, at most `MAX_BYTES`, nested at
+most `MAX_DEPTH` deep, because every place that an app runs in must be able to carry them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, ClassVar
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, ValidationError
+from pydantic_core import PydanticSerializationError, from_json
+
+from triggers.errors import EventError, Reject, did_you_mean
+
+MAX_BYTES = 256 * 1024
+"""The largest payload, in bytes of JSON: what a DynamoDB item and an EventBridge entry can carry."""
+MAX_DEPTH = 64
+"""How deep arrays and objects may be nested in a payload."""
+
+_MASK = "**********"  # what pydantic writes in place of a secret
+_NOT_FINITE = re.compile(r"\b(?:NaN|Infinity)\b")
+_SECRETS = (SecretStr, SecretBytes)
+
+
+class Event(BaseModel):
+    """The base of all event types: a frozen model whose class name is the event's type.
+
+    Class keywords: `type` (the name on the wire, the class name if not given) and `version` (1 if not given).
+    When a stored event is older than the class, `upgrade` is asked to bring its data forward.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    __event_type__: ClassVar[str] = "Event"
+    __event_version__: ClassVar[int] = 1
+
+    def __init_subclass__(cls, *, type: str | None = None, version: int = 1, **config: Any) -> None:
+        super().__init_subclass__(**config)
+        if version < 1:
+            raise EventError(f"{cls.__name__}: version must be 1 or more, not {version}")
+        cls.__event_type__ = type or cls.__name__
+        cls.__event_version__ = version
+
+    @classmethod
+    def upgrade(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return the payload of an older `version` in today's shape. Override it when `version=` is raised."""
+        return data
+
+
+class ObjectCreated(Event):
+    """A complete object (a file, an S3 object) arrived or got new content.
+
+    `key` is relative to its source, so that a handler is the same for a folder and for a bucket. `size` is in bytes.
+    `version` names the content: the same bytes in place keep it, every overwrite changes it.
+    """
+
+    key: str
+    uri: str
+    size: int
+    version: str
+
+    def path(self) -> Path:
+        """Return the local file; raises `Reject` if it is gone or no longer what the event named."""
+        parts = urlsplit(self.uri)
+        if parts.scheme != "file":
+            raise Reject(f"{self.uri} is not a local file; only file:// objects have a path here")
+        path = Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
+        try:
+            stat = path.stat()
+        except OSError as error:
+            raise Reject(f"{self.key}: the file that arrived cannot be read now ({error.strerror})") from error
+        if content_version(stat.st_ino, stat.st_size, stat.st_mtime_ns) != self.version:
+            raise Reject(f"{self.key} was overwritten after this event; the newer content has an event of its own")
+        return path
+
+    def open(self) -> IO[bytes]:
+        """Open the content for reading, in binary; the same errors as `path`."""
+        try:
+            return self.path().open("rb")
+        except OSError as error:
+            raise Reject(f"{self.key}: the file that arrived cannot be read now ({error.strerror})") from error
+
+
+class MessageReceived(Event):
+    """A message came from a queue. `attributes` are the message's own, as text."""
+
+    body: str
+    attributes: dict[str, str] = {}
+
+    def json_body(self) -> Any:
+        """Return the body parsed as JSON; raises `Reject` if it is not JSON."""
+        try:
+            return from_json(self.body, allow_inf_nan=False)
+        except ValueError as error:
+            raise Reject(f"the message body is not JSON: {error}") from error
+
+
+class Tick(Event):
+    """A schedule fired. `due` is the instant that was asked for (UTC), not the moment of delivery."""
+
+    schedule: str
+    due: datetime
+
+
+class RunFailed(Event):
+    """A run failed for good and lies in the dead letters. Handle it to notify or to repair."""
+
+    run: str
+    route: str
+    event_id: str
+    event_type: str
+    error: str
+    message: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What travels around a payload: CloudEvents 1.0 attributes and the lineage.
+
+    `cause` is the run that emitted the event (`r17`), `root` the event that the chain began with (`e3`), `depth` the
+    number of runs between the two, `budget` how many more events this branch of the chain may emit.
+    """
+
+    number: int
+    id: str
+    source: str
+    type: str
+    version: int
+    subject: str | None
+    time: datetime
+    cause: str | None
+    root: str
+    depth: int
+    budget: int
+
+
+def content_version(inode: int, size: int, mtime_ns: int) -> str:
+    """Return what names a file's content: it changes with every write, and stays through a restart."""
+    return f"{mtime_ns:x}-{size:x}-{inode:x}"
+
+
+def encode(event: Event) -> str:
+    """Return the payload as JSON text, or raise `EventError` naming what no place could carry."""
+    kind = type(event)
+    try:
+        text = kind.__pydantic_serializer__.to_json(event).decode()
+    except (PydanticSerializationError, UnicodeError) as error:
+        raise EventError(f"{kind.__event_type__} cannot be written as JSON: {error}") from error
+    if _MASK in text and _holds_secret(event):
+        raise EventError(
+            f"{kind.__event_type__} holds a secret; events are stored and shown, so pass the secret's name"
+        )
+    check_payload(kind.__event_type__, text)
+    return text
+
+
+def check_payload(name: str, text: str) -> None:
+    """Raise `EventError` when the JSON text is too large, too deep, or not plain JSON."""
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > MAX_BYTES:
+        raise EventError(
+            f"{name} is {size:,} bytes, over the limit of {MAX_BYTES:,}; write the data to a file and pass its key"
+        )
+    if text.count("[") + text.count("{") > MAX_DEPTH and depth_of(text) > MAX_DEPTH:
+        raise EventError(
+            f"{name} is nested deeper than {MAX_DEPTH}; flatten it, or write it to a file and pass its key"
+        )
+    if _NOT_FINITE.search(text):
+        try:
+            from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            raise EventError(f"{name} holds NaN or Infinity, which JSON has no word for; use None") from error
+
+
+def depth_of(text: str) -> int:
+    """Return how deep arrays and objects are nested in JSON text, without parsing it into objects."""
+    depth = deepest = 0
+    for mark in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
+        if mark[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark[0] in "]}":
+            depth -= 1
+    return deepest
+
+
+def decode(kind: type[Event], text: str, version: int) -> Event:
+    """Return the event that `text` holds, brought forward from an older version where it is one.
+
+    Raises `EventError` when it is newer than the class or does not validate.
+    """
+    try:
+        if version == kind.__event_version__:
+            return kind.__pydantic_validator__.validate_json(text)  # type: ignore[no-any-return]  # untyped in pydantic
+        if version > kind.__event_version__:
+            raise EventError(
+                f"{kind.__event_type__} has version {version}, this code knows {kind.__event_version__}; run the newer code"
+            )
+        return kind.model_validate(kind.upgrade(from_json(text), version))
+    except ValidationError as error:
+        raise EventError(f"{kind.__event_type__} does not validate: {describe(error)}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise EventError(f"{kind.__event_type__} version {version} cannot be brought forward: {error!r}") from error
+
+
+def parse(kind: type[Event], data: Mapping[str, Any]) -> Event:
+    """Return an event from data that a person wrote: like `decode`, but an unknown field is an error."""
+    unknown = set(data) - set(kind.model_fields)
+    if unknown:
+        name = min(unknown)
+        raise EventError(f"{kind.__event_type__} has no field {name!r}{did_you_mean(name, kind.model_fields)}")
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        raise EventError(f"{kind.__event_type__} does not validate: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """Return a validation error as one line: `auc: Input should be a valid number (got 'high')`."""
+    parts = []
+    for item in error.errors(include_url=False):
+        place = ".".join(str(step) for step in item["loc"])
+        shown = repr(item["input"])
+        given = "" if item["type"] == "missing" else f" (got {shown if len(shown) < 60 else shown[:57] + '...'})"
+        parts.append(f"{place + ': ' if place else ''}{item['msg']}{given}")
+    return "; ".join(parts)
+
+
+def moment(seconds: float) -> datetime:
+    """Return a Unix time as an aware UTC datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _holds_secret(value: object) -> bool:
+    if isinstance(value, BaseModel):
+        return any(_holds_secret(item) for item in vars(value).values())
+    if isinstance(value, Mapping):
+        return any(_holds_secret(item) for item in value.values())
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(_holds_secret(item) for item in value)
+    return isinstance(value, _SECRETS)
+
+
+__all__ = ["Envelope", "Event", "MessageReceived", "ObjectCreated", "RunFailed", "Tick"]

@@ -1,0 +1,74 @@
+"""What a source is: a named, asynchronous iterator of batches of deliveries.
+
+Being asked for the next batch is the acknowledgement of the last one: whatever a source does after its `yield` (unlink
+a file, delete a message) happens only after the commit that holds those events is durable::
+
+    async def deliveries(self, site):
+        async for path, batch in self.batches(site):
+            yield batch
+            path.unlink()
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from triggers.clock import Clock
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One event as its source hands it in, not yet in the journal.
+
+    `id` is the event's identity within `source`: a second delivery with the same one is dropped and recorded as a
+    duplicate. With `memory`, a key and a value, the identity is the change instead: the delivery counts only when the
+    value differs from the one that the source remembers for the key, and the two are committed together.
+    `data` is the payload as JSON text, `time` the event's own time as Unix seconds.
+    """
+
+    source: str
+    id: str
+    type: str
+    data: str
+    time: float
+    version: int = 1
+    subject: str | None = None
+    memory: tuple[bytes, bytes] | None = None
+
+
+class Site(Protocol):
+    """What a running app gives to its sources."""
+
+    clock: Clock
+    watches: bool
+    """Whether the kernel may be asked to watch. Where not (in tests), a source looks only when it is poked."""
+
+    async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what the source remembers for these keys; a key that it never remembered is absent."""
+        ...
+
+    def idle(self, source: str) -> None:
+        """Say that everything the source knows of has been delivered, and that it now waits."""
+        ...
+
+    async def poked(self, source: str) -> None:
+        """Wait until somebody asks the source to look again."""
+        ...
+
+
+class Source(Protocol):
+    """Anything with a name that yields batches of deliveries for as long as it is iterated."""
+
+    @property
+    def name(self) -> str:
+        """The name by which routes, bindings and people call the source."""
+        ...
+
+    def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+        """Yield batches; asking for the next one acknowledges the last."""
+        ...
+
+
+__all__ = ["Delivery", "Site", "Source"]
