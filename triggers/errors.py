@@ -57,7 +57,25 @@ class StateHeld(StateError):
 
 
 class HandlerError(TriggersError):
-    """What a handler did wrong: returned the wrong thing, exited, died, or ran out of time."""
+    """What a handler did wrong: returned the wrong thing, exited, died, or ran out of time.
+
+    `lost` marks an attempt that ended from outside (time-out, death of the process); it is retried whatever `retry=`
+    names. An error from another process has the names of its classes in `kinds`, and (name, message, traceback) in
+    `original`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        lost: bool = False,
+        kinds: tuple[str, ...] = (),
+        original: tuple[str, str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.lost = lost
+        self.kinds = kinds
+        self.original = original
 
 
 class Reject(TriggersError):

@@ -11,7 +11,7 @@ a file, delete a message) happens only after the commit that holds those events 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +47,10 @@ class Site(Protocol):
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the source remembers for these keys; a key that it never remembered is absent."""
+        ...
+
+    async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
+        """Commit what a source wants to remember although it delivers nothing."""
         ...
 
     def idle(self, source: str) -> None:

@@ -1,0 +1,98 @@
+"""`python -m handlers`: drop sample data, and look after the models by hand.
+
+One door for people, apart from the modules: `python -m handlers.registry` would load the registry twice.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from handlers import sample
+from handlers.app import HOME
+from handlers.features import FeatureStore
+from handlers.registry import Registry, RegistryError, short
+from handlers.serve import predict
+
+
+def drop(args: argparse.Namespace) -> None:
+    """Drop the next sample files: those that do not lie in the folder yet."""
+    incoming: Path = args.home / "incoming"
+    files = sample.bad() if args.bad else sample.drifted() if args.drift else sample.regular()
+    left = [item for item in files.items() if not (incoming / item[0]).exists()]
+    count = args.count or (1 if args.drift else len(left))  # the second lab's story is told one file at a time
+    for path in sample.drop(dict(left[:count]), incoming):
+        print(f"dropped {path}")
+    if not left:
+        print(f"all of them lie in {incoming} already")
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print the champion and all models."""
+    registry = Registry(args.home / "models")
+    champion = registry.champion()
+    for card in registry.cards():
+        mark = "*" if card.model == champion else " "
+        print(f"{mark} {short(card.model)}  as of {card.as_of:%Y-%m-%d}  {card.trained_on:4d} rows  {card.reason}")
+    if champion is None:
+        print("no champion yet")
+
+
+def history(args: argparse.Namespace) -> None:
+    """Print every switch of the champion."""
+    for entry in Registry(args.home / "models").history():
+        print(f"{entry.at[:19]}  {entry.action}  {short(entry.model)}  before: {short(entry.previous)}  {entry.reason}")
+
+
+def rollback(args: argparse.Namespace) -> None:
+    """Return to the champion before this one."""
+    entry = Registry(args.home / "models").rollback(at=datetime.now(UTC))
+    print(f"champion is {short(entry.model)} again; {short(entry.previous)} is out of service")
+
+
+def answer(args: argparse.Namespace) -> None:
+    """Print the champion's prediction for samples."""
+    store, registry = FeatureStore(args.home / "features"), Registry(args.home / "models")
+    for item in predict(store, registry, args.samples, args.as_of):
+        measured = f"{item.measured_at:%Y-%m-%d %H:%M}"
+        print(f"{item.sample}  malignant {item.malignant:.3f}  measured {measured}  by {short(item.model)}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m handlers", description="The reference pipeline, by hand.")
+    parser.add_argument("--home", type=Path, default=HOME, help="the folder of the places (default: %(default)s)")
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=run.__doc__)
+        added.set_defaults(run=run)
+        return added
+
+    dropping = command("drop", drop)
+    dropping.add_argument("--count", type=int, help="how many files at most (default: all; of --drift: one)")
+    which = dropping.add_mutually_exclusive_group()
+    which.add_argument("--drift", action="store_true", help="files of a second lab whose data has drifted")
+    which.add_argument("--bad", action="store_true", help="two files that must be rejected")
+    for name, run in (("show", show), ("history", history), ("rollback", rollback)):
+        command(name, run)
+    asked = command("predict", answer)
+    asked.add_argument("samples", nargs="+", metavar="SAMPLE", help="a sample id, e.g. S0007")
+    asked.add_argument("--as-of", type=_moment, help="read features as of this time, e.g. 2024-03-06T12:00Z")
+    args = parser.parse_args(arguments)
+    try:
+        args.run(args)
+    except (RegistryError, LookupError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _moment(text: str) -> datetime:
+    value = datetime.fromisoformat(text)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

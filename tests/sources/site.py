@@ -1,0 +1,164 @@
+"""What a running app would give to its sources, small and in the hands of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any, TypeVar
+
+from triggers.sources import Delivery, Source
+
+T = TypeVar("T")
+PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    async def in_time() -> T:
+        return await asyncio.wait_for(coroutine, PATIENCE)
+
+    return asyncio.run(in_time())
+
+
+class FakeClock:
+    """Time that stands still until the test moves it."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.start = now
+        self.passed = 1000.0
+        self.naps = asyncio.Condition()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def now(self) -> float:
+        return self.start + self.passed
+
+    def monotonic(self) -> float:
+        return self.passed
+
+    def boot(self) -> str:
+        return "boot-1"
+
+    async def sleep(self, seconds: float) -> None:
+        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.passed + seconds, next(self._order), waking))
+        async with self.naps:
+            self.naps.notify_all()
+        await waking
+
+    async def someone_sleeps(self) -> None:
+        """Wait until somebody waits for time to pass."""
+        async with self.naps:
+            await self.naps.wait_for(lambda: any(not waking.done() for _, _, waking in self._sleepers))
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, as soon as somebody waits for it."""
+        await self.someone_sleeps()
+        self.passed += seconds
+        while self._sleepers and self._sleepers[0][0] <= self.passed:
+            _, _, waking = heapq.heappop(self._sleepers)
+            if not waking.done():
+                waking.set_result(None)
+
+
+class FakeSite:
+    """A ledger that is a dict, a fake clock, and pokes."""
+
+    def __init__(self, *, watches: bool = True) -> None:
+        self.clock = FakeClock()
+        self.watches = watches
+        self.ledger: dict[tuple[str, bytes], bytes] = {}
+        self.ids: set[tuple[str, str]] = set()
+        self._idle: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._poke: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+    async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        return {key: self.ledger[source, key] for key in keys if (source, key) in self.ledger}
+
+    def idle(self, source: str) -> None:
+        self._idle[source].set()
+
+    async def poked(self, source: str) -> None:
+        await self._poke[source].wait()
+        self._poke[source].clear()
+
+    def poke(self, source: str) -> None:
+        self._idle[source].clear()
+        self._poke[source].set()
+
+    async def until_idle(self, source: str) -> None:
+        await self._idle[source].wait()
+
+    def is_idle(self, source: str) -> bool:
+        return self._idle[source].is_set()
+
+    def commit(self, batch: Sequence[Delivery]) -> list[Delivery]:
+        """Do what the journal does: take in what is new, and return it."""
+        fresh = []
+        for delivery in batch:
+            if delivery.memory is not None:
+                key, value = delivery.memory
+                if self.ledger.get((delivery.source, key)) == value:
+                    continue
+                self.ledger[delivery.source, key] = value
+            elif (delivery.source, delivery.id) in self.ids:
+                continue
+            self.ids.add((delivery.source, delivery.id))
+            fresh.append(delivery)
+        return fresh
+
+
+class Tap:
+    """What a running source has delivered, after the ledger dropped what it knew."""
+
+    def __init__(self, source: Source, site: FakeSite) -> None:
+        self._source = source
+        self._site = site
+        self.arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+        self.told = 0
+        """How many deliveries the source made, with those that the ledger dropped."""
+
+    async def pump(self) -> None:
+        async for batch in self._source.deliveries(self._site):
+            self.told += len(batch)
+            for delivery in self._site.commit(batch):
+                self.arrived.put_nowait(delivery)
+
+    async def take(self, number: int = 1) -> list[Delivery]:
+        return [await self.arrived.get() for _ in range(number)]
+
+    async def keys(self, number: int = 1) -> list[str | None]:
+        return [delivery.subject for delivery in await self.take(number)]
+
+    async def idle(self) -> None:
+        await self._site.until_idle(self._source.name)
+
+    async def poke(self) -> None:
+        """Ask the source to look again, and wait until it has."""
+        self._site.poke(self._source.name)
+        await self.idle()
+
+
+@asynccontextmanager
+async def tapped(source: Source, site: FakeSite) -> AsyncIterator[Tap]:
+    """Run a source until the end of the block; what goes wrong in it goes wrong in the test."""
+    tap = Tap(source, site)
+    pumping = asyncio.ensure_future(tap.pump())
+
+    async def using() -> None:
+        await pumping
+
+    owner = asyncio.current_task()
+    pumping.add_done_callback(lambda task: owner.cancel() if owner and not task.cancelled() else None)
+    try:
+        yield tap
+    except asyncio.CancelledError:
+        if pumping.done() and not pumping.cancelled():
+            pumping.result()
+        raise
+    finally:
+        pumping.cancel()
+        await asyncio.gather(pumping, return_exceptions=True)

@@ -1,0 +1,96 @@
+"""Which waiting runs are claimed: the flows, the free resources, and the policy's choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from triggers.flows import WINDOW, Flow, Head
+from triggers.journal import RUNNING, EventRow, Promoted, RunRow, WaitingRow
+from triggers.policy import choose
+from triggers.routing import Route
+
+
+@dataclass(slots=True)
+class Choice:
+    """What one look at all that waits decided."""
+
+    starts: list[tuple[Flow, RunRow, EventRow]] = field(default_factory=list)
+    """New runs that are claimed in the commit that inserts them."""
+    claims: list[tuple[Flow, Head]] = field(default_factory=list)
+    """Runs in the journal that are claimed now."""
+    buried: list[tuple[Flow, Head]] = field(default_factory=list)
+    """Runs whose process died in their last attempt."""
+
+
+class Admission:
+    """The flows of all routes, and what is free of each resource."""
+
+    def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float], epoch: int) -> None:
+        self.flows = {name: Flow(route, {route.kind: 1.0, **route.policy.needs}) for name, route in routes.items()}
+        self.free = dict(capacity)
+        self._epoch = epoch
+
+    def add(self, run: RunRow, event: EventRow) -> Head:
+        """Take a new run among those that wait."""
+        head = Head(run.number, run.event, fresh=(run, event))
+        self.flows[run.route].add((-run.priority, run.number), head)
+        return head
+
+    def promote(self, promoted: Sequence[Promoted]) -> None:
+        """Take delayed runs back whose time has come."""
+        for row in promoted:
+            if flow := self.flows.get(row.route):
+                flow.add((-row.priority, row.run), Head(row.run, row.event))
+
+    def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
+        """Take the journal's next waiting runs of a flow."""
+        heads = []
+        for row in rows:
+            interrupted = (row.attempt, row.epoch) if row.state == RUNNING else None
+            heads.append(((-row.priority, row.number), Head(row.number, row.event, interrupted=interrupted)))
+        flow.fill(heads, WINDOW)
+
+    def choose(self, now: float) -> Choice:
+        """Let the policy choose, and take what the chosen runs need."""
+        choice = Choice()
+        flows = [flow for flow in self.flows.values() if flow.held]
+        views = [flow.view(int(self.free[flow.route.kind])) for flow in flows]
+        for index in choose(views, self.free):
+            flow = flows[index]
+            head = flow.pop()
+            if head.interrupted and head.interrupted[0] >= flow.route.policy.retry.attempts:
+                choice.buried.append((flow, head))
+                continue
+            self._take(flow)
+            if head.fresh:
+                run, event = head.fresh
+                run.state, run.attempt, run.epoch, run.started = RUNNING, 1, self._epoch, now
+                choice.starts.append((flow, run, event))
+            else:
+                choice.claims.append((flow, head))
+        return choice
+
+    def low(self) -> list[Flow]:
+        """Return the flows whose window should be filled from the journal."""
+        return [flow for flow in self.flows.values() if flow.runs_low()]
+
+    def drop(self, duplicates: set[int]) -> None:
+        """Forget the runs of events that turned out to be duplicates."""
+        for flow in self.flows.values():
+            flow.remove(duplicates)
+
+    def release(self, flow: Flow) -> None:
+        """Give back what a run had taken."""
+        flow.running -= 1
+        for name, amount in flow.needs.items():
+            self.free[name] += amount
+
+    def empty(self) -> bool:
+        """Say whether nothing waits, in memory or behind a horizon."""
+        return not any(flow.held or flow.horizon is not None for flow in self.flows.values())
+
+    def _take(self, flow: Flow) -> None:
+        flow.running += 1
+        for name, amount in flow.needs.items():
+            self.free[name] -= amount

@@ -1,0 +1,257 @@
+"""The dispatcher: choose, claim, run, settle.
+
+One event's journey. `append` puts a delivery, and a run for each route that it triggers, into the pending turn. Just
+before the turn is handed to the journal `_choose` lets the policy choose among all that waits, so that the claims ride
+in the same commit. `_committed` starts what is claimed durably. What came of a handler goes to `_finished`, which puts
+the settled run, the events that it emitted and *their* runs into the next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from triggers.admission import Admission
+from triggers.executor import Again, Dead, Done, Executor, Failure, Outcome, Run
+from triggers.flows import WINDOW, Flow, Head
+from triggers.journal import DEAD, EventRow, Journal, Result, RunRow, event_row, next_due, waiting
+from triggers.limits import Limits
+from triggers.pipeline import Pipeline, Question, Turn
+from triggers.routing import THREAD, Router
+from triggers.settling import arrived, emissions, emitted, remembered, settled, too_deep, within_budget
+from triggers.sources import Delivery
+
+log = logging.getLogger("triggers.dispatcher")
+
+
+class Dispatcher:
+    """Runs an app's routes over a journal that this process owns.
+
+    `running` holds the runs that have a slot, by number; `counts` what has happened since the start.
+    """
+
+    def __init__(
+        self, app: str, router: Router, journal: Journal, limits: Limits, places: Mapping[str, Path] | None = None
+    ) -> None:
+        self.app = app
+        self.router = router
+        self.limits = limits
+        self.running: dict[int, Run] = {}
+        self.counts: Counter[str] = Counter()
+        self.pipeline = Pipeline(journal, self._choose, self._committed)
+        self.admission = Admission(router.routes, limits.capacity(), journal.epoch)
+        self.alarm = Alarm(journal, self._ring)
+        self._journal = journal
+        self.clock = journal.clock
+        self._places = places or {}
+        self._executor = Executor(self._finished, threads=limits.threads)
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin to work off what waits. Called on the running loop."""
+        self.pipeline.ask(next_due, self.alarm.set)
+
+    async def stop(self, grace: float = 0.0) -> None:
+        """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.
+
+        A run that is given back has used no attempt. A plain function in a thread can't be stopped: its run is given
+        back too, and it ends with the process.
+        """
+        self._stopping = True
+        self.alarm.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.running:
+                    await self.pipeline.changed()
+        self._executor.cancel()
+        for run in [run for run in self.running.values() if run.route.kind == THREAD]:
+            self._finished(run, Again(0.0, "given back", counted=False))
+        while self.running or self.pipeline.busy:
+            await self.pipeline.changed()
+        self._executor.close()
+
+    def quiet(self) -> bool:
+        """Say whether nothing runs, nothing waits but what is delayed, and nothing is on its way to the disk."""
+        return not self.running and not self.pipeline.busy and self.admission.empty()
+
+    async def room(self) -> None:
+        """Wait until the backlog is below its bound; sources do before they read on."""
+        while self._journal.open_runs >= self.limits.backlog:
+            await self.pipeline.changed()
+
+    def append(self, deliveries: Sequence[Delivery]) -> asyncio.Future[list[int]]:
+        """Append events; the future gives the numbers of those that were new, once they are durable."""
+        now = self.clock.now()
+        turn = self.pipeline.turn
+        numbers = []
+        for delivery in deliveries:
+            number = self._journal.number_event()
+            numbers.append(number)
+            if delivery.memory:
+                turn.change.memories.append((delivery.source, *delivery.memory, number))
+            else:
+                turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
+            self._add(arrived(delivery, number, now))
+        self.counts["events"] += len(numbers)
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        turn.waiters.append((future, numbers))
+        self.pipeline.touch()
+        return future
+
+    async def ask(self, question: Question) -> Any:
+        """Return the journal's answer, given after everything that was handed in before."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.pipeline.ask(question, future.set_result)
+        return await future
+
+    async def order(self, order: Question) -> Any:
+        """Have a rare change made by hand, in a transaction; return what it returns once it is durable."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.pipeline.order(order, future.set_result)
+        return await future
+
+    def _add(self, event: EventRow) -> None:
+        """Put an event, and a run for each route that it triggers, into the pending turn."""
+        turn = self.pipeline.turn
+        turn.change.events.append(event)
+        for route in self.router.match(event.type, event.source, event.subject, event.data):
+            run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
+            turn.change.runs.append(run)
+            if error := too_deep(route.policy.max_depth, event):
+                run.state, run.error, run.ended = DEAD, error, event.recorded
+                self.counts["dead"] += 1
+                continue
+            turn.new_runs[event.number] += 1
+            turn.fresh.append(self.admission.add(run, event))
+
+    def _choose(self, turn: Turn) -> None:
+        """Claim what the policy chooses, and ask the journal for more where a window runs low."""
+        if not self._stopping:
+            now = turn.change.claimed_at = self.clock.now()
+            choice = self.admission.choose(now)
+            turn.starts = [self._run(flow, run.number, 1, event, now) for flow, run, event in choice.starts]
+            turn.claims = {head.number: flow for flow, head in choice.claims}
+            turn.change.claims.extend(turn.claims)
+            for flow, head in choice.buried:
+                self._bury(flow, head)
+            for flow in self.admission.low():
+                self._fill(flow)
+        for head in turn.fresh:
+            head.fresh = None  # from here on the journal has the event; memory holds only the rank
+
+    def _fill(self, flow: Flow) -> None:
+        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)
+        self.pipeline.ask(question, lambda rows: self.admission.fill(flow, rows))
+
+    def _bury(self, flow: Flow, head: Head) -> None:
+        """Settle a run as dead whose process died in its last attempt."""
+        attempt, epoch = head.interrupted or (0, 0)
+        message = (
+            f"the process died in attempt {attempt} of {flow.route.policy.retry.attempts}; isolate=True contains it"
+        )
+        dead = Dead(Failure("HandlerError", message, ""))
+
+        def found(event: EventRow) -> None:
+            self._settle(self._run(flow, head.number, attempt, event, self.clock.now()), dead, epoch)
+
+        self.pipeline.ask(event_row(head.event), found)
+
+    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float) -> Run:
+        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places)
+
+    def _committed(self, turn: Turn, result: Result) -> None:
+        """Start what is durable now."""
+        if result.duplicates:
+            self._drop(turn, result.duplicates)
+        if result.stale:
+            log.error("refused to settle %s: another dispatcher has claimed them", sorted(result.stale))
+        self._journal.open_runs += turn.new_runs.total() - turn.ended
+        for run in turn.starts:
+            self._start(run)
+        for claimed in result.claimed:
+            flow = turn.claims.pop(claimed.run)
+            self._start(self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.claimed_at))
+        for flow in turn.claims.values():  # dropped by hand before the claim got there
+            self.admission.release(flow)
+        self.admission.promote(result.promoted)
+        if turn.change.promote:
+            self.pipeline.ask(next_due, self.alarm.set)
+
+    def _drop(self, turn: Turn, duplicates: set[int]) -> None:
+        self.counts["duplicates"] += len(duplicates)
+        self.counts["events"] -= len(duplicates)
+        for number in duplicates:
+            turn.new_runs.pop(number, None)
+        for run in turn.starts:
+            if run.event.number in duplicates:
+                self.admission.release(self.admission.flows[run.route.name])
+        turn.starts = [run for run in turn.starts if run.event.number not in duplicates]
+        self.admission.drop(duplicates)
+
+    def _start(self, run: Run) -> None:
+        self.running[run.number] = run
+        self._executor.start(run)
+
+    def _finished(self, run: Run, outcome: Outcome) -> None:
+        """Put what came of a run into the pending turn."""
+        if self.running.pop(run.number, None) is None:
+            return  # given back while it was still busy in its thread
+        self.admission.release(self.admission.flows[run.route.name])
+        self._settle(run, within_budget(run, outcome), self._journal.epoch)
+
+    def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
+        now, turn = self.clock.now(), self.pipeline.turn
+        row = settled(run, outcome, epoch, now, self.clock.monotonic())
+        turn.change.settles.append(row)
+        if history := remembered(run, outcome, epoch, now):
+            turn.change.attempts.append(history)
+        if isinstance(outcome, Again):
+            self.counts[outcome.word] += 1
+            self.alarm.set(row.due)
+        else:
+            turn.ended += 1
+            self.counts["done" if isinstance(outcome, Done) else "dead"] += 1
+        if events := emissions(run, outcome):
+            for event in emitted(run, self.app, events, self._journal.number_event, now):
+                self.counts["emitted"] += 1
+                self._add(event)
+        self.pipeline.touch()
+
+    def _ring(self) -> None:
+        """Have the delayed runs promoted whose time has come."""
+        self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
+        self.pipeline.touch()
+
+
+class Alarm:
+    """Rings at the earliest moment that it was set to, in the boot's monotonic seconds."""
+
+    def __init__(self, journal: Journal, ring: Callable[[], None]) -> None:
+        self.due: float | None = None
+        self._clock = journal.clock
+        self._ring = ring
+        self._task: asyncio.Task[None] | None = None
+
+    def set(self, due: float | None) -> None:
+        """Ring at `due`, unless it is set to an earlier moment already."""
+        if due is None or (self.due is not None and self.due <= due):
+            return
+        self.cancel()
+        self.due = due
+        self._task = asyncio.get_running_loop().create_task(self._wait(due))
+
+    def cancel(self) -> None:
+        """Forget it."""
+        if self._task:
+            self._task.cancel()
+        self._task = self.due = None
+
+    async def _wait(self, due: float) -> None:
+        await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+        self._task = self.due = None
+        self._ring()

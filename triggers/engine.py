@@ -1,0 +1,112 @@
+"""The engine: an app at work over a state folder. It puts journal, dispatcher and sources together, and takes them down.
+
+::
+
+    async with Engine(app, StateFolder(".triggers/churn")) as engine:
+        await engine.drained()
+"""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from triggers.app import App
+from triggers.clock import Clock, SystemClock
+from triggers.dispatcher import Dispatcher
+from triggers.graph import refuse
+from triggers.intake import Intake
+from triggers.journal import Journal, declare
+from triggers.routing import Router, describe_route
+from triggers.sources import Source
+from triggers.sources.inbox import Inbox
+from triggers.sources.timer import Timer
+from triggers.state import StateFolder
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may keep Python's interpreter lock from another one (the default is 5 ms). The journal's writer wants
+it back after every statement; with the default a busy loop makes each of them wait ten times as long as it takes."""
+
+
+class Engine:
+    """Owns a state folder while it is entered. Raises `StateHeld` where another engine does, `WiringError` where the
+    app cannot work.
+
+    `durable`, `threaded` and `watches` are for tests: see `Journal` and `Site`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        state: StateFolder,
+        *,
+        clock: Clock | None = None,
+        durable: bool = True,
+        threaded: bool = True,
+        watches: bool = True,
+        grace: float = 0.0,
+    ) -> None:
+        self.app = app
+        self.state = state
+        self.grace = grace
+        self._clock = clock or SystemClock()
+        self._durable = durable
+        self._threaded = threaded
+        self._watches = watches
+
+    async def __aenter__(self) -> Self:
+        refuse(self.app)
+        self.state.create().acquire()
+        try:
+            self.journal = Journal(self.state, self._clock, durable=self._durable, threaded=self._threaded)
+        except BaseException:
+            self.state.release()
+            raise
+        sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
+        router = Router(self.app.routes.values())
+        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
+        self.intake = Intake(self.dispatcher, self._sources(), watches=self._watches)
+        self.dispatcher.pipeline.order(
+            declare([describe_route(route) for route in self.app.routes.values()]), lambda _: None
+        )
+        self.dispatcher.start()
+        self.intake.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.intake.stop()
+            await self.dispatcher.stop(self.grace)
+        finally:
+            self.journal.close()
+            self.state.release()
+
+    async def quiet(self) -> None:
+        """Wait until the sources have told all they know and nothing runs or can be started. What is delayed waits on."""
+        while not (self.intake.idle_all() and self.dispatcher.quiet()):
+            await self._changed()
+
+    async def drained(self) -> None:
+        """Wait until there is nothing left to do: `quiet`, and nothing delayed either."""
+        await self.quiet()
+        while self.dispatcher.alarm.due is not None:
+            await self._changed()
+            await self.quiet()
+
+    async def forever(self) -> None:
+        """Wait until something makes it impossible to go on, and raise it."""
+        while True:
+            await self._changed()
+
+    async def _changed(self) -> None:
+        if error := self.intake.error():
+            raise error
+        await self.dispatcher.pipeline.changed()
+
+    def _sources(self) -> list[Source]:
+        schedules = {route.name: route.schedule for route in self.app.routes.values() if route.schedule}
+        timers = [Timer(schedules)] if schedules else []
+        return [*self.app.sources.values(), *timers, Inbox(self.state.inbox)]

@@ -1,0 +1,202 @@
+"""One attempt of one run, and what came of it.
+
+An outcome is a value: `Done`, `Again` or `Dead`. Nothing that a handler does escapes from an attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from triggers.context import Context, Emitted, encode_returned
+from triggers.errors import HandlerError, Later, Reject
+from triggers.events import Envelope, Event, decode, moment
+from triggers.journal import EventRow
+from triggers.routing import Route
+
+
+@dataclass(slots=True)
+class Run:
+    """A claimed run, as the executor gets it. `started` is the wall clock at the claim."""
+
+    number: int
+    attempt: int
+    route: Route
+    event: EventRow
+    started: float
+    journal: str
+    places: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def effect_key(self) -> str:
+        """Return the idempotency key: one for each run of each journal, whatever the attempt."""
+        return f"{self.journal}-r{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as the journal keeps it."""
+
+    error: str
+    message: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler finished; these are the events that it emitted."""
+
+    emitted: list[Emitted]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The run waits for so many seconds and is tried again; `counted` says whether this attempt is used up."""
+
+    delay: float
+    word: str
+    counted: bool
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The run failed for good."""
+
+    failure: Failure
+
+
+Outcome = Done | Again | Dead
+
+
+def envelope_of(event: EventRow) -> Envelope:
+    """Return the envelope of a stored event."""
+    return Envelope(
+        number=event.number,
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        version=event.version,
+        subject=event.subject,
+        time=moment(event.time),
+        cause=f"r{event.cause}" if event.cause is not None else None,
+        root=f"e{event.root}",
+        depth=event.depth,
+        budget=event.budget,
+    )
+
+
+def make_context(run: Run) -> Context:
+    """Return the context that the run's handler is given."""
+    policy = run.route.policy
+    deadline = None if policy.timeout is None else moment(run.started) + timedelta(seconds=policy.timeout)
+    return Context(
+        envelope=envelope_of(run.event),
+        route=run.route.name,
+        run=f"r{run.number}",
+        attempt=run.attempt,
+        effect_key=run.effect_key,
+        deadline=deadline,
+        emits=frozenset(run.route.emits),
+        reads=policy.reads,
+        writes=policy.writes,
+        places=run.places,
+    )
+
+
+def load(run: Run) -> Event:
+    """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes."""
+    return decode(run.route.trigger, run.event.data, run.event.version)
+
+
+def call_plain(run: Run) -> Done:
+    """Call a plain handler; raises whatever it raises."""
+    event = load(run)
+    if run.route.takes_context:
+        context = make_context(run)
+        return finish(run, run.route.handler(event, context), context)
+    return finish(run, run.route.handler(event), None)
+
+
+async def call_coroutine(run: Run) -> Done:
+    """Await a coroutine handler; raises whatever it raises."""
+    event = load(run)
+    if run.route.takes_context:
+        context = make_context(run)
+        return finish(run, await run.route.handler(event, context), context)
+    return finish(run, await run.route.handler(event), None)
+
+
+def run_plain(run: Run) -> Outcome:
+    """Call a plain handler and return what came of it. Called in a thread."""
+    try:
+        return call_plain(run)
+    except BaseException as error:  # whatever a handler raises, SystemExit too, is an outcome
+        return judge(run, error)
+
+
+async def run_coroutine(run: Run) -> Outcome:
+    """Await a coroutine handler and return what came of it. Only a cancellation from outside escapes."""
+    scope = asyncio.timeout(run.route.policy.timeout)
+    try:
+        async with scope:
+            return await call_coroutine(run)
+    except TimeoutError as error:
+        return judge(run, timed_out(run.route) if scope.expired() else error)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # SystemExit would otherwise end the loop
+        return judge(run, error)
+
+
+def timed_out(route: Route) -> HandlerError:
+    """Return the error of an attempt that took longer than its route allows."""
+    return HandlerError(f"handler {route.name!r} ran out of time: timeout={route.policy.timeout:g} s", lost=True)
+
+
+def finish(run: Run, returned: object, context: Context | None) -> Done:
+    """Return `Done` with everything emitted, or raise `HandlerError` or `EventError` where it cannot be."""
+    route = run.route
+    if returned is None and context is None:
+        return Done([])
+    return Done(encode_returned(context.emitted if context else [], returned, route.name, frozenset(route.emits)))
+
+
+def judge(run: Run, error: BaseException) -> Outcome:
+    """Decide, by the error and the route's `retry=`, whether the run is tried again."""
+    if isinstance(error, Later):
+        return Again(error.delay, "later", counted=False, failure=Failure("Later", str(error), ""))
+    if isinstance(error, SystemExit):
+        error = HandlerError(f"handler {run.route.name!r} called sys.exit({error.code!r}); raise an error instead")
+    failure = describe(error)
+    retry = run.route.policy.retry
+    if isinstance(error, HandlerError) and error.lost:
+        retry = replace(
+            retry, on=HandlerError
+        )  # it ended from outside: whatever `on` names, the number of attempts counts
+    delay = retry.decide(error, run.attempt, seed=run.effect_key)
+    return Dead(failure) if delay is None else Again(delay, "failed", counted=True, failure=failure)
+
+
+def describe(error: BaseException) -> Failure:
+    """Return an error as the journal keeps it: its type, its message, and the traceback from the user's frame on."""
+    if isinstance(error, HandlerError) and error.original:
+        return Failure(*error.original)
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "triggers.errors")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    trace = error.__traceback__
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get("__name__", "").startswith("triggers.executor"):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(kind, error, trace))
+    return Failure(name, "" if isinstance(error, Reject) and not str(error) else str(error), text)

@@ -1,0 +1,89 @@
+"""The process that runs isolated handlers: `python -m triggers.executor.worker SOCKET PARENT`.
+
+It asks the kernel to be killed when its parent dies, reads one job at a time, and answers it. It keeps what it has
+imported, so only the first run of a handler pays for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from triggers.errors import Later
+from triggers.events import Event
+from triggers.executor.attempt import Run, call_coroutine, call_plain, describe
+from triggers.journal import EventRow
+from triggers.routing import Policy, Route
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serve jobs until the parent closes the socket or dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    os.set_inheritable(descriptor, False)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    with socket.socket(fileno=descriptor) as link, link.makefile("rwb") as stream:
+        sys.path[:] = _receive(stream) or sys.path
+        while (job := _receive(stream)) is not None:
+            text = json.dumps(_answer(job)).encode()
+            stream.write(len(text).to_bytes(4, "big") + text)
+            stream.flush()
+
+
+def _receive(stream: Any) -> Any:
+    header = stream.read(4)
+    return json.loads(stream.read(int.from_bytes(header, "big"))) if len(header) == 4 else None
+
+
+def _answer(job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        run = _load(job)
+        done = asyncio.run(call_coroutine(run)) if run.route.coroutine else call_plain(run)
+    except Later as later:
+        return {"later": later.delay, "reason": str(later)}
+    except BaseException as error:  # SystemExit too: it ends the attempt, not the warm process
+        failure = describe(error)
+        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+        return {"kinds": kinds, "original": [failure.error, failure.message, failure.traceback]}
+    return {"emitted": done.emitted}
+
+
+def _load(job: dict[str, Any]) -> Run:
+    number, attempt, started, journal = job["run"]
+    policy = Policy(timeout=job["timeout"], reads=frozenset(job["reads"]), writes=frozenset(job["writes"]))
+    route = Route(
+        name=job["name"],
+        handler=_find(job["handler"]),
+        trigger=_find(job["trigger"]),
+        emits=dict.fromkeys(job["emits"], Event),
+        policy=policy,
+        coroutine=job["coroutine"],
+        takes_context=job["takes_context"],
+    )
+    places = {name: Path(path) for name, path in job["places"].items()}
+    return Run(number, attempt, route, EventRow(*job["event"]), started, journal, places)
+
+
+def _find(target: str) -> Any:
+    module, _, path = target.partition(":")
+    found: Any = importlib.import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

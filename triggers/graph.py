@@ -1,0 +1,128 @@
+"""The pipeline as its signatures describe it: what flows where, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from triggers.app import App
+from triggers.errors import WiringError, did_you_mean
+from triggers.events import MessageReceived, ObjectCreated, RunFailed, Tick
+from triggers.routing import COROUTINE, PROCESS, THREAD, Route
+
+FROM_OUTSIDE = {kind.__event_type__ for kind in (MessageReceived, ObjectCreated, RunFailed, Tick)}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with the wiring. An error keeps the app from running, a warning does not."""
+
+    error: bool
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'error' if self.error else 'warning'}: {self.message}"
+
+
+def refuse(app: App) -> None:
+    """Raise `WiringError` with every error in the app's wiring, if there is one."""
+    errors = [problem.message for problem in check(app) if problem.error]
+    if errors:
+        raise WiringError("\n".join(errors))
+
+
+def check(app: App) -> list[Problem]:
+    """Return everything that is wrong with the app's wiring, errors first."""
+    found = [problem for route in app.routes.values() for problem in _route_problems(app, route)]
+    found.extend(_cycles(app))
+    found.extend(_unhandled(app))
+    if not app.routes:
+        found.append(Problem(False, f"app {app.name!r} has no routes; register a handler with @app.on(...)"))
+    return sorted(found, key=lambda problem: not problem.error)
+
+
+def triggered_by(app: App, route: Route) -> Iterator[Route]:
+    """Yield the routes that an event of this route may trigger, as far as types and places tell."""
+    for other in app.routes.values():
+        through_a_place = other.trigger is ObjectCreated and _watched(app, route, other)
+        if other.trigger.__event_type__ in route.emits or through_a_place:
+            yield other
+
+
+def _watched(app: App, route: Route, other: Route) -> bool:
+    """Say whether a file that `route` writes may trigger `other`."""
+    names = route.policy.writes & set(app.sources)
+    return bool(names if other.source is None else names & {other.source})
+
+
+def _route_problems(app: App, route: Route) -> Iterator[Problem]:
+    policy = route.policy
+    places = app.places()
+    for word, names in (("reads", policy.reads), ("writes", policy.writes)):
+        for name in sorted(names - set(places)):
+            hint = did_you_mean(name, places)
+            yield Problem(True, f"route {route.name!r}: {word}= names {name!r}, which is no folder of the app{hint}")
+    if route.source is not None and route.source not in app.sources:
+        hint = did_you_mean(route.source, app.sources)
+        yield Problem(True, f"route {route.name!r}: source={route.source!r} is no source of the app{hint}")
+    if _watched(app, route, route) and route.trigger is ObjectCreated and not policy.writes <= policy.allow_loops:
+        name = sorted(policy.writes & set(app.sources))[0]
+        yield Problem(
+            True,
+            f"route {route.name!r} writes to {name!r}, which triggers it again for ever; write somewhere else,"
+            f" or say allow_loops={{{name!r}}} if its where= never matches what it writes",
+        )
+    capacity = app.limits.capacity()
+    for name, amount in policy.needs.items():
+        if name in (COROUTINE, THREAD, PROCESS) or name not in capacity:
+            hint = did_you_mean(name, set(capacity) - {COROUTINE, THREAD, PROCESS})
+            yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}")
+        elif amount > capacity[name]:
+            yield Problem(True, f"route {route.name!r} needs {amount:g} {name}, but there is only {capacity[name]:g}")
+    if route.kind == PROCESS and ("<locals>" in route.target or route.handler.__module__ == "__main__"):
+        yield Problem(
+            True,
+            f"route {route.name!r} runs in a process of its own (isolate= or timeout=), so its handler"
+            " must be a function at the top level of a module that can be imported",
+        )
+
+
+def _cycles(app: App) -> Iterator[Problem]:
+    """Find cycles among the routes without a `max_depth=`; one with a bounded route comes to an end."""
+    unbounded = {route.name: route for route in app.routes.values() if route.policy.max_depth is None}
+    done: set[str] = set()
+    for start in unbounded.values():
+        path = _way_back(app, start, unbounded)
+        if path and not done.intersection(path):
+            done.update(path)
+            yield Problem(
+                True,
+                f"the routes {' -> '.join([*path, path[0]])} go round for ever;"
+                " give one of them max_depth=, the longest chain that may lead to it",
+            )
+
+
+def _way_back(app: App, start: Route, allowed: dict[str, Route]) -> list[str]:
+    """Return the names of the routes on a way from `start` to itself, or nothing."""
+    queue = [(start, [start.name])]
+    seen: set[str] = set()
+    while queue:
+        route, path = queue.pop(0)
+        for following in triggered_by(app, route):
+            if following is start and not (len(path) == 1 and start.policy.allow_loops):
+                return [] if len(path) == 1 and _watched(app, start, start) else path
+            if following.name in allowed and following.name not in seen:
+                seen.add(following.name)
+                queue.append((following, [*path, following.name]))
+    return []
+
+
+def _unhandled(app: App) -> Iterator[Problem]:
+    handled = {route.trigger.__event_type__ for route in app.routes.values()}
+    for route in app.routes.values():
+        for name in sorted(set(route.emits) - handled):
+            yield Problem(False, f"route {route.name!r} emits {name}, which no route handles")
+    delivered = bool(app.sources)
+    for route in app.routes.values():
+        if route.trigger is ObjectCreated and not delivered:
+            yield Problem(False, f"route {route.name!r} waits for ObjectCreated, but the app has no source")

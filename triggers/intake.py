@@ -1,0 +1,98 @@
+"""Events in: every source is listened to by a task of its own, and read on only when its last batch is durable."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+
+from triggers.dispatcher import Dispatcher
+from triggers.errors import WiringError
+from triggers.journal import memories, remember
+from triggers.sources import Source
+
+log = logging.getLogger("triggers.intake")
+
+LONGEST_PAUSE = 60.0
+"""Seconds; a source that keeps failing is tried again after 1, 2, 4, ... and at most so many."""
+
+
+class Intake:
+    """The site of an app's sources: what they ask the app for, and which of them have something to tell."""
+
+    def __init__(self, dispatcher: Dispatcher, sources: Iterable[Source], *, watches: bool = True) -> None:
+        self.clock = dispatcher.clock
+        self.watches = watches
+        self.sources = {source.name: source for source in sources}
+        self.failing: dict[str, str] = {}
+        """Why a source does not deliver at present, by its name."""
+        self._dispatcher = dispatcher
+        self._busy = set(self.sources)
+        self._pokes = {name: asyncio.Event() for name in self.sources}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to listen to all sources."""
+        for source in self.sources.values():
+            self._tasks.append(asyncio.get_running_loop().create_task(self._listen(source)))
+
+    async def stop(self) -> None:
+        """Stop reading. What is not durable yet is not acknowledged, and comes again."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def idle_all(self) -> bool:
+        """Say whether every source has delivered all that it knows of."""
+        return not self._busy
+
+    def error(self) -> BaseException | None:
+        """Return the error of a source that can't be listened to at all."""
+        return next((error for task in self._tasks if task.done() and (error := task.exception())), None)
+
+    def poke(self, source: str) -> None:
+        """Have a source look again."""
+        self._busy.add(source)
+        self._pokes[source].set()
+
+    # --- what a source asks its site for
+
+    async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Return what the source remembers under these keys."""
+        known: dict[bytes, bytes] = await self._dispatcher.ask(memories(source, keys))
+        return known
+
+    async def remember(self, source: str, known: Mapping[bytes, bytes]) -> None:
+        """Commit what the source wants to remember."""
+        await self._dispatcher.order(remember(source, known))
+
+    def idle(self, source: str) -> None:
+        """Take note that the source waits."""
+        self._busy.discard(source)
+        self._dispatcher.pipeline.touch()
+
+    async def poked(self, source: str) -> None:
+        """Wait until the source is to look again."""
+        await self._pokes[source].wait()
+        self._pokes[source].clear()
+
+    async def _listen(self, source: Source) -> None:
+        pause = 1.0
+        while True:
+            try:
+                async for batch in source.deliveries(self):
+                    self._busy.add(source.name)
+                    if batch:
+                        await self._dispatcher.append(batch)
+                        await self._dispatcher.room()
+                    self.failing.pop(source.name, None)
+                    pause = 1.0
+                return
+            except WiringError:
+                self._dispatcher.pipeline.wake()
+                raise
+            except Exception as error:  # a source that breaks must not take the others with it
+                self.failing[source.name] = str(error)
+                log.exception("source %r failed; it is started again in %g s", source.name, pause)
+                await self.clock.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)

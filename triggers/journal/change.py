@@ -1,0 +1,247 @@
+"""One change: what a commit must hold together, or not at all, and the SQL that applies it.
+
+A change is filled on the event loop and applied on the writer thread, many rows to a statement: every statement gives
+up Python's interpreter lock and must win it back, so the number of statements, not of rows, is what a busy loop makes
+expensive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import apsw
+
+from triggers.journal.schema import DELAYED, RUNNING, WAITING
+
+_T = TypeVar("_T")
+
+ROWS = 64  # rows to one statement; beyond this the gain is lost in the binding of parameters
+
+
+class EventRow(NamedTuple):
+    """A row of the table `event`."""
+
+    number: int
+    id: str
+    source: str
+    type: str
+    version: int
+    subject: str | None
+    time: float
+    recorded: float
+    data: str
+    cause: int | None
+    root: int
+    depth: int
+    budget: int
+
+
+@dataclass(slots=True)
+class RunRow:
+    """A new row of the table `run`; until the change is handed over it may still turn from waiting into claimed."""
+
+    number: int
+    event: int
+    route: str
+    priority: int
+    state: int = WAITING
+    attempt: int = 0
+    epoch: int = 0
+    started: float | None = None
+    ended: float | None = None
+    error: str | None = None
+
+
+class SettleRow(NamedTuple):
+    """How a run left its attempt. It counts only if (run, attempt, epoch) is still the claim that the journal knows."""
+
+    run: int
+    attempt: int
+    epoch: int
+    state: int
+    counted: int
+    """The attempts used after this one: `attempt`, or one less where this one does not count."""
+    ended: float | None
+    due: float | None = None
+    due_time: float | None = None
+    error: str | None = None
+
+
+class AttemptRow(NamedTuple):
+    """A row of the table `attempt`."""
+
+    run: int
+    attempt: int
+    epoch: int
+    started: float | None
+    ended: float | None
+    outcome: str
+    error: str | None
+    traceback: str | None
+
+
+class Claimed(NamedTuple):
+    """A claimed run with the event that it is to handle."""
+
+    run: int
+    attempt: int
+    event: EventRow
+
+
+class Promoted(NamedTuple):
+    """A delayed run whose time has come, back among those that wait."""
+
+    run: int
+    event: int
+    route: str
+    priority: int
+
+
+@dataclass(slots=True)
+class Result:
+    """What the commit found: duplicates among the deliveries, stale settles, and the rows that were asked for."""
+
+    duplicates: set[int] = field(default_factory=set)
+    stale: set[int] = field(default_factory=set)
+    claimed: list[Claimed] = field(default_factory=list)
+    promoted: list[Promoted] = field(default_factory=list)
+    replies: list[object] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Change:
+    """Rows to be committed as one transaction, and questions to be asked right after it."""
+
+    epoch: int
+    identities: list[tuple[str, int, float]] = field(default_factory=list)
+    memories: list[tuple[str, bytes, bytes, int]] = field(default_factory=list)
+    settles: list[SettleRow] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
+    runs: list[RunRow] = field(default_factory=list)
+    claims: list[int] = field(default_factory=list)
+    claimed_at: float = 0.0
+    promote: tuple[float, int] | None = None
+    orders: list[Callable[[apsw.Connection], object]] = field(default_factory=list)
+    """Rare changes by hand (redrive, drop, prune), each a function of the connection, inside the transaction."""
+    questions: list[Callable[[apsw.Connection], object]] = field(default_factory=list)
+
+    def writes(self) -> bool:
+        """Say whether there is anything to commit."""
+        return bool(
+            self.identities or self.memories or self.settles or self.attempts or self.events or self.runs
+            or self.claims or self.promote or self.orders
+        )  # fmt: skip
+
+    def empty(self) -> bool:
+        """Say whether there is nothing to do at all."""
+        return not (self.writes() or self.questions)
+
+    def apply(self, connection: apsw.Connection) -> Result:
+        """Write everything, inside the caller's transaction."""
+        result = Result()
+        self._drop_duplicates(connection, result)
+        self._settle(connection, result)
+        self._insert(connection, result)
+        self._claim(connection, result)
+        if self.promote:
+            result.promoted.extend(Promoted(*row) for row in connection.execute(_PROMOTE, self.promote))
+        result.replies.extend(order(connection) for order in self.orders)
+        return result
+
+    def _drop_duplicates(self, connection: apsw.Connection, result: Result) -> None:
+        """Keep the identities and memories that are new; the others' events are not inserted."""
+        first = _many(connection, _IDENTITY, self.identities)
+        result.duplicates.update(
+            mine[1] for mine, (kept,) in zip(self.identities, first, strict=True) if kept != mine[1]
+        )
+        if self.memories:
+            changed = {number for (number,) in _many(connection, _MEMORY, self.memories)}
+            result.duplicates.update(row[3] for row in self.memories if row[3] not in changed)
+
+    def _settle(self, connection: apsw.Connection, result: Result) -> None:
+        if self.settles:
+            settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
+            result.stale.update(row.run for row in self.settles if row.run not in settled)
+        list(_many(connection, _ATTEMPT, self.attempts))
+
+    def _insert(self, connection: apsw.Connection, result: Result) -> None:
+        events, runs = self.events, self.runs
+        if result.duplicates or result.stale:
+            void = result.duplicates | {row.number for row in events if row.cause in result.stale}
+            events = [row for row in events if row.number not in void]
+            runs = [row for row in runs if row.event not in void]
+        list(_many(connection, _EVENT, events))
+        list(_many(connection, _RUN, [
+            (r.number, r.event, r.route, r.priority, r.state, r.attempt, r.epoch, r.started, r.ended, r.error)
+            for r in runs
+        ]))  # fmt: skip
+
+    def _claim(self, connection: apsw.Connection, result: Result) -> None:
+        for numbers in _chunks(self.claims, 500):
+            marks = ",".join("?" * len(numbers))
+            connection.execute(_INTERRUPTED.replace("$", marks), (self.epoch, *numbers))
+            claim = (self.epoch, self.claimed_at, self.epoch, *numbers)
+            claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", marks), claim)]
+            marks = ",".join("?" * len(claimed))
+            rows = connection.execute(_CLAIMED.replace("$", marks), tuple(claimed))
+            result.claimed.extend(Claimed(run, attempt, EventRow(*event)) for run, attempt, *event in rows)
+
+
+def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
+    """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
+    for chunk in _chunks(rows, ROWS):
+        marks = f"({','.join('?' * len(chunk[0]))})"
+        values = "VALUES " + ",".join([marks] * len(chunk))
+        yield from connection.execute(sql.replace("$", values), [value for row in chunk for value in row])
+
+
+def _chunks(rows: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+_IDENTITY = """
+INSERT INTO identity (key, event, at) $
+ON CONFLICT (key) DO UPDATE SET duplicates = duplicates + 1 RETURNING event"""
+
+_MEMORY = """
+INSERT INTO ledger (source, key, value, event) $
+ON CONFLICT (source, key) DO UPDATE SET value = excluded.value, event = excluded.event
+WHERE value IS NOT excluded.value RETURNING event"""
+
+_SETTLE = f"""
+WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error) AS ($)
+UPDATE run SET state = new.state, attempt = new.counted, ended = new.ended, due = new.due,
+               due_time = new.due_time, error = new.error
+FROM new WHERE run.number = new.run AND run.attempt = new.attempt AND run.epoch = new.epoch AND run.state = {RUNNING}
+RETURNING run.number"""  # noqa: S608  # our own constants
+
+_ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback) $"
+
+_EVENT = """
+INSERT INTO event (number, id, source, type, version, subject, time, recorded, data, cause, root, depth, budget) $"""
+
+_RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started, ended, error) $"
+
+# A claim of an older epoch is void: its owner is gone. That it was interrupted is recorded before it is claimed anew.
+_INTERRUPTED = f"""
+INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback)
+SELECT number, attempt, epoch, started, NULL, 'interrupted', NULL, NULL FROM run
+WHERE state = {RUNNING} AND epoch < ? AND number IN ($)"""  # noqa: S608
+
+_CLAIM = f"""
+UPDATE run SET state = {RUNNING}, attempt = attempt + 1, epoch = ?, started = ?, ended = NULL, error = NULL
+WHERE (state = {WAITING} OR state = {RUNNING} AND epoch < ?) AND number IN ($) RETURNING number"""  # noqa: S608
+
+_CLAIMED = """
+SELECT run.number, run.attempt, event.number, event.id, event.source, event.type, event.version, event.subject,
+       event.time, event.recorded, event.data, event.cause, event.root, event.depth, event.budget
+FROM run JOIN event ON event.number = run.event WHERE run.number IN ($)"""
+
+_PROMOTE = f"""
+UPDATE run SET state = {WAITING}, due = NULL, due_time = NULL
+WHERE number IN (SELECT number FROM run WHERE state = {DELAYED} AND due <= ? ORDER BY due LIMIT ?)
+RETURNING number, event, route, priority"""  # noqa: S608

@@ -1,0 +1,137 @@
+"""The journal's one writer: a thread that owns the only writing connection and commits whatever waits as one group."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from uuid import uuid4
+
+import apsw
+
+from triggers.clock import Clock
+from triggers.errors import StateError
+from triggers.journal import schema
+from triggers.journal.change import Change, Result
+from triggers.state import StateFolder
+
+SAFE_SQLITE = 3_051_003
+"""Older SQLite has the WAL-reset bug: two connections that write and checkpoint at once can lose commits."""
+
+Then = Callable[[Result | BaseException], None]
+
+
+class Journal:
+    """The open journal of a state folder that this process owns.
+
+    `durable=False` (tests only) leaves the syncing to the system. `threaded=False` (tests, simulation) commits on the
+    loop itself, so that the order of everything is the loop's.
+    """
+
+    def __init__(self, state: StateFolder, clock: Clock, *, durable: bool = True, threaded: bool = True) -> None:
+        if apsw.SQLITE_VERSION_NUMBER < SAFE_SQLITE:
+            raise StateError(f"SQLite {apsw.sqlite_lib_version()} can lose commits; install apsw 3.51.3 or newer")
+        self.clock = clock
+        self._connection = _open(state, durable=durable)
+        try:
+            schema.prepare(self._connection)
+            self.id, self.epoch = _take_over(self._connection, clock)
+        except BaseException:
+            self._connection.close()
+            raise
+        self.number_event = itertools.count(self._maximum("event") + 1).__next__
+        self.number_run = itertools.count(self._maximum("run") + 1).__next__
+        self.open_runs = int(self._connection.execute("SELECT count(*) FROM run WHERE state < 3").get)
+        self._queue: SimpleQueue[tuple[Change, Then] | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._write, name="triggers-journal", daemon=True) if threaded else None
+        if self._thread:
+            self._thread.start()
+
+    def commit(self, change: Change, then: Then) -> None:
+        """Commit the change, then call `then` on the calling event loop with its result or the error.
+
+        After an error nothing of the change is in the journal, and the same change may be handed in again.
+        """
+        loop = asyncio.get_running_loop()
+        if self._thread:
+            self._loop = loop
+            self._queue.put((change, then))
+        else:
+            loop.call_soon(then, self._apply(change))
+
+    def close(self) -> None:
+        """Finish what was handed in, and close the file."""
+        if self._thread:
+            self._queue.put(None)
+            self._thread.join()
+        self._connection.close()
+
+    def _write(self) -> None:
+        while (item := self._queue.get()) is not None:
+            change, then = item
+            result = self._apply(change)
+            if self._loop and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(then, result)
+
+    def _apply(self, change: Change) -> Result | BaseException:
+        try:
+            result = self._transact(change) if change.writes() else Result()
+            result.replies.extend(question(self._connection) for question in change.questions)
+        except apsw.Error as error:
+            return error
+        return result
+
+    def _transact(self, change: Change) -> Result:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = change.apply(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
+
+    def _maximum(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT ifnull(max(number), 0) FROM {table}").get)  # noqa: S608  # our own
+
+
+def transient(error: BaseException) -> bool:
+    """Say whether a commit that failed so may succeed later: the disk is full, or failed, or is read-only for now."""
+    return isinstance(error, apsw.FullError | apsw.IOError | apsw.ReadOnlyError | apsw.BusyError | apsw.CantOpenError)
+
+
+def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
+    try:
+        connection = apsw.Connection(str(state.journal))
+        state.journal.chmod(0o600)
+        schema.check(connection)
+        connection.pragma("journal_mode", "WAL")
+        connection.pragma("synchronous", "FULL" if durable else "OFF")
+        connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
+        raise StateError(f"the journal {state.journal} cannot be opened: {error}") from error
+    return connection
+
+
+def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int]:
+    """Raise the epoch, which voids every older claim, and return (the journal's id, the new epoch).
+
+    Delays are kept in the boot's monotonic time. After a reboot what is left of them is taken from the wall clock.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("INSERT INTO meta VALUES ('id', ?), ('epoch', 0), ('boot', '') ON CONFLICT DO NOTHING",
+                       (uuid4().hex[:10],))  # fmt: skip
+    epoch = connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value").get
+    boot = connection.execute("SELECT value FROM meta WHERE name = 'boot'").get
+    if boot != clock.boot():
+        connection.execute("UPDATE run SET due = ? + max(0, due_time - ?) WHERE state = 2",
+                           (clock.monotonic(), clock.now()))  # fmt: skip
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (clock.boot(),))
+    journal_id = connection.execute("SELECT value FROM meta WHERE name = 'id'").get
+    connection.execute("COMMIT")
+    return str(journal_id), int(epoch)

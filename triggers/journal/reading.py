@@ -1,0 +1,91 @@
+"""What the dispatcher asks of the journal, each as a function of the connection, asked on the writer's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import apsw
+
+from triggers.journal.change import EventRow
+from triggers.journal.schema import DELAYED, WAITING
+
+
+COLUMNS = ",".join(EventRow._fields)
+
+
+class WaitingRow(NamedTuple):
+    """An open run that no living claim holds."""
+
+    number: int
+    event: int
+    priority: int
+    state: int
+    attempt: int
+    epoch: int
+
+
+def waiting(route: str, epoch: int, rank: tuple[int, int], limit: int) -> Callable[[apsw.Connection], list[WaitingRow]]:
+    """Return a question for the next waiting runs of a route behind a rank, in order of rank."""
+    priority, number = -rank[0], rank[1]
+
+    def ask(connection: apsw.Connection) -> list[WaitingRow]:
+        found = connection.execute(_WAITING, (route, epoch, priority, priority, number, limit))
+        return [WaitingRow(*row) for row in found]
+
+    return ask
+
+
+def next_due(connection: apsw.Connection) -> float | None:
+    """Return when the next delayed run is due, in the boot's monotonic seconds."""
+    due = connection.execute(f"SELECT min(due) FROM run WHERE state = {DELAYED}").get  # noqa: S608  # our own constant
+    return None if due is None else float(due)
+
+
+def event_row(number: int) -> Callable[[apsw.Connection], EventRow]:
+    """Return a question for one event."""
+
+    def ask(connection: apsw.Connection) -> EventRow:
+        return EventRow(*connection.execute(f"SELECT {COLUMNS} FROM event WHERE number = ?", (number,)).get)  # noqa: S608
+
+    return ask
+
+
+def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps what a source wants to remember although it delivers nothing."""
+
+    def apply(connection: apsw.Connection) -> None:
+        rows = [(source, key, value) for key, value in known.items()]
+        connection.executemany("INSERT OR REPLACE INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0)", rows)
+
+    return apply
+
+
+def memories(source: str, keys: Sequence[bytes]) -> Callable[[apsw.Connection], dict[bytes, bytes]]:
+    """Return a question for what a source remembers under these keys."""
+
+    def ask(connection: apsw.Connection) -> dict[bytes, bytes]:
+        known: dict[bytes, bytes] = {}
+        for start in range(0, len(keys), 500):
+            some = keys[start : start + 500]
+            sql = f"SELECT key, value FROM ledger WHERE source = ? AND key IN ({','.join('?' * len(some))})"  # noqa: S608
+            known.update(connection.execute(sql, (source, *some)))
+        return known
+
+    return ask
+
+
+_WAITING = f"""
+SELECT number, event, priority, state, attempt, epoch FROM run
+WHERE route = ? AND state < 2 AND (state = {WAITING} OR epoch < ?) AND (priority < ? OR priority = ? AND number > ?)
+ORDER BY priority DESC, number LIMIT ?"""  # noqa: S608
+
+
+def declare(routes: Sequence[Sequence[str | None]]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps what the app consists of, for those who read the journal without its code."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute("DELETE FROM route")
+        connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
+
+    return apply

@@ -1,0 +1,101 @@
+"""The tables of the journal, and how an older journal is brought forward.
+
+A state is one integer in `run.state`; `STATES` gives the words. Open runs (waiting, running) and delayed ones are found
+through partial indexes, so what has ended costs nothing. Only SQLite 3.35 features are used in the schema, so that
+other tools can read a journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import apsw
+
+from triggers.errors import StateError
+
+APPLICATION_ID: Final = 0x54524947  # "TRIG", in the SQLite file header
+
+WAITING, RUNNING, DELAYED, DONE, DEAD, DROPPED = range(6)
+STATES: Final = ("waiting", "running", "delayed", "done", "dead", "dropped")
+
+_FIRST = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+
+-- What a running app consists of, as its last owner declared it; `why`, `trace` and `graph` read it.
+CREATE TABLE route (name TEXT PRIMARY KEY, trigger TEXT NOT NULL, source TEXT, pattern TEXT, policy TEXT NOT NULL,
+                    emits TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE event (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL, source TEXT NOT NULL, type TEXT NOT NULL, version INTEGER NOT NULL,
+    subject TEXT, time REAL NOT NULL, recorded REAL NOT NULL, data TEXT NOT NULL,
+    cause INTEGER, root INTEGER NOT NULL, depth INTEGER NOT NULL, budget INTEGER NOT NULL);
+CREATE INDEX event_root ON event (root);
+
+CREATE TABLE run (
+    number INTEGER PRIMARY KEY, event INTEGER NOT NULL, route TEXT NOT NULL, priority INTEGER NOT NULL,
+    state INTEGER NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    started REAL, ended REAL, due REAL, due_time REAL, error TEXT);
+CREATE INDEX run_event ON run (event);
+CREATE INDEX run_open ON run (route, priority DESC, number) WHERE state < 2;
+CREATE INDEX run_delayed ON run (due) WHERE state = 2;
+CREATE INDEX run_dead ON run (number) WHERE state = 4;
+
+-- One row for every attempt that did not simply end in `done`: its error, its traceback, or that it was interrupted.
+CREATE TABLE attempt (
+    run INTEGER NOT NULL, attempt INTEGER NOT NULL, epoch INTEGER NOT NULL, started REAL, ended REAL,
+    outcome TEXT NOT NULL, error TEXT, traceback TEXT);
+CREATE INDEX attempt_run ON attempt (run);
+
+-- Identities of what sources delivered, kept longer than the events, so that a late duplicate is still one.
+CREATE TABLE identity (key TEXT PRIMARY KEY, event INTEGER NOT NULL, at REAL NOT NULL,
+                       duplicates INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX identity_at ON identity (at);
+
+-- What a source remembers, committed with the event that made it remember.
+CREATE TABLE ledger (source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, event INTEGER NOT NULL,
+                     PRIMARY KEY (source, key)) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (_FIRST,)
+"""Script n brings version n to version n + 1. Released scripts never change; append to this list."""
+
+
+def prepare(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Create the tables in an empty journal, or bring an older one forward, each step in one transaction.
+
+    Raises `StateError`, without having touched the file, when it is not a journal or is newer than this code.
+    """
+    check(connection, migrations)
+    version = read_pragma(connection, "user_version")
+    for number, script in enumerate(migrations[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        with_commit = f"{script}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {number}; COMMIT"
+        try:
+            connection.execute(with_commit)
+        except apsw.Error:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def check(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Raise `StateError` when the open file is no journal, or newer than this code."""
+    try:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        application = read_pragma(connection, "application_id")
+        version = read_pragma(connection, "user_version")
+    except apsw.NotADBError as error:
+        raise StateError(f"{connection.filename} is not a journal: it is no SQLite file; move it away") from error
+    if tables and application != APPLICATION_ID:
+        raise StateError(f"{connection.filename} is another program's database, not a journal; choose another --state")
+    if version > len(migrations):
+        raise StateError(
+            f"{connection.filename} has schema version {version}, this code knows {len(migrations)};"
+            " it was written by a newer version of triggers: upgrade the package"
+        )
+
+
+def read_pragma(connection: apsw.Connection, name: str) -> int:
+    """Return an integer pragma of the main database."""
+    value = connection.pragma(name)
+    return value if isinstance(value, int) else 0

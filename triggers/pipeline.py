@@ -1,0 +1,152 @@
+"""The group commit: one turn fills while the one before it is being committed.
+
+Nothing here polls. Whoever puts something into the pending turn calls `touch`; the turn is handed to the journal when
+the loop has finished its present round and the journal is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import apsw
+
+from triggers.executor import Run
+from triggers.flows import Flow, Head
+from triggers.journal import Change, Journal, Result, transient
+
+log = logging.getLogger("triggers.dispatcher")
+
+RETRY_COMMIT = 1.0
+"""Seconds between two tries of a commit that the disk refused."""
+
+Question = Callable[[apsw.Connection], Any]
+
+
+@dataclass(slots=True)
+class Turn:
+    """A change, and what is to happen once it is durable."""
+
+    change: Change
+    starts: list[Run] = field(default_factory=list)
+    """Runs that are claimed in the very commit that inserts them."""
+    claims: dict[int, Flow] = field(default_factory=dict)
+    """Runs that were waiting and are claimed in this commit."""
+    fresh: list[Head] = field(default_factory=list)
+    waiters: list[tuple[asyncio.Future[list[int]], list[int]]] = field(default_factory=list)
+    new_runs: Counter[int] = field(default_factory=Counter)
+    """Open runs that the commit inserts, by event."""
+    ended: int = 0
+    order_answers: list[Callable[[Any], None]] = field(default_factory=list)
+    answers: list[Callable[[Any], None]] = field(default_factory=list)
+
+
+class Pipeline:
+    """Hands turns to the journal, one at a time.
+
+    `prepare` completes a turn just before it is handed over; `committed` is called with it and the result after it.
+    """
+
+    def __init__(
+        self, journal: Journal, prepare: Callable[[Turn], None], committed: Callable[[Turn, Result], None]
+    ) -> None:
+        self.fatal: BaseException | None = None
+        self.refused: str | None = None
+        """Why the disk refuses commits at present, or None."""
+        self._journal = journal
+        self._prepare = prepare
+        self._after = committed
+        self.turn = Turn(Change(journal.epoch))
+        self._committing = False
+        self._scheduled = False
+        self._changed: list[asyncio.Future[None]] = []
+        self._retrying: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Say whether anything is on its way to the disk."""
+        return self._committing or self._scheduled or not self.turn.change.empty()
+
+    def touch(self) -> None:
+        """See to it that the pending turn is handed over."""
+        if not self._scheduled and not self._committing:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def ask(self, question: Question, answer: Callable[[Any], None]) -> None:
+        """Have a question answered right after the pending turn is durable."""
+        self.turn.change.questions.append(question)
+        self.turn.answers.append(answer)
+        self.touch()
+
+    def order(self, order: Question, answer: Callable[[Any], None]) -> None:
+        """Have a rare change made by hand in the pending turn's transaction."""
+        self.turn.change.orders.append(order)
+        self.turn.order_answers.append(answer)
+        self.touch()
+
+    async def changed(self) -> None:
+        """Wait until something has happened: a commit, or nothing left to commit."""
+        future = asyncio.get_running_loop().create_future()
+        self._changed.append(future)
+        await future
+        if self.fatal:
+            raise self.fatal
+
+    def wake(self) -> None:
+        """Wake everyone who waits in `changed`."""
+        changed, self._changed = self._changed, []
+        for future in changed:
+            if not future.done():
+                future.set_result(None)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        if self._committing or self.fatal:
+            return
+        turn = self.turn
+        self._prepare(turn)
+        if turn.change.empty():
+            self.wake()
+            return
+        self.turn = Turn(Change(self._journal.epoch))
+        self._committing = True
+        self._commit(turn)
+
+    def _commit(self, turn: Turn) -> None:
+        self._journal.commit(turn.change, lambda result: self._committed(turn, result))
+
+    def _committed(self, turn: Turn, result: Result | BaseException) -> None:
+        if isinstance(result, BaseException):
+            self._refuse(turn, result)
+            return
+        self._committing = False
+        self.refused = None
+        for future, numbers in turn.waiters:
+            if not future.done():
+                future.set_result([number for number in numbers if number not in result.duplicates])
+        self._after(turn, result)
+        for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
+            answer(reply)
+        self.touch()
+        self.wake()
+
+    def _refuse(self, turn: Turn, error: BaseException) -> None:
+        """Try a commit again that the disk refused: nothing of it is acknowledged, so waiting loses nothing."""
+        if not transient(error):
+            self.fatal = error
+            self.wake()
+            return
+        if self.refused is None:
+            log.error("the journal cannot be written: %s; work stands still, trying every %g s", error, RETRY_COMMIT)
+        self.refused = str(error)
+
+        async def again() -> None:
+            await self._journal.clock.sleep(RETRY_COMMIT)
+            self._commit(turn)
+
+        self._retrying = asyncio.get_running_loop().create_task(again())

@@ -1,0 +1,52 @@
+"""Which waiting run starts next: a pure function of a bounded view, with no I/O and no clock.
+
+Order: higher priority first, then the older run. What a better-ranked run needs and cannot have yet is kept for it:
+a lower-ranked run never takes from a resource that a better-ranked one waits for, so large needs do not starve.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+Rank = tuple[int, int]
+"""(minus the priority, the run's number): the smallest goes first."""
+
+
+class View(NamedTuple):
+    """What the policy sees of one flow: its best-ranked runs in order, how many more may run, and what each needs."""
+
+    heads: Sequence[Rank]
+    room: int
+    needs: Mapping[str, float]
+
+
+def choose(flows: Sequence[View], free: Mapping[str, float]) -> list[int]:
+    """Return the flows whose next head starts, in order; a flow appears once for each of its runs that starts.
+
+    `free` is what is left of each resource; a need that `free` does not name is never met.
+    """
+    left = dict(free)
+    kept: set[str] = set()
+    chosen: list[int] = []
+    taken = [0] * len(flows)
+    queue = [(view.heads[0], index) for index, view in enumerate(flows) if view.heads and view.room > 0]
+    heapq.heapify(queue)
+    while queue:
+        _, index = queue[0]
+        view = flows[index]
+        short = [name for name, amount in view.needs.items() if name in kept or left.get(name, 0.0) < amount]
+        if short:
+            kept.update(view.needs)
+            heapq.heappop(queue)
+            continue
+        for name, amount in view.needs.items():
+            left[name] -= amount
+        chosen.append(index)
+        taken[index] += 1
+        if taken[index] < min(view.room, len(view.heads)):
+            heapq.heapreplace(queue, (view.heads[taken[index]], index))
+        else:
+            heapq.heappop(queue)
+    return chosen

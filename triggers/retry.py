@@ -1,0 +1,101 @@
+"""Retries: from (error, attempt) to a decision, as a value.
+
+The arithmetic is tenacity's: its waits and stops are asked, its loop is not used, because a durable run is not a
+function that can be called again. The jitter is the "full jitter" of the AWS Architecture Blog's "Exponential Backoff
+and Jitter", drawn from a seed, so that a simulation or a second look at the journal comes to the same decision.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+from triggers.errors import HandlerError, Reject, WiringError
+
+Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When a failed run is tried again, and when it is given up. `WiringError` if a value makes no sense.
+
+    - `on`: the errors that a new attempt may cure, one type or several. `Reject` is never one of them.
+    - `attempts`: starts in all, so 1 means no retry. A start whose process died counts.
+    - `initial`, `maximum`: seconds. The wait after the n-th attempt is at most `initial * 2**(n - 1)`, and `maximum`.
+    - `jitter`: wait a random part of that, evenly from 0 on, so that failures of one cause do not come back as one.
+    - `within`: seconds. No attempt starts this long after the first start, or later.
+    """
+
+    on: Kinds = Exception
+    attempts: int = 3
+    initial: float = 1.0
+    maximum: float = 60.0
+    jitter: bool = True
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        kinds = _as_tuple(self.on)
+        if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+            raise WiringError(f"Retry(on={self.on!r}): not an exception type; write e.g. on=(OSError, TimeoutError)")
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise WiringError(
+                f"Retry(attempts={self.attempts!r}): counts the first start too; write 1 for no retry, or more"
+            )
+        if not 0 <= self.initial < math.inf:
+            raise WiringError(f"Retry(initial={self.initial!r}): write the first wait in seconds, 0 or more")
+        if not self.initial <= self.maximum < math.inf:
+            raise WiringError(
+                f"Retry(maximum={self.maximum!r}): write the longest wait in seconds, at least initial={self.initial!r}"
+            )
+        if self.within is not None and not 0 < self.within < math.inf:
+            raise WiringError(f"Retry(within={self.within!r}): write seconds after the first start, or None")
+
+    def decide(self, error: BaseException, attempt: int, *, seed: str, elapsed: float = 0.0) -> float | None:
+        """Return the seconds until the next attempt, or None to give up.
+
+        `attempt` is the number of the one that failed, from 1. `seed` names the run; the same arguments always give the
+        same answer. `elapsed` is the time in seconds since the first attempt started; only `within` asks for it.
+        An isolated handler's error comes as a `HandlerError` that carries `kinds`, see `kinds_of`.
+        """
+        if not _matches(error, _as_tuple(self.on)):
+            return None
+        from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_before_delay, wait_exponential
+
+        state = RetryCallState(Retrying(), None, (), {})
+        state.attempt_number = attempt
+        state.start_time, state.outcome_timestamp = 0.0, elapsed
+        wait = wait_exponential(multiplier=self.initial, max=self.maximum, exp_base=2)(state)
+        if self.jitter:
+            wait = random.Random(f"{seed}:{attempt}").uniform(0, wait)  # noqa: S311  # spreads load, keeps no secret
+        state.upcoming_sleep = wait
+        stops = stop_after_attempt(self.attempts)(state)
+        if self.within is not None:
+            stops = stops or stop_before_delay(self.within)(state)
+        return None if stops else wait
+
+
+def kinds_of(error: BaseException) -> tuple[str, ...]:
+    """Return the qualified names of an error's classes, as in `builtins.OSError`: what can cross a process border.
+
+    An isolated handler's worker sends them, and they become the `kinds` of the `HandlerError` that stands for it.
+    """
+    return tuple(_name(kind) for kind in type(error).__mro__)
+
+
+def _matches(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
+    names = getattr(error, "kinds", ()) if isinstance(error, HandlerError) else ()
+    if names:
+        return _name(Reject) not in names and any(_name(kind) in names for kind in kinds)
+    return isinstance(error, kinds) and not isinstance(error, Reject)
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _as_tuple(on: Kinds) -> tuple[type[BaseException], ...]:
+    return on if isinstance(on, tuple) else (on,)
+
+
+__all__ = ["Retry", "kinds_of"]

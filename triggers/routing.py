@@ -1,0 +1,235 @@
+"""Routes: what runs on which event and under which policy; and the index from an event to its routes.
+
+A route is plain data. It knows neither the journal nor the dispatcher, because the same routes are deployed where
+there is neither.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
+
+from pydantic_core import from_json
+
+from triggers.errors import WiringError, did_you_mean
+from triggers.events import Event, Tick
+from triggers.patterns import Pattern
+from triggers.retry import Retry
+from triggers.schedule import Schedule
+from triggers.signature import read_signature
+
+COROUTINE: Final = "coroutine"
+THREAD: Final = "thread"
+PROCESS: Final = "process"
+
+
+class PolicyOptions(TypedDict, total=False):
+    """The policy keywords of `App(...)` (as defaults) and `@app.on(...)`."""
+
+    retry: Retry
+    """Which errors are tried again, how often and when."""
+    timeout: float
+    """Seconds that one attempt may take. A plain function with a timeout runs isolated, because a thread can't be
+    stopped."""
+    concurrency: int
+    """How many runs of the route may be running at once."""
+    isolate: bool
+    """Run in a process of its own, which a timeout kills and whose death ends one attempt only."""
+    reads: Collection[str]
+    """Names of the places that the handler reads beyond its event."""
+    writes: Collection[str]
+    """Names of the places that the handler writes."""
+    emits: Collection[type[Event]]
+    """Event types that the handler emits by its context, beyond those in its annotation."""
+    needs: Mapping[str, float | str]
+    """Quantities of the app's resources that a run holds while it runs: `{"cpu": 2, "memory": "4GiB"}`."""
+    priority: int
+    """Runs of a higher priority start first; 0 if not given."""
+    max_depth: int
+    """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
+    allow_loops: Collection[str]
+    """Names of watched places that the route may write although it is triggered from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The policy keywords with every value in place."""
+
+    retry: Retry = field(default_factory=Retry)
+    timeout: float | None = None
+    concurrency: int | None = None
+    isolate: bool = False
+    reads: frozenset[str] = frozenset()
+    writes: frozenset[str] = frozenset()
+    emits: frozenset[type[Event]] = frozenset()
+    needs: Mapping[str, float] = field(default_factory=dict)
+    priority: int = 0
+    max_depth: int | None = None
+    allow_loops: frozenset[str] = frozenset()
+
+
+_SETS: Final = {"reads", "writes", "emits", "allow_loops"}
+
+
+def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
+    """Return the checked policy; `owner` names the app or the route in errors (`WiringError`)."""
+    known = set(PolicyOptions.__annotations__)
+    for name in options:
+        if name not in known:
+            raise WiringError(f"{owner} has no option {name!r}" + did_you_mean(name, known))
+    values = dict(options)
+    for name in _SETS & set(values):
+        if isinstance(values[name], str):
+            raise WiringError(f"{owner}: {name}={values[name]!r} must be a set of names: {name}={{{values[name]!r}}}")
+        values[name] = frozenset(values[name])
+    if "needs" in values:
+        values["needs"] = {name: quantity(owner, name, value) for name, value in values["needs"].items()}
+    for name in ("timeout", "concurrency", "max_depth"):
+        if values.get(name) is not None and not values[name] > 0:
+            raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
+    if "retry" in values and not isinstance(values["retry"], Retry):
+        raise WiringError(f"{owner}: retry={values['retry']!r} must be a Retry, as in Retry(on=OSError, attempts=3)")
+    return Policy(**values)
+
+
+_UNITS: Final = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def quantity(owner: str, name: str, value: float | str) -> float:
+    """Return a resource quantity as a number: `2`, `0.5`, `"4GiB"` (binary units), `"500MB"` (decimal ones)."""
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]i?|)b?\s*", value, re.IGNORECASE)
+        try:
+            number = float(match[1]) * _UNITS[match[2].lower()] if match else None
+        except ValueError:
+            number = None
+    else:
+        number = float(value)
+    if number is None or not 0 < number < float("inf"):
+        raise WiringError(
+            f"{owner}: needs {name}={value!r} is no quantity; write a number above 0 or text such as '4GiB'"
+        )
+    return number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One handler, what triggers it, and how it is run."""
+
+    name: str
+    handler: Callable[..., Any]
+    trigger: type[Event]
+    emits: Mapping[str, type[Event]]
+    policy: Policy
+    coroutine: bool
+    takes_context: bool
+    where: Pattern | None = None
+    source: str | None = None
+    schedule: Schedule | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return where the handler runs: on the loop, in a thread, or in a process."""
+        if self.policy.isolate or (self.policy.timeout is not None and not self.coroutine):
+            return PROCESS
+        return COROUTINE if self.coroutine else THREAD
+
+    @property
+    def target(self) -> str:
+        """Return `module:name` of the handler, by which another process finds it."""
+        return f"{self.handler.__module__}:{self.handler.__qualname__}"
+
+
+def make_route(
+    handler: Callable[..., Any],
+    trigger: type[Event] | Schedule,
+    *,
+    name: str | None,
+    where: Pattern | None,
+    source: str | None,
+    policy: Policy,
+) -> Route:
+    """Return the route, or raise `WiringError` where handler and trigger do not fit together."""
+    signature = read_signature(handler)
+    route_name = name or handler.__name__
+    schedule = None if isinstance(trigger, type) else trigger
+    kind = trigger if isinstance(trigger, type) else Tick
+    if not issubclass(kind, Event):
+        raise WiringError(f"route {route_name!r}: {kind.__name__} is no event type; subclass triggers.Event")
+    if signature.accepts and not any(issubclass(kind, accepted) for accepted in signature.accepts):
+        accepted = " | ".join(accepted.__name__ for accepted in signature.accepts)
+        raise WiringError(f"handler {handler.__qualname__} takes {accepted}, but it is registered on {kind.__name__}")
+    if where is not None:
+        _check_fields(route_name, kind, where)
+    emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
+    return Route(
+        name=route_name,
+        handler=handler,
+        trigger=kind,
+        emits=emits,
+        policy=policy,
+        coroutine=signature.coroutine,
+        takes_context=signature.takes_context,
+        where=where,
+        source=source,
+        schedule=schedule,
+    )
+
+
+def _check_fields(route: str, kind: type[Event], where: Pattern) -> None:
+    known = kind.model_fields
+    for name in where.fields:
+        if name not in known:
+            raise WiringError(
+                f"route {route!r}: where= names {name!r}, which {kind.__name__} has not" + did_you_mean(name, known)
+            )
+
+
+def describe_route(route: Route) -> tuple[str | None, ...]:
+    """Return the route as text, the way the journal keeps it: name, trigger, source, pattern, policy, emits."""
+    policy = route.policy
+    shown = {
+        "kind": route.kind,
+        "attempts": policy.retry.attempts,
+        "concurrency": policy.concurrency,
+        "timeout": policy.timeout,
+        "priority": policy.priority,
+        "needs": dict(policy.needs),
+        "schedule": str(route.schedule) if route.schedule else None,
+        "reads": sorted(policy.reads),
+        "writes": sorted(policy.writes),
+        "max_depth": policy.max_depth,
+    }
+    pattern = json.dumps(route.where.pattern) if route.where else None
+    emits = json.dumps(sorted(route.emits))
+    return (route.name, route.trigger.__event_type__, route.source, pattern, json.dumps(shown), emits)
+
+
+class Router:
+    """The index from an event to the routes that it triggers."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = {route.name: route for route in routes}
+        self._by_type: dict[str, list[Route]] = {}
+        for route in self.routes.values():
+            self._by_type.setdefault(route.trigger.__event_type__, []).append(route)
+
+    def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
+        """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
+        routes = self._by_type.get(kind)
+        if not routes:
+            return ()
+        payload: Any = None
+        matched = []
+        for route in routes:
+            if (route.source is not None and route.source != source) or (route.schedule and route.name != subject):
+                continue
+            if route.where is not None:
+                payload = from_json(data) if payload is None else payload
+                if not route.where.matches(payload):
+                    continue
+            matched.append(route)
+        return matched

@@ -1,0 +1,278 @@
+"""The inbox: events that other processes hand in, as files in the state folder.
+
+One file is one batch: JSON lines, each an event in CloudEvents 1.0's structured form, with our extension attribute
+`dataversion`::
+
+    {"specversion":"1.0","id":"7","source":"shell","type":"Retrain","time":"2026-01-31T08:00:00Z","data":{"model":"m"}}
+
+`write` is durable before it returns, whether or not a dispatcher runs. The dispatcher takes batches in the order of
+their names, which is the order of their writing, and removes a batch when its events are in the journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from triggers.clock import SystemClock
+from triggers.errors import EventError, StateError
+from triggers.events import check_payload, moment
+from triggers.sources import Delivery, Site
+
+BATCH = 1000
+"""About how many events are delivered at a time."""
+MAX_FILE = 64 * 1024 * 1024
+"""The largest batch file, in bytes."""
+AGAIN = 10.0
+"""Seconds until a batch that could not be read for a passing reason is tried again."""
+
+_SUFFIX = ".jsonl"
+_FOR_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOR_WRITING = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+_log = logging.getLogger("triggers.inbox")
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+def line(
+    id: str, source: str, type: str, version: int, subject: str | None, time: float | None, data_json_text: str
+) -> str:
+    """Return one event as a line of a batch. `time` is in Unix seconds; None is the time of its arrival."""
+    attributes: dict[str, object] = {"specversion": "1.0", "id": id, "source": source, "type": type}
+    attributes["dataversion"] = version
+    if subject is not None:
+        attributes["subject"] = subject
+    if time is not None:
+        attributes["time"] = moment(time).isoformat()
+    data = data_json_text
+    if "\n" in data or "\r" in data:  # only between tokens: inside a JSON string they are escaped
+        data = data.replace("\n", " ").replace("\r", " ")
+    return f'{to_json(attributes).decode()[:-1]},"data":{data}}}'
+
+
+def write(folder: Path, lines: Sequence[str]) -> Path:
+    """Write a batch and return its path. When it returns, the batch survives a crash and a power loss.
+
+    Raises `EventError` when the batch is larger than a reader accepts.
+    """
+    content = "".join(f"{text}\n" for text in lines).encode()
+    if len(content) > MAX_FILE:
+        raise EventError(f"a batch of {len(content):,} bytes is over the limit of {MAX_FILE:,}; write several")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    name = f"{_stamps.next():020d}-{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}"
+    unfinished, path = folder / f".{name}.tmp", folder / name
+    try:
+        with open(os.open(unfinished, _FOR_WRITING, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)  # the name, too, must survive
+    finally:
+        os.close(directory)
+    return path
+
+
+class _Stamps:
+    """Microseconds that grow with each call in this process, even when the clock is set back."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._lock = threading.Lock()
+
+    def next(self) -> int:
+        with self._lock:
+            self._last = max(self._last + 1, int(SystemClock().now() * 1e6))
+            return self._last
+
+
+_stamps = _Stamps()
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+class Inbox:
+    """The source of what other processes handed in. A batch that is not valid is moved to `rejected/`, whole."""
+
+    name = "inbox"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+        """Yield the waiting events in the order of their writing, then those that come."""
+        import asyncio  # the writing side, a short-lived command, has no use for these
+        from concurrent.futures import ThreadPoolExecutor
+        from functools import partial
+
+        from triggers.sources.watch import EVERYWHERE, Hints, changed, start
+
+        with contextlib.ExitStack() as running:
+            thread = ThreadPoolExecutor(1, thread_name_prefix="triggers-inbox")
+            running.callback(thread.shutdown, wait=False, cancel_futures=True)
+            in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
+            hints = Hints()
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            blind = False
+            if site.watches:
+                try:
+                    watcher = start(os.fsencode(self.path.absolute()), hints)
+                    running.callback(watcher.stop)
+                    watcher.add(EVERYWHERE)
+                except OSError as error:
+                    blind = True
+                    _log.warning(
+                        "inbox: %s cannot be watched (%s), raise fs.inotify.max_user_instances and max_user_watches; "
+                        "looked at every %g s",
+                        *(self.path, error.strerror, AGAIN),
+                    )
+            while True:
+                hints.clear()  # before the listing, which sees all that was hinted at
+                reading = await in_thread(Reading, self.path)
+                while await in_thread(reading.fill, site.clock.now()):
+                    for first in range(0, len(reading.events), BATCH):
+                        yield reading.events[first : first + BATCH]
+                    await in_thread(reading.acknowledge)
+                if not hints:
+                    site.idle(self.name)
+                    await changed(site, self.name, hints, AGAIN if blind or reading.skipped else None)
+
+
+class Reading:
+    """One pass over the batches that wait, several small ones at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events: list[Delivery] = []
+        self.skipped = False
+        """Whether a batch was left where it is, because reading it failed in a way that may pass."""
+        self._folder = folder
+        self._read: list[Path] = []
+        try:
+            self._names = deque(sorted(name for name in os.listdir(folder) if _is_batch(name)))
+        except OSError as error:
+            raise StateError(f"the inbox {folder} cannot be listed ({error.strerror}); restore the folder") from error
+
+    def fill(self, now: float) -> bool:
+        """Read batches until there are events enough; return whether there is anything to deliver or acknowledge."""
+        self.events = []
+        self._read = []
+        while self._names and len(self.events) < BATCH:
+            path = self._folder / self._names.popleft()
+            try:
+                self._take(path, now)
+            except FileNotFoundError:  # somebody took it back
+                continue
+            except OSError as error:
+                self.skipped = True
+                _log.error("inbox: %s cannot be read (%s); tried again in %g s", path, error.strerror, AGAIN)
+        return bool(self._read)
+
+    def acknowledge(self) -> None:
+        """Remove the batches whose events are in the journal."""
+        for path in self._read:
+            path.unlink(missing_ok=True)
+
+    def _take(self, path: Path, now: float) -> None:
+        try:
+            events = list(parse(read(path), now))  # all of them, before one of them is delivered
+        except EventError as error:
+            self._reject(path, str(error))
+        else:
+            self.events += events
+            self._read.append(path)
+
+    def _reject(self, path: Path, reason: str) -> None:
+        rejected = self._folder / "rejected"
+        rejected.mkdir(mode=0o700, exist_ok=True)
+        note = rejected / f"{path.name}.reason"
+        with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(f"{reason}\n")
+        path.rename(rejected / path.name)
+        _log.error("inbox: %s was rejected (%s); it lies in %s", path.name, reason, rejected)
+
+
+def read(path: Path) -> bytes:
+    """Return the content of a batch; raises `EventError` when it is not a file or too large."""
+    try:
+        descriptor = os.open(path, _FOR_READING)
+    except PermissionError as error:
+        raise EventError(f"it cannot be read by uid {os.geteuid()} ({error.strerror})") from error
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise EventError("it is not a file")
+        if status.st_size > MAX_FILE:
+            raise EventError(f"it has {status.st_size:,} bytes, over the limit of {MAX_FILE:,}; write several")
+        return file.read()
+
+
+def parse(content: bytes, now: float) -> Iterator[Delivery]:
+    """Yield the events of a batch; raises `EventError` with the number of the line that is not valid."""
+    for number, text in enumerate(content.split(b"\n"), 1):
+        if text and not text.isspace():
+            try:
+                yield _event(text, now)
+            except (ValueError, EventError) as error:
+                raise EventError(f"line {number}: {error}") from error
+
+
+def _event(text: bytes, now: float) -> Delivery:
+    fields = from_json(text, allow_inf_nan=False)
+    if not isinstance(fields, dict):
+        raise EventError("not a JSON object")
+    if fields.get("specversion") != "1.0":
+        raise EventError(f"specversion must be '1.0', not {fields.get('specversion')!r}")
+    id, source, kind = _name(fields, "id"), _name(fields, "source"), _name(fields, "type")
+    data = fields.get("data", {})
+    if not isinstance(data, dict) or "data_base64" in fields:
+        raise EventError(f"data of {kind} must be a JSON object")
+    payload = to_json(data, inf_nan_mode="constants").decode()
+    check_payload(kind, payload)
+    version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
+    if type(version) is not int or version < 1:
+        raise EventError(f"dataversion must be an integer of 1 or more, not {version!r}")
+    if subject is not None and not isinstance(subject, str):
+        raise EventError(f"subject must be text, not {subject!r}")
+    return Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject)
+
+
+def _name(fields: dict[str, Any], attribute: str) -> str:
+    value = fields.get(attribute)
+    if not isinstance(value, str) or not value:
+        raise EventError(f"{attribute} must be text and not empty, not {value!r}")
+    return value
+
+
+def _seconds(time: object) -> float:
+    try:
+        instant = datetime.fromisoformat(time) if isinstance(time, str) else None
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise EventError(f"time must be of RFC 3339 with an offset, like '2026-01-31T08:00:00Z', not {time!r}")
+    return instant.timestamp()
+
+
+def _is_batch(name: str) -> bool:
+    return name.endswith(_SUFFIX) and not name.startswith(".")
+
+
+__all__ = ["Inbox", "line", "write"]
