@@ -50,12 +50,12 @@ def retrain(event: DriftDetected, ctx: Context) -> Trained | None:
 
 def due(rows: int, trained: int) -> tuple[str, str]:
     """Return why to train now, or why to wait; one of the two is empty. `trained` is what the newest model knew."""
+    if 0 < rows <= trained:  # a duplicate, or files that did not come in the order of their times
+        return "", "the newest model knows all these samples"
     if rows < MIN_ROWS:
         return "", f"{rows} samples so far, the first model needs {MIN_ROWS}"
     if not trained:
         return f"the first {rows} samples", ""
-    if rows <= trained:  # a duplicate, or files that did not come in the order of their times
-        return "", "the newest model knows all these samples"
     if rows - trained < RETRAIN_ROWS:
         return "", f"{rows - trained} new samples since the newest model, the next needs {RETRAIN_ROWS}"
     return f"{rows - trained} new samples", ""

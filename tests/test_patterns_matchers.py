@@ -146,11 +146,11 @@ def test_an_operator_without_its_list_is_refused_for_it_would_be_a_nested_field(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: prefix(1), r"prefix\.prefix: needs a string, not 1"),
+        (lambda: prefix(1), r"prefix\.prefix: needs a string, not 1"),  # type: ignore[arg-type]
         (lambda: prefix(any_of("a", "b")), "takes a string or equals_ignore_case"),
         (lambda: suffix(prefix("a")), "takes a string or {'equals-ignore-case'"),
         (lambda: above(True), "True is no number"),
-        (lambda: above("1"), "'1' is no number"),
+        (lambda: above("1"), "'1' is no number"),  # type: ignore[arg-type]
         (lambda: above(float("nan")), "nan is no number"),
         (lambda: above(2**53 + 1), "9007199254740993 is no number that a double holds"),
         (lambda: between(2, 1), "lower bound must be less"),
@@ -162,11 +162,11 @@ def test_an_operator_without_its_list_is_refused_for_it_would_be_a_nested_field(
         (lambda: anything_but(prefix("a"), suffix("b")), "matchers of one kind"),
         (lambda: anything_but(prefix("a"), "b"), "matchers of one kind"),
         (lambda: any_of(), "needs one value"),
-        (lambda: any_of(datetime.now(UTC)), "is no JSON value"),
+        (lambda: any_of(datetime.now(UTC)), "is no JSON value"),  # type: ignore[arg-type]
         (lambda: any_of(float("inf")), "is no JSON number"),
         (lambda: compile({"a": object()}), "a: .* is no JSON value"),
         (lambda: compile({"a": [[object()]]}), "is no JSON value"),
-        (lambda: compile({1: 2}), "a field's name must be a string, not 1"),
+        (lambda: compile({1: 2}), "a field's name must be a string, not 1"),  # type: ignore[dict-item]
         (lambda: compile({"a": float("nan")}), "nan is no JSON number"),
         (lambda: compile({"a": []}), "a: is an empty list"),
         (lambda: compile({}), "pattern: is empty"),
@@ -222,9 +222,20 @@ def test_a_pattern_knows_its_top_level_fields() -> None:
 
 
 def test_patterns_are_equal_when_their_data_mean_the_same() -> None:
-    same = [{"a": [1, "x"], "b": {"c": [True]}}, {"b.c": [True], "a": ["x", 1.0]}, {"a": ["x", 1], "b": {"c": True}}]
+    same: list[dict[str, object]] = [
+        {"a": [1, "x"], "b": {"c": [True]}},
+        {"b.c": [True], "a": ["x", 1.0]},
+        {"a": ["x", 1], "b": {"c": True}},
+    ]
     assert len({compile(pattern) for pattern in same}) == 1
-    different = [{"a": [1]}, {"a": ["1"]}, {"a": [True]}, {"a": [1, 2]}, {"b": [1]}, {"a": [{"numeric": ["=", 1]}]}]
+    different: list[dict[str, object]] = [
+        {"a": [1]},
+        {"a": ["1"]},
+        {"a": [True]},
+        {"a": [1, 2]},
+        {"b": [1]},
+        {"a": [{"numeric": ["=", 1]}]},
+    ]
     assert len({compile(pattern) for pattern in different}) == len(different)
     assert compile({"a": 1}) != {"a": [1]}
 

@@ -4,26 +4,55 @@ Declare event types and handlers on an `App`; `triggers run MODULE` carries them
 takes an event and returns the next one.
 """
 
-from triggers.app import App
-from triggers.context import Context
-from triggers.errors import Later, Reject, TriggersError
-from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick
-from triggers.patterns import (
-    above,
-    any_of,
-    anything_but,
-    below,
-    between,
-    cidr,
-    equals_ignore_case,
-    exists,
-    prefix,
-    suffix,
-    wildcard,
-)
-from triggers.retry import Retry
-from triggers.schedule import at, cron, every
-from triggers.sources.folder import Folder
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from triggers.app import App
+    from triggers.context import Context
+    from triggers.errors import Later, Reject, TriggersError
+    from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick
+    from triggers.patterns import (
+        above,
+        any_of,
+        anything_but,
+        below,
+        between,
+        cidr,
+        equals_ignore_case,
+        exists,
+        prefix,
+        suffix,
+        wildcard,
+    )
+    from triggers.retry import Retry
+    from triggers.schedule import at, cron, every
+    from triggers.sources.folder import Folder
+
+_HOMES = {
+    "triggers.app": ["App"],
+    "triggers.context": ["Context"],
+    "triggers.errors": ["Later", "Reject", "TriggersError"],
+    "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "RunFailed", "Tick"],
+    "triggers.patterns": [
+        "above", "any_of", "anything_but", "below", "between", "cidr", "equals_ignore_case", "exists", "prefix",
+        "suffix", "wildcard",
+    ],
+    "triggers.retry": ["Retry"],
+    "triggers.schedule": ["at", "cron", "every"],
+    "triggers.sources.folder": ["Folder"],
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for: the command line and pytest import us long before pydantic."""
+    for home, names in _HOMES.items():
+        if name in names:
+            value: object = getattr(import_module(home), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module 'triggers' has no attribute {name!r}")
+
 
 __all__ = [
     "App",

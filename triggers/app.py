@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack, overload
 from uuid import uuid4
@@ -23,7 +24,7 @@ from triggers.sources import Source
 from triggers.sources.folder import Folder
 from triggers.state import StateFolder
 
-E = TypeVar("E", bound=Event, contravariant=True)
+E = TypeVar("E", bound=Event)
 Emission = Event | Iterable[Event] | None
 R = TypeVar("R", bound=Emission | Awaitable[Emission])
 Where = Mapping[str, object] | str
@@ -141,15 +142,21 @@ class App:
         if lines:
             write(folder.inbox, lines)
 
-    def bind(self, places: Mapping[str, str]) -> None:
-        """Put named sources and outputs where their data is in this place: `{"incoming": "/data/in"}`."""
+    def bound(self, places: Mapping[str, Path | str]) -> App:
+        """Return the same app with named folders where their data is in this place: `{"incoming": "/data/in"}`."""
+        app = copy(self)
+        app.sources, app.outputs = dict(self.sources), dict(self.outputs)
         for name, path in places.items():
-            known = self.sources if name in self.sources else self.outputs
-            folder = known.get(name)
+            folder = app.sources.get(name) or app.outputs.get(name)
             if not isinstance(folder, Folder):
-                folders = [key for key, value in {**self.sources, **self.outputs}.items() if isinstance(value, Folder)]
-                raise WiringError(f"app {self.name!r} has no folder {name!r} to bind" + did_you_mean(name, folders))
-            known[name] = folder.bind(path)  # type: ignore[assignment]  # a Folder in either mapping
+                raise WiringError(
+                    f"app {self.name!r} has no folder {name!r} to bind" + did_you_mean(name, self.places())
+                )
+            if name in app.sources:
+                app.sources[name] = folder.bind(path)
+            else:
+                app.outputs[name] = folder.bind(path)
+        return app
 
     def places(self) -> dict[str, Path]:
         """Return the folders that `reads=` and `writes=` may name."""

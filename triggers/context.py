@@ -131,9 +131,8 @@ def _same_content(one: Path, other: Path) -> bool:
 def encode_emitted(route: str, event: object, allowed: frozenset[str]) -> Emitted:
     """Encode one event that a run emits, or raise `HandlerError` if the route may not emit it."""
     if not isinstance(event, Event):
-        raise HandlerError(
-            f"handler {route!r} returned {type(event).__name__} {str(event)[:80]!r}; return an event, a list of events or None"
-        )
+        shown = f"{type(event).__name__} {str(event)[:80]!r}"
+        raise HandlerError(f"handler {route!r} returned {shown}; return an event, a list of events or None")
     kind = event.__event_type__
     if kind not in allowed:
         raise HandlerError(

@@ -19,7 +19,7 @@ from typing import Any
 from triggers.admission import Admission
 from triggers.executor import Again, Dead, Done, Executor, Failure, Outcome, Run
 from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import DEAD, EventRow, Journal, Result, RunRow, event_row, next_due, waiting
+from triggers.journal import DEAD, EventRow, Journal, Promoted, Result, RunRow, event_row, next_due, waiting
 from triggers.limits import Limits
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import THREAD, Router
@@ -115,15 +115,30 @@ class Dispatcher:
         self.pipeline.order(order, future.set_result)
         return await future
 
+    def new_runs(self, event: EventRow, only: str | None = None) -> list[RunRow]:
+        """Return a new run for each route that the event triggers, or for `only` that route of them."""
+        runs = []
+        for route in self.router.match(event.type, event.source, event.subject, event.data):
+            if only is None or route.name == only:
+                run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
+                if error := too_deep(route.policy.max_depth, event):
+                    run.state, run.error, run.ended = DEAD, error, event.recorded
+                runs.append(run)
+        return runs
+
+    def resume(self, runs: Sequence[Promoted]) -> None:
+        """Take runs among those that wait that the journal has put back there."""
+        self._journal.open_runs += len(runs)
+        self.admission.promote(runs)
+        self.pipeline.touch()
+
     def _add(self, event: EventRow) -> None:
         """Put an event, and a run for each route that it triggers, into the pending turn."""
         turn = self.pipeline.turn
         turn.change.events.append(event)
-        for route in self.router.match(event.type, event.source, event.subject, event.data):
-            run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
+        for run in self.new_runs(event):
             turn.change.runs.append(run)
-            if error := too_deep(route.policy.max_depth, event):
-                run.state, run.error, run.ended = DEAD, error, event.recorded
+            if run.state == DEAD:
                 self.counts["dead"] += 1
                 continue
             turn.new_runs[event.number] += 1

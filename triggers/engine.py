@@ -1,4 +1,4 @@
-"""The engine: an app at work over a state folder. It puts journal, dispatcher and sources together, and takes them down.
+"""The engine: an app at work over a state folder. It puts journal, dispatcher and sources together.
 
 ::
 
@@ -25,8 +25,8 @@ from triggers.sources.timer import Timer
 from triggers.state import StateFolder
 
 SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may keep Python's interpreter lock from another one (the default is 5 ms). The journal's writer wants
-it back after every statement; with the default a busy loop makes each of them wait ten times as long as it takes."""
+"""Seconds a thread may keep Python's interpreter lock from another one; the default is 5 ms. The journal's writer wants
+the lock back after every statement, and a busy loop would make each of them wait that long."""
 
 
 class Engine:
@@ -85,7 +85,7 @@ class Engine:
             self.state.release()
 
     async def quiet(self) -> None:
-        """Wait until the sources have told all they know and nothing runs or can be started. What is delayed waits on."""
+        """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on."""
         while not (self.intake.idle_all() and self.dispatcher.quiet()):
             await self._changed()
 

@@ -6,9 +6,12 @@ read when the window runs low. So memory does not grow with the backlog.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Sequence
+from bisect import insort
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 
 from triggers.journal import EventRow, RunRow
 from triggers.policy import Rank, View
@@ -19,10 +22,12 @@ WINDOW = 1000
 
 BEFORE_ALL: Rank = (-(2**62), 0)
 
+_rank = itemgetter(0)
+
 
 @dataclass(slots=True)
 class Head:
-    """A waiting run, known by its rank.
+    """A waiting run, as its flow holds it.
 
     A run whose row has not been handed to the journal yet is `fresh` and holds row and event; one that an earlier owner
     had claimed is `interrupted` and holds that claim as (attempt, epoch).
@@ -36,7 +41,7 @@ class Head:
 
 @dataclass(slots=True, eq=False)
 class Flow:
-    """The waiting and running runs of one route."""
+    """The waiting and running runs of one route. `needs` includes the slot that a run of it takes."""
 
     route: Route
     needs: dict[str, float]
@@ -45,7 +50,7 @@ class Flow:
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
     _missed: bool = False
-    _heads: list[tuple[Rank, Head]] = field(default_factory=list)
+    _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
 
     @property
     def held(self) -> int:
@@ -56,30 +61,27 @@ class Flow:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
         if self.horizon is not None and rank > self.horizon:
             self._missed = True
-            return
-        heapq.heappush(self._heads, (rank, head))
+        elif not self._heads or self._heads[-1][0] < rank:  # new runs rank last but for their priority
+            self._heads.append((rank, head))
+        else:
+            self._insert([(rank, head)])
         if len(self._heads) > 2 * WINDOW:
-            self._shrink()
+            self._heads = deque(islice(self._heads, WINDOW))
+            self.horizon = self._heads[-1][0]
 
     def view(self, most: int) -> View:
         """Return what the policy needs to know, with at most `most` heads."""
         limit = self.route.policy.concurrency
         room = most if limit is None else min(most, limit - self.running)
-        if room <= 0:
-            return View((), 0, self.needs)
-        if room == 1:
-            return View([rank for rank, _ in self._heads[:1]], 1, self.needs)
-        heads = heapq.nsmallest(room, self._heads) if len(self._heads) > 1 else self._heads
-        return View([rank for rank, _ in heads], room, self.needs)
+        return View([rank for rank, _ in islice(self._heads, max(0, room))], room, self.needs)
 
     def pop(self) -> Head:
         """Take the best-ranked head out of the window."""
-        return heapq.heappop(self._heads)[1]
+        return self._heads.popleft()[1]
 
     def remove(self, events: set[int]) -> None:
         """Forget the runs of events that turned out to be duplicates."""
-        self._heads = [item for item in self._heads if item[1].event not in events]
-        heapq.heapify(self._heads)
+        self._heads = deque(item for item in self._heads if item[1].event not in events)
 
     def runs_low(self) -> bool:
         """Say whether the journal should be asked for more."""
@@ -94,17 +96,14 @@ class Flow:
     def fill(self, heads: Sequence[tuple[Rank, Head]], most: int) -> None:
         """Take the journal's answer: the next heads behind the horizon, at most `most`."""
         self.filling = False
-        for item in heads:
-            heapq.heappush(self._heads, item)
+        self._insert(heads)
         if len(heads) == most or self._missed:
             self.horizon = heads[-1][0] if heads else self.horizon
         else:
             self.horizon = None
 
-    def fresh(self) -> Iterable[Head]:
-        """Yield the heads whose rows have not been handed over yet."""
-        return (head for _, head in self._heads if head.fresh)
-
-    def _shrink(self) -> None:
-        self._heads = heapq.nsmallest(WINDOW, self._heads)  # sorted, hence a heap
-        self.horizon = self._heads[-1][0]
+    def _insert(self, heads: Sequence[tuple[Rank, Head]]) -> None:
+        ordered = list(self._heads)
+        for item in heads:
+            insort(ordered, item, key=_rank)
+        self._heads = deque(ordered)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from triggers.dispatcher import Dispatcher
 from triggers.errors import WiringError
 from triggers.journal import memories, remember
+from triggers.requests import accept
 from triggers.sources import Source
 
 log = logging.getLogger("triggers.intake")
@@ -34,7 +35,9 @@ class Intake:
     def start(self) -> None:
         """Begin to listen to all sources."""
         for source in self.sources.values():
-            self._tasks.append(asyncio.get_running_loop().create_task(self._listen(source)))
+            task = asyncio.get_running_loop().create_task(self._listen(source))
+            task.add_done_callback(lambda _: self._dispatcher.pipeline.wake())
+            self._tasks.append(task)
 
     async def stop(self) -> None:
         """Stop reading. What is not durable yet is not acknowledged, and comes again."""
@@ -48,7 +51,8 @@ class Intake:
 
     def error(self) -> BaseException | None:
         """Return the error of a source that can't be listened to at all."""
-        return next((error for task in self._tasks if task.done() and (error := task.exception())), None)
+        ended = (task for task in self._tasks if task.done() and not task.cancelled())
+        return next((error for task in ended if (error := task.exception())), None)
 
     def poke(self, source: str) -> None:
         """Have a source look again."""
@@ -83,14 +87,13 @@ class Intake:
                 async for batch in source.deliveries(self):
                     self._busy.add(source.name)
                     if batch:
-                        await self._dispatcher.append(batch)
+                        await accept(self._dispatcher, batch)
                         await self._dispatcher.room()
                     self.failing.pop(source.name, None)
                     pause = 1.0
                 return
             except WiringError:
-                self._dispatcher.pipeline.wake()
-                raise
+                raise  # no use in trying again: the app is not wired to what is there
             except Exception as error:  # a source that breaks must not take the others with it
                 self.failing[source.name] = str(error)
                 log.exception("source %r failed; it is started again in %g s", source.name, pause)

@@ -216,12 +216,17 @@ class Router:
         self._by_type: dict[str, list[Route]] = {}
         for route in self.routes.values():
             self._by_type.setdefault(route.trigger.__event_type__, []).append(route)
+        self._unconditional = {
+            kind for kind, routes in self._by_type.items() if not any(r.source or r.where or r.schedule for r in routes)
+        }
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
         routes = self._by_type.get(kind)
         if not routes:
             return ()
+        if kind in self._unconditional:
+            return routes
         payload: Any = None
         matched = []
         for route in routes:

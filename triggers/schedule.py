@@ -22,8 +22,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from triggers.errors import ScheduleError, did_you_mean
 
 _DAY = 86_400
-_FIRST_YEAR, _LAST_YEAR = 1970, 2199
-_NEW_YEARS = tuple(date(y, 1, 1).toordinal() - date(1970, 1, 1).toordinal() for y in range(1970, _LAST_YEAR + 2))
+_NEW_YEARS = tuple((date(year, 1, 1) - date(1970, 1, 1)).days for year in range(1970, 2201))  # in days since 1970
 _END = (_NEW_YEARS[-1] + 1) * _DAY  # 2199 ends up to a day later where the clocks are behind UTC
 
 
@@ -400,7 +399,7 @@ _DAY_OF_MONTH = _Field("day", 1, 31)
 _MONTH = _Field("month", 1, 12, _MONTHS)
 _WEEKDAY = _Field("weekday", 0, 6, _WEEKDAYS, most=7)
 _AWS_WEEKDAY = _Field("weekday", 1, 7, _WEEKDAYS)
-_YEAR = _Field("year", _FIRST_YEAR, _LAST_YEAR)
+_YEAR = _Field("year", 1970, 2199)
 
 
 def _canonical(given: str) -> str:
@@ -424,7 +423,7 @@ def _calendar(day: str, month: str, weekday: str, year: str = "") -> tuple[int, 
     years = _YEAR.parse(year or "*")
     kinds: dict[tuple[bool, int], int] = {}  # there are only 14 kinds of year
     calendar = []
-    for number, (start, end) in enumerate(pairwise(_NEW_YEARS), _FIRST_YEAR):
+    for number, (start, end) in enumerate(pairwise(_NEW_YEARS), 1970):
         kind = (end - start == 366, (start + 4) % 7)  # 1970 began on a Thursday
         if kind not in kinds:
             kinds[kind] = _year_days(rule, months, *kind)

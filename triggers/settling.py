@@ -40,7 +40,10 @@ def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
 
 
 def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
-    """Return what the run emits: its handler's events, or `RunFailed` for a failure that is not itself one's handler's."""
+    """Return what the run emits: its handler's events, or `RunFailed` when it failed for good.
+
+    A handler of `RunFailed` that fails emits none, or failures would breed.
+    """
     if isinstance(outcome, Done):
         return outcome.emitted
     if isinstance(outcome, Dead) and run.event.type != RunFailed.__event_type__ and run.event.budget > 0:

@@ -436,7 +436,7 @@ def test_an_unreadable_file_is_named_once_and_told_when_it_can_be_read(
         run(main())
     (record,) = [record for record in caplog.records if record.name == "triggers.folder"]
     assert record.levelno == logging.WARNING
-    assert f"in: {public}/locked.csv cannot be read (Permission denied), give uid 65534 the right" in record.message
+    assert f"in: {public}/locked.csv cannot be read (Permission denied); give uid 65534 the right" in record.message
 
 
 def test_an_unreadable_folder_is_named_and_the_rest_is_told(public: Path, caplog: pytest.LogCaptureFixture) -> None:

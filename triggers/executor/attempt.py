@@ -144,16 +144,25 @@ def run_plain(run: Run) -> Outcome:
 
 async def run_coroutine(run: Run) -> Outcome:
     """Await a coroutine handler and return what came of it. Only a cancellation from outside escapes."""
-    scope = asyncio.timeout(run.route.policy.timeout)
     try:
-        async with scope:
+        if run.route.policy.timeout is None:
             return await call_coroutine(run)
-    except TimeoutError as error:
-        return judge(run, timed_out(run.route) if scope.expired() else error)
+        return await _call_in_time(run, run.route.policy.timeout)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # SystemExit would otherwise end the loop
         return judge(run, error)
+
+
+async def _call_in_time(run: Run, seconds: float) -> Done:
+    scope = asyncio.timeout(seconds)
+    try:
+        async with scope:
+            return await call_coroutine(run)
+    except TimeoutError:
+        if scope.expired():
+            raise timed_out(run.route) from None
+        raise
 
 
 def timed_out(route: Route) -> HandlerError:

@@ -1,9 +1,15 @@
-"""Coroutine handlers: one task each, on the loop."""
+"""Coroutine handlers, on the loop.
+
+A task for every run would cost more than most handlers do. So a worker task carries out one run after the other; only
+when a handler suspends it, another worker goes on with those that are left.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context, copy_context
 
 from triggers.executor.attempt import Again, Outcome, Run, run_coroutine
 
@@ -11,26 +17,52 @@ Finished = Callable[[Run, Outcome], None]
 
 
 class Coroutines:
-    """The tasks of running coroutine handlers."""
+    """The worker tasks of running coroutine handlers."""
 
     def __init__(self, finished: Finished) -> None:
         self._finished = finished
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Run] = deque()
+        self._workers: set[asyncio.Task[None]] = set()
+        self._scheduled = False
 
     def start(self, run: Run) -> None:
-        """Run the handler as a task of its own."""
-        task = asyncio.get_running_loop().create_task(self._work(run))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Run the handler as soon as the loop gets to it."""
+        self._waiting.append(run)
+        self._schedule()
 
     def cancel(self) -> None:
         """Cancel what still runs; each is given back, no attempt used."""
-        for task in self._tasks:
-            task.cancel()
+        while self._waiting:
+            self._finished(self._waiting.popleft(), _given_back())
+        for worker in self._workers:
+            worker.cancel()
 
-    async def _work(self, run: Run) -> None:
-        try:
-            outcome = await run_coroutine(run)
-        except asyncio.CancelledError:
-            outcome = Again(0.0, "given back", counted=False)
-        self._finished(run, outcome)
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._spawn)
+
+    def _spawn(self) -> None:
+        self._scheduled = False
+        if self._waiting:
+            worker = asyncio.get_running_loop().create_task(self._work(), context=Context())
+            self._workers.add(worker)
+            worker.add_done_callback(self._workers.discard)
+
+    async def _work(self) -> None:
+        while self._waiting:
+            run = self._waiting.popleft()
+            if self._waiting:
+                self._schedule()  # gets its turn only if this handler suspends us
+            try:
+                outcome = await run_coroutine(run)
+            except asyncio.CancelledError:
+                outcome = _given_back()
+            self._finished(run, outcome)
+            if copy_context():
+                self._schedule()
+                return  # the handler left context variables behind; the next run must not see them
+
+
+def _given_back() -> Again:
+    return Again(0.0, "given back", counted=False)

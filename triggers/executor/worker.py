@@ -22,6 +22,7 @@ from triggers.errors import Later
 from triggers.events import Event
 from triggers.executor.attempt import Run, call_coroutine, call_plain, describe
 from triggers.journal import EventRow
+from triggers.retry import kinds_of
 from triggers.routing import Policy, Route
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -56,8 +57,7 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
         return {"later": later.delay, "reason": str(later)}
     except BaseException as error:  # SystemExit too: it ends the attempt, not the warm process
         failure = describe(error)
-        kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
-        return {"kinds": kinds, "original": [failure.error, failure.message, failure.traceback]}
+        return {"kinds": kinds_of(error), "original": [failure.error, failure.message, failure.traceback]}
     return {"emitted": done.emitted}
 
 

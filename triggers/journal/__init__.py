@@ -2,7 +2,8 @@
 
 from triggers.journal.change import AttemptRow, Change, Claimed, EventRow, Promoted, Result, RunRow, SettleRow
 from triggers.journal.journal import Journal, transient
-from triggers.journal.reading import WaitingRow, declare, event_row, memories, next_due, remember, waiting
+from triggers.journal.orders import declare, drop, insert, prune, redrive, remember
+from triggers.journal.reading import WaitingRow, event_row, event_rows, memories, next_due, waiting
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, RUNNING, STATES, WAITING
 
 __all__ = [
@@ -24,9 +25,14 @@ __all__ = [
     "SettleRow",
     "WaitingRow",
     "declare",
+    "drop",
     "event_row",
+    "event_rows",
+    "insert",
     "memories",
     "next_due",
+    "prune",
+    "redrive",
     "remember",
     "transient",
     "waiting",

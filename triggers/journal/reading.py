@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import apsw
 
 from triggers.journal.change import EventRow
 from triggers.journal.schema import DELAYED, WAITING
-
 
 COLUMNS = ",".join(EventRow._fields)
 
@@ -42,6 +41,16 @@ def next_due(connection: apsw.Connection) -> float | None:
     return None if due is None else float(due)
 
 
+def event_rows(numbers: Sequence[int]) -> Callable[[apsw.Connection], list[EventRow]]:
+    """Return a question for several events."""
+
+    def ask(connection: apsw.Connection) -> list[EventRow]:
+        sql = f"SELECT {COLUMNS} FROM event WHERE number IN ({','.join('?' * len(numbers))})"  # noqa: S608
+        return [EventRow(*row) for row in connection.execute(sql, tuple(numbers))]
+
+    return ask
+
+
 def event_row(number: int) -> Callable[[apsw.Connection], EventRow]:
     """Return a question for one event."""
 
@@ -49,16 +58,6 @@ def event_row(number: int) -> Callable[[apsw.Connection], EventRow]:
         return EventRow(*connection.execute(f"SELECT {COLUMNS} FROM event WHERE number = ?", (number,)).get)  # noqa: S608
 
     return ask
-
-
-def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:
-    """Return an order that keeps what a source wants to remember although it delivers nothing."""
-
-    def apply(connection: apsw.Connection) -> None:
-        rows = [(source, key, value) for key, value in known.items()]
-        connection.executemany("INSERT OR REPLACE INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0)", rows)
-
-    return apply
 
 
 def memories(source: str, keys: Sequence[bytes]) -> Callable[[apsw.Connection], dict[bytes, bytes]]:
@@ -79,13 +78,3 @@ _WAITING = f"""
 SELECT number, event, priority, state, attempt, epoch FROM run
 WHERE route = ? AND state < 2 AND (state = {WAITING} OR epoch < ?) AND (priority < ? OR priority = ? AND number > ?)
 ORDER BY priority DESC, number LIMIT ?"""  # noqa: S608
-
-
-def declare(routes: Sequence[Sequence[str | None]]) -> Callable[[apsw.Connection], None]:
-    """Return an order that keeps what the app consists of, for those who read the journal without its code."""
-
-    def apply(connection: apsw.Connection) -> None:
-        connection.execute("DELETE FROM route")
-        connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
-
-    return apply

@@ -17,6 +17,7 @@ from triggers.patterns.values import Spelling, address, comparable, number, show
 
 Test: TypeAlias = Callable[[object], bool]
 
+_LONGEST_NUMBER = 4_000
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, "=": eq, ">": gt, ">=": ge}
 
 
@@ -71,6 +72,8 @@ def exactly(items: list[object], path: str) -> Rule:
 def _finite(value: float, path: str) -> float:
     if isinstance(value, Spelling) and not value.text.lstrip("-")[0].isdigit():
         raise PatternError(path, f"{value.text} is no JSON number")
+    if isinstance(value, Spelling) and len(value.text) > _LONGEST_NUMBER:
+        raise PatternError(path, f"a number of {len(value.text):,} digits is too long; {_LONGEST_NUMBER:,} will do")
     return value
 
 

@@ -125,7 +125,10 @@ def write(value: object) -> str:
 
 def show(value: object) -> str:
     """Return a value for a message: its `repr`, cut at 60 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        text = "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

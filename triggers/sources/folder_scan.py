@@ -117,7 +117,7 @@ class Tree:
         self._remote = _is_remote(self._root)
         self._leases = hasattr(fcntl, "F_SETLEASE") and not self._remote
         patterns = "|".join(map(fnmatch.translate, folder.ignore)) or "(?!)"
-        self._is_ignored = re.compile(os.fsencode(patterns)).match
+        self._is_ignored = re.compile(os.fsencode(patterns)).match  # of a name, not of a key
 
     def watch(self, hints: Hints) -> Callable[[], None]:
         """Start to watch and return what ends it. A folder is watched from the moment that it is walked."""
@@ -130,7 +130,7 @@ class Tree:
 
     def walk(self, place: bytes) -> Iterator[Files]:
         """Yield the keys of the files at or below a folder, `BATCH` at a time, holding no more of the tree."""
-        if self._is_ignored(os.path.basename(place)) and place != EVERYWHERE:
+        if place != EVERYWHERE and self._is_ignored(place.rpartition(b"/")[2]):
             return
         found: Files = {}
         path = [self._list(place)]
@@ -161,7 +161,7 @@ class Tree:
             except OSError as error:
                 status = None
                 self._stick(key, AGAIN)
-                self._complain(key, f"cannot be read ({error.strerror}), give uid {os.geteuid()} the right to read it")
+                self._complain(key, f"cannot be read ({error.strerror}){_advice(error)}")
             if status is not None:
                 found.append(self._delivery(key, status))
         return found
@@ -203,7 +203,7 @@ class Tree:
             if place != EVERYWHERE and isinstance(error, FileNotFoundError | NotADirectoryError):
                 return  # gone again
             self._stick(place, AGAIN, is_folder=True)
-            self._complain(place, f"cannot be listed ({error.strerror}), nothing below it arrives until it can be")
+            self._complain(place, f"cannot be listed ({error.strerror}), nothing below it arrives{_advice(error)}")
 
     def _watch(self, place: bytes) -> None:
         if not self._watched:
@@ -222,11 +222,11 @@ class Tree:
     def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
         """Return the status of a file that is to be delivered now, None of one that is not."""
         path = self._root + b"/" + key
-        status = None if self._is_ignored(os.path.basename(key)) else os.lstat(path)
+        status = None if self._is_ignored(key.rpartition(b"/")[2]) else os.lstat(path)
         if status is not None and stat.S_ISLNK(status.st_mode):
             path = os.path.realpath(path)
             status = os.lstat(path) if path.startswith(self._real_root) else None
-        if status is None or not stat.S_ISREG(status.st_mode) or _value(status) == known:
+        if status is None or not stat.S_ISREG(status.st_mode) or (known is not None and _value(status) == known):
             self._waiting.pop(key, None)
             return None
         is_open, status = _look(path, self._leases)
@@ -279,6 +279,10 @@ class Tree:
             subject=text,
             memory=(key, version.encode()),
         )
+
+
+def _advice(error: OSError) -> str:
+    return f"; give uid {os.geteuid()} the right to read it" if isinstance(error, PermissionError) else ""
 
 
 def _value(status: os.stat_result) -> bytes:

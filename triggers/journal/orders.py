@@ -1,0 +1,113 @@
+"""Rare changes, each an order: a function of the connection, carried out inside the transaction of a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import apsw
+
+from triggers.journal.change import Promoted, RunRow
+from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
+
+
+def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps what a source wants to remember although it delivers nothing."""
+
+    def apply(connection: apsw.Connection) -> None:
+        rows = [(source, key, value) for key, value in known.items()]
+        connection.executemany("INSERT OR REPLACE INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0)", rows)
+
+    return apply
+
+
+def declare(routes: Sequence[Sequence[str | None]]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps what the app consists of, for those who read the journal without its code."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute("DELETE FROM route")
+        connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
+
+    return apply
+
+
+def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Promoted]]:
+    """Return the order that lets dead, dropped or delayed runs wait again, with all their attempts before them.
+
+    `request` is the identity of the request; nothing is done where it was a duplicate.
+    """
+
+    def apply(connection: apsw.Connection) -> list[Promoted]:
+        if _is_duplicate(connection, request):
+            return []
+        rows = connection.execute(_REDRIVE.replace("$", ",".join("?" * len(runs))), tuple(runs))
+        return [Promoted(*row) for row in rows]
+
+    return apply
+
+
+def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Promoted]]:
+    """Return the order that takes dead runs off the dead letters."""
+
+    def apply(connection: apsw.Connection) -> list[Promoted]:
+        if not _is_duplicate(connection, request):
+            connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs))
+        return []
+
+    return apply
+
+
+def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], list[Promoted]]:
+    """Return the order that adds new runs for events that are in the journal already."""
+
+    def apply(connection: apsw.Connection) -> list[Promoted]:
+        if _is_duplicate(connection, request):
+            return []
+        rows = [(run.number, run.event, run.route, run.priority, WAITING) for run in runs]
+        sql = "INSERT INTO run (number, event, route, priority, state, attempt, epoch) VALUES (?, ?, ?, ?, ?, 0, 0)"
+        connection.executemany(sql, rows)
+        return [Promoted(run.number, run.event, run.route, run.priority) for run in runs]
+
+    return apply
+
+
+def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection], int]:
+    """Return the order that deletes up to `limit` runs that ended well, or were dropped, before a moment.
+
+    An event goes with its last run; an event that matched nothing goes by its age. Dead letters and what is open
+    stay. Identities older than `forget` go too. The order returns how many rows went.
+    """
+
+    def apply(connection: apsw.Connection) -> int:
+        connection.execute(_PRUNE_ATTEMPTS, (before, limit))
+        connection.execute(_PRUNE_RUNS, (before, limit))
+        gone = connection.changes()
+        connection.execute(_PRUNE_EVENTS, (before, limit))
+        gone += connection.changes()
+        connection.execute("DELETE FROM identity WHERE key IN (SELECT key FROM identity WHERE at < ? LIMIT ?)",
+                           (forget, limit))  # fmt: skip
+        return gone + connection.changes()
+
+    return apply
+
+
+def _is_duplicate(connection: apsw.Connection, request: str) -> bool:
+    return bool(connection.execute("SELECT duplicates FROM identity WHERE key = ?", (request,)).get)
+
+
+_REDRIVE = f"""
+UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
+WHERE number IN ($) AND state IN ({DEAD}, {DROPPED}, {DELAYED})
+RETURNING number, event, route, priority"""  # noqa: S608  # our own constants
+
+_DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"  # noqa: S608
+
+# Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`.
+_OLD_RUNS = f"""
+SELECT run.number FROM run JOIN event ON event.number = run.event
+WHERE event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1 ORDER BY run.number LIMIT ?2"""  # noqa: S608
+_PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"  # noqa: S608
+_PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"  # noqa: S608
+_PRUNE_EVENTS = """
+DELETE FROM event WHERE number IN (
+    SELECT number FROM event WHERE recorded < ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
+    ORDER BY number LIMIT ?2)"""

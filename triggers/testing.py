@@ -1,0 +1,205 @@
+"""The pytest plugin: a pipeline under test, with its own clock, its own folders and no waiting.
+
+::
+
+    def test_a_dropped_file_is_trained_on(harness):
+        pipeline = harness(app)
+        pipeline.drop("incoming", "a.csv", "x,y\\n1,2\\n")
+        assert pipeline.events(Trained) == [Trained(model="a")]
+        assert pipeline.dead == []
+
+Every action returns when the app is quiet again: the sources have told all they know, and nothing runs or could start.
+Time stands still but for `advance`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from triggers.app import App
+    from triggers.engine import Engine
+    from triggers.events import Event
+    from triggers.journal.views import RunView
+
+T = TypeVar("T")
+K = TypeVar("K", bound="Event")
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When a harness's clock starts."""
+
+
+class FakeClock:
+    """A clock that moves only when it is told to. Wall clock and monotonic clock can be moved apart."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._now = start.timestamp()
+        self._monotonic = 1000.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> float:
+        """Return the wall clock."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since a boot that never was."""
+        return self._monotonic
+
+    def boot(self) -> str:
+        """Return the name of that boot."""
+        return "fake"
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until the clock has been advanced by so many seconds."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), future))
+        await future
+
+    def set_wall(self, moment: datetime) -> None:
+        """Set the wall clock, as an operator or NTP does. Sleepers do not notice."""
+        self._now = moment.timestamp()
+
+    def step(self, until: float) -> bool:
+        """Move to the next sleeper's moment and wake it, or to `until` if none is due before; say whether one was."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        due = self._sleepers[0][0] if self._sleepers else until
+        woken = bool(self._sleepers) and due <= until
+        seconds = max(0.0, (due if woken else until) - self._monotonic)
+        self._monotonic += seconds
+        self._now += seconds
+        if woken:
+            heapq.heappop(self._sleepers)[2].set_result(None)
+        return woken
+
+
+class Harness:
+    """An app at work in a folder of its own, on a fake clock. Made by the fixture `harness`."""
+
+    def __init__(self, app: App, folder: Path) -> None:
+        from triggers.engine import Engine  # pytest loads this module in every run, with or without a pipeline
+        from triggers.state import StateFolder
+
+        self.folder = folder
+        self.clock = FakeClock()
+        self.app = app.bound({name: self._make(name) for name in app.places()})
+        self._runner = asyncio.Runner()
+        self._engine: Engine = Engine(
+            self.app,
+            StateFolder(folder / "state"),
+            clock=self.clock,
+            durable=False,
+            threaded=False,
+            watches=False,
+        )
+        self._run(self._engine.__aenter__())
+        self.settle()
+
+    def send(self, *events: Event) -> None:
+        """Send events to the app."""
+        from triggers.events import encode
+        from triggers.sources import Delivery
+
+        deliveries = [
+            Delivery(
+                source="send",
+                id=uuid4().hex,
+                type=event.__event_type__,
+                version=event.__event_version__,
+                data=encode(event),
+                time=self.clock.now(),
+            )
+            for event in events
+        ]
+
+        async def append() -> None:
+            await self._engine.dispatcher.append(deliveries)
+
+        self._run(append())
+        self.settle()
+
+    def drop(self, source: str, key: str, content: str | bytes) -> Path:
+        """Put a file into a folder source, and return its path."""
+        path = self.app.places()[source] / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        self.look(source)
+        return path
+
+    def look(self, source: str) -> None:
+        """Have a folder source look at what is there now."""
+        self._engine.intake.poke(source)
+        self.settle()
+
+    def advance(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """Let time pass. Timers and retries that fall due on the way fire one after the other, each at its moment."""
+        span = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days).total_seconds()
+        self._run(self._advance(self.clock.monotonic() + span))
+
+    def settle(self) -> None:
+        """Return when the app is quiet."""
+        self._run(self._engine.quiet())
+
+    def events(self, kind: type[K]) -> list[K]:
+        """Return all events of a type so far, in order."""
+        from triggers.events import decode
+
+        name = kind.__event_type__
+        rows = self._ask("SELECT data, version FROM event WHERE type = ? ORDER BY number", name)
+        return [decode(kind, data, version) for data, version in rows]  # type: ignore[misc]  # decode gives this kind
+
+    def runs(self, route: str | None = None) -> list[RunView]:
+        """Return all runs so far, or those of one route, in order."""
+        from triggers.journal.views import runs
+
+        return list(self._run(self._engine.dispatcher.ask(lambda connection: runs(connection, route=route))))
+
+    @property
+    def dead(self) -> list[RunView]:
+        """Return the dead letters."""
+        return [run for run in self.runs() if run.state == "dead"]
+
+    def close(self) -> None:
+        """Stop the app."""
+        self._run(self._engine.__aexit__(None, None, None))
+        self._runner.close()
+
+    def _make(self, name: str) -> Path:
+        path = self.folder / name
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    async def _advance(self, until: float) -> None:
+        while self.clock.step(until):
+            await asyncio.sleep(0)  # the one who was woken gets its turn
+            await self._engine.quiet()
+
+    def _ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return list(self._run(self._engine.dispatcher.ask(lambda connection: list(connection.execute(sql, values)))))
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Callable[[App], Harness]]:
+    """Return a function that starts an app in a folder of its own; the test's end stops it."""
+    made: list[Harness] = []
+
+    def start(app: App) -> Harness:
+        made.append(Harness(app, tmp_path / f"{app.name}-{len(made)}"))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
