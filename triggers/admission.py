@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from triggers.flows import WINDOW, Flow, Head
 from triggers.journal import RUNNING, EventRow, Promoted, RunRow, WaitingRow
 from triggers.policy import choose
-from triggers.routing import Route
+from triggers.routing import PROCESS, Route
 
 
 @dataclass(slots=True)
@@ -19,6 +19,8 @@ class Choice:
     """New runs that are claimed in the commit that inserts them."""
     claims: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs in the journal that are claimed now."""
+    forgiven: list[int] = field(default_factory=list)
+    """Claims whose interrupted attempt is not counted: an isolated handler has not brought the dispatcher down."""
     buried: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs whose process died in their last attempt."""
 
@@ -59,7 +61,8 @@ class Admission:
         for index in choose(views, self.free):
             flow = flows[index]
             head = flow.pop()
-            if head.interrupted and head.interrupted[0] >= flow.route.policy.retry.attempts:
+            isolated = flow.route.kind == PROCESS
+            if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
                 choice.buried.append((flow, head))
                 continue
             self._take(flow)
@@ -69,6 +72,8 @@ class Admission:
                 choice.starts.append((flow, run, event))
             else:
                 choice.claims.append((flow, head))
+                if head.interrupted and isolated:
+                    choice.forgiven.append(head.number)
         return choice
 
     def low(self) -> list[Flow]:

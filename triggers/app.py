@@ -46,7 +46,7 @@ class App:
     `sources` deliver events; `outputs` are further folders that handlers read and write, by name. `resources` are
     quantities that `needs=` draws on, besides the machine's own `cpu` (cores) and `memory` (bytes). `threads` plain
     functions and `processes` isolated ones (one for each core if not given) run at once, and up to 1,000 coroutines.
-    When `backlog` runs are open the sources stop reading. All other keywords are the policy keywords of `on`, as
+    When `backlog` runs are open the sources stop reading. What ended is kept for `retention` days. All other keywords are the policy keywords of `on`, as
     defaults for every route.
     """
 
@@ -60,6 +60,7 @@ class App:
         threads: int = 32,
         processes: int | None = None,
         backlog: int = 100_000,
+        retention: float = 30.0,
         **defaults: Unpack[PolicyOptions],
     ) -> None:
         if not name or "/" in name or name.startswith("."):
@@ -74,6 +75,7 @@ class App:
             threads=threads,
             processes=processes,
             backlog=backlog,
+            retention=retention,
             resources={key: quantity(f"app {name!r}", key, value) for key, value in (resources or {}).items()},
         )
         make_policy(f"app {name!r}", defaults)

@@ -152,6 +152,7 @@ class Dispatcher:
             turn.starts = [self._run(flow, run.number, 1, event, now) for flow, run, event in choice.starts]
             turn.claims = {head.number: flow for flow, head in choice.claims}
             turn.change.claims.extend(turn.claims)
+            turn.change.forgiven.extend(choice.forgiven)
             for flow, head in choice.buried:
                 self._bury(flow, head)
             for flow in self.admission.low():

@@ -16,6 +16,7 @@ from triggers.app import App
 from triggers.clock import Clock, SystemClock
 from triggers.dispatcher import Dispatcher
 from triggers.graph import refuse
+from triggers.housekeeping import Housekeeping
 from triggers.intake import Intake
 from triggers.journal import Journal, declare
 from triggers.routing import Router, describe_route
@@ -70,7 +71,9 @@ class Engine:
         self.dispatcher.pipeline.order(
             declare([describe_route(route) for route in self.app.routes.values()]), lambda _: None
         )
+        self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
         self.dispatcher.start()
+        self.housekeeping.start()
         self.intake.start()
         return self
 
@@ -78,6 +81,7 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self.housekeeping.stop()
             await self.intake.stop()
             await self.dispatcher.stop(self.grace)
         finally:

@@ -18,6 +18,8 @@ class Limits:
     processes: int | None = None
     coroutines: int = 1000
     backlog: int = 100_000
+    retention: float = 30.0
+    """Days that an event and its runs are kept after they ended."""
     resources: Mapping[str, float] = field(default_factory=dict)
 
     def capacity(self) -> dict[str, float]:

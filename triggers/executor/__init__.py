@@ -36,6 +36,7 @@ class Executor:
 
     def close(self) -> None:
         """Let go of idle threads and processes."""
+        self._coroutines.close()
         self._threads.close()
         self._isolated.close()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 
 from triggers.executor.attempt import Again, Outcome, Run, run_coroutine
+from triggers.executor.watch import LoopWatch
 
 Finished = Callable[[Run, Outcome], None]
 
@@ -24,6 +25,7 @@ class Coroutines:
         self._waiting: deque[Run] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._watch = LoopWatch()
 
     def start(self, run: Run) -> None:
         """Run the handler as soon as the loop gets to it."""
@@ -37,6 +39,15 @@ class Coroutines:
         for worker in self._workers:
             worker.cancel()
 
+    def close(self) -> None:
+        """Let go of the look-out for handlers that block the loop."""
+        self._watch.close()
+
+    def _ended(self, worker: asyncio.Task[None]) -> None:
+        self._workers.discard(worker)
+        if not self._workers:
+            self._watch.rest()
+
     def _schedule(self) -> None:
         if not self._scheduled:
             self._scheduled = True
@@ -46,8 +57,10 @@ class Coroutines:
         self._scheduled = False
         if self._waiting:
             worker = asyncio.get_running_loop().create_task(self._work(), context=Context())
+            if not self._workers:
+                self._watch.wake(asyncio.get_running_loop())
             self._workers.add(worker)
-            worker.add_done_callback(self._workers.discard)
+            worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
         while self._waiting:

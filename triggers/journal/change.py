@@ -123,6 +123,8 @@ class Change:
     runs: list[RunRow] = field(default_factory=list)
     claims: list[int] = field(default_factory=list)
     claimed_at: float = 0.0
+    forgiven: list[int] = field(default_factory=list)
+    """Claims whose interrupted attempt is not counted."""
     promote: tuple[float, int] | None = None
     orders: list[Callable[[apsw.Connection], object]] = field(default_factory=list)
     """Rare changes by hand (redrive, drop, prune), each a function of the connection, inside the transaction."""
@@ -181,19 +183,24 @@ class Change:
 
     def _claim(self, connection: apsw.Connection, result: Result) -> None:
         for numbers in _chunks(self.claims, 500):
-            marks = ",".join("?" * len(numbers))
-            connection.execute(_INTERRUPTED.replace("$", marks), (self.epoch, *numbers))
+            connection.execute(_INTERRUPTED.replace("$", _marks(numbers)), (self.epoch, *numbers))
+        if self.forgiven:
+            connection.executemany(_FORGIVE, [(number, self.epoch) for number in self.forgiven])
+        for numbers in _chunks(self.claims, 500):
             claim = (self.epoch, self.claimed_at, self.epoch, *numbers)
-            claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", marks), claim)]
-            marks = ",".join("?" * len(claimed))
-            rows = connection.execute(_CLAIMED.replace("$", marks), tuple(claimed))
+            claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", _marks(numbers)), claim)]
+            rows = connection.execute(_CLAIMED.replace("$", _marks(claimed)), tuple(claimed))
             result.claimed.extend(Claimed(run, attempt, EventRow(*event)) for run, attempt, *event in rows)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
     """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
     for chunk in _chunks(rows, ROWS):
-        marks = f"({','.join('?' * len(chunk[0]))})"
+        marks = f"({_marks(chunk[0])})"
         values = "VALUES " + ",".join([marks] * len(chunk))
         yield from connection.execute(sql.replace("$", values), [value for row in chunk for value in row])
 
@@ -231,6 +238,8 @@ _INTERRUPTED = f"""
 INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback)
 SELECT number, attempt, epoch, started, NULL, 'interrupted', NULL, NULL FROM run
 WHERE state = {RUNNING} AND epoch < ? AND number IN ($)"""  # noqa: S608
+
+_FORGIVE = f"UPDATE run SET attempt = attempt - 1 WHERE number = ? AND state = {RUNNING} AND epoch < ?"  # noqa: S608
 
 _CLAIM = f"""
 UPDATE run SET state = {RUNNING}, attempt = attempt + 1, epoch = ?, started = ?, ended = NULL, error = NULL

@@ -11,6 +11,7 @@ import asyncio
 import errno
 import fcntl
 import fnmatch
+import heapq
 import logging
 import os
 import re
@@ -38,7 +39,9 @@ AGAIN = 10.0
 """Seconds until a place that the kernel tells nothing of, and a file that cannot be delivered, is looked at unasked."""
 
 _MOST_WAITING = 100_000  # what is remembered of incomplete files; where there are more, the tree is scanned again
-_SHORTEST = 0.05  # seconds between two looks at a file that nothing is told of
+_SHORTEST = 0.05  # seconds between two looks at an open file of which the kernel will not tell
+_CLOSE, _LONGEST_CLOSE = 0.0005, 1.0  # seconds, and the most, between two looks at a file that is being closed
+_FEW = 8  # files that are examined at once, which takes less than to wake the thread
 _FOR_A_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC  # an open that cannot hang
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph", "afs", "lustre", "glusterfs"}
 
@@ -63,12 +66,12 @@ async def follow(folder: Folder, site: Site) -> AsyncIterator[Sequence[Delivery]
         while True:
             while files := await work.next():
                 known = await site.recall(folder.name, list(files))
-                if batch := await in_thread(tree.examine, files, known):
+                few = len(files) <= _FEW and not tree.remote
+                if batch := tree.examine(files, known) if few else await in_thread(tree.examine, files, known):
                     yield batch
-            if not tree.settling():
+            if not tree.waitlist.settling():
                 site.idle(folder.name)
-            await changed(site, folder.name, hints, tree.seconds_left())
-            tree.recheck(hints)
+            await changed(site, folder.name, hints, tree.waitlist.seconds_left())
 
 
 class Work:
@@ -82,6 +85,7 @@ class Work:
 
     async def next(self) -> Files:
         """Return up to `BATCH` files; none when all hints are used up."""
+        self._tree.waitlist.recheck(self._hints)
         while self._walk or self._hints:
             if hinted := self._hints.take_files(BATCH):
                 return hinted
@@ -97,25 +101,78 @@ class Waiting(NamedTuple):
     """Why and until when a place waits to be looked at again without a hint."""
 
     due: float
-    value: bytes | None  # the content that must stay as it is; None where something stands in the way
+    pause: float
+    value: bytes | None = None  # the content that must stay as it is; None where something stands in the way
+    closed: bool = False
     is_folder: bool = False
 
 
+class Waitlist:
+    """Places that wait, by key and by time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._places: dict[bytes, Waiting] = {}
+        self._queue: list[tuple[float, bytes]] = []  # a heap; an entry counts while its place is due then
+
+    def get(self, key: bytes) -> Waiting | None:
+        """Return why a place waits, or None if it does not."""
+        return self._places.get(key)
+
+    def drop(self, key: bytes) -> None:
+        """Let a place wait no longer."""
+        self._places.pop(key, None)
+
+    def put(
+        self, key: bytes, pause: float, *, value: bytes | None = None, closed: bool = False, is_folder: bool = False
+    ) -> Waiting:
+        """Let a place wait from now on."""
+        waiting = Waiting(self._clock.monotonic() + pause, pause, value, closed, is_folder)
+        if key not in self._places and len(self._places) >= _MOST_WAITING:
+            key, waiting = EVERYWHERE, waiting._replace(value=None, is_folder=True)
+        self._places[key] = waiting
+        heapq.heappush(self._queue, (waiting.due, key))
+        if len(self._queue) > 2 * len(self._places) + BATCH:
+            self._queue = sorted((waiting.due, key) for key, waiting in self._places.items())
+        return waiting
+
+    def recheck(self, hints: Hints) -> None:
+        """Hint at what has waited long enough. A file stays in the list until it was looked at."""
+        now = self._clock.monotonic()
+        while self._queue and self._queue[0][0] <= now:
+            due, key = heapq.heappop(self._queue)
+            waiting = self._places.get(key)
+            if waiting is not None and waiting.due == due:
+                if waiting.is_folder:
+                    self.drop(key)
+                    hints.add({}, {key: None})
+                else:
+                    hints.add({key: waiting.closed}, {})
+
+    def seconds_left(self) -> float | None:
+        """Return how long until something is due, or None if nothing will be."""
+        return max(0.0, self._queue[0][0] - self._clock.monotonic()) if self._queue else None
+
+    def settling(self) -> bool:
+        """Return whether there are files of which only time can tell that they are complete."""
+        return any(waiting.value is not None for waiting in self._places.values())
+
+
 class Tree:
-    """What is in a folder, and what of it waits. `walk` and `examine` run in the folder's thread, the rest between."""
+    """What is in a folder, and what of it waits. One thread at a time may use it."""
 
     def __init__(self, folder: Folder, clock: Clock, watched: bool) -> None:
+        self.waitlist = Waitlist(clock)
         self._folder = folder
         self._clock = clock
         self._watched = watched
         self._watcher: Watcher | None = None
-        self._waiting: dict[bytes, Waiting] = {}
         self._complained: set[bytes] = set()
         self._root = _existing(folder)
         self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
         self._uri = f"file://{quote_from_bytes(self._root)}/"
-        self._remote = _is_remote(self._root)
-        self._leases = hasattr(fcntl, "F_SETLEASE") and not self._remote
+        self.remote = _is_remote(self._root)
+        self._leases = hasattr(fcntl, "F_SETLEASE") and not self.remote
         patterns = "|".join(map(fnmatch.translate, folder.ignore)) or "(?!)"
         self._is_ignored = re.compile(os.fsencode(patterns)).match  # of a name, not of a key
 
@@ -156,35 +213,15 @@ class Tree:
                 status = self._examined(key, closed, known.get(key))
             except (FileNotFoundError, NotADirectoryError):
                 status = None
-                self._waiting.pop(key, None)
+                self.waitlist.drop(key)
                 self._complained.discard(key)
             except OSError as error:
                 status = None
-                self._stick(key, AGAIN)
+                self.waitlist.put(key, AGAIN)
                 self._complain(key, f"cannot be read ({error.strerror}){_advice(error)}")
             if status is not None:
                 found.append(self._delivery(key, status))
         return found
-
-    def recheck(self, hints: Hints) -> None:
-        """Hint at what has waited long enough."""
-        now = self._clock.monotonic()
-        due = {key: waiting for key, waiting in self._waiting.items() if waiting.due <= now}
-        for key, waiting in due.items():
-            if waiting.value is None:
-                del self._waiting[key]
-        if due:
-            files = {key: False for key, waiting in due.items() if not waiting.is_folder}
-            hints.add(files, {key: None for key, waiting in due.items() if waiting.is_folder})
-
-    def settling(self) -> bool:
-        """Return whether there are files of which only time can tell that they are complete."""
-        return any(waiting.value is not None for waiting in self._waiting.values())
-
-    def seconds_left(self) -> float | None:
-        """Return how long until something is due for `recheck`, or None if nothing will be."""
-        due = min((waiting.due for waiting in self._waiting.values()), default=None)
-        return None if due is None else max(0.0, due - self._clock.monotonic())
 
     def _list(self, place: bytes) -> Iterator[tuple[bytes, bool]]:
         """Watch first, then list: what comes between the two is seen twice, and not never."""
@@ -202,7 +239,7 @@ class Tree:
         except OSError as error:
             if place != EVERYWHERE and isinstance(error, FileNotFoundError | NotADirectoryError):
                 return  # gone again
-            self._stick(place, AGAIN, is_folder=True)
+            self.waitlist.put(place, AGAIN, is_folder=True)
             self._complain(place, f"cannot be listed ({error.strerror}), nothing below it arrives{_advice(error)}")
 
     def _watch(self, place: bytes) -> None:
@@ -211,12 +248,12 @@ class Tree:
         try:
             if self._watcher is not None:
                 self._watcher.add(place)
-            if place == EVERYWHERE and (self._remote or self._watcher is None):
-                self._stick(place, AGAIN, is_folder=True)
+            if place == EVERYWHERE and (self.remote or self._watcher is None):
+                self.waitlist.put(place, AGAIN, is_folder=True)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            self._stick(place, AGAIN, is_folder=True)
+            self.waitlist.put(place, AGAIN, is_folder=True)
             self._complain(place, "cannot be watched (too many folders), raise fs.inotify.max_user_watches")
 
     def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
@@ -227,36 +264,35 @@ class Tree:
             path = os.path.realpath(path)
             status = os.lstat(path) if path.startswith(self._real_root) else None
         if status is None or not stat.S_ISREG(status.st_mode) or (known is not None and _value(status) == known):
-            self._waiting.pop(key, None)
+            self.waitlist.drop(key)
             return None
         is_open, status = _look(path, self._leases)
         self._complained.discard(key)
         if is_open:
-            self._stick(key, AGAIN if self._watcher else max(self._folder.settle, _SHORTEST))
+            self._wait_for_the_close(key, closed)
             return None
         # An empty file that nobody closed may have been seen between its creation and its opening.
         certain = closed or (is_open is False and (status.st_size > 0 or not self._watched))
         if certain or self._is_settled(key, _value(status)):
-            self._waiting.pop(key, None)
+            self.waitlist.drop(key)
             return status
         return None
 
     def _is_settled(self, key: bytes, value: bytes) -> bool:
-        now = self._clock.monotonic()
-        waiting = self._waiting.get(key)
+        waiting = self.waitlist.get(key)
         if waiting is None or waiting.value != value:
-            waiting = Waiting(now + self._folder.settle, value)
-            self._wait(key, waiting)
-        return waiting.due <= now
+            waiting = self.waitlist.put(key, self._folder.settle, value=value)
+        return waiting.due <= self._clock.monotonic()
 
-    def _stick(self, key: bytes, seconds: float, *, is_folder: bool = False) -> None:
-        self._wait(key, Waiting(self._clock.monotonic() + seconds, None, is_folder))
-
-    def _wait(self, key: bytes, waiting: Waiting) -> None:
-        if key in self._waiting or len(self._waiting) < _MOST_WAITING:
-            self._waiting[key] = waiting
+    def _wait_for_the_close(self, key: bytes, closed: bool) -> None:
+        """Let an open file wait. The kernel tells of a close just before the file counts as closed."""
+        waiting = self.waitlist.get(key)
+        if self._watcher is None:
+            self.waitlist.put(key, max(self._folder.settle, _SHORTEST))
+        elif waiting is not None and waiting.closed:
+            self.waitlist.put(key, min(2 * waiting.pause, _LONGEST_CLOSE), closed=True)
         else:
-            self._waiting[EVERYWHERE] = Waiting(waiting.due, None, is_folder=True)
+            self.waitlist.put(key, _CLOSE if closed else AGAIN, closed=closed)
 
     def _complain(self, key: bytes, what: str) -> None:
         """Log a warning, the first time that something stands in the way of this place."""

@@ -2,9 +2,8 @@
 
 A hint only says where to look: the tree is the truth, the ledger is the memory. So a hint may be late, doubled or
 about something that is gone, and when hints are lost the one that remains is "look everywhere". What must not happen
-is that the kernel's queue (16,384 events) overflows because its reader is busy. Hence three threads with one job
-each: watchdog's emitter only drains the queue, watchdog's observer turns what was drained into hints and hands them
-to the event loop with one wake-up a batch, and the source's own thread looks at the files.
+is that the kernel's queue (16,384 events) overflows because its reader is busy. So watchdog's emitter, a thread, only
+drains the queue and wakes the event loop once for all that it drained; the source looks at the files elsewhere.
 
 Importing this module loads watchdog; only running sources do.
 """
@@ -20,7 +19,6 @@ import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
@@ -158,15 +156,12 @@ def _checked(result: int, path: bytes | None = None) -> int:
     return result
 
 
-@dataclass(unsafe_hash=True)
-class Drained(FileSystemEvent):
-    """All that one read got from the kernel: many kernel events travel as one event of watchdog's."""
-
-    buffer: bytes = b""
-
-
 class Drain(EventEmitter):
-    """Empties the kernel's queue and does nothing else, because whoever dawdles here loses events."""
+    """Empties the kernel's queue with one read after another, because whoever dawdles here loses events.
+
+    What it read it hands over at once instead of putting each event into watchdog's queue: that would be one object,
+    one lock and one more thread an event.
+    """
 
     def __init__(
         self,
@@ -177,6 +172,7 @@ class Drain(EventEmitter):
         event_filter: list[type[FileSystemEvent]] | None = None,
     ) -> None:
         super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
+        self.hand_over: Callable[[bytes], None] = lambda buffer: None
         self.fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._bell = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll = select.poll()
@@ -187,7 +183,7 @@ class Drain(EventEmitter):
         """Wait for the kernel or the bell, however long that takes, and pass on what there is."""
         self._poll.poll()
         with contextlib.suppress(BlockingIOError):  # it was the bell
-            self.queue_event(Drained(self.watch.path, buffer=os.read(self.fd, _READ)))
+            self.hand_over(os.read(self.fd, _READ))
 
     def on_thread_stop(self) -> None:
         """Ring the bell."""
@@ -199,7 +195,7 @@ class Drain(EventEmitter):
         os.close(self._bell)
 
 
-class KernelWatcher(FileSystemEventHandler):
+class KernelWatcher:
     """Watches a tree through inotify, each folder by a watch of its own."""
 
     def __init__(self, root: bytes, tell: Tell) -> None:
@@ -209,8 +205,9 @@ class KernelWatcher(FileSystemEventHandler):
         self._lock = threading.Lock()
         self._stopped = False
         self._observer = BaseObserver(Drain)
-        self._observer.schedule(self, os.fsdecode(root))
+        self._observer.schedule(FileSystemEventHandler(), os.fsdecode(root))
         (self._drain,) = (emitter for emitter in self._observer.emitters if isinstance(emitter, Drain))
+        self._drain.hand_over = self.take
         self._observer.start()
 
     def add(self, key: bytes) -> None:
@@ -229,15 +226,14 @@ class KernelWatcher(FileSystemEventHandler):
         self._observer.join()
         self._drain.close()
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        """Turn one drained buffer into hints."""
-        assert isinstance(event, Drained)
+    def take(self, buffer: bytes) -> None:
+        """Turn what one read of the kernel's queue gave into hints."""
         files: dict[bytes, bool] = {}
         folders: dict[bytes, None] = {}
         with self._lock:
             if self._stopped:
                 return
-            for descriptor, mask, name in _records(event.buffer):
+            for descriptor, mask, name in _records(buffer):
                 prefix = self._prefixes.get(descriptor)
                 if mask & _Q_OVERFLOW:
                     folders[EVERYWHERE] = None
