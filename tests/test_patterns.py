@@ -196,6 +196,7 @@ def test_of_a_key_given_twice_the_last_counts_in_a_rule_and_both_in_an_event_tex
         assert matches(f'{{"a": [{value}]}}', '{"a": 1, "a": 2}') is verdict
     assert matches('{"a": {"b": [1], "c": [2]}}', '{"a": {"b": 1}, "a": {"c": 2}}')
     assert matches('{"a": [{"exists": true}]}', '{"a": 1, "a": {}}')
+    assert matches('{"a": {"x": [1], "y": [2]}}', '{"a": [{"x": 1}], "a": [{}, {"y": 2}]}'), "two arrays, not one"
 
 
 def test_conditions_below_an_array_must_hold_in_one_element() -> None:
@@ -330,6 +331,8 @@ def test_cidr_matches_addresses_of_its_own_kind_and_nothing_else() -> None:
         ("i", "\u0131", False),  # dotless i
         ("ß", "SS", True),  # the upper form is two letters
         ("ß", "ẞ", False),
+        ("ß", "ss", False),
+        ("\u03c2", "\u03c3", False),
         ("STRASSE", "straße", False),
         ("k", "\u212a", False),  # the Kelvin sign
         ("\u212a", "k", True),

@@ -46,8 +46,8 @@ class App:
     `sources` deliver events; `outputs` are further folders that handlers read and write, by name. `resources` are
     quantities that `needs=` draws on, besides the machine's own `cpu` (cores) and `memory` (bytes). `threads` plain
     functions and `processes` isolated ones (one for each core if not given) run at once, and up to 1,000 coroutines.
-    When `backlog` runs are open the sources stop reading. What ended is kept for `retention` days. All other keywords are the policy keywords of `on`, as
-    defaults for every route.
+    When `backlog` runs are open the sources stop reading. What ended is kept for `retention` days. All other keywords
+    are the policy keywords of `on`, as defaults for every route.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class App:
         """
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
-            owner = f"route {name or handler.__name__!r}"
+            owner = f"route {name or getattr(handler, '__name__', handler)!r}"
             self._register(
                 make_route(
                     handler,

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 
+LONGEST_SLEEP = 60.0
+"""Seconds after which a sleeper looks at the wall clock again."""
+
+
 class Clock(Protocol):
     """What the engine asks of time."""
 
@@ -24,7 +28,11 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Wait for so many seconds of `monotonic`."""
+        ...
+
+    async def sleep_until(self, moment: float) -> None:
+        """Wait until `now` shows the Unix time `moment`, also when the wall clock is set meanwhile."""
         ...
 
 
@@ -46,3 +54,8 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep on the running event loop."""
         await asyncio.sleep(seconds)
+
+    async def sleep_until(self, moment: float) -> None:
+        """Sleep, looking at the wall clock again once a minute: it may be set, or the machine may have slept."""
+        while (left := moment - time.time()) > 0:
+            await asyncio.sleep(min(left, LONGEST_SLEEP))

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -148,5 +148,6 @@ def encode_returned(
     """Return everything that a finished handler emits: what it emitted by its context, then what it returned."""
     if returned is None:
         return list(context_emitted)
-    items = returned if isinstance(returned, list | tuple) else [returned]
-    return [*context_emitted, *(encode_emitted(route, item, allowed) for item in items if item is not None)]
+    if isinstance(returned, Event | str | bytes | Mapping) or not isinstance(returned, Iterable):
+        returned = [returned]
+    return [*context_emitted, *(encode_emitted(route, item, allowed) for item in returned if item is not None)]

@@ -23,7 +23,16 @@ from triggers.journal import DEAD, EventRow, Journal, Promoted, Result, RunRow, 
 from triggers.limits import Limits
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import THREAD, Router
-from triggers.settling import arrived, emissions, emitted, remembered, settled, too_deep, within_budget
+from triggers.settling import (
+    arrived,
+    emissions,
+    emitted,
+    remembered,
+    settled,
+    too_deep,
+    within_budget,
+    within_time,
+)  # fmt: skip
 from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
@@ -43,6 +52,8 @@ class Dispatcher:
         self.limits = limits
         self.running: dict[int, Run] = {}
         self.counts: Counter[str] = Counter()
+        self.listeners: list[Callable[[Run, Outcome | None], None]] = []
+        """Called with each run that starts (None), and with each that leaves its attempt."""
         self.pipeline = Pipeline(journal, self._choose, self._committed)
         self.admission = Admission(router.routes, limits.capacity(), journal.epoch)
         self.alarm = Alarm(journal, self._ring)
@@ -71,7 +82,7 @@ class Dispatcher:
         self._executor.cancel()
         for run in [run for run in self.running.values() if run.route.kind == THREAD]:
             self._finished(run, Again(0.0, "given back", counted=False))
-        while self.running or self.pipeline.busy:
+        while (self.running or self.pipeline.busy) and not self.pipeline.refused:
             await self.pipeline.changed()
         self._executor.close()
 
@@ -106,13 +117,13 @@ class Dispatcher:
     async def ask(self, question: Question) -> Any:
         """Return the journal's answer, given after everything that was handed in before."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.pipeline.ask(question, future.set_result)
+        self.pipeline.ask(question, lambda reply: _tell(future, reply))
         return await future
 
     async def order(self, order: Question) -> Any:
         """Have a rare change made by hand, in a transaction; return what it returns once it is durable."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.pipeline.order(order, future.set_result)
+        self.pipeline.order(order, lambda reply: _tell(future, reply))
         return await future
 
     def new_runs(self, event: EventRow, only: str | None = None) -> list[RunRow]:
@@ -128,7 +139,7 @@ class Dispatcher:
 
     def resume(self, runs: Sequence[Promoted]) -> None:
         """Take runs among those that wait that the journal has put back there."""
-        self._journal.open_runs += len(runs)
+        self._journal.open_runs += sum(run.opened for run in runs)
         self.admission.promote(runs)
         self.pipeline.touch()
 
@@ -191,7 +202,10 @@ class Dispatcher:
             self._start(run)
         for claimed in result.claimed:
             flow = turn.claims.pop(claimed.run)
-            self._start(self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.claimed_at))
+            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.claimed_at)
+            if claimed.first is not None:
+                run.first = claimed.first
+            self._start(run)
         for flow in turn.claims.values():  # dropped by hand before the claim got there
             self.admission.release(flow)
         self.admission.promote(result.promoted)
@@ -211,17 +225,23 @@ class Dispatcher:
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
-        self._executor.start(run)
+        if self._stopping:  # claimed in a commit that was under way when the stop began
+            self._finished(run, Again(0.0, "given back", counted=False))
+        else:
+            self._executor.start(run)
 
     def _finished(self, run: Run, outcome: Outcome) -> None:
         """Put what came of a run into the pending turn."""
         if self.running.pop(run.number, None) is None:
             return  # given back while it was still busy in its thread
         self.admission.release(self.admission.flows[run.route.name])
-        self._settle(run, within_budget(run, outcome), self._journal.epoch)
+        outcome = within_time(run, within_budget(run, outcome), self.clock.now())
+        self._settle(run, outcome, self._journal.epoch)
 
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
+        for listener in self.listeners:
+            listener(run, outcome)
         row = settled(run, outcome, epoch, now, self.clock.monotonic())
         turn.change.settles.append(row)
         if history := remembered(run, outcome, epoch, now):
@@ -242,6 +262,11 @@ class Dispatcher:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
+
+
+def _tell(future: asyncio.Future[Any], reply: object) -> None:
+    if not future.done():  # who asked may have been cancelled meanwhile
+        future.set_result(reply)
 
 
 class Alarm:

@@ -50,6 +50,7 @@ class Flow:
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
     _missed: bool = False
+    _asked: Rank = BEFORE_ALL
     _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
 
     @property
@@ -91,11 +92,14 @@ class Flow:
         """Note that the journal is being asked, and return the rank behind which it should look."""
         assert self.horizon is not None  # runs_low() said so
         self.filling, self._missed = True, False
+        self._asked = self.horizon
         return self.horizon
 
     def fill(self, heads: Sequence[tuple[Rank, Head]], most: int) -> None:
         """Take the journal's answer: the next heads behind the horizon, at most `most`."""
         self.filling = False
+        if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
+            return
         self._insert(heads)
         if len(heads) == most or self._missed:
             self.horizon = heads[-1][0] if heads else self.horizon

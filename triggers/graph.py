@@ -41,18 +41,28 @@ def check(app: App) -> list[Problem]:
     return sorted(found, key=lambda problem: not problem.error)
 
 
-def triggered_by(app: App, route: Route) -> Iterator[Route]:
-    """Yield the routes that an event of this route may trigger, as far as types and places tell."""
+def triggered_by(app: App, route: Route, *, places: frozenset[str] | None = None) -> Iterator[Route]:
+    """Yield the routes that an event of this route may trigger, as far as types and places tell.
+
+    `places` are those that it writes, if not all of them are to be looked at.
+    """
+    writes = route.policy.writes if places is None else places
     for other in app.routes.values():
-        through_a_place = other.trigger is ObjectCreated and _watched(app, route, other)
-        if other.trigger.__event_type__ in route.emits or through_a_place:
+        if other.trigger.__event_type__ in route.emits or _watched(app, writes, other):
             yield other
 
 
-def _watched(app: App, route: Route, other: Route) -> bool:
-    """Say whether a file that `route` writes may trigger `other`."""
-    names = route.policy.writes & set(app.sources)
-    return bool(names if other.source is None else names & {other.source})
+def _watched(app: App, places: frozenset[str], other: Route) -> frozenset[str]:
+    """Return those of the places in which a new file may trigger `other`."""
+    if other.trigger is not ObjectCreated:
+        return frozenset()
+    names = places & set(app.sources)
+    return names if other.source is None else names & {other.source}
+
+
+def _bounded(route: Route) -> frozenset[str]:
+    """Return the places that the route writes and that may lead back to it for ever."""
+    return route.policy.writes - route.policy.allow_loops
 
 
 def _route_problems(app: App, route: Route) -> Iterator[Problem]:
@@ -65,8 +75,8 @@ def _route_problems(app: App, route: Route) -> Iterator[Problem]:
     if route.source is not None and route.source not in app.sources:
         hint = did_you_mean(route.source, app.sources)
         yield Problem(True, f"route {route.name!r}: source={route.source!r} is no source of the app{hint}")
-    if _watched(app, route, route) and route.trigger is ObjectCreated and not policy.writes <= policy.allow_loops:
-        name = sorted(policy.writes & set(app.sources))[0]
+    if looping := _watched(app, _bounded(route), route):
+        name = min(looping)
         yield Problem(
             True,
             f"route {route.name!r} writes to {name!r}, which triggers it again for ever; write somewhere else,"
@@ -108,9 +118,9 @@ def _way_back(app: App, start: Route, allowed: dict[str, Route]) -> list[str]:
     seen: set[str] = set()
     while queue:
         route, path = queue.pop(0)
-        for following in triggered_by(app, route):
-            if following is start and not (len(path) == 1 and start.policy.allow_loops):
-                return [] if len(path) == 1 and _watched(app, start, start) else path
+        for following in triggered_by(app, route, places=_bounded(route)):
+            if following is start:
+                return [] if len(path) == 1 and _watched(app, _bounded(start), start) else path  # it has its own error
             if following.name in allowed and following.name not in seen:
                 seen.add(following.name)
                 queue.append((following, [*path, following.name]))

@@ -91,6 +91,7 @@ class Intake:
                         await self._dispatcher.room()
                     self.failing.pop(source.name, None)
                     pause = 1.0
+                self.idle(source.name)
                 return
             except WiringError:
                 raise  # no use in trying again: the app is not wired to what is there

@@ -91,6 +91,8 @@ class Pipeline:
 
     async def changed(self) -> None:
         """Wait until something has happened: a commit, or nothing left to commit."""
+        if self.fatal:
+            raise self.fatal
         future = asyncio.get_running_loop().create_future()
         self._changed.append(future)
         await future

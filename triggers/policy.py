@@ -1,7 +1,8 @@
 """Which waiting run starts next: a pure function of a bounded view, with no I/O and no clock.
 
-Order: higher priority first, then the older run. What a better-ranked run needs and cannot have yet is kept for it:
-a lower-ranked run never takes from a resource that a better-ranked one waits for, so large needs do not starve.
+Order: higher priority first, then the older run. What a better-ranked run needs and cannot have yet is kept for it, in
+that amount: a lower-ranked run takes only what is left beyond, so large needs do not starve, and who needs nothing of
+what is short goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ def choose(flows: Sequence[View], free: Mapping[str, float]) -> list[int]:
     `free` is what is left of each resource; a need that `free` does not name is never met.
     """
     left = dict(free)
-    kept: set[str] = set()
     chosen: list[int] = []
     taken = [0] * len(flows)
     queue = [(view.heads[0], index) for index, view in enumerate(flows) if view.heads and view.room > 0]
@@ -36,13 +36,12 @@ def choose(flows: Sequence[View], free: Mapping[str, float]) -> list[int]:
     while queue:
         _, index = queue[0]
         view = flows[index]
-        short = [name for name, amount in view.needs.items() if name in kept or left.get(name, 0.0) < amount]
+        short = any(left.get(name, 0.0) < amount for name, amount in view.needs.items())
+        for name, amount in view.needs.items():  # taken, or kept for it: below zero nobody else gets any
+            left[name] = left.get(name, 0.0) - amount
         if short:
-            kept.update(view.needs)
             heapq.heappop(queue)
             continue
-        for name, amount in view.needs.items():
-            left[name] -= amount
         chosen.append(index)
         taken[index] += 1
         if taken[index] < min(view.room, len(view.heads)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
@@ -20,22 +21,26 @@ from triggers.sources import Delivery
 log = logging.getLogger("triggers.requests")
 
 
+Number = Annotated[int, Field(ge=1, lt=2**63)]
+"""Of a run or an event, as SQLite can hold it."""
+
+
 class Redrive(Event, type="triggers.redrive"):
     """Run dead, dropped or delayed runs again, now, with all their attempts before them."""
 
-    runs: list[int] = Field(max_length=10_000)
+    runs: list[Number] = Field(max_length=10_000)
 
 
 class Drop(Event, type="triggers.drop"):
     """Take dead letters off the list; they stay in the journal as dropped."""
 
-    runs: list[int] = Field(max_length=10_000)
+    runs: list[Number] = Field(max_length=10_000)
 
 
 class Replay(Event, type="triggers.replay"):
     """Give events to their routes again, or to one of them, as new runs with effect keys of their own."""
 
-    events: list[int] = Field(max_length=10_000)
+    events: list[Number] = Field(max_length=10_000)
     route: str | None = None
 
 

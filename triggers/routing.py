@@ -72,6 +72,14 @@ class Policy:
 
 
 _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
+_KINDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "retry": (Retry, "Retry(on=OSError, attempts=3)"),
+    "timeout": (int | float, "90.0"),
+    "concurrency": (int, "2"),
+    "priority": (int, "10"),
+    "max_depth": (int, "5"),
+    "needs": (Mapping, "{'cpu': 2}"),
+}
 
 
 def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
@@ -85,13 +93,14 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
         if isinstance(values[name], str):
             raise WiringError(f"{owner}: {name}={values[name]!r} must be a set of names: {name}={{{values[name]!r}}}")
         values[name] = frozenset(values[name])
+    for name, (kind, example) in _KINDS.items():
+        if values.get(name) is not None and not isinstance(values[name], kind):
+            raise WiringError(f"{owner}: {name}={values[name]!r} will not do; write e.g. {name}={example}")
     if "needs" in values:
         values["needs"] = {name: quantity(owner, name, value) for name, value in values["needs"].items()}
     for name in ("timeout", "concurrency", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
-    if "retry" in values and not isinstance(values["retry"], Retry):
-        raise WiringError(f"{owner}: retry={values['retry']!r} must be a Retry, as in Retry(on=OSError, attempts=3)")
     return Policy(**values)
 
 

@@ -84,6 +84,15 @@ def within_budget(run: Run, outcome: Outcome) -> Outcome:
     return outcome
 
 
+def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
+    """Return the outcome, or `Dead` where the next attempt would start later than `Retry(within=)` allows."""
+    within = run.route.policy.retry.within
+    if within is None or not isinstance(outcome, Again) or not outcome.counted or outcome.failure is None:
+        return outcome
+    first = run.started if run.first is None else run.first
+    return Dead(outcome.failure) if now + outcome.delay - first >= within else outcome
+
+
 def too_deep(route_limit: int | None, event: EventRow) -> str | None:
     """Return why the event is too far down its chain for a route, or None."""
     limit = route_limit or MAX_CHAIN
@@ -102,7 +111,7 @@ def settled(run: Run, outcome: Outcome, epoch: int, wall: float, monotonic: floa
                 run.number,
                 run.attempt,
                 epoch,
-                DELAYED if delay > 0 else WAITING,
+                DELAYED if delay > 0 or counted else WAITING,  # given back at a stop: the next owner finds it
                 run.attempt if counted else run.attempt - 1,
                 None,
                 monotonic + delay,

@@ -26,7 +26,9 @@ class Signature:
 
 def read_signature(handler: Callable[..., Any]) -> Signature:
     """Read a handler's signature, or raise `WiringError` naming the handler and what is wrong with it."""
-    name = getattr(handler, "__qualname__", repr(handler))
+    name = getattr(handler, "__qualname__", None)
+    if name is None or not hasattr(handler, "__name__"):
+        raise WiringError(f"handler {handler!r} has no name by which it can be found; wrap it in a `def`")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise WiringError(f"handler {name} is a generator; return a list of events instead of yielding them")
     parameters = list(inspect.signature(handler).parameters.values())

@@ -65,6 +65,11 @@ class FakeClock:
         heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), future))
         await future
 
+    async def sleep_until(self, moment: float) -> None:
+        """Wait until the clock has been advanced to this moment."""
+        while moment > self._now:
+            await self.sleep(moment - self._now)
+
     def set_wall(self, moment: datetime) -> None:
         """Set the wall clock, as an operator or NTP does. Sleepers do not notice."""
         self._now = moment.timestamp()

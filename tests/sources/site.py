@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
 
+from triggers.clock import Clock
 from triggers.sources import Delivery, Source
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
+
+MOMENT = 0.01
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -24,7 +27,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class FakeClock:
-    """Time that stands still until the test moves it."""
+    """Time that stands still until the test moves it; only moments that no test can mean pass by themselves."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.start = now
@@ -43,11 +46,18 @@ class FakeClock:
         return "boot-1"
 
     async def sleep(self, seconds: float) -> None:
+        if seconds < MOMENT:
+            self.passed += seconds
+            await asyncio.sleep(seconds)
+            return
         waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self.passed + seconds, next(self._order), waking))
         async with self.naps:
             self.naps.notify_all()
         await waking
+
+    async def sleep_until(self, moment: float) -> None:
+        await self.sleep(moment - self.now())
 
     async def someone_sleeps(self) -> None:
         """Wait until somebody waits for time to pass."""
@@ -68,7 +78,8 @@ class FakeSite:
     """A ledger that is a dict, a fake clock, and pokes."""
 
     def __init__(self, *, watches: bool = True) -> None:
-        self.clock = FakeClock()
+        self.time = FakeClock()
+        self.clock: Clock = self.time
         self.watches = watches
         self.ledger: dict[tuple[str, bytes], bytes] = {}
         self.ids: set[tuple[str, str]] = set()
@@ -77,6 +88,9 @@ class FakeSite:
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return {key: self.ledger[source, key] for key in keys if (source, key) in self.ledger}
+
+    async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
+        self.ledger.update({(source, key): value for key, value in memories.items()})
 
     def idle(self, source: str) -> None:
         self._idle[source].set()
@@ -147,9 +161,6 @@ async def tapped(source: Source, site: FakeSite) -> AsyncIterator[Tap]:
     """Run a source until the end of the block; what goes wrong in it goes wrong in the test."""
     tap = Tap(source, site)
     pumping = asyncio.ensure_future(tap.pump())
-
-    async def using() -> None:
-        await pumping
 
     owner = asyncio.current_task()
     pumping.add_done_callback(lambda task: owner.cancel() if owner and not task.cancelled() else None)

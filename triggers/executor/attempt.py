@@ -13,15 +13,21 @@ from datetime import timedelta
 from pathlib import Path
 
 from triggers.context import Context, Emitted, encode_returned
-from triggers.errors import HandlerError, Later, Reject
+from triggers.errors import HandlerError, Later
 from triggers.events import Envelope, Event, decode, moment
 from triggers.journal import EventRow
 from triggers.routing import Route
 
+LONGEST_TEXT = 100_000
+"""Characters of an error's message or traceback that the journal keeps."""
+
 
 @dataclass(slots=True)
 class Run:
-    """A claimed run, as the executor gets it. `started` is the wall clock at the claim."""
+    """A claimed run, as the executor gets it.
+
+    `started` is the wall clock at the claim, `first` that of the first attempt where this is a later one.
+    """
 
     number: int
     attempt: int
@@ -30,6 +36,7 @@ class Run:
     started: float
     journal: str
     places: Mapping[str, Path] = field(default_factory=dict)
+    first: float | None = None
 
     @property
     def effect_key(self) -> str:
@@ -148,8 +155,12 @@ async def run_coroutine(run: Run) -> Outcome:
         if run.route.policy.timeout is None:
             return await call_coroutine(run)
         return await _call_in_time(run, run.route.policy.timeout)
-    except asyncio.CancelledError:
-        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise
+        name = run.route.name
+        return judge(run, HandlerError(f"handler {name!r} awaited something that was cancelled ({error!r})"))
     except BaseException as error:  # SystemExit would otherwise end the loop
         return judge(run, error)
 
@@ -181,7 +192,7 @@ def finish(run: Run, returned: object, context: Context | None) -> Done:
 def judge(run: Run, error: BaseException) -> Outcome:
     """Decide, by the error and the route's `retry=`, whether the run is tried again."""
     if isinstance(error, Later):
-        return Again(error.delay, "later", counted=False, failure=Failure("Later", str(error), ""))
+        return Again(error.delay, "later", counted=False, failure=Failure("Later", _message(error), ""))
     if isinstance(error, SystemExit):
         error = HandlerError(f"handler {run.route.name!r} called sys.exit({error.code!r}); raise an error instead")
     failure = describe(error)
@@ -208,4 +219,16 @@ def describe(error: BaseException) -> Failure:
     while trace and trace.tb_next and trace.tb_frame.f_globals.get("__name__", "").startswith("triggers.executor"):
         trace = trace.tb_next
     text = "".join(traceback.format_exception(kind, error, trace))
-    return Failure(name, "" if isinstance(error, Reject) and not str(error) else str(error), text)
+    return Failure(name, _message(error), _storable(text))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _storable(str(error))
+    except Exception as broken:  # a handler's own class may fail to describe itself
+        return f"its __str__ failed with {type(broken).__name__}"
+
+
+def _storable(text: str) -> str:
+    """Return text that can be written as UTF-8: a file name in a message may hold bytes that can't."""
+    return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()

@@ -16,6 +16,9 @@ from triggers.executor.watch import LoopWatch
 
 Finished = Callable[[Run, Outcome], None]
 
+AT_A_TIME = 250
+"""Runs after which a worker lets the loop turn, so that the journal commits some while others are carried out."""
+
 
 class Coroutines:
     """The worker tasks of running coroutine handlers."""
@@ -63,6 +66,7 @@ class Coroutines:
             worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
+        done = 0
         while self._waiting:
             run = self._waiting.popleft()
             if self._waiting:
@@ -75,6 +79,9 @@ class Coroutines:
             if copy_context():
                 self._schedule()
                 return  # the handler left context variables behind; the next run must not see them
+            done += 1
+            if done % AT_A_TIME == 0:
+                await asyncio.sleep(0)
 
 
 def _given_back() -> Again:

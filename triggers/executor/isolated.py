@@ -65,7 +65,10 @@ class Worker:
         self._writer.write(len(text).to_bytes(4, "big") + text)
 
     def _epitaph(self, route: str) -> str:
-        code = self._process.wait()
+        try:
+            code = self._process.wait(1.0)
+        except subprocess.TimeoutExpired:  # the handler closed the socket under us; kill() ends what is left
+            return f"the process of handler {route!r} closed its connection"
         if code >= 0:
             return f"the process of handler {route!r} ended with exit code {code}"
         name = signal.Signals(-code).name
@@ -118,7 +121,7 @@ class Isolated:
         except asyncio.CancelledError:
             _kill(worker)
             raise
-        except (HandlerError, OSError) as error:
+        except Exception as error:  # whatever went wrong with the process or its answer ends the attempt
             _kill(worker)
             return judge(run, error)
 

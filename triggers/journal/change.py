@@ -87,16 +87,20 @@ class Claimed(NamedTuple):
 
     run: int
     attempt: int
+    first: float | None
+    """When its first attempt started, if this is not the first."""
     event: EventRow
 
 
 class Promoted(NamedTuple):
-    """A delayed run whose time has come, back among those that wait."""
+    """A run that is back among those that wait: its time has come, or somebody asked for it."""
 
     run: int
     event: int
     route: str
     priority: int
+    opened: bool = False
+    """Whether it was not open before."""
 
 
 @dataclass(slots=True)
@@ -190,7 +194,7 @@ class Change:
             claim = (self.epoch, self.claimed_at, self.epoch, *numbers)
             claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", _marks(numbers)), claim)]
             rows = connection.execute(_CLAIMED.replace("$", _marks(claimed)), tuple(claimed))
-            result.claimed.extend(Claimed(run, attempt, EventRow(*event)) for run, attempt, *event in rows)
+            result.claimed.extend(Claimed(*row[:3], EventRow(*row[3:])) for row in rows)
 
 
 def _marks(values: Sequence[object]) -> str:
@@ -246,7 +250,8 @@ UPDATE run SET state = {RUNNING}, attempt = attempt + 1, epoch = ?, started = ?,
 WHERE (state = {WAITING} OR state = {RUNNING} AND epoch < ?) AND number IN ($) RETURNING number"""  # noqa: S608
 
 _CLAIMED = """
-SELECT run.number, run.attempt, event.number, event.id, event.source, event.type, event.version, event.subject,
+SELECT run.number, run.attempt, (SELECT max(started) FROM attempt WHERE attempt.run = run.number AND attempt = 1),
+       event.number, event.id, event.source, event.type, event.version, event.subject,
        event.time, event.recorded, event.data, event.cause, event.root, event.depth, event.budget
 FROM run JOIN event ON event.number = run.event WHERE run.number IN ($)"""
 

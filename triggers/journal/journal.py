@@ -78,17 +78,18 @@ class Journal:
 
     def _apply(self, change: Change) -> Result | BaseException:
         try:
-            result = self._transact(change) if change.writes() else Result()
-            result.replies.extend(question(self._connection) for question in change.questions)
-        except apsw.Error as error:
+            if change.writes():
+                return self._transact(change)
+            return Result(replies=[question(self._connection) for question in change.questions])
+        except Exception as error:  # whatever it is, the writer lives on and the loop hears of it
             return error
-        return result
 
     def _transact(self, change: Change) -> Result:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             result = change.apply(connection)
+            result.replies.extend(question(connection) for question in change.questions)  # all of it, or nothing
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -108,8 +109,8 @@ def transient(error: BaseException) -> bool:
 def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(state.journal))
-        state.journal.chmod(0o600)
         schema.check(connection)
+        state.journal.chmod(0o600)
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL" if durable else "OFF")
         connection.pragma("journal_size_limit", 64 * 1024 * 1024)

@@ -39,8 +39,11 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
     def apply(connection: apsw.Connection) -> list[Promoted]:
         if _is_duplicate(connection, request):
             return []
-        rows = connection.execute(_REDRIVE.replace("$", ",".join("?" * len(runs))), tuple(runs))
-        return [Promoted(*row) for row in rows]
+        back: list[Promoted] = []
+        for states, opened in (((DEAD, DROPPED), True), ((DELAYED, DELAYED), False)):
+            rows = connection.execute(_REDRIVE.replace("$", ",".join("?" * len(runs))), (*states, *runs))
+            back.extend(Promoted(*row)._replace(opened=opened) for row in rows)
+        return back
 
     return apply
 
@@ -65,7 +68,7 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
         rows = [(run.number, run.event, run.route, run.priority, WAITING) for run in runs]
         sql = "INSERT INTO run (number, event, route, priority, state, attempt, epoch) VALUES (?, ?, ?, ?, ?, 0, 0)"
         connection.executemany(sql, rows)
-        return [Promoted(run.number, run.event, run.route, run.priority) for run in runs]
+        return [Promoted(run.number, run.event, run.route, run.priority, True) for run in runs]
 
     return apply
 
@@ -96,18 +99,22 @@ def _is_duplicate(connection: apsw.Connection, request: str) -> bool:
 
 _REDRIVE = f"""
 UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
-WHERE number IN ($) AND state IN ({DEAD}, {DROPPED}, {DELAYED})
+WHERE state IN (?, ?) AND number IN ($)
 RETURNING number, event, route, priority"""  # noqa: S608  # our own constants
 
 _DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"  # noqa: S608
 
-# Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`.
+# Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`. The newest
+# run and event stay whatever their age: their numbers, and the effect keys made of them, must never be given out again.
 _OLD_RUNS = f"""
 SELECT run.number FROM run JOIN event ON event.number = run.event
-WHERE event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1 ORDER BY run.number LIMIT ?2"""  # noqa: S608
+WHERE event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1
+      AND run.number < (SELECT max(number) FROM run)
+ORDER BY run.number LIMIT ?2"""  # noqa: S608
 _PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"  # noqa: S608
 _PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"  # noqa: S608
 _PRUNE_EVENTS = """
 DELETE FROM event WHERE number IN (
     SELECT number FROM event WHERE recorded < ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
+        AND number < (SELECT max(number) FROM event)
     ORDER BY number LIMIT ?2)"""

@@ -139,15 +139,20 @@ class Waitlist:
     def recheck(self, hints: Hints) -> None:
         """Hint at what has waited long enough. A file stays in the list until it was looked at."""
         now = self._clock.monotonic()
-        while self._queue and self._queue[0][0] <= now:
-            due, key = heapq.heappop(self._queue)
+        while self._queue:
+            due, key = self._queue[0]
             waiting = self._places.get(key)
-            if waiting is not None and waiting.due == due:
-                if waiting.is_folder:
-                    self.drop(key)
-                    hints.add({}, {key: None})
-                else:
-                    hints.add({key: waiting.closed}, {})
+            counts = waiting is not None and waiting.due == due
+            if counts and due > now:
+                break
+            heapq.heappop(self._queue)
+            if waiting is None or not counts:
+                continue
+            if waiting.is_folder:
+                self.drop(key)
+                hints.add({}, {key: None})
+            else:
+                hints.add({key: waiting.closed}, {})
 
     def seconds_left(self) -> float | None:
         """Return how long until something is due, or None if nothing will be."""
@@ -258,12 +263,8 @@ class Tree:
 
     def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
         """Return the status of a file that is to be delivered now, None of one that is not."""
-        path = self._root + b"/" + key
-        status = None if self._is_ignored(key.rpartition(b"/")[2]) else os.lstat(path)
-        if status is not None and stat.S_ISLNK(status.st_mode):
-            path = os.path.realpath(path)
-            status = os.lstat(path) if path.startswith(self._real_root) else None
-        if status is None or not stat.S_ISREG(status.st_mode) or (known is not None and _value(status) == known):
+        path = self._plain(key, known)
+        if path is None:
             self.waitlist.drop(key)
             return None
         is_open, status = _look(path, self._leases)
@@ -277,6 +278,21 @@ class Tree:
             self.waitlist.drop(key)
             return status
         return None
+
+    def _plain(self, key: bytes, known: bytes | None) -> bytes | None:
+        """Return the path of a plain file in the tree that is not as `known`, else None. It opens nothing."""
+        if self._is_ignored(key.rpartition(b"/")[2]):
+            return None
+        path = self._root + b"/" + key
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            path = os.path.realpath(path)
+            if not path.startswith(self._real_root):
+                return None
+            status = os.lstat(path)
+        if not stat.S_ISREG(status.st_mode) or (known is not None and _value(status) == known):
+            return None
+        return path
 
     def _is_settled(self, key: bytes, value: bytes) -> bool:
         waiting = self.waitlist.get(key)

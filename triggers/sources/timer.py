@@ -13,9 +13,6 @@ from triggers.events import Tick, encode, moment
 from triggers.schedule import Schedule
 from triggers.sources import Delivery, Site
 
-LONGEST_SLEEP = 60.0
-"""Seconds after which the wall clock is looked at again: it may have been set, or the machine may have slept."""
-
 
 class Timer:
     """All schedules of an app, by the names of their routes."""
@@ -40,7 +37,9 @@ class Timer:
                 continue
             site.idle(self.name)
             upcoming = [due for name, at in last.items() if (due := self._schedules[name].next(at)) is not None]
-            await site.clock.sleep(min([LONGEST_SLEEP, *(max(0.0, due - now) for due in upcoming)]))
+            if not upcoming:
+                return  # every instant lies in the past
+            await site.clock.sleep_until(min(upcoming))
 
     def _tick(self, name: str, last: dict[str, float], now: float) -> Delivery | None:
         """Return the tick that is due for a schedule, and take note of it."""

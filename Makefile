@@ -1,0 +1,45 @@
+# Everything a fresh machine needs: Python 3.11+, pip, venv and make. `make test` is what CI runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run demo test format lint types unit bench torture clean
+
+run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
+	@$(BIN)/python -m handlers run
+
+demo: $(STAMP)                  ## the same, and end when the story is told
+	@$(BIN)/python -m handlers demo
+
+test: lint types unit           ## what CI runs: format, lint, types, tests, examples of the docs
+
+format: $(STAMP)                ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+	$(BIN)/mypy benchmarks
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest
+
+bench: $(STAMP)                 ## the README's figures, beside huey; several minutes on a quiet machine
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "triggers needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@

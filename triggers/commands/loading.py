@@ -1,0 +1,146 @@
+"""From `MODULE[:APP]` to an app: import the user's module and find the app in it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from triggers.app import App
+from triggers.commands.failures import NotFound
+from triggers.errors import TriggersError, WiringError, did_you_mean
+
+_OURS = str(Path(__file__).resolve().parents[1])
+
+SETTINGS = "triggers.toml"
+BIND_VARIABLE = "TRIGGERS_BIND_"
+
+
+def load_app(target: str) -> App:
+    """Import the module of `MODULE[:APP]` and return its app. MODULE is a module's name, or a path such as app.py.
+
+    Raises `NotFound` where there is no such module or app, `WiringError` where the module does not import.
+    """
+    place, _, name = target.partition(":")
+    module = _import(place)
+    apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
+    if name:
+        found = getattr(module, name, None)
+        if isinstance(found, App):
+            return found
+        what = "no" if found is None else f"a {type(found).__name__}, not an App, called"
+        raise NotFound(f"{place} has {what} {name!r}{did_you_mean(name, apps) or '; it has no App at all'}")
+    different = list({id(app): app for app in apps.values()}.values())
+    if len(different) == 1:
+        return different[0]
+    if not apps:
+        raise NotFound(f"{place} has no App; make one, app = App('name'), or name the module that has it")
+    raise NotFound(f"{place} has several apps; say which: {', '.join(f'{place}:{key}' for key in sorted(apps))}")
+
+
+def bind(app: App, options: Mapping[str, str]) -> App:
+    """Return the app with its folders where `--bind`, else the environment, else triggers.toml says they are."""
+    names = {**app.places()}
+    by_variable = {_variable(name): name for name in names}
+    found = _from_file(names)
+    for key, value in os.environ.items():
+        if key.startswith(BIND_VARIABLE):
+            if key not in by_variable:
+                hint = did_you_mean(key, by_variable)
+                raise WiringError(f"{key} is set, but app {app.name!r} has no folder of that name to bind{hint}")
+            found[by_variable[key]] = value
+    for name in options:
+        if name not in names:
+            raise WiringError(f"--bind {name}=...: app {app.name!r} has no such folder{did_you_mean(name, names)}")
+    return app.bound({**found, **options})
+
+
+def _variable(name: str) -> str:
+    return BIND_VARIABLE + "".join(mark if mark.isalnum() else "_" for mark in name).upper()
+
+
+def _from_file(names: Mapping[str, Path]) -> dict[str, str]:
+    import tomllib  # only where the file is
+
+    path = Path(SETTINGS)
+    if not path.exists():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text()).get("bind", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise WiringError(f"{SETTINGS} cannot be read: {error}") from error
+    if not isinstance(table, dict) or not all(isinstance(value, str) for value in table.values()):
+        raise WiringError(f'{SETTINGS}: [bind] must hold names and paths, as in incoming = "/data/incoming"')
+    for name in table:
+        if name not in names:
+            raise WiringError(f"{SETTINGS}: [bind] names {name!r}, which the app has not{did_you_mean(name, names)}")
+    return table
+
+
+def _import(place: str) -> ModuleType:
+    folder, module = _locate(place)
+    sys.path.insert(0, str(folder))
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name and (module == error.name or module.startswith(f"{error.name}.")):
+            near = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+            hint = did_you_mean(module, near)
+            raise NotFound(f"no module {module!r} in {folder} or on Python's path{hint}") from None
+        raise _broken(place, error) from error
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # a module may call sys.exit() when it is imported
+        raise _broken(place, error) from error
+
+
+def _locate(place: str) -> tuple[Path, str]:
+    """Return the folder that must be on Python's path, and the module's name."""
+    if not (place.endswith(".py") or "/" in place):
+        return Path.cwd(), place
+    path = Path(place).resolve()
+    if path.is_dir():
+        path = path / "__init__.py"
+    if not path.is_file():
+        near = did_you_mean(path.name, [entry.name for entry in path.parent.glob("*.py")])
+        raise NotFound(f"no file {place}{near}")
+    parts = [] if path.stem == "__init__" else [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").exists():  # a module of a package is imported by its full name
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return folder, ".".join(parts)
+
+
+def _broken(place: str, error: BaseException) -> TriggersError:
+    """Return the error for a module that does not import, with the frames of the user's own code."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    lines = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(error))
+    return ModuleBroken(f"{place} does not import:\n{lines.rstrip()}")
+
+
+class ModuleBroken(WiringError):
+    """The user's module raised an error when it was imported. The message has several lines."""
+
+
+def _is_users(filename: str) -> bool:
+    return not (filename.startswith(("<frozen", _OURS)))
+
+
+def users_first(text: str) -> str:
+    """Return a traceback's text without the frames of triggers itself."""
+    kept: list[str] = []
+    skipping = False
+    for line in text.splitlines():
+        if line.startswith("  File "):
+            skipping = f'"{_OURS}' in line
+        elif not line.startswith("    "):
+            skipping = False
+        if not skipping:
+            kept.append(line)
+    return "\n".join(kept)
+

@@ -1,0 +1,104 @@
+"""What commands take: the state folder, IDs, moments, NAME=VALUE pairs."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from triggers.commands.failures import NotFound
+from triggers.state import StateFolder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOME = Path(".triggers")
+
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Moment(click.ParamType[float]):
+    """A moment as Unix seconds: `10m`, `2h`, `3d` ago, or an ISO date or time, local where it has no offset."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the moment."""
+        if isinstance(value, float):
+            return value
+        if match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)", value):
+            return time.time() - float(match[1]) * _UNITS[match[2]]
+        try:
+            return datetime.fromisoformat(value).astimezone().timestamp()
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no moment; write 10m, 2h or 3d (ago), or a time like 2026-01-31T08:00", param, ctx)
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """`NAME=VALUE`."""
+
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Return (name, value)."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, path = str(value).partition("=")
+        if not (name and separator and path):
+            self.fail(f"{value!r} must be NAME=PATH, as in incoming=/data/incoming", param, ctx)
+        return name, path
+
+
+def state_option(command: F) -> F:
+    """Add `--state` to a command."""
+    return click.option(
+        "--state", "folder", type=click.Path(file_okay=False), metavar="DIR", help="The app's state folder."
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """Add `--json` to a command."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def number_of(text: str, letter: str) -> int:
+    """Return the number of `r7` or `7`; `letter` is what the command takes."""
+    match = re.fullmatch(rf"{letter}?(\d{{1,18}})", text, re.IGNORECASE)
+    if not match:
+        what = {"r": "a run, as in r7", "e": "an event, as in e12"}[letter]
+        raise click.UsageError(f"{text!r} is no ID of {what}")
+    return int(match[1])
+
+
+def find_state(folder: str | None) -> StateFolder:
+    """Return the state folder to read: `--state`, else TRIGGERS_STATE, else the one in `.triggers/`.
+
+    Raises `NotFound` where there is none, or several.
+    """
+    if named := folder or os.environ.get("TRIGGERS_STATE"):
+        state = StateFolder(named)
+        if not state.journal.exists():
+            inside = _states(state.path)
+            hint = f"; did you mean {inside[0]}?" if inside else "; `triggers run` makes one there"
+            raise NotFound(f"no journal in {named}{hint}")
+        return state
+    found = _states(HOME)
+    if len(found) == 1:
+        return StateFolder(found[0])
+    if not found:
+        raise NotFound(
+            "no state folder here: .triggers/ holds none; start `triggers run` here, or name one with --state"
+        )
+    raise NotFound(f"several apps have run here; say which with --state: {', '.join(map(str, found))}")
+
+
+def _states(home: Path) -> list[Path]:
+    try:
+        return sorted(path.parent for path in home.glob("*/journal.db"))
+    except OSError:
+        return []

@@ -1,0 +1,157 @@
+"""`triggers run`: an app at work, until it is stopped or there is nothing left to do."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from triggers.app import App, default_state
+from triggers.commands import logs
+from triggers.commands.failures import FAILED, OK
+from triggers.commands.loading import bind, load_app
+from triggers.commands.output import coloured, count, span
+from triggers.commands.parameters import Pair
+from triggers.engine import Engine
+from triggers.state import StateFolder
+
+log = logging.getLogger("triggers.run")
+
+
+@click.command()
+@click.argument("target", metavar="MODULE[:APP]")
+@click.option(
+    "--state", "folder", type=click.Path(file_okay=False), metavar="DIR",
+    help="Where the app keeps its journal. [default: TRIGGERS_STATE, else .triggers/NAME]",
+)  # fmt: skip
+@click.option("--drain", is_flag=True, help="Stop when there is nothing left to do, retries included.")
+@click.option(
+    "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PATH",
+    help="Where a named folder is here. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
+)  # fmt: skip
+@click.option(
+    "--grace", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    help="How long running handlers may go on when it is told to stop; then their runs are given back.",
+)  # fmt: skip
+@click.option("-q", "--quiet", is_flag=True, help="Print warnings and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what the engine does.")
+@click.option(
+    "--log-format", type=click.Choice(["live", "plain", "json"]),
+    help="A live view (the default on a terminal), lines, or JSON objects.",
+)  # fmt: skip
+def run(
+    target: str,
+    folder: str | None,
+    drain: bool,
+    binds: tuple[tuple[str, str], ...],
+    grace: float,
+    quiet: bool,
+    verbose: bool,
+    log_format: str | None,
+) -> int:
+    """Run an app: listen to its sources, carry out its routes.
+
+    MODULE is a module's name or a path (pipeline, app.py, ./jobs/app.py); APP is needed only where it has several.
+
+    SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits with
+    130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with 1 if a
+    run went to the dead letters.
+    """
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose exclude each other")
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+    handler = logs.set_up(level, as_json=log_format == "json")
+    app = bind(load_app(target), dict(binds))
+    state = StateFolder(folder or default_state(app.name))
+    live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
+    session = Session(app, Engine(app, state, grace=grace), drain=drain)
+    if live:
+        from triggers.commands.live import Display  # loads rich, for a terminal only
+
+        session.display = Display(session.engine, handler)
+    return asyncio.run(session.work())
+
+
+class Session:
+    """One stay of an app at work, from its start to its end."""
+
+    def __init__(self, app: App, engine: Engine, *, drain: bool) -> None:
+        self.app = app
+        self.engine = engine
+        self.drain = drain
+        self.display: Any = None
+        """The live view, where there is one; typed loosely because its module loads rich."""
+        self.signal: int | None = None
+        self._told = asyncio.Event()
+
+    async def work(self) -> int:
+        """Work, and return the exit code."""
+        started = time.monotonic()
+        self._listen()
+        async with self.engine as engine:
+            engine.dispatcher.listeners.append(self.display.listen if self.display else logs.log_run)
+            self._greet()
+            view = asyncio.create_task(self.display.show()) if self.display else None
+            try:
+                await self._until_told(engine.drained() if self.drain else engine.forever())
+                if self.signal and engine.dispatcher.running:
+                    left = count(len(engine.dispatcher.running), "run")
+                    log.info("stopping: %s may take up to %s; once more to end at once", left, span(engine.grace))
+                await engine.intake.stop()
+                await engine.dispatcher.stop(engine.grace)
+            finally:
+                if view:
+                    view.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await view
+        return self._sum_up(time.monotonic() - started)
+
+    def _listen(self) -> None:
+        """Have the first signal stop the work, and a second one end the process."""
+
+        def told(number: int) -> None:
+            if self.signal:
+                os._exit(128 + number)
+            self.signal = number
+            self._told.set()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, told, number)
+
+    async def _until_told(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work until it ends or a signal comes; raise what makes it impossible to go on."""
+        working, told = asyncio.create_task(work), asyncio.create_task(self._told.wait())
+        try:
+            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            for task in (working, told):
+                task.cancel()
+            await asyncio.gather(working, told, return_exceptions=True)
+
+    def _greet(self) -> None:
+        sources = ", ".join(f"{name} ({path})" for name, path in self.app.places().items() if name in self.app.sources)
+        routes = count(len(self.app.routes), "route")
+        if not self.display:
+            listening = f"; listening to {sources}" if sources else ""
+            log.info("%s runs with %s%s; state in %s", self.app.name, routes, listening, self.engine.state.path)
+
+    def _sum_up(self, seconds: float) -> int:
+        counts = self.engine.dispatcher.counts
+        events = counts["events"] + counts["emitted"]
+        dead = f", {counts['dead']} dead (see `triggers dead`)" if counts["dead"] else ""
+        word = "stopped" if self.signal else "drained"
+        said = f"{word}: {count(events, 'event')}, {count(counts['done'], 'run')} done{dead} in {span(seconds)}"
+        log.log(logging.WARNING if counts["dead"] else logging.INFO, said)
+        if self.signal:
+            return 128 + self.signal
+        return FAILED if counts["dead"] else OK
