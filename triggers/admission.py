@@ -28,19 +28,24 @@ class Choice:
 class Admission:
     """The flows of all routes, and what is free of each resource."""
 
-    def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float], epoch: int) -> None:
+    def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float]) -> None:
         self.flows = {name: Flow(route, {route.kind: 1.0, **route.policy.needs}) for name, route in routes.items()}
         self.free = dict(capacity)
-        self._epoch = epoch
+        self.closed = False
+        """Set when the dispatcher stops: from then on nothing more is claimed."""
+        self._clear = False
+        self._top = max((route.policy.priority for route in routes.values()), default=0)
 
     def add(self, run: RunRow, event: EventRow) -> Head:
         """Take a new run among those that wait."""
+        self._clear = False
         head = Head(run.number, run.event, fresh=(run, event))
         self.flows[run.route].add((-run.priority, run.number), head)
         return head
 
     def promote(self, promoted: Sequence[Promoted]) -> None:
         """Take delayed runs back whose time has come."""
+        self._clear = False
         for row in promoted:
             if flow := self.flows.get(row.route):
                 flow.add((-row.priority, row.run), Head(row.run, row.event))
@@ -53,9 +58,21 @@ class Admission:
             heads.append(((-row.priority, row.number), Head(row.number, row.event, interrupted=interrupted)))
         flow.fill(heads, WINDOW)
 
-    def choose(self, now: float) -> Choice:
+    def admit(self, run: RunRow) -> Flow | None:
+        """Take what a new run needs, if nothing waits that could rank before it: then there is nothing to choose."""
+        flow = self.flows[run.route]
+        if not self._clear or self.closed or run.priority < self._top or not flow.room(1):
+            return None
+        if any(self.free.get(name, 0.0) < amount for name, amount in flow.needs.items()):
+            return None
+        self._take(flow)
+        return flow
+
+    def choose(self) -> Choice:
         """Let the policy choose, and take what the chosen runs need."""
         choice = Choice()
+        if self._clear or self.closed:
+            return choice
         flows = [flow for flow in self.flows.values() if flow.held]
         views = [flow.view(int(self.free[flow.route.kind])) for flow in flows]
         for index in choose(views, self.free):
@@ -67,18 +84,17 @@ class Admission:
                 continue
             self._take(flow)
             if head.fresh:
-                run, event = head.fresh
-                run.state, run.attempt, run.epoch, run.started = RUNNING, 1, self._epoch, now
-                choice.starts.append((flow, run, event))
+                choice.starts.append((flow, *head.fresh))
             else:
                 choice.claims.append((flow, head))
                 if head.interrupted and isolated:
                     choice.forgiven.append(head.number)
+        self._clear = self.empty()
         return choice
 
     def low(self) -> list[Flow]:
         """Return the flows whose window should be filled from the journal."""
-        return [flow for flow in self.flows.values() if flow.runs_low()]
+        return [] if self._clear or self.closed else [flow for flow in self.flows.values() if flow.runs_low()]
 
     def drop(self, duplicates: set[int]) -> None:
         """Forget the runs of events that turned out to be duplicates."""

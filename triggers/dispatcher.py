@@ -19,7 +19,7 @@ from typing import Any
 from triggers.admission import Admission
 from triggers.executor import Again, Dead, Done, Executor, Failure, Outcome, Run
 from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import DEAD, EventRow, Journal, Promoted, Result, RunRow, event_row, next_due, waiting
+from triggers.journal import DEAD, RUNNING, EventRow, Journal, Promoted, Result, RunRow, event_row, next_due, waiting
 from triggers.limits import Limits
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import THREAD, Router
@@ -55,13 +55,12 @@ class Dispatcher:
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
         self.pipeline = Pipeline(journal, self._choose, self._committed)
-        self.admission = Admission(router.routes, limits.capacity(), journal.epoch)
+        self.admission = Admission(router.routes, limits.capacity())
         self.alarm = Alarm(journal, self._ring)
         self._journal = journal
         self.clock = journal.clock
         self._places = places or {}
         self._executor = Executor(self._finished, threads=limits.threads)
-        self._stopping = False
 
     def start(self) -> None:
         """Begin to work off what waits. Called on the running loop."""
@@ -73,7 +72,7 @@ class Dispatcher:
         A run that is given back has used no attempt. A plain function in a thread can't be stopped: its run is given
         back too, and it ends with the process.
         """
-        self._stopping = True
+        self.admission.closed = True
         self.alarm.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace):
@@ -153,21 +152,23 @@ class Dispatcher:
                 self.counts["dead"] += 1
                 continue
             turn.new_runs[event.number] += 1
-            turn.fresh.append(self.admission.add(run, event))
+            if flow := self.admission.admit(run):
+                turn.starts.append(self._claimed(flow, run, event))
+            else:
+                turn.fresh.append(self.admission.add(run, event))
 
     def _choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
-        if not self._stopping:
-            now = turn.change.claimed_at = self.clock.now()
-            choice = self.admission.choose(now)
-            turn.starts = [self._run(flow, run.number, 1, event, now) for flow, run, event in choice.starts]
-            turn.claims = {head.number: flow for flow, head in choice.claims}
-            turn.change.claims.extend(turn.claims)
-            turn.change.forgiven.extend(choice.forgiven)
-            for flow, head in choice.buried:
-                self._bury(flow, head)
-            for flow in self.admission.low():
-                self._fill(flow)
+        turn.change.at = self.clock.now()
+        choice = self.admission.choose()
+        turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
+        turn.claims = {head.number: flow for flow, head in choice.claims}
+        turn.change.claims.extend(turn.claims)
+        turn.change.forgiven.extend(choice.forgiven)
+        for flow, head in choice.buried:
+            self._bury(flow, head)
+        for flow in self.admission.low():
+            self._fill(flow)
         for head in turn.fresh:
             head.fresh = None  # from here on the journal has the event; memory holds only the rank
 
@@ -188,6 +189,11 @@ class Dispatcher:
 
         self.pipeline.ask(event_row(head.event), found)
 
+    def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
+        """Turn a row that has not been handed over yet into a claimed one."""
+        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self.clock.now()
+        return self._run(flow, row.number, 1, event, row.started)
+
     def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float) -> Run:
         return Run(number, attempt, flow.route, event, started, self._journal.id, self._places)
 
@@ -202,7 +208,7 @@ class Dispatcher:
             self._start(run)
         for claimed in result.claimed:
             flow = turn.claims.pop(claimed.run)
-            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.claimed_at)
+            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.at)
             if claimed.first is not None:
                 run.first = claimed.first
             self._start(run)
@@ -225,7 +231,9 @@ class Dispatcher:
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
-        if self._stopping:  # claimed in a commit that was under way when the stop began
+        for listener in self.listeners:
+            listener(run, None)
+        if self.admission.closed:  # claimed in a commit that was under way when the stop began
             self._finished(run, Again(0.0, "given back", counted=False))
         else:
             self._executor.start(run)
@@ -240,21 +248,23 @@ class Dispatcher:
 
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
-        for listener in self.listeners:
-            listener(run, outcome)
-        row = settled(run, outcome, epoch, now, self.clock.monotonic())
-        turn.change.settles.append(row)
-        if history := remembered(run, outcome, epoch, now):
-            turn.change.attempts.append(history)
-        if isinstance(outcome, Again):
-            self.counts[outcome.word] += 1
-            self.alarm.set(row.due)
-        else:
+        if isinstance(outcome, Done):
+            turn.change.done.setdefault(run.attempt, []).append(run.number)
+            self.counts["done"] += 1
             turn.ended += 1
-            self.counts["done" if isinstance(outcome, Done) else "dead"] += 1
+        else:
+            row = settled(run, outcome, epoch, now, self.clock.monotonic())
+            turn.change.settles.append(row)
+            turn.change.attempts.append(remembered(run, outcome, epoch, now))
+            if isinstance(outcome, Dead):
+                self.counts["dead"] += 1
+                turn.ended += 1
+            else:
+                self.counts[outcome.word] += 1
+                self.alarm.set(row.due)
         if events := emissions(run, outcome):
+            self.counts["emitted"] += len(events)
             for event in emitted(run, self.app, events, self._journal.number_event, now):
-                self.counts["emitted"] += 1
                 self._add(event)
         self.pipeline.touch()
 

@@ -70,11 +70,15 @@ class Flow:
             self._heads = deque(islice(self._heads, WINDOW))
             self.horizon = self._heads[-1][0]
 
+    def room(self, most: int) -> int:
+        """Return how many more runs the route's `concurrency=` allows, at most `most`."""
+        limit = self.route.policy.concurrency
+        return most if limit is None else max(0, min(most, limit - self.running))
+
     def view(self, most: int) -> View:
         """Return what the policy needs to know, with at most `most` heads."""
-        limit = self.route.policy.concurrency
-        room = most if limit is None else min(most, limit - self.running)
-        return View([rank for rank, _ in islice(self._heads, max(0, room))], room, self.needs)
+        room = self.room(most)
+        return View([rank for rank, _ in islice(self._heads, room)], room, self.needs)
 
     def pop(self) -> Head:
         """Take the best-ranked head out of the window."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from triggers.context import Emitted
 from triggers.events import RunFailed, encode
 from triggers.executor.attempt import Again, Dead, Done, Failure, Outcome, Run
-from triggers.journal import DEAD, DELAYED, DONE, WAITING, AttemptRow, EventRow, SettleRow
+from triggers.journal import DEAD, DELAYED, WAITING, AttemptRow, EventRow, SettleRow
 from triggers.sources import Delivery
 
 BUDGET = 1_000_000
@@ -22,21 +22,8 @@ MAX_CHAIN = 100
 
 def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
     """Return the row of an event that a source delivered: the root of a chain."""
-    return EventRow(
-        number=number,
-        id=delivery.id,
-        source=delivery.source,
-        type=delivery.type,
-        version=delivery.version,
-        subject=delivery.subject,
-        time=delivery.time,
-        recorded=now,
-        data=delivery.data,
-        cause=None,
-        root=number,
-        depth=0,
-        budget=BUDGET,
-    )
+    d = delivery
+    return EventRow(number, d.id, d.source, d.type, d.version, d.subject, d.time, now, d.data, None, number, 0, BUDGET)
 
 
 def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
@@ -54,25 +41,11 @@ def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
 def emitted(run: Run, app: str, events: list[Emitted], number: Callable[[], int], now: float) -> list[EventRow]:
     """Return the rows of the events that a run emitted. They share what is left of the chain's budget."""
     parent = run.event
-    budget = (parent.budget - len(events)) // len(events)
-    source = f"{app}/{run.route.name}"
+    source, key = f"{app}/{run.route.name}", run.effect_key
+    root, depth, budget = parent.root, parent.depth + 1, (parent.budget - len(events)) // len(events)
     return [
-        EventRow(
-            number=number(),
-            id=f"{run.effect_key}.{ordinal}",
-            source=source,
-            type=event.type,
-            version=event.version,
-            subject=None,
-            time=now,
-            recorded=now,
-            data=event.data,
-            cause=run.number,
-            root=parent.root,
-            depth=parent.depth + 1,
-            budget=budget,
-        )
-        for ordinal, event in enumerate(events)
+        EventRow(number(), f"{key}.{n}", source, kind, version, None, now, now, data, run.number, root, depth, budget)
+        for n, (kind, version, data) in enumerate(events)
     ]
 
 
@@ -101,39 +74,28 @@ def too_deep(route_limit: int | None, event: EventRow) -> str | None:
     return f"LoopError: {event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)"
 
 
-def settled(run: Run, outcome: Outcome, epoch: int, wall: float, monotonic: float) -> SettleRow:
-    """Return the run's new state."""
-    match outcome:
-        case Done():
-            return SettleRow(run.number, run.attempt, epoch, DONE, run.attempt, wall)
-        case Again(delay, _, counted, failure):
-            return SettleRow(
-                run.number,
-                run.attempt,
-                epoch,
-                DELAYED if delay > 0 or counted else WAITING,  # given back at a stop: the next owner finds it
-                run.attempt if counted else run.attempt - 1,
-                None,
-                monotonic + delay,
-                wall + delay,
-                str(failure) if failure else None,
-            )
-        case Dead(failure):
-            return SettleRow(run.number, run.attempt, epoch, DEAD, run.attempt, wall, error=str(failure))
+def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic: float) -> SettleRow:
+    """Return the new state of a run that did not end well."""
+    if isinstance(outcome, Dead):
+        return SettleRow(run.number, run.attempt, epoch, DEAD, run.attempt, wall, error=str(outcome.failure))
+    return SettleRow(
+        run=run.number,
+        attempt=run.attempt,
+        epoch=epoch,
+        state=DELAYED if outcome.delay > 0 else WAITING,
+        counted=run.attempt if outcome.counted else run.attempt - 1,
+        ended=None,
+        due=monotonic + outcome.delay,
+        due_time=wall + outcome.delay,
+        error=str(outcome.failure) if outcome.failure else None,
+    )
 
 
-def remembered(run: Run, outcome: Outcome, epoch: int, wall: float) -> AttemptRow | None:
-    """Return the attempt as history, unless it simply ended well."""
-    match outcome:
-        case Done():
-            return None
-        case Again(_, word, _, failure):
-            text, trace = (str(failure), failure.traceback) if failure else (None, None)
-            return AttemptRow(run.number, run.attempt, epoch, run.started, wall, word, text, trace)
-        case Dead(failure):
-            return AttemptRow(
-                run.number, run.attempt, epoch, run.started, wall, "dead", str(failure), failure.traceback
-            )
+def remembered(run: Run, outcome: Again | Dead, epoch: int, wall: float) -> AttemptRow:
+    """Return the attempt as history."""
+    word = outcome.word if isinstance(outcome, Again) else "dead"
+    text, trace = (str(outcome.failure), outcome.failure.traceback) if outcome.failure else (None, None)
+    return AttemptRow(run.number, run.attempt, epoch, run.started, wall, word, text, trace)
 
 
 def _failure_event(run: Run, failure: Failure) -> Emitted:

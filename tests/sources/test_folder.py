@@ -223,6 +223,24 @@ def test_a_file_still_open_at_the_start_is_told_after_the_close(root: Path) -> N
     run(main())
 
 
+def test_a_file_that_still_counts_as_open_at_its_close_is_told_within_a_second(root: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        (root.parent / "outside.csv").write_text("1")
+        async with tapped(Folder(root), site) as tap:
+            await tap.idle()
+            with open(root.parent / "outside.csv", "a"):  # no hint will tell of this close
+                (root / "a.csv").hardlink_to(root.parent / "outside.csv")
+                (root / "a.csv").open("a").close()
+                (root / "probe").write_text("p")
+                assert await tap.keys() == ["probe"]
+                await site.time.someone_sleeps()
+            await site.time.advance(1)
+            assert await tap.keys() == ["a.csv"]
+
+    run(main())
+
+
 def test_an_overwrite_in_place_is_told_again(root: Path) -> None:
     async def main() -> None:
         async with tapped(Folder(root), FakeSite()) as tap:
@@ -370,6 +388,9 @@ def test_pipes_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root
         async with tapped(Folder(root), FakeSite()) as tap:
             await tap.idle()
             litter()
+            tree = Tree(Folder(root), FakeClock(), watched=True)
+            told = tree.examine(dict.fromkeys([b"pipe", b"out.csv", b"up.csv", b"folder", b"dangling"], True), {})
+            assert (told, tree.waitlist.seconds_left()) == ([], None)
             with socket.socket(socket.AF_UNIX) as server:
                 server.bind(str(root / "s"))
             (root / "probe").write_text("p")

@@ -16,7 +16,7 @@ from triggers.executor.watch import LoopWatch
 
 Finished = Callable[[Run, Outcome], None]
 
-AT_A_TIME = 250
+AT_A_TIME = 100
 """Runs after which a worker lets the loop turn, so that the journal commits some while others are carried out."""
 
 

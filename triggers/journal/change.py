@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import apsw
 
-from triggers.journal.schema import DELAYED, RUNNING, WAITING
+from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
 
 _T = TypeVar("_T")
 
@@ -121,12 +121,15 @@ class Change:
     epoch: int
     identities: list[tuple[str, int, float]] = field(default_factory=list)
     memories: list[tuple[str, bytes, bytes, int]] = field(default_factory=list)
+    done: dict[int, list[int]] = field(default_factory=dict)
+    """Runs that ended well, by their attempt: most of all settles, and cheaper than the rest."""
     settles: list[SettleRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
     claims: list[int] = field(default_factory=list)
-    claimed_at: float = 0.0
+    at: float = 0.0
+    """The wall clock when the change is handed over: when its claims start, and when its `done` ended."""
     forgiven: list[int] = field(default_factory=list)
     """Claims whose interrupted attempt is not counted."""
     promote: tuple[float, int] | None = None
@@ -137,8 +140,8 @@ class Change:
     def writes(self) -> bool:
         """Say whether there is anything to commit."""
         return bool(
-            self.identities or self.memories or self.settles or self.attempts or self.events or self.runs
-            or self.claims or self.promote or self.orders
+            self.identities or self.memories or self.done or self.settles or self.attempts or self.events
+            or self.runs or self.claims or self.promote or self.orders
         )  # fmt: skip
 
     def empty(self) -> bool:
@@ -168,6 +171,11 @@ class Change:
             result.duplicates.update(row[3] for row in self.memories if row[3] not in changed)
 
     def _settle(self, connection: apsw.Connection, result: Result) -> None:
+        for attempt, runs in self.done.items():
+            for numbers in _chunks(runs, 500):
+                claim = (self.at, attempt, self.epoch, *numbers)
+                settled = {run for (run,) in connection.execute(_DONE.replace("$", _marks(numbers)), claim)}
+                result.stale.update(run for run in numbers if run not in settled)
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
@@ -191,10 +199,11 @@ class Change:
         if self.forgiven:
             connection.executemany(_FORGIVE, [(number, self.epoch) for number in self.forgiven])
         for numbers in _chunks(self.claims, 500):
-            claim = (self.epoch, self.claimed_at, self.epoch, *numbers)
+            claim = (self.epoch, self.at, self.epoch, *numbers)
             claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", _marks(numbers)), claim)]
             rows = connection.execute(_CLAIMED.replace("$", _marks(claimed)), tuple(claimed))
-            result.claimed.extend(Claimed(*row[:3], EventRow(*row[3:])) for row in rows)
+            for run, attempt, first, *event in rows:
+                result.claimed.append(Claimed(run, attempt, first, EventRow(*event)))
 
 
 def _marks(values: Sequence[object]) -> str:
@@ -222,6 +231,10 @@ _MEMORY = """
 INSERT INTO ledger (source, key, value, event) $
 ON CONFLICT (source, key) DO UPDATE SET value = excluded.value, event = excluded.event
 WHERE value IS NOT excluded.value RETURNING event"""
+
+_DONE = f"""
+UPDATE run SET state = {DONE}, ended = ?
+WHERE attempt = ? AND epoch = ? AND state = {RUNNING} AND number IN ($) RETURNING number"""  # noqa: S608
 
 _SETTLE = f"""
 WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error) AS ($)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from triggers.clock import Clock
+if TYPE_CHECKING:
+    from triggers.clock import Clock  # loads asyncio, which who only declares an app has no use for
 
 
 @dataclass(slots=True)

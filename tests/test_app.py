@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from triggers import App, Event, Folder, Retry, RunFailed, every
+from triggers.app import default_state
+from triggers.errors import EventError, StateError, WiringError
+
+
+class A(Event):
+    n: int = 0
+
+
+def handler(event: A) -> None: ...
+def of_failures(event: RunFailed) -> None: ...
+
+
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "../up"])
+def test_a_name_that_names_no_folder_is_refused(name: str) -> None:
+    with pytest.raises(WiringError, match="an app's name names its state folder"):
+        App(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sources": [Folder("a/x"), Folder("b/x")]}, "app 'a': the name 'x' is taken; give the source another name="),
+        ({"sources": [Folder("timer")]}, "app 'a': the name 'timer' is taken"),
+        ({"sources": [Folder("inbox")]}, "app 'a': the name 'inbox' is taken"),
+        ({"sources": [Folder("x")], "outputs": [Folder("y", name="x")]}, "'x' is both a source and an output"),
+        ({"resources": {"gpu": "much"}}, "app 'a': needs gpu='much' is no quantity"),
+        ({"retries": 3}, "app 'a' has no option 'retries'; did you mean 'retry'"),
+    ],
+)
+def test_an_app_that_cannot_be_wired_is_refused(options: Any, message: str) -> None:
+    with pytest.raises(WiringError, match=message):
+        App("a", **options)
+
+
+def test_registering_gives_the_handler_back_unchanged() -> None:
+    assert App("a").on(A)(handler) is handler
+
+
+def test_two_routes_need_two_names() -> None:
+    app = App("a")
+    app.on(A)(handler)
+    with pytest.raises(WiringError, match="app 'a' has a route 'handler' already; give this one another name="):
+        app.on(A)(handler)
+    app.on(A, name="other")(handler)
+    assert set(app.routes) == {"handler", "other"}
+
+
+def test_two_event_types_of_one_name_are_refused() -> None:
+    class Other(Event, type="A"):
+        pass
+
+    class Fake(Event, type="RunFailed"):
+        pass
+
+    def of_other(event: Other) -> None: ...
+
+    app = App("a")
+    app.on(A)(handler)
+    with pytest.raises(WiringError, match="two event types are called 'A'; give one another name, type='...'"):
+        app.on(Other)(lambda event: None)
+    with pytest.raises(WiringError, match="two event types are called 'RunFailed'"):
+        app.on(Fake)(lambda event: None)
+    app.on(RunFailed)(of_failures)
+
+
+def test_an_option_that_is_not_known_names_the_route() -> None:
+    with pytest.raises(WiringError, match="route 'handler' has no option 'prio'; did you mean 'priority'"):
+        App("a").on(A, prio=3)(handler)  # type: ignore[call-overload]
+
+
+def test_a_default_of_the_app_holds_for_every_route_that_says_nothing_else() -> None:
+    app = App("a", retry=Retry(attempts=9), priority=4)
+    app.on(A, name="one")(handler)
+    app.on(A, name="two", priority=5)(handler)
+    assert [(route.policy.retry.attempts, route.policy.priority) for route in app.routes.values()] == [(9, 4), (9, 5)]
+
+
+def test_binding_moves_a_folder_and_leaves_the_app_as_it_was(tmp_path: Path) -> None:
+    app = App("a", sources=[Folder("x")], outputs=[Folder("y")])
+    bound = app.bound({"x": tmp_path, "y": tmp_path / "y"})
+    assert bound.places() == {"x": tmp_path, "y": tmp_path / "y"}
+    assert app.places() == {"x": Path("x"), "y": Path("y")}
+    with pytest.raises(WiringError, match="app 'a' has no folder 'xx' to bind; did you mean 'x'"):
+        app.bound({"xx": tmp_path})
+
+
+def test_sending_is_durable_before_it_returns(tmp_path: Path) -> None:
+    App("a").send(A(n=1), A(n=2), state=tmp_path / "state")
+    (batch,) = (tmp_path / "state" / "inbox").glob("*.jsonl")
+    lines = [json.loads(text) for text in batch.read_text().splitlines()]
+    assert [(line["type"], line["source"], line["data"]) for line in lines] == [("A", "send", {"n": 1}), ("A", "send", {"n": 2})]
+    assert len({line["id"] for line in lines}) == 2
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert batch.stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_is_handed_in_when_one_event_cannot_be_accepted(tmp_path: Path) -> None:
+    class Text(Event):
+        text: str
+
+    with pytest.raises(EventError, match="over the limit"):
+        App("a").send(A(), Text(text="x" * 300_000), state=tmp_path / "s")
+    assert not list(tmp_path.glob("s/inbox/*"))
+
+
+def test_sending_to_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(StateError, match=r"is not a state folder: it holds 'thesis.tex'; name an empty one"):
+        App("a").send(A(), state=tmp_path)
+
+
+def test_the_state_folder_is_named_by_the_environment_or_by_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRIGGERS_STATE", raising=False)
+    assert default_state("a") == Path(".triggers/a")
+    monkeypatch.setenv("TRIGGERS_STATE", "/var/x")
+    assert default_state("a") == Path("/var/x")
+
+
+def test_the_event_types_of_an_app_are_those_that_its_routes_take_and_emit() -> None:
+    class B(Event):
+        pass
+
+    app = App("a")
+
+    @app.on(A, emits={B})
+    def one(event: A) -> None: ...
+
+    @app.on(every(minutes=1))
+    def two(event: Event) -> None: ...
+
+    assert set(app.event_types()) == {"A", "B", "Tick"}
