@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,39 @@ def triggers_events(folder: str, count: str) -> object:
     for numbers in batches(int(count)):
         app.send(*(Made.model_validate(fields(number)) for number in numbers), state=folder)
     return {"begin": begin, "end": time.monotonic()}
+
+
+def triggers_singly(folder: str, samples: str) -> object:
+    """Send events one at a time with pauses; return when each was handed to `send`."""
+    from benchmarks.latency import PAUSE
+    from benchmarks.workload import Made
+    from triggers import App
+
+    app = App("bench")
+    _started()
+    sent = {}
+    for number in range(int(samples)):
+        time.sleep(random.uniform(*PAUSE))
+        event = Made.model_validate(fields(number))
+        sent[number] = time.monotonic()
+        app.send(event, state=folder)
+    return sent
+
+
+def files(folder: str, samples: str) -> object:
+    """Write files of 1 KiB with pauses; return when each was about to be closed."""
+    from benchmarks.latency import PAUSE
+
+    _started()
+    closed = {}
+    for number in range(int(samples)):
+        time.sleep(random.uniform(*PAUSE))
+        file = open(Path(folder) / f"{number}.csv", "wb")  # noqa: SIM115  # its closing is what is timed
+        file.write(b"x" * 1024)
+        file.flush()
+        closed[number] = time.monotonic()
+        file.close()
+    return closed
 
 
 def _started() -> None:

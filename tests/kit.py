@@ -18,7 +18,7 @@ from triggers.state import StateFolder
 from triggers.testing import FakeClock
 
 T = TypeVar("T")
-PATIENCE = 20.0  # seconds after which a test gives up on what should take milliseconds
+PATIENCE = 8.0  # seconds after which a test gives up on what should take milliseconds
 
 _ids = count()
 

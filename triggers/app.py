@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, Unpack, overload
-from uuid import uuid4
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick, encode
+from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick, encode, new_id
 from triggers.limits import Limits
 from triggers.patterns import compile
 from triggers.routing import PolicyOptions, Route, make_policy, make_route, quantity
@@ -138,7 +137,7 @@ class App:
         now = time.time()
         folder = StateFolder(state or default_state(self.name)).create()
         lines = [
-            line(uuid4().hex, "send", event.__event_type__, event.__event_version__, None, now, encode(event))
+            line(new_id(), "send", event.__event_type__, event.__event_version__, None, now, encode(event))
             for event in events
         ]
         if lines:

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-
 LONGEST_SLEEP = 60.0
 """Seconds after which a sleeper looks at the wall clock again."""
 
@@ -57,5 +56,5 @@ class SystemClock:
 
     async def sleep_until(self, moment: float) -> None:
         """Sleep, looking at the wall clock again once a minute: it may be set, or the machine may have slept."""
-        while (left := moment - time.time()) > 0:
+        while (left := moment - time.time()) > 0:  # noqa: ASYNC110  # no event tells that the wall clock was set
             await asyncio.sleep(min(left, LONGEST_SLEEP))

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ class Context:
     attempt: int
     effect_key: str
     deadline: datetime | None = None
-    emits: frozenset[str] = frozenset()
+    emits: Collection[str] = ()
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     places: Mapping[str, Path] = field(default_factory=dict)
@@ -128,7 +128,7 @@ def _same_content(one: Path, other: Path) -> bool:
         return False
 
 
-def encode_emitted(route: str, event: object, allowed: frozenset[str]) -> Emitted:
+def encode_emitted(route: str, event: object, allowed: Collection[str]) -> Emitted:
     """Encode one event that a run emits, or raise `HandlerError` if the route may not emit it."""
     if not isinstance(event, Event):
         shown = f"{type(event).__name__} {str(event)[:80]!r}"
@@ -143,7 +143,7 @@ def encode_emitted(route: str, event: object, allowed: frozenset[str]) -> Emitte
 
 
 def encode_returned(
-    context_emitted: Sequence[Emitted], returned: object, route: str, allowed: frozenset[str]
+    context_emitted: Sequence[Emitted], returned: object, route: str, allowed: Collection[str]
 ) -> list[Emitted]:
     """Return everything that a finished handler emits: what it emitted by its context, then what it returned."""
     if returned is None:

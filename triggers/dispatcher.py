@@ -151,7 +151,7 @@ class Dispatcher:
             if run.state == DEAD:
                 self.counts["dead"] += 1
                 continue
-            turn.new_runs[event.number] += 1
+            turn.opened += 1
             if flow := self.admission.admit(run):
                 turn.starts.append(self._claimed(flow, run, event))
             else:
@@ -203,13 +203,13 @@ class Dispatcher:
             self._drop(turn, result.duplicates)
         if result.stale:
             log.error("refused to settle %s: another dispatcher has claimed them", sorted(result.stale))
-        self._journal.open_runs += turn.new_runs.total() - turn.ended
+        self._journal.open_runs += turn.opened - turn.ended
         for run in turn.starts:
             self._start(run)
         for claimed in result.claimed:
             flow = turn.claims.pop(claimed.run)
             run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.at)
-            if claimed.first is not None:
+            if claimed.attempt > 1:
                 run.first = claimed.first
             self._start(run)
         for flow in turn.claims.values():  # dropped by hand before the claim got there
@@ -221,8 +221,7 @@ class Dispatcher:
     def _drop(self, turn: Turn, duplicates: set[int]) -> None:
         self.counts["duplicates"] += len(duplicates)
         self.counts["events"] -= len(duplicates)
-        for number in duplicates:
-            turn.new_runs.pop(number, None)
+        turn.opened -= sum(run.event in duplicates and run.state != DEAD for run in turn.change.runs)
         for run in turn.starts:
             if run.event.number in duplicates:
                 self.admission.release(self.admission.flows[run.route.name])
@@ -248,6 +247,8 @@ class Dispatcher:
 
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
+        for listener in self.listeners:
+            listener(run, outcome)
         if isinstance(outcome, Done):
             turn.change.done.setdefault(run.attempt, []).append(run.number)
             self.counts["done"] += 1

@@ -13,6 +13,8 @@ most `MAX_DEPTH` deep, because every place that an app runs in must be able to c
 from __future__ import annotations
 
 import re
+import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -236,6 +238,11 @@ def describe(error: ValidationError) -> str:
         given = "" if item["type"] == "missing" else f" (got {shown if len(shown) < 60 else shown[:57] + '...'})"
         parts.append(f"{place + ': ' if place else ''}{item['msg']}{given}")
     return "; ".join(parts)
+
+
+def new_id() -> str:
+    """Return a new identity for an event. Later ones sort after earlier ones, which keeps the journal's index compact."""
+    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 
 def moment(seconds: float) -> datetime:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,8 +37,8 @@ class Turn:
     """Runs that were waiting and are claimed in this commit."""
     fresh: list[Head] = field(default_factory=list)
     waiters: list[tuple[asyncio.Future[list[int]], list[int]]] = field(default_factory=list)
-    new_runs: Counter[int] = field(default_factory=Counter)
-    """Open runs that the commit inserts, by event."""
+    opened: int = 0
+    """Open runs that the commit inserts, unless their events are duplicates."""
     ended: int = 0
     order_answers: list[Callable[[Any], None]] = field(default_factory=list)
     answers: list[Callable[[Any], None]] = field(default_factory=list)

@@ -138,13 +138,12 @@ class Route:
     where: Pattern | None = None
     source: str | None = None
     schedule: Schedule | None = None
+    kind: str = field(init=False)
+    """Where the handler runs: on the loop, in a thread, or in a process."""
 
-    @property
-    def kind(self) -> str:
-        """Return where the handler runs: on the loop, in a thread, or in a process."""
-        if self.policy.isolate or (self.policy.timeout is not None and not self.coroutine):
-            return PROCESS
-        return COROUTINE if self.coroutine else THREAD
+    def __post_init__(self) -> None:
+        isolated = self.policy.isolate or (self.policy.timeout is not None and not self.coroutine)
+        object.__setattr__(self, "kind", PROCESS if isolated else COROUTINE if self.coroutine else THREAD)
 
     @property
     def target(self) -> str:

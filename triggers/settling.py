@@ -59,8 +59,10 @@ def within_budget(run: Run, outcome: Outcome) -> Outcome:
 
 def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
     """Return the outcome, or `Dead` where the next attempt would start later than `Retry(within=)` allows."""
+    if not isinstance(outcome, Again):
+        return outcome
     within = run.route.policy.retry.within
-    if within is None or not isinstance(outcome, Again) or not outcome.counted or outcome.failure is None:
+    if within is None or not outcome.counted or outcome.failure is None:
         return outcome
     first = run.started if run.first is None else run.first
     return Dead(outcome.failure) if now + outcome.delay - first >= within else outcome
@@ -82,7 +84,7 @@ def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic:
         run=run.number,
         attempt=run.attempt,
         epoch=epoch,
-        state=DELAYED if outcome.delay > 0 else WAITING,
+        state=DELAYED if outcome.delay > 0 or outcome.counted else WAITING,  # given back: for the next owner to find
         counted=run.attempt if outcome.counted else run.attempt - 1,
         ended=None,
         due=monotonic + outcome.delay,

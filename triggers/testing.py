@@ -21,7 +21,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import uuid4
 
 import pytest
 
@@ -112,13 +111,13 @@ class Harness:
 
     def send(self, *events: Event) -> None:
         """Send events to the app."""
-        from triggers.events import encode
+        from triggers.events import encode, new_id
         from triggers.sources import Delivery
 
         deliveries = [
             Delivery(
                 source="send",
-                id=uuid4().hex,
+                id=new_id(),
                 type=event.__event_type__,
                 version=event.__event_version__,
                 data=encode(event),

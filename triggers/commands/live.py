@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -58,7 +59,8 @@ class Display:
     async def show(self) -> None:
         """Repaint whenever something has happened."""
         self._handler.setStream(_Above(self.console))  # type: ignore[attr-defined]  # it is a StreamHandler
-        with Live(self.render(), console=self.console, auto_refresh=False, redirect_stdout=False) as live:
+        both = sys.stdout.isatty()  # what handlers print must not write over the view
+        with Live(self.render(), console=self.console, auto_refresh=False, redirect_stdout=both) as live:
             try:
                 while True:
                     with suppress(TimeoutError):
@@ -116,7 +118,8 @@ class Display:
         for name in self.engine.app.routes:
             done, again, dead = (self.by_route[name, word] for word in ("done", "again", "dead"))
             colours = ("blue", "green", "yellow", "red")
-            cells = [Text(f"{n:,}", c if n else "bright_black") for n, c in zip((running[name], done, again, dead), colours, strict=True)]
+            numbers = zip((running[name], done, again, dead), colours, strict=True)
+            cells = [Text(f"{number:,}", colour if number else "bright_black") for number, colour in numbers]
             table.add_row(name, *cells)
         if table.row_count:
             yield table
@@ -147,7 +150,7 @@ class _Above:
 
     def write(self, text: str) -> int:
         """Print the text as it is."""
-        self._console.print(Text.from_ansi(text.rstrip("\n")), highlight=False, soft_wrap=True)
+        self._console.print(Text.from_ansi(text.rstrip("\n")), highlight=False)
         return len(text)
 
     def flush(self) -> None:

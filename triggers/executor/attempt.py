@@ -63,6 +63,9 @@ class Done:
     emitted: list[Emitted]
 
 
+NOTHING = Done([])
+
+
 @dataclass(frozen=True, slots=True)
 class Again:
     """The run waits for so many seconds and is tried again; `counted` says whether this attempt is used up."""
@@ -111,7 +114,7 @@ def make_context(run: Run) -> Context:
         attempt=run.attempt,
         effect_key=run.effect_key,
         deadline=deadline,
-        emits=frozenset(run.route.emits),
+        emits=run.route.emits,
         reads=policy.reads,
         writes=policy.writes,
         places=run.places,
@@ -134,11 +137,12 @@ def call_plain(run: Run) -> Done:
 
 async def call_coroutine(run: Run) -> Done:
     """Await a coroutine handler; raises whatever it raises."""
+    route = run.route
     event = load(run)
-    if run.route.takes_context:
+    if route.takes_context:
         context = make_context(run)
-        return finish(run, await run.route.handler(event, context), context)
-    return finish(run, await run.route.handler(event), None)
+        return finish(run, await route.handler(event, context), context)
+    return finish(run, await route.handler(event), None)
 
 
 def run_plain(run: Run) -> Outcome:
@@ -183,10 +187,9 @@ def timed_out(route: Route) -> HandlerError:
 
 def finish(run: Run, returned: object, context: Context | None) -> Done:
     """Return `Done` with everything emitted, or raise `HandlerError` or `EventError` where it cannot be."""
-    route = run.route
     if returned is None and context is None:
-        return Done([])
-    return Done(encode_returned(context.emitted if context else [], returned, route.name, frozenset(route.emits)))
+        return NOTHING
+    return Done(encode_returned(context.emitted if context else [], returned, run.route.name, run.route.emits))
 
 
 def judge(run: Run, error: BaseException) -> Outcome:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
@@ -17,7 +17,7 @@ from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
 
 _T = TypeVar("_T")
 
-ROWS = 64  # rows to one statement; beyond this the gain is lost in the binding of parameters
+ROWS = 128  # rows to one statement at most; a power of two
 
 
 class EventRow(NamedTuple):
@@ -172,10 +172,9 @@ class Change:
 
     def _settle(self, connection: apsw.Connection, result: Result) -> None:
         for attempt, runs in self.done.items():
-            for numbers in _chunks(runs, 500):
-                claim = (self.at, attempt, self.epoch, *numbers)
-                settled = {run for (run,) in connection.execute(_DONE.replace("$", _marks(numbers)), claim)}
-                result.stale.update(run for run in numbers if run not in settled)
+            settled = {run for (run,) in _listed(connection, _DONE, runs, self.at, attempt, self.epoch)}
+            if len(settled) < len(runs):
+                result.stale.update(run for run in runs if run not in settled)
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
@@ -194,33 +193,44 @@ class Change:
         ]))  # fmt: skip
 
     def _claim(self, connection: apsw.Connection, result: Result) -> None:
-        for numbers in _chunks(self.claims, 500):
-            connection.execute(_INTERRUPTED.replace("$", _marks(numbers)), (self.epoch, *numbers))
+        list(_listed(connection, _INTERRUPTED, self.claims, self.epoch))
         if self.forgiven:
             connection.executemany(_FORGIVE, [(number, self.epoch) for number in self.forgiven])
-        for numbers in _chunks(self.claims, 500):
-            claim = (self.epoch, self.at, self.epoch, *numbers)
-            claimed = [number for (number,) in connection.execute(_CLAIM.replace("$", _marks(numbers)), claim)]
-            rows = connection.execute(_CLAIMED.replace("$", _marks(claimed)), tuple(claimed))
-            for run, attempt, first, *event in rows:
-                result.claimed.append(Claimed(run, attempt, first, EventRow(*event)))
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ",".join("?" * len(values))
+        claimed = [run for (run,) in _listed(connection, _CLAIM, self.claims, self.epoch, self.at, self.epoch)]
+        for run, attempt, first, *event in _listed(connection, _CLAIMED, claimed):
+            result.claimed.append(Claimed(run, attempt, first, EventRow(*event)))
 
 
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
     """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
-    for chunk in _chunks(rows, ROWS):
-        marks = f"({_marks(chunk[0])})"
+    for chunk in _chunks(rows):
+        marks = f"({_marks(len(chunk[0]))})"
         values = "VALUES " + ",".join([marks] * len(chunk))
         yield from connection.execute(sql.replace("$", values), [value for row in chunk for value in row])
 
 
-def _chunks(rows: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(rows), size):
+def _listed(
+    connection: apsw.Connection, sql: str, numbers: Sequence[int], *before: object
+) -> Iterator[tuple[Any, ...]]:
+    """Run a statement with `$` in place of a list of numbers, after its other parameters, and yield what it returns."""
+    for start in range(0, len(numbers), ROWS):
+        some = numbers[start : start + ROWS]
+        size = 1 << (len(some) - 1).bit_length()
+        padding = [some[-1]] * (size - len(some))
+        yield from connection.execute(sql.replace("$", _marks(size)), (*before, *some, *padding))
+
+
+def _marks(count: int) -> str:
+    return ",".join("?" * count)
+
+
+def _chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Cut rows into pieces whose lengths are powers of two: few enough for all statements to stay prepared."""
+    start = 0
+    while start < len(rows):
+        size = min(ROWS, 1 << (len(rows) - start).bit_length() - 1)
         yield rows[start : start + size]
+        start += size
 
 
 _IDENTITY = """

@@ -5,6 +5,7 @@ Readers use a connection of their own that never writes and never checkpoints, s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +66,31 @@ class AttemptView:
     traceback: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """A route as the app's last owner declared it. `pattern` is EventBridge JSON text, `policy` the policy's words."""
+
+    name: str
+    trigger: str
+    source: str | None
+    pattern: str | None
+    policy: dict[str, Any]
+    emits: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a journal holds. `integrity` is SQLite's own verdict, `ok` where all is well; `newest` a Unix time."""
+
+    id: str
+    epoch: int
+    schema: int
+    events: int
+    runs: dict[str, int]
+    newest: float | None
+    integrity: str
+
+
 def open_reader(state: StateFolder) -> apsw.Connection:
     """Return a read-only connection to a state folder's journal, or raise `StateError`."""
     state.require()
@@ -83,13 +109,31 @@ def runs(
     route: str | None = None,
     state: str | None = None,
     event: int | None = None,
+    number: int | None = None,
+    type: str | None = None,
+    root: int | None = None,
+    since: float | None = None,
+    after: int | None = None,
     limit: int | None = None,
 ) -> list[RunView]:
-    """Return runs in order, the newest `limit` of them where one is given."""
-    terms = {"route = ?": route, "state = ?": None if state is None else STATES.index(state), "event = ?": event}
+    """Return runs in order, the newest `limit` of them where one is given.
+
+    `type` and `root` are those of the run's event, `since` is when that event was recorded, `after` a run's number.
+    """
+    terms = {
+        "run.route = ?": route,
+        "run.state = ?": None if state is None else STATES.index(state),
+        "run.event = ?": event,
+        "run.number = ?": number,
+        "run.number > ?": after,
+        "event.type = ?": type,
+        "event.root = ?": root,
+        "event.recorded >= ?": since,
+    }
     where, values = _where(terms)
-    sql = f"""SELECT number, event, route, state, attempt, epoch, priority, started, ended, due_time, error
-              FROM run {where} ORDER BY number DESC LIMIT ?"""  # noqa: S608  # terms are our own, values are bound
+    join = "" if type is root is since is None else "JOIN event ON event.number = run.event"
+    sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error
+              FROM run {join} {where} ORDER BY run.number DESC LIMIT ?"""  # noqa: S608  # terms are ours, values bound
     rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))
     return [RunView(n, event, route, STATES[state], *rest) for n, event, route, state, *rest in reversed(rows)]
 
@@ -100,20 +144,84 @@ def events(
     type: str | None = None,
     source: str | None = None,
     root: int | None = None,
+    number: int | None = None,
+    cause: int | None = None,
+    since: float | None = None,
+    until: float | None = None,
     limit: int | None = None,
+    oldest: bool = False,
 ) -> list[EventView]:
-    """Return events in order, the newest `limit` of them where one is given."""
-    where, values = _where({"type = ?": type, "source = ?": source, "root = ?": root})
+    """Return events in order, the newest (or the `oldest`) `limit` of them where one is given.
+
+    `since` and `until` (exclusive) are Unix times between which an event was recorded, `cause` the run that emitted it.
+    """
+    terms = {
+        "type = ?": type,
+        "source = ?": source,
+        "root = ?": root,
+        "number = ?": number,
+        "cause = ?": cause,
+        "recorded >= ?": since,
+        "recorded < ?": until,
+    }
+    where, values = _where(terms)
     sql = f"""SELECT number, id, source, type, version, subject, time, recorded, data, cause, root, depth
-              FROM event {where} ORDER BY number DESC LIMIT ?"""  # noqa: S608
-    rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))
-    return [EventView(*row) for row in reversed(rows)]
+              FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""  # noqa: S608
+    rows = [EventView(*row) for row in connection.execute(sql, (*values, -1 if limit is None else limit))]
+    return rows if oldest else rows[::-1]
+
+
+def numbers_of(connection: apsw.Connection, id: str) -> list[int]:
+    """Return the numbers of the events with this identity. An identity is unique within its source only."""
+    return [number for (number,) in connection.execute("SELECT number FROM event WHERE id = ? ORDER BY number", (id,))]
+
+
+def delivered(connection: apsw.Connection, source: str, id: str) -> int | None:
+    """Return the number of the event that a source delivered under an identity, or None if it is not here (yet)."""
+    found = connection.execute("SELECT event FROM identity WHERE key = ?", (f"{source}\0{id}",)).get
+    return None if found is None else int(found)
+
+
+def newest_run(connection: apsw.Connection) -> int:
+    """Return the highest number of a run, 0 where there is none."""
+    return int(connection.execute("SELECT ifnull(max(number), 0) FROM run").get)
 
 
 def attempts(connection: apsw.Connection, run: int) -> list[AttemptView]:
     """Return the attempts of a run that did not simply end well, in order."""
     sql = "SELECT run, attempt, started, ended, outcome, error, traceback FROM attempt WHERE run = ? ORDER BY rowid"
     return [AttemptView(*row) for row in connection.execute(sql, (run,))]
+
+
+def routes(connection: apsw.Connection) -> dict[str, RouteView]:
+    """Return the routes of the app as it last ran, by name."""
+    sql = "SELECT name, trigger, source, pattern, policy, emits FROM route ORDER BY name"
+    return {
+        name: RouteView(name, trigger, source, pattern, json.loads(policy), json.loads(emits))
+        for name, trigger, source, pattern, policy, emits in connection.execute(sql)
+    }
+
+
+def epoch(connection: apsw.Connection) -> int:
+    """Return the epoch of the journal's last owner: what runs in an older one was interrupted."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").get
+    return int(found or 0)
+
+
+def summary(connection: apsw.Connection) -> Summary:
+    """Return what the journal holds, and whether SQLite finds it whole. Reads all of the file."""
+    states = dict(connection.execute("SELECT state, count(*) FROM run GROUP BY state"))
+    events, newest = connection.execute("SELECT count(*), max(recorded) FROM event").get
+    verdicts = [verdict for (verdict,) in connection.execute("PRAGMA integrity_check(3)")]
+    return Summary(
+        id=str(connection.execute("SELECT value FROM meta WHERE name = 'id'").get),
+        epoch=epoch(connection),
+        schema=schema.read_pragma(connection, "user_version"),
+        events=int(events),
+        runs={word: int(states.get(number, 0)) for number, word in enumerate(STATES)},
+        newest=newest,
+        integrity="; ".join(verdicts),
+    )
 
 
 def _where(terms: dict[str, Any]) -> tuple[str, Iterable[Any]]:

@@ -1,0 +1,177 @@
+"""Trials, medians and rows: how a figure is taken, whatever it is about."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+Variant = tuple[str, dict[str, Any]]
+"""A trial, `MODULE.FUNCTION`, and its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Where and how thoroughly it is measured."""
+
+    folder: Path
+    quick: bool = False
+    runs: int = 3
+
+    def few(self, most: int, least: int) -> int:
+        """Return a count: `most`, or `least` in a quick run."""
+        return least if self.quick else most
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the table. `better` is `more` or `less`; a ratio above 1 always speaks for triggers."""
+
+    figure: str
+    unit: str
+    better: str
+    target: float | None
+    triggers: list[float]
+    huey: list[float] = field(default_factory=list)
+    target_ratio: float | None = None
+    note: str = ""
+
+    def values(self) -> tuple[float, float | None]:
+        """Return the medians of triggers and huey."""
+        return statistics.median(self.triggers), statistics.median(self.huey) if self.huey else None
+
+    def ratio(self) -> float | None:
+        """Return how many times better triggers does, or None where huey was not measured."""
+        ours, theirs = self.values()
+        if theirs is None or not ours or not theirs:
+            return None
+        return ours / theirs if self.better == "more" else theirs / ours
+
+    def met(self) -> bool | None:
+        """Say whether the target is met, None where there is none."""
+        if self.target is None:
+            return None
+        ours, ratio = self.values()[0], self.ratio()
+        reached = ours >= self.target if self.better == "more" else ours <= self.target
+        return reached and (self.target_ratio is None or (ratio or 0.0) >= self.target_ratio)
+
+
+@dataclass(slots=True)
+class Report:
+    """What one benchmark found: its rows, and every trial with its arguments and result."""
+
+    rows: list[Row]
+    trials: list[dict[str, Any]]
+
+
+class Trials:
+    """Runs trials, each in a process and a folder of its own, and keeps what they found."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.done: list[dict[str, Any]] = []
+
+    def run(self, name: str, **arguments: Any) -> Result:
+        """Carry out one trial."""
+        folder = Path(tempfile.mkdtemp(dir=self.setup.folder))
+        try:
+            text = json.dumps({"folder": str(folder / "work"), **arguments})
+            (folder / "work").mkdir()
+            command = [sys.executable, "-m", "benchmarks.trial", name, text]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+            if done.returncode:
+                raise RuntimeError(f"{name} {arguments} failed:\n{done.stderr}")
+            result: Result = json.loads(done.stdout.splitlines()[-1])
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        self.done.append({"trial": name, "arguments": arguments, "load": os.getloadavg()[0], "result": result})
+        return result
+
+    def best(self, variants: Sequence[Variant], key: str, **fewer: Any) -> Variant:
+        """Return the variant with the highest `key` in a short trial of each, so that both sides get their best."""
+        if len(variants) == 1:
+            return variants[0]
+        tried = [(self.run(name, **{**arguments, **fewer})[key], name, arguments) for name, arguments in variants]
+        _, name, arguments = max(tried, key=lambda one: float(one[0]))
+        return name, arguments
+
+    def beside(self, *variants: Variant) -> list[list[Result]]:
+        """Run the variants in turn, A B A B, and return the results of each."""
+        results: list[list[Result]] = [[] for _ in variants]
+        for _ in range(self.setup.runs):
+            for found, (name, arguments) in zip(results, variants, strict=True):
+                found.append(self.run(name, **arguments))
+        return results
+
+
+Benchmark = Callable[[Trials], list[Row]]
+
+
+def take(results: Sequence[Result], key: str) -> list[float]:
+    """Return one value of each result."""
+    return [float(result[key]) for result in results]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the smallest value that so many percent of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -X - 1)]
+
+
+def machine(folder: Path) -> dict[str, Any]:
+    """Return what a reader must know of the machine and the versions to judge the figures."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    return {
+        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": model or platform.machine(),
+        "kernel": platform.release(),
+        "file_system": file_system(folder),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("triggers-ml", "huey", "apsw", "pydantic")},
+        "sqlite": _sqlite(),
+        "load_at_start": os.getloadavg()[0],
+    }
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds a folder."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    holding = [(place, kind) for place, kind in mounts if folder.resolve().is_relative_to(place)]
+    return max(holding, key=lambda one: len(one[0]), default=("", "unknown"))[1]
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _sqlite() -> dict[str, str]:
+    import sqlite3
+
+    import apsw
+
+    return {"triggers": apsw.sqlite_lib_version(), "huey": sqlite3.sqlite_version}
+
+
+def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return rows as plain data, with what follows from them."""
+    return [
+        {**asdict(row), "medians": row.values(), "ratio": row.ratio(), "met": row.met()}
+        for row in rows
+    ]

@@ -1,0 +1,139 @@
+"""Kill -9, for real: nothing is lost, every chain ends, every effect is there once under its key."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import apsw
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SEED = 20261123
+FILES = 60
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    for name in ("in", "effects"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def drop(home: Path, first: int, number: int = FILES) -> None:
+    for n in range(first, first + number):
+        unfinished = home / "in" / f".{n}.tmp"
+        unfinished.write_text(f"content {n}")
+        unfinished.rename(home / "in" / f"{n}.csv")
+
+
+def start(home: Path, point: str = "none", at: int = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.crash.driver", point, str(at)]
+    environment = {**os.environ, "CRASH_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    log = (home / "stderr").open("ab")
+    with log:
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+
+
+def drain(home: Path) -> None:
+    """Run the app to its end."""
+    process = start(home)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, (home / "stderr").read_text()[-3000:]
+    assert out == "started\ndrained\n"
+
+
+def check(home: Path, files: int) -> Counter[str]:
+    """Prove that nothing is lost and nothing is applied under two keys; return what the runs went through."""
+    connection = apsw.Connection(str(home / "state" / "journal.db"))
+    assert connection.pragma("integrity_check") == "ok"
+    kinds = dict(connection.execute("SELECT type, count(*) FROM event GROUP BY type"))
+    assert kinds == {"ObjectCreated": files, "First": files, "Second": files, "Third": files}
+    assert list(connection.execute("SELECT DISTINCT state FROM run")) == [(3,)]
+    for route, event in connection.execute("SELECT route, count(DISTINCT event) FROM run GROUP BY route"):
+        assert event == files, route
+    chains = list(connection.execute("SELECT count(*), count(DISTINCT type) FROM event GROUP BY root"))
+    assert chains == [(4, 4)] * files
+    journal_id = connection.execute("SELECT value FROM meta WHERE name = 'id'").get
+
+    expected = {f"{journal_id}-r{run}": route for run, route in connection.execute("SELECT number, route FROM run")}
+    applied = {path.name: path.read_text().split(" ", 1) for path in (home / "effects").iterdir() if path.suffix != ".tmp"}
+    assert {key: route for key, (route, _) in applied.items()} == expected
+    contents: dict[str, set[str]] = defaultdict(set)
+    for route, content in applied.values():
+        contents[route].add(content)
+    assert contents["one"] == {f"content {n}" for n in range(files)}
+    assert contents["two"] == contents["three"] == {f"{n}.csv" for n in range(files)}
+
+    keys: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for line in (home / "effects.log").read_text().splitlines():
+        key, route, event, content = line.split(" ", 3)
+        keys[route, content].add(key)
+        assert applied[key] == [route, content], "one key was used for two effects"
+    assert all(len(used) == 1 for used in keys.values()), "one effect was applied under two keys"
+    outcomes = Counter(outcome for (outcome,) in connection.execute("SELECT outcome FROM attempt"))
+    connection.close()
+    assert set(outcomes) <= {"interrupted", "given back"}
+    return outcomes
+
+
+def test_ten_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_another_key(home: Path) -> None:
+    print("seed", SEED)
+    chance = random.Random(SEED)
+    dropped = 0
+    for _ in range(10):
+        drop(home, dropped)
+        dropped += FILES
+        process = start(home)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        try:
+            process.wait(chance.uniform(0.0, 0.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+    drain(home)
+    outcomes = check(home, dropped)
+    print("interrupted attempts", outcomes)
+    assert outcomes["interrupted"] > 0
+
+
+def test_twenty_kills_at_a_storage_call_lose_nothing(home: Path) -> None:
+    chance = random.Random(SEED)
+    dropped = killed = 0
+    for number in range(20):
+        drop(home, dropped, 5)
+        dropped += 5
+        point = ("before", "after", "statement")[number % 3]
+        process = start(home, point, 1 + number // 3 if number < 12 else chance.randint(1, 30))
+        process.communicate(timeout=30)
+        killed += process.returncode == -signal.SIGKILL
+    print("killed", killed, "times")
+    assert killed >= 15
+    drain(home)
+    check(home, dropped)
+
+
+def test_workers_die_with_their_dispatcher(home: Path) -> None:
+    drop(home, 0)
+    process = start(home)
+    assert process.stdout is not None
+    process.stdout.readline()
+    children: list[int] = []
+    while not children and process.poll() is None:
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    files = [os.pidfd_open(pid) for pid in children]
+    process.kill()
+    process.communicate()
+    import select
+
+    for file in files:
+        assert select.select([file], [], [], 10)[0], "a worker outlived its dispatcher"
+        os.close(file)
+    drain(home)
+    check(home, FILES)

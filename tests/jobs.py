@@ -1,0 +1,94 @@
+"""Handlers that run in processes of their own: what good and bad ones do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from triggers import Context, Event, Later, Reject
+
+
+class Job(Event):
+    n: int = 0
+    text: str = ""
+
+
+class Result(Event):
+    n: int
+    text: str = ""
+
+
+def good(event: Job, ctx: Context) -> Result:
+    print("what a handler prints is no answer")
+    return Result(n=os.getpid(), text=f"{ctx.effect_key} {ctx.attempt} {ctx.run}")
+
+
+async def good_coroutine(event: Job) -> Result:
+    return Result(n=event.n)
+
+
+def large(event: Job) -> list[Result]:
+    return [Result(n=n, text="x" * 200_000) for n in range(20)]
+
+
+def writes(event: Job, ctx: Context) -> None:
+    with ctx.output("out", "a.txt") as file:
+        file.write(event.text.encode())
+
+
+def leaves(event: Job) -> None:
+    os._exit(3)
+
+
+def killed(event: Job) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def crashes(event: Job) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def exits(event: Job) -> None:
+    sys.exit("bye")
+
+
+def closes_everything(event: Job) -> None:
+    os.closerange(3, 256)
+
+
+def fails(event: Job) -> None:
+    raise FileNotFoundError(event.text)
+
+
+def fails_with_bytes(event: Job) -> None:
+    raise ValueError("a\udcff.csv")
+
+
+def rejects(event: Job) -> None:
+    raise Reject("never")
+
+
+def puts_off(event: Job) -> None:
+    raise Later("busy", minutes=5)
+
+
+def returns_a_number(event: Job) -> Any:
+    return 7
+
+
+returns_a_number.__annotations__["return"] = "None"
+
+
+def hangs(event: Job) -> None:
+    """Write the process' number, with a child of its own, and never end."""
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    unfinished = Path(event.text).with_suffix(".tmp")
+    unfinished.write_text(f"{os.getpid()} {child}")
+    unfinished.rename(event.text)
+    threading.Event().wait()

@@ -1,0 +1,267 @@
+"""One commit: all of it or nothing; and whose claim counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from triggers.errors import StateError
+from triggers.journal import (
+    DEAD,
+    DELAYED,
+    DONE,
+    RUNNING,
+    WAITING,
+    AttemptRow,
+    Change,
+    EventRow,
+    Journal,
+    Result,
+    RunRow,
+    SettleRow,
+    next_due,
+    transient,
+    waiting,
+)
+from triggers.journal import journal as journal_module
+from triggers.journal.views import open_reader
+from triggers.state import StateFolder
+from triggers.testing import FakeClock
+
+Open = Callable[[], Journal]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StateFolder:
+    return StateFolder(tmp_path / "state").create()
+
+
+@pytest.fixture
+def opened(folder: StateFolder) -> Iterator[Open]:
+    journals: list[Journal] = []
+
+    def make() -> Journal:
+        journals.append(Journal(folder, FakeClock(), durable=False, threaded=False))
+        return journals[-1]
+
+    yield make
+    for journal in journals:
+        journal.close()
+
+
+def commit(journal: Journal, change: Change) -> Result:
+    found = journal._apply(change)
+    assert isinstance(found, Result), found
+    return found
+
+
+def event(number: int, cause: int | None = None) -> EventRow:
+    return EventRow(number, f"id{number}", "s", "A", 1, None, 0.0, 0.0, "{}", cause, number, 0, 10)
+
+
+def ask(journal: Journal, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    return list(journal._connection.execute(sql, values))
+
+
+def filled(journal: Journal, runs: int = 3, state: int = WAITING, attempt: int = 0) -> Journal:
+    change = Change(journal.epoch)
+    for number in range(1, runs + 1):
+        change.events.append(event(number))
+        change.runs.append(RunRow(number, number, "r", 0, state, attempt, journal.epoch if attempt else 0))
+    commit(journal, change)
+    return journal
+
+
+def test_each_owner_has_an_epoch_of_its_own_and_the_journal_one_name(opened: Open) -> None:
+    one, two = opened(), opened()
+    assert (one.epoch, two.epoch) == (1, 2)
+    assert one.id == two.id
+
+
+def test_numbers_go_on_after_a_restart(opened: Open) -> None:
+    filled(opened())
+    journal = opened()
+    assert (journal.number_event(), journal.number_run(), journal.open_runs) == (4, 4, 3)
+
+
+def test_the_journal_syncs_every_commit_by_default_and_only_its_owner_may_read_it(folder: StateFolder) -> None:
+    journal = Journal(folder, FakeClock(), threaded=False)
+    assert journal._connection.pragma("synchronous") == 2
+    assert journal._connection.pragma("journal_mode") == "wal"
+    assert folder.journal.stat().st_mode & 0o777 == 0o600
+    journal.close()
+
+
+def test_a_sqlite_that_can_lose_commits_is_refused(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "SAFE_SQLITE", 9_000_000)
+    with pytest.raises(StateError, match=r"SQLite 3.* can lose commits; install apsw 3.51.3 or newer"):
+        Journal(folder, FakeClock())
+
+
+def test_a_change_that_fails_halfway_leaves_nothing_behind(opened: Open) -> None:
+    journal = filled(opened())
+    change = Change(journal.epoch, identities=[("k", 9, 0.0)], events=[event(9), event(1)])
+    assert isinstance(journal._apply(change), apsw.ConstraintError)
+    assert ask(journal, "SELECT count(*) FROM event") == [(3,)]
+    assert ask(journal, "SELECT count(*) FROM identity") == [(0,)]
+
+
+def test_a_question_that_fails_takes_the_change_back_so_that_it_can_be_handed_in_again(opened: Open) -> None:
+    journal = opened()
+    answers: list[Any] = [apsw.IOError("disk"), "answer"]
+
+    def question(connection: apsw.Connection) -> Any:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    change = Change(journal.epoch, identities=[("k", 1, 0.0)], events=[event(1)], questions=[question])
+    assert isinstance(journal._apply(change), apsw.IOError)
+    again = commit(journal, change)
+    assert (again.duplicates, again.replies) == (set(), ["answer"])
+
+
+@pytest.mark.parametrize("value", ["\udcff", 2**70, object()])
+def test_a_value_that_sqlite_cannot_hold_is_an_error_and_the_writer_lives_on(folder: StateFolder, value: Any) -> None:
+    async def work() -> tuple[Any, Any]:
+        journal = Journal(folder, FakeClock(), durable=False)
+        loop = asyncio.get_running_loop()
+        found = []
+        for change in (Change(1, events=[event(1)._replace(subject=value)]), Change(1, events=[event(2)])):
+            future = loop.create_future()
+            journal.commit(change, future.set_result)
+            found.append(await asyncio.wait_for(future, 5))
+        journal.close()
+        return found[0], found[1]
+
+    bad, good = asyncio.run(work())
+    assert isinstance(bad, Exception)
+    assert not transient(bad)
+    assert isinstance(good, Result)
+
+
+def test_a_duplicate_within_one_change_and_across_changes_is_found(opened: Open) -> None:
+    journal = opened()
+    keys = [("a", 1, 0.0), ("b", 2, 0.0), ("a", 3, 0.0)]
+    change = Change(journal.epoch, identities=keys, events=[event(n) for n in (1, 2, 3)])
+    change.runs = [RunRow(n, n, "r", 0) for n in (1, 2, 3)]
+    assert commit(journal, change).duplicates == {3}
+    assert ask(journal, "SELECT number FROM event UNION ALL SELECT 10 * number FROM run") == [(1,), (2,), (10,), (20,)]
+    assert commit(journal, Change(journal.epoch, identities=[("b", 4, 0.0)], events=[event(4)])).duplicates == {4}
+
+
+def test_duplicates_are_found_over_more_rows_than_one_statement_holds(opened: Open) -> None:
+    journal = opened()
+    keys = [(f"k{n % 150}", n, 0.0) for n in range(1, 401)]
+    change = Change(journal.epoch, identities=keys, events=[event(n) for n in range(1, 401)])
+    assert commit(journal, change).duplicates == set(range(151, 401))
+    assert ask(journal, "SELECT count(*), max(number) FROM event") == [(150, 150)]
+
+
+@pytest.mark.parametrize("claim", [(1, 2, 1), (1, 1, 2), (2, 1, 1), (9, 1, 1)], ids=["attempt", "epoch", "waiting", "unknown"])
+def test_a_settle_counts_only_for_the_very_claim(opened: Open, claim: tuple[int, int, int]) -> None:
+    journal = filled(opened(), 1, RUNNING, 1)
+    commit(journal, Change(journal.epoch, events=[event(2)], runs=[RunRow(2, 2, "r", 0)]))
+    run, attempt, epoch = claim
+    change = Change(journal.epoch, settles=[SettleRow(run, attempt, epoch, DONE, attempt, 1.0)])
+    change.events, change.runs = [event(3, cause=run)], [RunRow(3, 3, "r", 0)]
+    assert commit(journal, change).stale == {run}
+    assert ask(journal, "SELECT state FROM run ORDER BY number") == [(RUNNING,), (WAITING,)]
+    assert ask(journal, "SELECT max(number) FROM event") == [(2,)]
+
+
+def test_a_run_ends_once(opened: Open) -> None:
+    journal = filled(opened(), 1, RUNNING, 1)
+    assert commit(journal, Change(journal.epoch, done={1: [1]})).stale == set()
+    assert commit(journal, Change(journal.epoch, done={1: [1]})).stale == {1}
+    assert commit(journal, Change(journal.epoch, settles=[SettleRow(1, 1, 1, DEAD, 1, 1.0)])).stale == {1}
+    assert ask(journal, "SELECT state FROM run") == [(DONE,)]
+
+
+def test_a_claim_takes_what_waits_and_what_an_older_epoch_held_and_nothing_else(opened: Open) -> None:
+    filled(opened(), 1, RUNNING, 1)
+    journal = opened()
+    change = Change(journal.epoch)
+    for number, state in enumerate((WAITING, RUNNING, DELAYED, DONE, DEAD), start=2):
+        change.events.append(event(number))
+        change.runs.append(RunRow(number, number, "r", 0, state, 0, journal.epoch))
+    commit(journal, change)
+    claimed = commit(journal, Change(journal.epoch, claims=[1, 2, 3, 4, 5, 6, 7])).claimed
+    assert [(row.run, row.attempt, row.event.number) for row in claimed] == [(1, 2, 1), (2, 1, 2)]
+    assert ask(journal, "SELECT run, attempt, epoch, outcome FROM attempt") == [(1, 1, 1, "interrupted")]
+
+
+def test_a_forgiven_claim_uses_no_attempt(opened: Open) -> None:
+    filled(opened(), 2, RUNNING, 3)
+    journal = opened()
+    claimed = commit(journal, Change(journal.epoch, claims=[1, 2], forgiven=[2])).claimed
+    assert [(row.run, row.attempt) for row in claimed] == [(1, 4), (2, 3)]
+
+
+def test_a_claim_of_more_runs_than_one_statement_holds(opened: Open) -> None:
+    journal = filled(opened(), 1203)
+    assert len(commit(journal, Change(journal.epoch, claims=list(range(1, 1204)))).claimed) == 1203
+
+
+def test_delayed_runs_are_promoted_when_due_the_earliest_first(opened: Open) -> None:
+    journal = filled(opened(), 4, RUNNING, 1)
+    settles = [SettleRow(n, 1, 1, DELAYED, 1, None, due=float(10 - n), due_time=0.0) for n in (1, 2, 3)]
+    commit(journal, Change(journal.epoch, settles=settles))
+    assert next_due(journal._connection) == 7.0
+    assert [row.run for row in commit(journal, Change(journal.epoch, promote=(8.0, 1))).promoted] == [3]
+    assert [row.run for row in commit(journal, Change(journal.epoch, promote=(8.0, 9))).promoted] == [2]
+    assert next_due(journal._connection) == 9.0
+
+
+def test_what_waits_is_read_in_order_of_rank_behind_a_rank(opened: Open) -> None:
+    journal = opened()
+    change = Change(journal.epoch, events=[event(n) for n in range(1, 7)])
+    for number, priority in enumerate((0, 5, 0, 5, 9, 0), start=1):
+        change.runs.append(RunRow(number, number, "r", priority))
+    commit(journal, change)
+
+    def behind(rank: tuple[int, int], limit: int = 9) -> list[int]:
+        return [row.number for row in waiting("r", journal.epoch, rank, limit)(journal._connection)]
+
+    assert behind((-(2**62), 0)) == [5, 2, 4, 1, 3, 6]
+    assert behind((-5, 2), 3) == [4, 1, 3]
+    assert behind((0, 6)) == []
+    assert waiting("other", 1, (-(2**62), 0), 9)(journal._connection) == []
+
+
+def test_a_full_disk_stops_a_commit_and_the_same_change_goes_through_when_there_is_room(opened: Open) -> None:
+    journal = opened()
+    (pages,) = journal._connection.execute("PRAGMA page_count").get, 
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    change = Change(journal.epoch, events=[event(n)._replace(data="x" * 5000) for n in range(1, 30)])
+    error = journal._apply(change)
+    assert isinstance(error, apsw.FullError)
+    assert transient(error)
+    assert not journal._connection.in_transaction
+    journal._connection.execute("PRAGMA max_page_count = 100000")
+    commit(journal, change)
+    assert ask(journal, "SELECT count(*) FROM event") == [(29,)]
+
+
+def test_a_reader_sees_only_what_is_committed_and_cannot_write(opened: Open, folder: StateFolder) -> None:
+    journal = filled(opened())
+    reader = open_reader(folder)
+    journal._connection.execute("BEGIN IMMEDIATE")
+    journal._connection.execute("DELETE FROM run")
+    assert reader.execute("SELECT count(*) FROM run").get == 3
+    journal._connection.execute("ROLLBACK")
+    with pytest.raises(apsw.ReadOnlyError):
+        reader.execute("DELETE FROM run")
+    reader.close()
+
+
+def test_an_attempts_history_is_kept(opened: Open) -> None:
+    journal = opened()
+    commit(journal, Change(journal.epoch, attempts=[AttemptRow(1, 2, 1, 0.0, 1.0, "failed", "E", "T")]))
+    assert ask(journal, "SELECT * FROM attempt") == [(1, 2, 1, 0.0, 1.0, "failed", "E", "T")]

@@ -1,0 +1,181 @@
+"""`triggers dead` and `triggers retry`: what failed for good or waits for another attempt, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+import click
+
+from triggers.commands.failures import FAILED, OK
+from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
+from triggers.commands.parameters import json_option, number_of, state_option
+from triggers.commands.reading import digest, event_json, find_event, find_run, reader, run_json
+from triggers.commands.requesting import chunks, hand_in, shown, taken_in
+from triggers.errors import TriggersError
+from triggers.events import Event
+from triggers.journal import views
+from triggers.journal.views import RunView
+from triggers.requests import Drop, Redrive
+from triggers.state import StateFolder
+
+
+@click.group(invoke_without_command=True)
+@state_option
+@json_option
+@click.pass_context
+def dead(ctx: click.Context, folder: str | None, as_json: bool) -> None:
+    """The dead letters: runs that failed for good. Without a command: list them."""
+    ctx.obj = folder
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_dead, route=None, limit=50, folder=folder, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"write --json behind the command: triggers dead {ctx.invoked_subcommand} --json")
+
+
+def _folder(folder: str | None) -> str | None:
+    """Return the state folder given to the command, or to `dead` before it."""
+    outer: str | None = click.get_current_context().obj
+    return folder or outer
+
+
+@dead.command("list")
+@click.option("--route", metavar="NAME", help="Only those of this route.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
+@state_option
+@json_option
+def list_dead(route: str | None, limit: int, folder: str | None, as_json: bool) -> None:
+    """List the dead letters, the newest last."""
+    with reader(_folder(folder)) as (_, connection):
+        found = views.runs(connection, state="dead", route=route, limit=limit)
+        epoch = views.epoch(connection)
+        abouts = [digest(find_event(connection, run.event)) for run in found]
+    if as_json:
+        say_json([run_json(run, epoch) for run in found])
+    elif not found:
+        note("no dead letters" + (f" of {route}" if route else ""))
+    else:
+        rows = [
+            [
+                f"r{run.number}",
+                plain(run.route, 20),
+                clock(run.ended),
+                str(run.attempt),
+                plain(about, 24),
+                plain(run.error or ""),
+            ]
+            for run, about in zip(found, abouts, strict=True)
+        ]
+        print_table(["run", "route", "died", ">tries", "about", "error"], rows)
+
+
+@dead.command()
+@click.argument("id", metavar="RUN")
+@state_option
+@json_option
+def show(id: str, folder: str | None, as_json: bool) -> None:
+    """Show a run with its event, every failed attempt and its traceback, your own frames first."""
+    from triggers.commands.loading import users_first  # loads the app's side, which no other command here needs
+
+    with reader(_folder(folder)) as (_, connection):
+        run = find_run(connection, number_of(id, "r"))
+        event = find_event(connection, run.event)
+        attempts = views.attempts(connection, run.number)
+        epoch = views.epoch(connection)
+    if as_json:
+        tries = [
+            {"attempt": one.attempt, "outcome": one.outcome, "error": one.error, "traceback": one.traceback}
+            for one in attempts
+        ]
+        say_json({**run_json(run, epoch), "on": event_json(event), "attempts": tries})
+        return
+    say(f"{paint(f'r{run.number} {plain(run.route)}', None, bold=True)}  {state(run.state)}  {clock(run.ended)}")
+    say(f"on e{event.number} {plain(event.type)} from {plain(event.source)}: {plain(event.data, 2000)}")
+    for one in attempts:
+        say(f"\nattempt {one.attempt} {one.outcome} at {clock(one.ended or one.started)}: {plain(one.error or '-')}")
+        if one.traceback:
+            say("\n".join(f"  {plain(text)}" for text in users_first(one.traceback).splitlines()))
+    if run.state == "dead":
+        note(f"\n`triggers dead redrive r{run.number}` runs it again, `triggers dead drop r{run.number}` puts it aside")
+
+
+@dead.command()
+@click.argument("ids", nargs=-1, metavar="[RUN]...")
+@click.option("--all", "everything", is_flag=True, help="All dead letters.")
+@click.option("--route", metavar="NAME", help="All dead letters of this route.")
+@state_option
+@json_option
+def redrive(
+    ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool
+) -> int:
+    """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs."""
+    if bool(ids) + everything + bool(route) != 1:
+        raise click.UsageError("say which: RUN..., --all or --route NAME")
+    with reader(_folder(folder)) as (place, connection):
+        if ids:
+            runs = _chosen(connection, ids, {"dead", "dropped", "delayed"}, "run again")
+        else:
+            runs = views.runs(connection, state="dead", route=route)
+    if not runs:
+        note("no dead letters" + (f" of {route}" if route else ""))
+    return _carry_out(place, Redrive, "redriven", runs, as_json)
+
+
+@dead.command()
+@click.argument("ids", nargs=-1, required=True, metavar="RUN...")
+@state_option
+@json_option
+def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> int:
+    """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back."""
+    with reader(_folder(folder)) as (place, connection):
+        runs = _chosen(connection, ids, {"dead"}, "be dropped")
+    return _carry_out(place, Drop, "dropped", runs, as_json)
+
+
+@click.command()
+@click.argument("id", metavar="RUN")
+@state_option
+@json_option
+def retry(id: str, folder: str | None, as_json: bool) -> int:
+    """Run a dead or delayed run again, now, with all its attempts before it."""
+    with reader(folder) as (place, connection):
+        runs = _chosen(connection, [id], {"dead", "delayed"}, "be retried")
+    return _carry_out(place, Redrive, "retried", runs, as_json)
+
+
+def _chosen(connection: apsw.Connection, ids: Sequence[str], states: set[str], what: str) -> list[RunView]:
+    """Return the runs, or raise where one is in no state for it."""
+    runs = {number: find_run(connection, number) for number in (number_of(id, "r") for id in ids)}
+    for run in runs.values():
+        if run.state not in states:
+            allowed = " or ".join(sorted(states))
+            hint = f"; `triggers replay --event e{run.event}` runs its event again" if run.state == "done" else ""
+            raise TriggersError(f"r{run.number} is {run.state}; only what is {allowed} can {what}{hint}")
+    return list(runs.values())
+
+
+def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool) -> int:
+    """Hand the request in for the runs, and say what came of it."""
+    numbers = [run.number for run in runs]
+    done = False
+    if numbers:
+        ids = hand_in(place, [kind.model_validate({"runs": part}) for part in chunks(numbers)])
+        done = taken_in(place, ids)
+    states = _states(place, numbers[:1000]) if done else {}
+    if as_json:
+        words = {f"r{number}": states.get(number) for number in numbers}
+        say_json({"runs": words, "taken_in": done})
+    elif done:
+        tally: dict[str, int] = {}
+        for now in states.values():
+            tally[now] = tally.get(now, 0) + 1
+        say(f"{word} {shown(numbers)}; now {', '.join(f'{many} {now}' for now, many in tally.items())}")
+    return FAILED if done and kind is Redrive and "dead" in states.values() else OK
+
+
+def _states(place: StateFolder, numbers: Sequence[int]) -> dict[int, str]:
+    connection = views.open_reader(place)
+    try:
+        return {number: find_run(connection, number).state for number in numbers}
+    finally:
+        connection.close()

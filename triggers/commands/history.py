@@ -1,0 +1,97 @@
+"""`triggers events` and `triggers runs`: the newest rows of the journal, as a table."""
+
+from __future__ import annotations
+
+import click
+
+from triggers.commands.output import clock, note, plain, print_table, say_json, span, state
+from triggers.commands.parameters import Moment, json_option, state_option
+from triggers.commands.reading import digest, duration, event_json, reader, run_json, state_of
+from triggers.journal import STATES, views
+
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
+)
+
+
+@click.command()
+@click.option("--type", "kind", metavar="TYPE", help="Only events of this type.")
+@click.option("--source", metavar="NAME", help="Only events from this source.")
+@click.option("--since", type=Moment(), help="Only what was recorded since: 10m, 2h, 3d, or a time.")
+@limit_option
+@state_option
+@json_option
+def events(
+    kind: str | None, source: str | None, since: float | None, limit: int, folder: str | None, as_json: bool
+) -> None:
+    """List events, the newest last."""
+    with reader(folder) as (_, connection):
+        found = views.events(connection, type=kind, source=source, since=since, limit=limit)
+    if as_json:
+        say_json([event_json(event) for event in found])
+    elif not found:
+        note("no events" + (" like that" if kind or source or since else " yet"))
+    else:
+        rows = [
+            [
+                f"e{event.number}",
+                clock(event.recorded),
+                plain(event.type, 24),
+                "" if event.cause is None else f"r{event.cause}",
+                plain(event.source, 20),
+                plain(digest(event)),
+            ]
+            for event in found
+        ]
+        print_table(["event", "recorded", "type", "cause", "source", "about"], rows)
+
+
+@click.command()
+@click.option("--type", "kind", metavar="TYPE", help="Only runs on events of this type.")
+@click.option("--route", metavar="NAME", help="Only runs of this route.")
+@click.option("--since", type=Moment(), help="Only runs on events recorded since: 10m, 2h, 3d, or a time.")
+@limit_option
+@click.option(
+    "--state", "states", multiple=True, metavar="STATE|DIR",
+    help=f"Only runs in this state: {', '.join(STATES)}. Anything else is the app's state folder.",
+)  # fmt: skip
+@json_option
+def runs(
+    kind: str | None, route: str | None, since: float | None, limit: int, states: tuple[str, ...], as_json: bool
+) -> None:
+    """List runs, the newest last.
+
+    A state folder that is called like a state is written as a path: --state ./dead.
+    """
+    word, folder = _split(states)
+    with reader(folder) as (_, connection):
+        found = views.runs(connection, type=kind, route=route, state=word, since=since, limit=limit)
+        epoch = views.epoch(connection)
+    if as_json:
+        say_json([run_json(run, epoch) for run in found])
+    elif not found:
+        note("no runs" + (" like that" if kind or route or word or since else " yet"))
+    else:
+        rows = [
+            [
+                f"r{run.number}",
+                plain(run.route, 24),
+                f"e{run.event}",
+                state(state_of(run, epoch)),
+                str(run.attempt),
+                clock(run.started),
+                span(duration(run)),
+                plain(run.error or (f"until {clock(run.due_time)}" if run.state == "delayed" else "")),
+            ]
+            for run in found
+        ]
+        print_table(["run", "route", "event", "state", ">try", "started", ">took", "error"], rows)
+
+
+def _split(states: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Return (the state to filter by, the state folder) of what `--state` was given."""
+    words = [text for text in states if text in STATES]
+    folders = [text for text in states if text not in STATES]
+    if len(words) > 1 or len(folders) > 1:
+        raise click.UsageError(f"--state takes one state and one folder, not {', '.join(states)}")
+    return next(iter(words), None), next(iter(folders), None)

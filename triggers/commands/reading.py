@@ -1,0 +1,111 @@
+"""What reading commands share: the open journal, what an ID names, and rows as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+import click
+
+from triggers.commands.failures import NotFound
+from triggers.commands.output import iso
+from triggers.commands.parameters import find_state
+from triggers.journal import views
+from triggers.journal.views import EventView, RunView
+from triggers.state import StateFolder
+
+
+@contextmanager
+def reader(folder: str | None) -> Iterator[tuple[StateFolder, apsw.Connection]]:
+    """Open the journal of the state folder that a command means."""
+    state = find_state(folder)
+    connection = views.open_reader(state)
+    try:
+        yield state, connection
+    finally:
+        connection.close()
+
+
+def find_run(connection: apsw.Connection, number: int) -> RunView:
+    """Return a run, or raise `NotFound`."""
+    for run in views.runs(connection, number=number):
+        return run
+    raise NotFound(f"no run r{number} in this journal; `triggers runs` lists them")
+
+
+def find_event(connection: apsw.Connection, number: int) -> EventView:
+    """Return an event, or raise `NotFound`."""
+    for event in views.events(connection, number=number):
+        return event
+    raise NotFound(f"no event e{number} in this journal; `triggers events` lists them")
+
+
+def find(connection: apsw.Connection, id: str) -> EventView | RunView:
+    """Return what an ID names: `e12`, `r7`, or an event's full id."""
+    if match := re.fullmatch(r"([erER])(\d{1,18})", id):
+        number = int(match[2])
+        return find_run(connection, number) if match[1] in "rR" else find_event(connection, number)
+    numbers = views.numbers_of(connection, id)
+    if len(numbers) > 1:
+        raise click.UsageError(f"several events have the id {id!r}; say which: {', '.join(f'e{n}' for n in numbers)}")
+    if not numbers:
+        hint = f"; did you mean e{id} or r{id}?" if id.isdigit() else "; write e12 for an event, r7 for a run"
+        raise NotFound(f"nothing has the ID {id!r} in this journal{hint}")
+    return find_event(connection, numbers[0])
+
+
+def event_json(event: EventView) -> dict[str, object]:
+    """Return an event as `--json` shows it."""
+    return {
+        "event": f"e{event.number}",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "version": event.version,
+        "subject": event.subject,
+        "time": iso(event.time),
+        "recorded": iso(event.recorded),
+        "cause": None if event.cause is None else f"r{event.cause}",
+        "root": f"e{event.root}",
+        "depth": event.depth,
+        "data": json.loads(event.data),
+    }
+
+
+def run_json(run: RunView, epoch: int) -> dict[str, object]:
+    """Return a run as `--json` shows it."""
+    return {
+        "run": f"r{run.number}",
+        "route": run.route,
+        "event": f"e{run.event}",
+        "state": state_of(run, epoch),
+        "attempt": run.attempt,
+        "priority": run.priority,
+        "started": iso(run.started),
+        "ended": iso(run.ended),
+        "seconds": duration(run),
+        "due": iso(run.due_time),
+        "error": run.error,
+    }
+
+
+def duration(run: RunView) -> float | None:
+    """Return how long a run's last attempt took, in seconds, where it has ended."""
+    return None if run.started is None or run.ended is None else round(max(0.0, run.ended - run.started), 6)
+
+
+def state_of(run: RunView, epoch: int) -> str:
+    """Return a run's state; one whose process is gone is `interrupted`. `epoch` is the journal's."""
+    return "interrupted" if run.state == "running" and run.epoch < epoch else run.state
+
+
+def digest(event: EventView) -> str:
+    """Return what an event is about, in a few words: its subject, or its first fields."""
+    if event.subject:
+        return event.subject
+    data = json.loads(event.data)
+    shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in data.items())
+    return " ".join(shown)

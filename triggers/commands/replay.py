@@ -1,0 +1,121 @@
+"""`triggers replay`: events given to their routes again, as new runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+import click
+
+from triggers.commands.failures import NotFound
+from triggers.commands.matching import verdicts
+from triggers.commands.output import clock, count, note, plain, print_table, say, say_json
+from triggers.commands.parameters import Moment, json_option, number_of, state_option
+from triggers.commands.reading import digest, find_event, reader
+from triggers.commands.requesting import chunks, hand_in, taken_in
+from triggers.errors import did_you_mean
+from triggers.journal import views
+from triggers.journal.views import EventView
+from triggers.requests import Replay
+from triggers.state import StateFolder
+
+Plan = list[tuple[EventView, list[str]]]
+"""Events, and the routes that would run for each."""
+
+
+@click.command()
+@click.option("--type", "kind", metavar="TYPE", help="Events of this type.")
+@click.option("--route", metavar="NAME", help="For this route only.")
+@click.option("--since", type=Moment(), help="Events recorded since: 10m, 2h, 3d, or a time.")
+@click.option("--until", type=Moment(), help="Events recorded before: 10m, 2h, 3d, or a time.")
+@click.option("--event", "ids", multiple=True, metavar="EVENT", help="This event; may be given several times.")
+@click.option("--yes", is_flag=True, help="Do it. Without it: only list what would run.")
+@state_option
+@json_option
+def replay(
+    kind: str | None,
+    route: str | None,
+    since: float | None,
+    until: float | None,
+    ids: Sequence[str],
+    yes: bool,
+    folder: str | None,
+    as_json: bool,
+) -> None:
+    """Give events to their routes again, as new runs with effect keys of their own.
+
+    Without --yes it only lists what would run, by the routes of the app as it last ran.
+    """
+    if not (kind or route or ids or since is not None or until is not None):
+        raise click.UsageError("say which events: --event, --type, --route, --since or --until")
+    with reader(folder) as (state, connection):
+        plan = _plan(connection, kind, route, since, until, ids)
+        before = views.newest_run(connection)
+    if not yes:
+        _show(plan, as_json)
+        return
+    runs = sum(len(routes) for _, routes in plan)
+    taken = False
+    if runs:
+        events = [event.number for event, _ in plan]
+        request_ids = hand_in(state, [Replay(events=part, route=route) for part in chunks(events)])
+        taken = taken_in(state, request_ids)
+    made = _made(state, before, {event.number for event, _ in plan}) if taken else []
+    if as_json:
+        say_json({"events": len(plan), "taken_in": taken, "runs": made})
+    elif taken:
+        first = f": {made[0]}{f' to {made[-1]}' if len(made) > 1 else ''}" if made else ""
+        say(f"replayed {count(len(plan), 'event')}, {count(len(made), 'new run')}{first}")
+    elif not runs:
+        note("nothing to replay")
+
+
+def _plan(
+    connection: apsw.Connection,
+    kind: str | None,
+    route: str | None,
+    since: float | None,
+    until: float | None,
+    ids: Sequence[str],
+) -> Plan:
+    """Return the events that are meant and trigger something, with their routes."""
+    routes = views.routes(connection)
+    if route is not None:
+        if route not in routes:
+            raise NotFound(f"the app has no route {route!r}{did_you_mean(route, routes)}")
+        routes = {route: routes[route]}
+        kind = kind or routes[route].trigger
+    if ids:
+        events = [find_event(connection, number) for number in dict.fromkeys(number_of(id, "e") for id in ids)]
+        events = [event for event in events if kind in (None, event.type)]
+    else:
+        events = views.events(connection, type=kind, since=since, until=until)
+    plan = []
+    for event in events:
+        if names := [one.route for one in verdicts(routes.values(), event) if one.reason is None]:
+            plan.append((event, names))
+    return plan
+
+
+def _show(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        say_json([{"event": f"e{event.number}", "type": event.type, "routes": names} for event, names in plan])
+        return
+    rows = [
+        [f"e{event.number}", clock(event.recorded), plain(event.type, 24), ", ".join(names), plain(digest(event))]
+        for event, names in plan
+    ]
+    if not rows:
+        note("nothing would run")
+        return
+    print_table(["event", "recorded", "type", "would run", "about"], rows)
+    runs = sum(len(names) for _, names in plan)
+    note(f"{count(len(plan), 'event')} would start {count(runs, 'run')}; add --yes to do it")
+
+
+def _made(state: StateFolder, before: int, events: set[int]) -> list[str]:
+    connection = views.open_reader(state)
+    try:
+        return [f"r{run.number}" for run in views.runs(connection, after=before) if run.event in events]
+    finally:
+        connection.close()

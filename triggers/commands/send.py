@@ -1,0 +1,121 @@
+"""`triggers send`: events handed in by hand or by a script."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+from uuid import uuid4
+
+import click
+from pydantic_core import from_json, to_json
+
+from triggers.app import App, default_state
+from triggers.commands.loading import load_app
+from triggers.commands.output import count, note, say, say_json
+from triggers.commands.parameters import HOME, find_state, json_option
+from triggers.errors import EventError, did_you_mean
+from triggers.events import Event, MessageReceived, ObjectCreated, check_payload, encode, parse
+from triggers.requests import REQUESTS
+from triggers.sources.inbox import line, write
+from triggers.state import StateFolder
+
+SOURCE = "send"
+
+
+@click.command()
+@click.argument("kind", metavar="TYPE")
+@click.argument("data", metavar="[JSON|-]", default="{}")
+@click.option("--app", "target", metavar="MODULE[:APP]", help="Check the events by this app's types before.")
+@click.option("--state", "folder", type=click.Path(file_okay=False), metavar="DIR", help="The app's state folder.")
+@click.option("--id", "identity", metavar="ID", help="The event's identity: a second one with it is dropped.")
+@click.option("--subject", help="What the event is about.")
+@json_option
+def send(
+    kind: str,
+    data: str,
+    target: str | None,
+    folder: str | None,
+    identity: str | None,
+    subject: str | None,
+    as_json: bool,
+) -> None:
+    """Hand in an event of a TYPE with a JSON object as its data, or with - one for each line of stdin.
+
+    The events are durable when it returns, whether or not the app runs, and their ids are printed. With --app they are
+    checked first: unknown types and fields are refused. Nothing is handed in where one of them is not valid.
+    """
+    app = load_app(target) if target else None
+    state = _state(app, folder)
+    model = _model(app, kind) if app else None
+    if kind in REQUESTS:
+        raise EventError(f"{kind} is a request; use `triggers dead redrive`, `dead drop`, `retry` or `replay`")
+    payloads = list(_payloads(kind, model, data))
+    if identity and len(payloads) != 1:
+        raise click.UsageError(f"--id names one event, not {len(payloads)}; send them one by one")
+    ids = [identity or uuid4().hex for _ in payloads]
+    version = model.__event_version__ if model else 1
+    now = time.time()
+    if payloads:
+        state.create()
+        lines = [
+            line(id, SOURCE, kind, version, subject, now, text) for id, text in zip(ids, payloads, strict=True)
+        ]
+        write(state.inbox, lines)
+    running = bool(payloads) and state.holder() is not None
+    if as_json:
+        say_json({"ids": ids, "state": str(state.path), "running": running})
+        return
+    for id in ids:
+        say(id)
+    waits = "" if running else "; no dispatcher is running there, `triggers run` will take it in"
+    note(f"handed in {count(len(ids), 'event')} to {state.path}{waits}")
+
+
+def _state(app: App | None, folder: str | None) -> StateFolder:
+    """Return the state folder to hand the events to; it need not have a journal yet."""
+    if named := folder or os.environ.get("TRIGGERS_STATE"):
+        return StateFolder(named)
+    if app:
+        return StateFolder(default_state(app.name))
+    if not HOME.is_dir():
+        raise click.UsageError("which app is it for? name it with --app MODULE[:APP], or its state folder with --state")
+    return find_state(None)
+
+
+def _model(app: App, kind: str) -> type[Event]:
+    """Return the app's event type of that name."""
+    known = {ObjectCreated.__event_type__: ObjectCreated, MessageReceived.__event_type__: MessageReceived}
+    known |= app.event_types()
+    if kind not in known:
+        raise EventError(f"app {app.name!r} has no event type {kind!r}{did_you_mean(kind, known)}")
+    return known[kind]
+
+
+def _payloads(kind: str, model: type[Event] | None, data: str) -> Iterator[str]:
+    """Yield the checked payloads as JSON text; an error names the line of stdin."""
+    if data != "-":
+        yield _payload(kind, model, data)
+        return
+    for number, text in enumerate(sys.stdin, 1):
+        if not text.isspace():
+            try:
+                yield _payload(kind, model, text)
+            except EventError as error:
+                raise EventError(f"line {number}: {error}; nothing was handed in") from error
+
+
+def _payload(kind: str, model: type[Event] | None, text: str) -> str:
+    try:
+        found: Any = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise EventError(f"{kind}: the data is not JSON: {error}") from error
+    if not isinstance(found, Mapping):
+        raise EventError(f'{kind}: the data must be a JSON object like {{"table": "a"}}, not {str(found)[:40]!r}')
+    if model:
+        return encode(parse(model, found))
+    payload = to_json(found).decode()
+    check_payload(kind, payload)
+    return payload

@@ -1,0 +1,113 @@
+"""`triggers trace`: causes and effects as a tree, from the root of the chain down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+import click
+
+from triggers.commands.output import can_write, clock, note, paint, plain, say, say_json, span, state
+from triggers.commands.parameters import json_option, state_option
+from triggers.commands.reading import digest, duration, event_json, find, find_event, reader, run_json, state_of
+from triggers.journal import views
+from triggers.journal.views import EventView, RunView
+
+Item = EventView | RunView
+
+
+class Chain:
+    """All events and runs that come from one root, and who caused whom."""
+
+    def __init__(self, connection: apsw.Connection, root: int, limit: int) -> None:
+        self.root = find_event(connection, root)
+        self.epoch = views.epoch(connection)
+        events = views.events(connection, root=root, limit=limit + 1, oldest=True)
+        self.cut = len(events) > limit
+        events = events[:limit]
+        self.by_cause: defaultdict[int | None, list[EventView]] = defaultdict(list)
+        for event in events:
+            self.by_cause[event.cause].append(event)
+        self.by_event: defaultdict[int, list[RunView]] = defaultdict(list)
+        last = events[-1].number if events else root
+        for run in views.runs(connection, root=root):
+            if run.event <= last:
+                self.by_event[run.event].append(run)
+
+    def below(self, item: Item) -> list[Item]:
+        """Return what an event triggered, or what a run emitted."""
+        return [*self.by_event[item.number]] if isinstance(item, EventView) else [*self.by_cause[item.number]]
+
+    def lines(self) -> Iterator[tuple[str, Item]]:
+        """Yield every item with the branches that lead to it, the root first. Not recursive: chains may be long."""
+        fork, last, bar = ("├─ ", "└─ ", "│  ") if can_write("├─└│") else ("+- ", "`- ", "|  ")
+        stack: list[tuple[str, str, Item]] = [("", "", self.root)]
+        while stack:
+            lead, rest, item = stack.pop()
+            yield lead, item
+            items = self.below(item)
+            for number, child in enumerate(reversed(items)):
+                stack.append((rest + (last if number == 0 else fork), rest + (bar if number else "   "), child))
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many events, the oldest.")
+@state_option
+@json_option
+def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
+    """Show the causes and effects of an event or a run as a tree.
+
+    The tree begins at the root of the chain: the event that a source delivered. What was asked for is marked.
+    """
+    with reader(folder) as (_, connection):
+        asked = find(connection, id)
+        event = asked if isinstance(asked, EventView) else find_event(connection, asked.event)
+        chain = Chain(connection, event.root, limit)
+    if as_json:
+        say_json({"asked": _name(asked), "root": f"e{event.root}", "cut": chain.cut, "tree": _json(chain)})
+        return
+    for lead, item in chain.lines():
+        mark = paint("  <- asked for", "cyan", bold=True) if _name(item) == _name(asked) else ""
+        say(f"{paint(lead, 'bright_black')}{_line(item, chain.epoch)}{mark}")
+    if chain.cut:
+        note(f"later events of this chain than its first {limit:,} are not shown; raise --limit")
+
+
+def _name(item: Item) -> str:
+    return f"e{item.number}" if isinstance(item, EventView) else f"r{item.number}"
+
+
+def _line(item: Item, epoch: int) -> str:
+    if isinstance(item, EventView):
+        name = paint(f"e{item.number} {plain(item.type)}", None, bold=True)
+        origin = f" from {plain(item.source)}" if item.cause is None else ""
+        return f"{name}{origin}  {plain(digest(item), 60)}  {paint(clock(item.recorded), 'bright_black')}"
+    word = state_of(item, epoch)
+    took = duration(item)
+    parts = [f"r{item.number} {plain(item.route)}", state(word)]
+    if word == "delayed":
+        parts.append(f"until {clock(item.due_time)}")
+    elif took is not None:
+        parts.append(f"in {span(took)}")
+    if item.attempt > 1:
+        parts.append(f"attempt {item.attempt}")
+    if item.error:
+        parts.append(paint(plain(item.error, 120), "red"))
+    return "  ".join(parts)
+
+
+def _json(chain: Chain) -> dict[str, Any]:
+    """Return the tree as nested objects: an event has `runs`, a run has `emitted`."""
+    made: dict[str, dict[str, Any]] = {}
+    for _, item in chain.lines():
+        if isinstance(item, EventView):
+            made[_name(item)] = {**event_json(item), "runs": []}
+            if item.cause is not None and (cause := made.get(f"r{item.cause}")):
+                cause["emitted"].append(made[_name(item)])
+        else:
+            made[_name(item)] = {**run_json(item, chain.epoch), "emitted": []}
+            made[f"e{item.event}"]["runs"].append(made[_name(item)])
+    return made[_name(chain.root)]

@@ -1,0 +1,170 @@
+"""`triggers why`: what something waits for, or how it ended, in a line."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import apsw
+import click
+
+from triggers.commands.matching import Verdict, verdicts
+from triggers.commands.output import clock, count, paint, plain, say, say_json, span
+from triggers.commands.parameters import json_option, state_option
+from triggers.commands.reading import duration, find, reader, state_of
+from triggers.errors import did_you_mean
+from triggers.journal import views
+from triggers.journal.views import EventView, RouteView, RunView
+
+NAMED = 5
+"""How many runs are named where more hold a limit."""
+
+
+@dataclass
+class Scene:
+    """What an answer is taken from."""
+
+    connection: apsw.Connection
+    holder: str | None
+    """Who owns the state folder, or None."""
+    epoch: int
+    routes: dict[str, RouteView]
+
+
+@click.command()
+@click.argument("id", metavar="ID")
+@state_option
+@json_option
+def why(id: str, folder: str | None, as_json: bool) -> None:
+    """Say in a line what an event or a run waits for, or how it ended and why."""
+    with reader(folder) as (state, connection):
+        asked = find(connection, id)
+        scene = Scene(connection, state.holder(), views.epoch(connection), views.routes(connection))
+        if isinstance(asked, RunView):
+            answers = [(f"r{asked.number}", state_of(asked, scene.epoch), of_run(scene, asked))]
+        else:
+            answers = of_event(scene, asked)
+    if as_json:
+        say_json([{"id": name, "state": word, "why": text} for name, word, text in answers])
+        return
+    for name, word, text in answers:
+        say(f"{paint(name, None, bold=True)}{f' {word}' if word else ''}: {plain(text)}")
+
+
+def of_run(scene: Scene, run: RunView) -> str:
+    """Return why a run is where it is."""
+    match state_of(run, scene.epoch):
+        case "waiting":
+            return _waiting(scene, run)
+        case "running":
+            return _running(scene, run)
+        case "interrupted":
+            return f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
+        case "delayed":
+            return _delayed(scene, run)
+        case "done":
+            return _done(scene, run)
+        case "dead":
+            tries = count(run.attempt, "attempt")
+            return f"{run.route} failed for good after {tries}: {run.error}; see `triggers dead show r{run.number}`"
+    return f"{run.route} was dropped by hand after {run.error}; `triggers dead redrive r{run.number}` takes it back"
+
+
+def _restart(scene: Scene) -> str:
+    if scene.holder:
+        return f"{scene.holder} starts it again when its turn comes"
+    return "no dispatcher is running; it starts again with `triggers run`"
+
+
+def _waiting(scene: Scene, run: RunView) -> str:
+    route = scene.routes.get(run.route)
+    if route is None:
+        known = did_you_mean(run.route, scene.routes)
+        return f"route {run.route!r} is not in the app any more{known}; it waits until the app has it again"
+    if scene.holder is None:
+        return f"no dispatcher is running; {run.route} starts it with `triggers run`"
+    at_work = [other for other in views.runs(scene.connection, state="running") if other.epoch == scene.epoch]
+    own = [other for other in at_work if other.route == run.route]
+    limit = route.policy.get("concurrency")
+    if limit and len(own) >= limit:
+        return f"{run.route} runs {limit} at a time (concurrency=); held by {_names(own)}{_before(scene, run)}"
+    if others := [other for other in at_work if shared(route, scene.routes.get(other.route))]:
+        what = sorted({name for other in others for name in shared(route, scene.routes.get(other.route))})
+        return f"it needs {' and '.join(what)}, taken by {_names(others)}{_before(scene, run)}"
+    return f"{run.route} starts it in a moment{_before(scene, run)}"
+
+
+def shared(route: RouteView, other: RouteView | None) -> list[str]:
+    """Return which resources two routes both draw on, the slots of the executor last."""
+    if other is None:
+        return []
+    names = sorted(set(route.policy.get("needs", {})) & set(other.policy.get("needs", {})))
+    kind = route.policy.get("kind")
+    return names + ([f"a {kind} slot"] if kind == other.policy.get("kind") else [])
+
+
+def _before(scene: Scene, run: RunView) -> str:
+    waiting = views.runs(scene.connection, route=run.route, state="waiting")
+    rank = (-run.priority, run.number)
+    ahead = sum((-other.priority, other.number) < rank for other in waiting)
+    return f"; {count(ahead, 'run')} of {run.route} before it" if ahead else ""
+
+
+def _names(runs: list[RunView]) -> str:
+    named = ", ".join(f"r{run.number} ({run.route})" for run in runs[:NAMED])
+    return named + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
+
+
+def _attempt(scene: Scene, run: RunView) -> str:
+    route = scene.routes.get(run.route)
+    most = route.policy.get("attempts") if route else None
+    return f"attempt {run.attempt} of {most}" if most else f"attempt {run.attempt}"
+
+
+def _running(scene: Scene, run: RunView) -> str:
+    if scene.holder is None:
+        return f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
+    since = f"since {clock(run.started)} ({span(time.time() - (run.started or 0))})"
+    return f"{run.route} runs {since}, {_attempt(scene, run)}, by {scene.holder}"
+
+
+def _delayed(scene: Scene, run: RunView) -> str:
+    after = f" after {run.error}" if run.error else ""
+    due = run.due_time or 0.0
+    when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
+    idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
+    return f"{run.route} is tried again at {when}, {_attempt(scene, run)} done{after}{idle}; `triggers retry` does it now"
+
+
+def _done(scene: Scene, run: RunView) -> str:
+    events = views.events(scene.connection, cause=run.number)
+    emitted = ", ".join(f"e{event.number} {event.type}" for event in events[:NAMED])
+    more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
+    said = f"emitted {emitted}{more}" if events else "emitted nothing"
+    tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
+    return f"{run.route} ended well at {clock(run.ended)}{tries} after {span(duration(run))}; it {said}"
+
+
+def of_event(scene: Scene, event: EventView) -> list[tuple[str, str | None, str]]:
+    """Return, for each run of an event, why it is where it is; or why the event triggered nothing."""
+    name = f"e{event.number}"
+    if runs := views.runs(scene.connection, event=event.number):
+        return [(f"{name} r{run.number}", state_of(run, scene.epoch), of_run(scene, run)) for run in runs]
+    if event.type.startswith("triggers."):
+        return [(name, None, f"a request to the app, carried out when it was recorded: {event.type} {event.data}")]
+    found = verdicts(scene.routes.values(), event)
+    if not found:
+        takes = did_you_mean(event.type, {route.trigger for route in scene.routes.values()})
+        return [(name, None, f"no route takes {event.type}{takes}; it is kept, and nothing runs")]
+    return [(name, None, _verdict(scene, event, verdict)) for verdict in found]
+
+
+def _verdict(scene: Scene, event: EventView, verdict: Verdict) -> str:
+    if verdict.reason is None:
+        return (
+            f"{verdict.route} takes it today, but has no run for it: the route is newer than the event, or the run was"
+            f" pruned; `triggers replay --event e{event.number} --yes` runs it"
+        )
+    return f"{verdict.route} does not take it: {verdict.reason}"
+
+
