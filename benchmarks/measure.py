@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import shutil
@@ -127,7 +128,7 @@ def take(results: Sequence[Result], key: str) -> list[float]:
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the smallest value that so many percent of all do not exceed."""
     ordered = sorted(values)
-    return ordered[max(0, -X - 1)]
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
 def machine(folder: Path) -> dict[str, Any]:
@@ -171,7 +172,4 @@ def _sqlite() -> dict[str, str]:
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return rows as plain data, with what follows from them."""
-    return [
-        {**asdict(row), "medians": row.values(), "ratio": row.ratio(), "met": row.met()}
-        for row in rows
-    ]
+    return [{**asdict(row), "medians": row.values(), "ratio": row.ratio(), "met": row.met()} for row in rows]

@@ -26,9 +26,7 @@ def opened(folder: Path) -> Any:
 @contextmanager
 def consuming(huey: Any, workers: int, delay: float = 0.005, max_delay: float = 0.05) -> Iterator[None]:
     """Run huey's consumer with worker threads in this process. An empty queue is polled after `delay` seconds."""
-    consumer = Consumer(
-        huey, workers=workers, initial_delay=delay, backoff=1.15, max_delay=max_delay, periodic=False
-    )
+    consumer = Consumer(huey, workers=workers, initial_delay=delay, backoff=1.15, max_delay=max_delay, periodic=False)
     consumer.start()
     try:
         yield

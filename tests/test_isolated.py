@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -173,16 +172,3 @@ def test_an_isolated_run_is_not_blamed_for_the_death_of_its_dispatcher(start: St
     assert [(run.state, run.attempt) for run in life.runs()] == [("running", 1)]
     outcomes = [(row.attempt, row.outcome) for row in life.attempts(1)]
     assert outcomes == [(1, "interrupted"), (1, "interrupted")]
-
-
-def test_a_job_speaks_plain_json(start: Start) -> None:
-    from triggers.executor.isolated import _job
-
-    life = start(jobs.good)
-    life.send(Job(text="é"))
-    captured: list[Any] = []
-    life.dispatcher._executor._isolated.start = captured.append
-    life.append(Job(text="\x00é"))
-    assert json.loads(json.dumps(_job(captured[0])))["event"][8] == '{"n":0,"text":"\\u0000é"}'
-    life.dispatcher._finished(captured[0], __import__("triggers.executor", fromlist=["Done"]).Done([]))
-    life.settle()

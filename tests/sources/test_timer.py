@@ -122,8 +122,7 @@ def test_a_wall_clock_that_is_set_forward_fires_the_latest_instant_once(start: S
     life = start(clock, five=every(minutes=5))
     clock.set_wall(NOON + timedelta(hours=5, minutes=2))
     life.advance(300)
-    assert [instant for _, instant in fired(life)][0] == "01 17:05:00" or fired(life)[0][1] == "01 17:00:00"
-    assert len(fired(life)) <= 2
+    assert fired(life) == [("five", "01 17:05:00")]
 
 
 def test_an_instant_in_the_past_never_fires_and_one_to_come_fires_once(start: Start) -> None:

@@ -1,0 +1,176 @@
+"""The figures: what each is called, how many trials it takes, and what it is held to."""
+
+from __future__ import annotations
+
+from benchmarks.measure import Benchmark, Row, Trials, Variant, take
+from benchmarks.workload import BATCH
+
+HUEY_WORKERS = (1, 4, 32)
+TUNED = {"workers": 32, "delay": 0.005, "max_delay": 0.005}
+"""huey polls; so often that its latency is near its best, at the price of processor time when idle."""
+POLLS_BY_DEFAULT = {"workers": 32, "delay": 0.1, "max_delay": 10.0}
+
+
+def events(trials: Trials) -> list[Row]:
+    """Durable events in one process, and handed in by another."""
+    few = trials.setup.few
+    count, huey_count = few(40_000, 4_000), few(4_000, 400)
+    ours = trials.best(_windows("throughput.triggers_events", count), "rate", count=few(10_000, 2_000))
+    theirs = trials.best(_huey(huey_count, "handle"), "rate", count=few(1_000, 200))
+    sent: Variant = ("throughput.triggers_sent", {"count": count})
+    a, b, c = trials.beside(ours, theirs, sent)
+    note = f"triggers: {ours[1]['in_flight']} batches of {BATCH} under way; huey: {_words(theirs)}"
+    return [
+        Row("durable events, one process", "events/s", "more", 25_000, take(a, "rate"), take(b, "rate"), 12, note),
+        Row("the same until the last handler starts", "events/s", "more", None, take(a, "start_rate"), take(b, "rate")),
+        Row("durable events from another process", "events/s", "more", 15_000, take(c, "rate"), take(b, "rate")),
+    ]
+
+
+def chains(trials: Trials) -> list[Row]:
+    """Chains of three handlers."""
+    few = trials.setup.few
+    count, huey_count = few(15_000, 2_000), few(1_500, 150)
+    ours = trials.best(_windows("throughput.triggers_chains", count), "rate", count=few(4_000, 1_000))
+    theirs = trials.best(_huey(huey_count, "one"), "rate", count=few(400, 80))
+    a, b = trials.beside(ours, theirs)
+    note = f"triggers: {ours[1]['in_flight']} batches of {BATCH} under way; huey: {_words(theirs)}"
+    return [Row("chains of three handlers", "chains/s", "more", 8_000, take(a, "rate"), take(b, "rate"), None, note)]
+
+
+def latency(trials: Trials) -> list[Row]:
+    """One event on an idle app."""
+    samples = trials.setup.few(200, 40)
+    append, sent, file, tuned, default = trials.beside(
+        ("latency.triggers_append", {"samples": samples}),
+        ("latency.triggers_sent", {"samples": samples}),
+        ("latency.triggers_file", {"samples": samples}),
+        ("latency.huey_append", {"samples": samples, **TUNED}),
+        ("latency.huey_append", {"samples": samples, **POLLS_BY_DEFAULT}),
+    )
+    rows = []
+    for key, bound, file_bound in (("p50", 2.0, 2.5), ("p99", 10.0, 10.0)):
+        peer = take(tuned, key)
+        rows += [
+            Row(f"sent to handler start, {key}", "ms", "less", bound, take(append, key), peer, None,
+                "huey: 32 threads polling every 5 ms"),
+            Row(f"sent by another process, {key}", "ms", "less", bound, take(sent, key), peer),
+            Row(f"file closed to handler start, {key}", "ms", "less", file_bound, take(file, key)),
+            Row(f"against huey's default polling, {key}", "ms", "less", None, take(append, key), take(default, key)),
+        ]  # fmt: skip
+    return rows
+
+
+def blocking(trials: Trials) -> list[Row]:
+    """1,000 blocking handlers of 20 ms, 32 at a time."""
+    count = trials.setup.few(1000, 320)
+    theirs = trials.best([("blocking.huey", {"count": count, "before": before}) for before in (False, True)], "share")
+    a, b = trials.beside(("blocking.triggers", {"count": count}), theirs)
+    note = "huey: its queue filled before the clock starts" if theirs[1]["before"] else "huey: live"
+    return [
+        Row("blocking handlers, share of the ideal", "", "more", 0.88, take(a, "share"), take(b, "share"), None, note)
+    ]
+
+
+def recovery(trials: Trials) -> list[Row]:
+    """kill -9, restart, and the first handler's start."""
+    rounds = max(1, trials.setup.few(10, 3) // trials.setup.runs)
+    a, b = [], []
+    for _ in range(rounds):
+        ours, theirs = trials.beside(("recovery.triggers", {}), ("recovery.huey", {}))
+        a += ours
+        b += theirs
+    lost = sum(take(a, "never_started")) + sum(take(a, "cut_short_and_not_started_again"))
+    theirs_lost = sum(take(b, "never_started")) + sum(take(b, "cut_short_and_not_started_again"))
+    note = f"cut short or lost in {len(a)} kills: triggers {lost:.0f}, huey {theirs_lost:.0f}"
+    return [
+        Row("restart after kill -9 to the first handler", "s", "less", 0.5, take(a, "seconds"), take(b, "seconds"),
+            None, note),
+        Row("runs lost to the kill", "runs", "less", 0, _losses(a), _losses(b)),
+    ]  # fmt: skip
+
+
+def startup(trials: Trials) -> list[Row]:
+    """What a fresh process pays."""
+    found = trials.run("startup.wall", rounds=trials.setup.few(21, 5))
+    over_pydantic = [a - b for a, b in zip(found["triggers"], found["pydantic"], strict=True)]
+    whole = [a - b for a, b in zip(found["triggers"], found["bare"], strict=True)]
+    huey = [a - b for a, b in zip(found["huey"], found["bare"], strict=True)]
+    return [
+        Row("import triggers, over pydantic", "ms", "less", 30, over_pydantic),
+        Row("import triggers with pydantic", "ms", "less", None, whole, huey),
+        Row("triggers --version", "ms", "less", 150, found["version"], found["huey_help"], None,
+            "huey: huey_consumer --help"),
+    ]  # fmt: skip
+
+
+def idle(trials: Trials) -> list[Row]:
+    """An app that does nothing."""
+    seconds = trials.setup.few(20, 5)
+    default = {"delay": 0.1, "max_delay": 10.0}
+    a, b, c = trials.beside(
+        ("resources.triggers_idle", {"seconds": seconds}),
+        ("resources.huey_idle", {"seconds": seconds, "delay": TUNED["delay"], "max_delay": TUNED["max_delay"]}),
+        ("resources.huey_idle", {"seconds": seconds, **default}),
+    )
+    return [
+        Row("idle processor time", "%", "less", 0.5, take(a, "cpu"), take(b, "cpu"), None,
+            "huey: polling every 5 ms, as for its latency"),
+        Row("idle processor time, huey by default", "%", "less", None, take(a, "cpu"), take(c, "cpu")),
+        Row("idle memory, resident", "MB", "less", 60, take(a, "rss"), take(b, "rss")),
+    ]  # fmt: skip
+
+
+def backlog(trials: Trials) -> list[Row]:
+    """Memory while 200,000 events wait."""
+    count = trials.setup.few(200_000, 20_000)
+    (found,) = trials.beside(("resources.triggers_backlog", {"count": count}))
+    grown = [peak - before for peak, before in zip(take(found, "peak"), take(found, "before"), strict=True)]
+    return [
+        Row(f"memory with {count:,} events waiting, peak", "MB", "less", None, take(found, "peak")),
+        Row("of that, for the backlog", "MB", "less", None, grown),
+    ]
+
+
+def timers(trials: Trials) -> list[Row]:
+    """A month of timers in the test harness."""
+    days = trials.setup.few(30, 2)
+    (found,) = trials.beside(("resources.timers", {"days": days}))
+    return [Row(f"{days} days of a 5-minute timer, simulated", "s", "less", None, take(found, "seconds"))]
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "events": events,
+    "chains": chains,
+    "latency": latency,
+    "blocking": blocking,
+    "recovery": recovery,
+    "startup": startup,
+    "idle": idle,
+    "backlog": backlog,
+    "timers": timers,
+}
+
+
+def _windows(name: str, count: int) -> list[Variant]:
+    """Return a variant for each number of batches that the sender has under way."""
+    return [(name, {"count": count, "in_flight": window}) for window in (1, 2, 4)]
+
+
+def _huey(count: int, task: str) -> list[Variant]:
+    """Return all ways in which huey may be used here; its best one counts."""
+    return [
+        ("throughput.huey_rate", {"count": count, "workers": workers, "producer": producer, "task": task})
+        for producer in ("process", "thread", "before")
+        for workers in HUEY_WORKERS
+    ]
+
+
+def _words(variant: Variant) -> str:
+    arguments = variant[1]
+    place = {"process": "sent by a process", "thread": "sent by a thread", "before": "sent before it starts"}
+    return f"{arguments['workers']} threads, {place[arguments['producer']]}"
+
+
+def _losses(results: list[dict[str, float]]) -> list[float]:
+    return [one["never_started"] + one["cut_short_and_not_started_again"] for one in results]
