@@ -37,7 +37,11 @@ class Life:
         self.runner = asyncio.Runner()
         defaults = {"clock": self.clock, "durable": False, "threaded": False, "watches": False}
         self.engine = Engine(app, StateFolder(folder), **{**defaults, **options})
-        self.run(self.engine.__aenter__())
+        try:
+            self.run(self.engine.__aenter__())
+        except BaseException:
+            self.runner.close()
+            raise
 
     @property
     def dispatcher(self) -> Any:
@@ -109,6 +113,12 @@ class Life:
 
     def stop(self) -> None:
         self.run(self.engine.__aexit__(None, None, None))
+        self.runner.close()
+
+    def end(self) -> None:
+        """Stop, unless it is over already."""
+        if self.engine.state._lock is not None:
+            self.stop()
         self.runner.close()
 
     def crash(self) -> None:

@@ -49,8 +49,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for life in lives:
-        if life.engine.state._lock is not None:
-            life.stop()
+        life.end()
 
 
 def app_of(handler: Any, trigger: type[Event] = A, /, **policy: Any) -> App:

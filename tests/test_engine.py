@@ -52,8 +52,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for life in lives:
-        if life.engine.state._lock is not None:
-            life.stop()
+        life.end()
 
 
 def chain(*, plain: bool = False) -> App:
@@ -281,8 +280,8 @@ def test_a_run_that_is_claimed_while_the_stop_begins_does_not_start(start: Start
     async def race() -> None:
         life.dispatcher.append([delivery(A(n=1))])
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        assert life.dispatcher.pipeline._committing
+        assert life.dispatcher.pipeline.busy
+        await life.dispatcher.stop(1.0)
         await life.engine.__aexit__(None, None, None)
 
     life.run(race())

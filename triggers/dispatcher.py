@@ -74,16 +74,19 @@ class Dispatcher:
         """
         self.admission.closed = True
         self.alarm.cancel()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                while self.running:
-                    await self.pipeline.changed()
-        self._executor.cancel()
-        for run in [run for run in self.running.values() if run.route.kind == THREAD]:
-            self._finished(run, Again(0.0, "given back", counted=False))
-        while (self.running or self.pipeline.busy) and not self.pipeline.refused:
-            await self.pipeline.changed()
-        self._executor.close()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    while self.running:
+                        await self.pipeline.changed()
+            self._executor.cancel()
+            for run in [run for run in self.running.values() if run.route.kind == THREAD]:
+                self._finished(run, Again(0.0, "given back", counted=False))
+            while (self.running or self.pipeline.busy) and not self.pipeline.refused:
+                await self.pipeline.changed()
+        finally:
+            self._executor.close()
+            self.pipeline.close()
 
     def quiet(self) -> bool:
         """Say whether nothing runs, nothing waits but what is delayed, and nothing is on its way to the disk."""

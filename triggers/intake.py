@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
 from triggers.errors import WiringError
 from triggers.journal import memories, remember
 from triggers.requests import accept
 from triggers.sources import Source
+
+T = TypeVar("T")
 
 log = logging.getLogger("triggers.intake")
 
@@ -84,13 +88,14 @@ class Intake:
         pause = 1.0
         while True:
             try:
-                async for batch in source.deliveries(self):
-                    self._busy.add(source.name)
-                    if batch:
-                        await accept(self._dispatcher, batch)
-                        await self._dispatcher.room()
-                    self.failing.pop(source.name, None)
-                    pause = 1.0
+                async with _closing(source.deliveries(self)) as batches:
+                    async for batch in batches:
+                        self._busy.add(source.name)
+                        if batch:
+                            await accept(self._dispatcher, batch)
+                            await self._dispatcher.room()
+                        self.failing.pop(source.name, None)
+                        pause = 1.0
                 self.idle(source.name)
                 return
             except WiringError:
@@ -100,3 +105,13 @@ class Intake:
                 log.exception("source %r failed; it is started again in %g s", source.name, pause)
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@asynccontextmanager
+async def _closing(batches: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Yield an iterator and close it afterwards, if it can be: a generator stops its watchers then, not some time later."""
+    try:
+        yield batches
+    finally:
+        if isinstance(batches, AsyncGenerator):
+            await batches.aclose()

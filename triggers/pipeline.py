@@ -98,6 +98,11 @@ class Pipeline:
         if self.fatal:
             raise self.fatal
 
+    def close(self) -> None:
+        """Give up a commit that the disk still refuses: nothing of it was acknowledged."""
+        if self._retrying:
+            self._retrying.cancel()
+
     def wake(self) -> None:
         """Wake everyone who waits in `changed`."""
         changed, self._changed = self._changed, []

@@ -26,8 +26,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for life in lives:
-        if life.engine.state._lock is not None:
-            life.stop()
+        life.end()
 
 
 def app_of(**schedules: Any) -> App:

@@ -105,9 +105,7 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
 @click.option("--route", metavar="NAME", help="All dead letters of this route.")
 @state_option
 @json_option
-def redrive(
-    ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool
-) -> int:
+def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool) -> int:
     """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs."""
     if bool(ids) + everything + bool(route) != 1:
         raise click.UsageError("say which: RUN..., --all or --route NAME")

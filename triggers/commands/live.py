@@ -89,7 +89,9 @@ class Display:
             due = time.time() + dispatcher.alarm.due - dispatcher.clock.monotonic()
             text.append(f"; the next retry is due at {clock(due)}", "yellow")
         if dispatcher.pipeline.refused:
-            text.append(f"\nthe journal cannot be written: {dispatcher.pipeline.refused}; work stands still", "bold red")
+            text.append(
+                f"\nthe journal cannot be written: {dispatcher.pipeline.refused}; work stands still", "bold red"
+            )
         return text
 
     def _rate(self) -> str:

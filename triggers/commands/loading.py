@@ -88,7 +88,9 @@ def _import(place: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-            near = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}
+            near = {path.stem for path in folder.glob("*.py")} | {
+                path.parent.name for path in folder.glob("*/__init__.py")
+            }
             hint = did_you_mean(module, near)
             raise NotFound(f"no module {module!r} in {folder} or on Python's path{hint}") from None
         raise _broken(place, error) from error
@@ -143,4 +145,3 @@ def users_first(text: str) -> str:
         if not skipping:
             kept.append(line)
     return "\n".join(kept)
-

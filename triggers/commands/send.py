@@ -60,9 +60,7 @@ def send(
     now = time.time()
     if payloads:
         state.create()
-        lines = [
-            line(id, SOURCE, kind, version, subject, now, text) for id, text in zip(ids, payloads, strict=True)
-        ]
+        lines = [line(id, SOURCE, kind, version, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
         write(state.inbox, lines)
     running = bool(payloads) and state.holder() is not None
     if as_json:

@@ -54,7 +54,9 @@ class Chain:
 
 @click.command()
 @click.argument("id", metavar="ID")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many events, the oldest.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many events, the oldest."
+)
 @state_option
 @json_option
 def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:

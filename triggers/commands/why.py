@@ -133,7 +133,9 @@ def _delayed(scene: Scene, run: RunView) -> str:
     due = run.due_time or 0.0
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
     idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
-    return f"{run.route} is tried again at {when}, {_attempt(scene, run)} done{after}{idle}; `triggers retry` does it now"
+    return (
+        f"{run.route} is tried again at {when}, {_attempt(scene, run)} done{after}{idle}; `triggers retry` does it now"
+    )
 
 
 def _done(scene: Scene, run: RunView) -> str:
@@ -166,5 +168,3 @@ def _verdict(scene: Scene, event: EventView, verdict: Verdict) -> str:
             f" pruned; `triggers replay --event e{event.number} --yes` runs it"
         )
     return f"{verdict.route} does not take it: {verdict.reason}"
-
-

@@ -226,6 +226,7 @@ class Tree:
                 self._complain(key, f"cannot be read ({error.strerror}){_advice(error)}")
             if status is not None:
                 found.append(self._delivery(key, status))
+        found.sort(key=lambda delivery: (delivery.time, delivery.id))  # what waited is told in the order it was written
         return found
 
     def _list(self, place: bytes) -> Iterator[tuple[bytes, bool]]:

@@ -1,0 +1,179 @@
+"""One attempt and what came of it, and the pools that carry attempts out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from triggers.context import Context
+from triggers.errors import HandlerError, Later, Reject
+from triggers.events import Event
+from triggers.executor import Again, Dead, Done, Executor, Outcome, Run, describe
+from triggers.executor.attempt import LONGEST_TEXT, judge, run_coroutine, run_plain
+from triggers.journal import EventRow
+from triggers.retry import Retry
+from triggers.routing import make_policy, make_route
+
+
+class A(Event):
+    n: int = 0
+
+
+class B(Event):
+    n: int = 0
+
+
+def run_of(handler: Callable[..., Any], n: int = 0, attempt: int = 1, **policy: Any) -> Run:
+    route = make_route(handler, A, name=None, where=None, source=None, policy=make_policy("r", policy))
+    return Run(n, attempt, route, EventRow(1, "id", "s", "A", 1, None, 0, 0, f'{{"n":{n}}}', None, 1, 0, 10), 0.0, "j")
+
+
+def handler(event: A) -> B:
+    return B(n=event.n + 1)
+
+
+def test_what_a_handler_returns_is_emitted() -> None:
+    outcome = run_plain(run_of(handler, 3))
+    assert isinstance(outcome, Done)
+    assert [item.data for item in outcome.emitted] == ['{"n":4}']
+
+
+@pytest.mark.parametrize(
+    ("error", "attempt", "expected"),
+    [
+        (OSError("x"), 1, Again), (OSError("x"), 3, Dead), (ValueError("x"), 1, Dead), (Reject("x"), 1, Dead),
+        (Later(seconds=5), 3, Again), (HandlerError("died", lost=True), 1, Again), (HandlerError("died", lost=True), 3, Dead),
+        (HandlerError("wrong"), 1, Dead), (KeyboardInterrupt(), 1, Dead), (SystemExit(1), 1, Dead),
+        (HandlerError("x", kinds=("builtins.FileNotFoundError", "builtins.OSError")), 1, Again),
+    ],
+)  # fmt: skip
+def test_an_error_is_judged_by_its_kind_and_the_attempt(error: BaseException, attempt: int, expected: type) -> None:
+    run = run_of(handler, attempt=attempt, retry=Retry(on=OSError, attempts=3))
+    assert type(judge(run, error)) is expected
+
+
+def test_only_what_the_handler_did_not_do_goes_uncounted() -> None:
+    run = run_of(handler)
+    later, failed = judge(run, Later(minutes=2)), judge(run, OSError())
+    assert isinstance(later, Again)
+    assert isinstance(failed, Again)
+    assert (later.counted, later.delay, failed.counted) == (False, 120, True)
+
+
+def test_a_traceback_begins_at_the_users_own_frame() -> None:
+    def broken(event: A) -> None:
+        raise ValueError("here")
+
+    outcome = run_plain(run_of(broken, retry=Retry(attempts=1)))
+    assert isinstance(outcome, Dead)
+    assert "in broken" in outcome.failure.traceback
+    assert "triggers/executor" not in outcome.failure.traceback
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=50))
+def test_any_text_of_an_error_can_be_stored(text: str) -> None:
+    failure = describe(ValueError(text))
+    (failure.message + failure.traceback).encode()
+
+
+def test_an_endless_message_is_cut() -> None:
+    assert len(describe(ValueError("x" * 1_000_000)).message) == LONGEST_TEXT
+
+
+def test_an_error_of_a_users_class_has_its_full_name() -> None:
+    class Mine(Exception):
+        pass
+
+    assert describe(Mine("x")).error.startswith("tests.test_executor.")
+    assert describe(OSError("x")).error == "OSError"
+    assert describe(Reject()).message == ""
+
+
+def test_a_cancellation_from_outside_escapes_and_one_of_the_handlers_own_does_not() -> None:
+    async def waits(event: A) -> None:
+        await asyncio.Event().wait()
+
+    async def own(event: A) -> None:
+        raise asyncio.CancelledError
+
+    async def work() -> tuple[bool, Outcome]:
+        task = asyncio.ensure_future(run_coroutine(run_of(waits)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled(), await run_coroutine(run_of(own))
+
+    escaped, outcome = asyncio.run(work())
+    assert escaped
+    assert isinstance(outcome, Again)
+    assert outcome.counted
+
+
+def carried_out(runs: list[Run], *, threads: int = 4, after: Callable[[Executor], None] | None = None) -> dict[int, Outcome]:
+    async def work() -> dict[int, Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        ended = asyncio.Event()
+
+        def finished(run: Run, outcome: Outcome) -> None:
+            outcomes[run.number] = outcome
+            if len(outcomes) == len(runs):
+                ended.set()
+
+        executor = Executor(finished, threads=threads)
+        for run in runs:
+            executor.start(run)
+        if after:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            after(executor)
+        await asyncio.wait_for(ended.wait(), 10)
+        executor.close()
+        return outcomes
+
+    return asyncio.run(work())
+
+
+def test_every_run_in_a_thread_ends_once_whatever_the_number_of_threads() -> None:
+    outcomes = carried_out([run_of(handler, n) for n in range(500)], threads=3)
+    assert {type(outcome) for outcome in outcomes.values()} == {Done}
+
+
+def test_no_more_threads_are_started_than_are_needed() -> None:
+    names: set[str] = set()
+
+    def named(event: A) -> None:
+        names.add(threading.current_thread().name)
+
+    async def work() -> None:
+        ended: asyncio.Queue[int] = asyncio.Queue()
+        executor = Executor(lambda run, outcome: ended.put_nowait(run.number), threads=32)
+        for n in range(50):
+            executor.start(run_of(named, n))
+            await asyncio.wait_for(ended.get(), 5)
+        executor.close()
+
+    asyncio.run(work())
+    assert names == {"triggers-0"}
+
+
+def test_coroutines_that_suspend_one_another_all_end() -> None:
+    async def suspends(event: A) -> None:
+        for _ in range(event.n % 5):
+            await asyncio.sleep(0)
+
+    outcomes = carried_out([run_of(suspends, n) for n in range(500)])
+    assert {type(outcome) for outcome in outcomes.values()} == {Done}
+
+
+def test_cancelled_coroutines_are_given_back_started_or_not() -> None:
+    async def waits(event: A, ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    outcomes = carried_out([run_of(waits, n) for n in range(300)], after=Executor.cancel)
+    assert set(outcomes.values()) == {Again(0.0, "given back", counted=False)}

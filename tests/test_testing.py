@@ -1,0 +1,167 @@
+"""The test harness, as its users see it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, every, suffix
+from triggers.testing import START, FakeClock, Harness
+
+Make = Callable[[App], Harness]
+
+
+class Processed(Event):
+    key: str
+
+
+class Trained(Event):
+    key: str
+
+
+def pipeline_app() -> App:
+    app = App("first", sources=[Folder("incoming")], outputs=[Folder("models")])
+
+    @app.on(ObjectCreated, where={"key": suffix(".csv")})
+    def process(event: ObjectCreated) -> Processed:
+        assert event.path().read_text() == "x"
+        return Processed(key=event.key)
+
+    @app.on(Processed, retry=Retry(attempts=2), writes={"models"})
+    async def train(event: Processed, ctx: Context) -> Trained:
+        if ctx.attempt == 1:
+            raise OSError("not yet")
+        with ctx.output("models", f"{event.key}.bin") as file:
+            file.write(b"model")
+        return Trained(key=event.key)
+
+    return app
+
+
+def test_a_dropped_file_goes_down_the_chain(harness: Make) -> None:
+    pipeline = harness(pipeline_app())
+    pipeline.drop("incoming", "deep/a.csv", "x")
+    pipeline.drop("incoming", "a.txt", b"x")
+    assert pipeline.events(Processed) == [Processed(key="deep/a.csv")]
+    assert pipeline.events(Trained) == []
+    pipeline.advance(minutes=2)
+    assert pipeline.events(Trained) == [Trained(key="deep/a.csv")]
+    assert (pipeline.app.places()["models"] / "deep/a.csv.bin").read_bytes() == b"model"
+    assert pipeline.dead == []
+
+
+def test_the_app_that_is_tested_is_left_as_it_was(harness: Make) -> None:
+    app = pipeline_app()
+    harness(app)
+    assert app.places()["incoming"] == Path("incoming")
+
+
+def test_sent_events_run_and_the_dead_letters_are_told(harness: Make) -> None:
+    app = App("a")
+
+    @app.on(Processed)
+    def handler(event: Processed) -> None:
+        if event.key == "bad":
+            raise Reject("bad key")
+
+    pipeline = harness(app)
+    pipeline.send(Processed(key="good"), Processed(key="bad"))
+    assert [run.state for run in pipeline.runs("handler")] == ["done", "dead"]
+    assert [run.error for run in pipeline.dead] == ["Reject: bad key"]
+    assert pipeline.runs("nobody") == []
+
+
+def test_time_stands_still_but_for_advance(harness: Make) -> None:
+    app = App("a")
+    moments: list[float] = []
+
+    @app.on(Processed)
+    async def handler(event: Processed) -> None:
+        moments.append(pipeline.clock.now())
+        if len(moments) == 1:
+            raise Later(hours=3)
+
+    pipeline = harness(app)
+    pipeline.send(Processed(key="a"))
+    pipeline.advance(hours=2, minutes=59, seconds=59)
+    assert len(moments) == 1
+    pipeline.advance(days=1)
+    assert moments == [START.timestamp(), START.timestamp() + 3 * 3600]
+
+
+def test_what_falls_due_on_the_way_fires_at_its_own_moment_in_order(harness: Make) -> None:
+    app = App("a")
+    seen: list[tuple[str, float]] = []
+
+    @app.on(every(minutes=20))
+    async def tick(event: Tick) -> None:
+        seen.append(("tick", pipeline.clock.now() - START.timestamp()))
+
+    @app.on(Processed)
+    async def handler(event: Processed) -> None:
+        seen.append(("run", pipeline.clock.now() - START.timestamp()))
+        raise Later(minutes=15)
+
+    pipeline = harness(app)
+    pipeline.send(Processed(key="a"))
+    pipeline.advance(minutes=41)
+    assert seen == [("run", 0), ("run", 900), ("tick", 1200), ("run", 1800), ("tick", 2400)]
+
+
+def test_two_harnesses_in_one_test_know_nothing_of_each_other(harness: Make) -> None:
+    one, two = harness(pipeline_app()), harness(pipeline_app())
+    one.drop("incoming", "a.csv", "x")
+    two.look("incoming")
+    assert (len(one.events(Processed)), len(two.events(Processed))) == (1, 0)
+
+
+def test_the_wall_clock_and_the_monotonic_clock_can_be_moved_apart() -> None:
+    clock = FakeClock()
+    before = clock.monotonic()
+    clock.set_wall(datetime(2030, 1, 1, tzinfo=UTC))
+    assert (clock.now(), clock.monotonic()) == (datetime(2030, 1, 1, tzinfo=UTC).timestamp(), before)
+    clock.step(before + timedelta(minutes=1).total_seconds())
+    assert clock.now() == datetime(2030, 1, 1, 0, 1, tzinfo=UTC).timestamp()
+
+
+def test_sleepers_wake_in_the_order_of_their_moments() -> None:
+    async def work() -> list[int]:
+        clock, woken = FakeClock(), []
+
+        async def sleeper(seconds: int) -> None:
+            await clock.sleep(seconds)
+            woken.append(seconds)
+
+        tasks = [asyncio.ensure_future(sleeper(seconds)) for seconds in (30, 10, 20, 50)]
+        tasks[2].cancel()
+        await asyncio.sleep(0)
+        while clock.step(1040.0):
+            await asyncio.sleep(0)
+        assert clock.monotonic() == 1040.0
+        tasks[3].cancel()
+        return woken
+
+    assert asyncio.run(work()) == [10, 30]
+
+
+def test_the_plugin_is_there_without_being_asked_for_and_loads_nothing_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "test_user.py").write_text(
+        "import sys\n"
+        "def test_light():\n    assert not {'pydantic', 'apsw', 'watchdog'} & set(sys.modules)\n"
+        "def test_harness(harness):\n    from triggers import App\n    assert harness(App('a')).dead == []\n"
+    )
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_each_test_has_a_folder_of_its_own(harness: Make, number: int) -> None:
+    pipeline = harness(pipeline_app())
+    assert pipeline.runs() == []
+    pipeline.drop("incoming", "a.csv", "x")

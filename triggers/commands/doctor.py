@@ -1,0 +1,220 @@
+"""`triggers doctor`: is this machine fit, and is this state folder well?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import apsw
+import click
+
+from triggers.commands.failures import FAILED, OK, NotFound
+from triggers.commands.output import can_write, clock, count, note, say, say_json, state
+from triggers.commands.parameters import find_state, json_option, state_option
+from triggers.errors import StateError, TriggersError
+from triggers.journal import views
+from triggers.journal.journal import SAFE_SQLITE
+from triggers.journal.schema import MIGRATIONS
+from triggers.state import StateFolder
+
+LITTLE_DISK: Final = 500 * 1024**2
+FEW_WATCHES: Final = 65_536
+FEW_INSTANCES: Final = 128
+BLIND: Final = {"nfs", "nfs4", "cifs", "smb3", "9p", "vboxsf", "virtiofs", "ceph", "glusterfs", "lustre"}
+"""File systems whose kernel does not tell of what other machines write, and whose locks may not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, how it is (`ok`, `warning` or `problem`), and what was seen."""
+
+    what: str
+    verdict: str
+    seen: str
+
+
+@click.command()
+@click.argument("target", metavar="[MODULE[:APP]]", required=False)
+@state_option
+@json_option
+def doctor(target: str | None, folder: str | None, as_json: bool) -> int:
+    """Examine this machine and a state folder; with an app, its wiring and its folders too.
+
+    Exits with 1 if there is a problem. A warning is something to know.
+    """
+    found = [*_machine(), *_state(folder), *(_app(target) if target else [])]
+    problems = sum(finding.verdict == "problem" for finding in found)
+    if as_json:
+        findings = [{"what": one.what, "verdict": one.verdict, "seen": one.seen} for one in found]
+        say_json({"ok": not problems, "findings": findings})
+        return FAILED if problems else OK
+    wide = max(len(one.what) for one in found)
+    for one in found:
+        mark = {"ok": "✓", "warning": "!", "problem": "✗"}[one.verdict] if can_write("✓✗") else one.verdict.ljust(7)
+        word = state(one.verdict)
+        say(f"{word.replace(one.verdict, mark)} {one.what.ljust(wide)}  {one.seen}")
+    warnings = sum(finding.verdict == "warning" for finding in found)
+    note(f"{count(problems, 'problem')}, {count(warnings, 'warning')}")
+    return FAILED if problems else OK
+
+
+def _finding(what: str, seen: str, *, warning: bool = False, problem: bool = False) -> Finding:
+    return Finding(what, "problem" if problem else "warning" if warning else "ok", seen)
+
+
+# --- this machine --------------------------------------------------------------------------------
+
+
+def _machine() -> Iterator[Finding]:
+    from importlib.metadata import version  # used by nothing else here
+
+    yield _finding("triggers", f"{version('triggers-ml')} on Python {platform.python_version()}, {platform.system()}")
+    sqlite = apsw.sqlite_lib_version()
+    buggy = apsw.SQLITE_VERSION_NUMBER < SAFE_SQLITE
+    hint = ", which can lose commits (the WAL-reset bug); install apsw 3.51.3 or newer" if buggy else ""
+    yield _finding("sqlite", f"{sqlite}{hint}", problem=buggy)
+    for name, least in (("max_user_watches", FEW_WATCHES), ("max_user_instances", FEW_INSTANCES)):
+        yield _inotify(name, least)
+    now = time.time()
+    yield _finding("clock", time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now)), problem=now < 1_767_225_600)
+
+
+def _inotify(name: str, least: int) -> Finding:
+    try:
+        limit = int(Path(f"/proc/sys/fs/inotify/{name}").read_text())
+    except (OSError, ValueError):
+        return _finding(f"inotify {name}", "not known here; folders are looked at at intervals", warning=True)
+    hint = f"; below {least:,} large trees may not be watched: sysctl fs.inotify.{name}={least}"
+    return _finding(f"inotify {name}", f"{limit:,}{hint if limit < least else ''}", warning=limit < least)
+
+
+# --- the state folder ----------------------------------------------------------------------------
+
+
+def _state(folder: str | None) -> Iterator[Finding]:
+    try:
+        place = find_state(folder)
+    except NotFound as error:
+        named = folder or os.environ.get("TRIGGERS_STATE")
+        yield _finding("state folder", str(error), problem=bool(named), warning=not named)
+        return
+    yield _mode(place)
+    yield from _disk("state folder", place.path, local=True)
+    yield _lock(place)
+    yield from _inbox(place)
+    yield from _journal(place)
+
+
+def _mode(place: StateFolder) -> Finding:
+    status = place.path.stat()
+    mode = stat.S_IMODE(status.st_mode)
+    if status.st_uid != os.geteuid():
+        return _finding("state folder", f"{place.path} belongs to uid {status.st_uid}, not to you", warning=True)
+    hint = f", others can look into it: chmod 700 {place.path}" if mode & 0o077 else ""
+    return _finding("state folder", f"{place.path}, mode {mode:04o}{hint}", problem=bool(hint))
+
+
+def _disk(what: str, path: Path, *, local: bool) -> Iterator[Finding]:
+    """Say what a folder lies on. `local`: a network will not do, because it needs the kernel's locks."""
+    kind = file_system(path)
+    why = "locks and syncing may not hold there" if local else "what other machines write is found by looking, not told"
+    blind = kind in BLIND or kind.startswith("fuse")
+    yield _finding(f"{what} on", f"{kind}{f'; {why}' if blind else ''}", problem=blind and local, warning=blind)
+    free = shutil.disk_usage(path).free
+    hint = "; the journal stops when it is full" if local else ""
+    yield _finding(
+        f"{what} free", f"{free / 1024**3:,.1f} GiB{hint if free < LITTLE_DISK else ''}", problem=free < LITTLE_DISK
+    )
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that a path lies on, as in `ext4`, or `unknown`."""
+    best, kind = "", "unknown"
+    real = str(path.resolve())
+    try:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    except OSError:
+        return kind
+    for text in lines:
+        fields, _, rest = text.partition(" - ")
+        point = fields.split(" ")[4].replace("\\040", " ")
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, rest.split(" ")[0]
+    return kind
+
+
+def _lock(place: StateFolder) -> Finding:
+    try:
+        holder = place.holder()
+    except StateError as error:
+        return _finding("dispatcher", str(error), problem=True)
+    return _finding("dispatcher", holder or "none is running; `triggers run` starts one")
+
+
+def _inbox(place: StateFolder) -> Iterator[Finding]:
+    waiting = len(list(place.inbox.glob("*.jsonl")))
+    yield _finding("inbox", f"{count(waiting, 'batch', 'batches')} waiting")
+    rejected = len(list(place.inbox.glob("rejected/*.jsonl")))
+    if rejected:
+        seen = f"{count(rejected, 'batch', 'batches')} in {place.inbox}/rejected, with the reasons beside them"
+        yield _finding("inbox rejected", seen, warning=True)
+
+
+def _journal(place: StateFolder) -> Iterator[Finding]:
+    try:
+        connection = views.open_reader(place)
+        try:
+            held = views.summary(connection)
+        finally:
+            connection.close()
+    except (TriggersError, apsw.Error) as error:
+        yield _finding("journal", f"{error}; keep the file, and restore a backup", problem=True)
+        return
+    broken = held.integrity != "ok"
+    hint = "; keep the file, and restore a backup" if broken else ""
+    yield _finding("journal integrity", f"{held.integrity}{hint}", problem=broken)
+    old = held.schema < len(MIGRATIONS)
+    yield _finding("journal schema", f"version {held.schema}{'; `triggers run` brings it forward' if old else ''}")
+    runs = ", ".join(f"{many:,} {word}" for word, many in held.runs.items() if many) or "no runs"
+    yield _finding("journal", f"{count(held.events, 'event')}; {runs}; epoch {held.epoch}")
+    if dead := held.runs["dead"]:
+        yield _finding("dead letters", f"{count(dead, 'run')}; see `triggers dead`", warning=True)
+    if held.newest and held.newest > time.time() + 60:
+        yield _finding("clock went back", f"the newest event is of {clock(held.newest)}", problem=True)
+
+
+# --- the app -------------------------------------------------------------------------------------
+
+
+def _app(target: str) -> Iterator[Finding]:
+    from triggers.commands.loading import bind, load_app  # loads pydantic, which is for apps alone
+    from triggers.graph import check
+
+    app = bind(load_app(target), {})
+    problems = check(app)
+    for problem in problems:
+        yield _finding("wiring", problem.message, problem=problem.error, warning=not problem.error)
+    if not problems:
+        yield _finding("wiring", f"app {app.name!r}, {count(len(app.routes), 'route')}")
+    for name, path in app.places().items():
+        yield from _place(name, path, watched=name in app.sources)
+
+
+def _place(name: str, path: Path, *, watched: bool) -> Iterator[Finding]:
+    if not path.is_dir():
+        seen = f"{path} is no folder; make it, or bind {name} to another one with --bind"
+        yield _finding(f"folder {name}", seen, problem=watched, warning=not watched)
+        return
+    needed = os.R_OK | os.X_OK if watched else os.R_OK | os.W_OK | os.X_OK
+    word = "read" if watched else "written"
+    allowed = os.access(path, needed)
+    yield _finding(f"folder {name}", f"{path}{'' if allowed else f' cannot be {word}'}", problem=not allowed)
+    yield from _disk(f"folder {name}", path, local=False)
