@@ -145,14 +145,14 @@ async def send(engine: Engine, kind: type[Made], count: int, in_flight: int = 1)
 
 async def check_durable(engine: Engine) -> None:
     """Raise unless every commit of the journal is synced."""
-    assert await engine.dispatcher.ask(lambda connection: connection.pragma("synchronous")) == 2
-    assert await engine.dispatcher.ask(lambda connection: connection.pragma("journal_mode")) == "wal"
+    assert await engine.dispatcher.pipeline.asked(lambda connection: connection.pragma("synchronous")) == 2
+    assert await engine.dispatcher.pipeline.asked(lambda connection: connection.pragma("journal_mode")) == "wal"
 
 
 async def check_done(engine: Engine, count: int) -> None:
     """Raise unless the journal holds exactly so many runs, and all are done."""
     sql = "SELECT count(*), sum(state = 3) FROM run"
-    assert await engine.dispatcher.ask(lambda connection: connection.execute(sql).fetchone()) == (count, count)
+    assert await engine.dispatcher.pipeline.asked(lambda connection: connection.execute(sql).fetchone()) == (count, count)
 
 
 # --- huey ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`python -m handlers`: drop sample data, and look after the models by hand.
+"""`python -m handlers`: hear the story, drop sample data, and look after the models by hand.
 
 One door for people, apart from the modules: `python -m handlers.registry` would load the registry twice.
 """
@@ -9,11 +9,33 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from handlers import sample
+from handlers import sample, story
 from handlers.app import HOME
 from handlers.features import FeatureStore
 from handlers.registry import Registry, RegistryError, short
+from handlers.runner import Engine, EngineFailed
 from handlers.serve import predict
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Tell the story: drop the sample data, stage by stage, and show what comes of it."""
+    engine = Engine(args.home)
+    told = story.tell(engine)
+    if told:
+        story.suggest(engine, watching=False)
+    return 0 if told else 1
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell the story, then go on watching the folder until Ctrl-C."""
+    engine = Engine(args.home)
+    story.tell(engine)
+    story.suggest(engine, watching=True)
+    print(f"\nWatching {args.home / 'incoming'}; Ctrl-C ends it, and nothing is lost.\n")
+    engine.watch()
 
 
 def drop(args: argparse.Namespace) -> None:
@@ -65,28 +87,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=HOME, help="the folder of the places (default: %(default)s)")
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=run.__doc__)
         added.set_defaults(run=run)
         return added
 
+    for name, telling in (("demo", demo), ("run", run)):
+        command(name, telling)
     dropping = command("drop", drop)
     dropping.add_argument("--count", type=int, help="how many files at most (default: all; of --drift: one)")
     which = dropping.add_mutually_exclusive_group()
     which.add_argument("--drift", action="store_true", help="files of a second lab whose data has drifted")
     which.add_argument("--bad", action="store_true", help="two files that must be rejected")
-    for name, run in (("show", show), ("history", history), ("rollback", rollback)):
-        command(name, run)
+    for name, showing in (("show", show), ("history", history), ("rollback", rollback)):
+        command(name, showing)
     asked = command("predict", answer)
     asked.add_argument("samples", nargs="+", metavar="SAMPLE", help="a sample id, e.g. S0007")
     asked.add_argument("--as-of", type=_moment, help="read features as of this time, e.g. 2024-03-06T12:00Z")
     args = parser.parse_args(arguments)
     try:
-        args.run(args)
-    except (RegistryError, LookupError) as error:
+        return args.run(args) or 0
+    except (RegistryError, LookupError, EngineFailed) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _moment(text: str) -> datetime:

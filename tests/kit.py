@@ -96,13 +96,13 @@ class Life:
         self.run(turning())
 
     def ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return self.run(self.dispatcher.ask(lambda connection: list(connection.execute(sql, values))))
+        return self.run(self.dispatcher.pipeline.asked(lambda connection: list(connection.execute(sql, values))))
 
     def runs(self, route: str | None = None) -> list[RunView]:
-        return self.run(self.dispatcher.ask(lambda connection: runs(connection, route=route)))
+        return self.run(self.dispatcher.pipeline.asked(lambda connection: runs(connection, route=route)))
 
     def attempts(self, run: int) -> list[AttemptView]:
-        return self.run(self.dispatcher.ask(lambda connection: attempts(connection, run)))
+        return self.run(self.dispatcher.pipeline.asked(lambda connection: attempts(connection, run)))
 
     def states(self, route: str | None = None) -> list[tuple[str, int]]:
         return [(run.state, run.attempt) for run in self.runs(route)]

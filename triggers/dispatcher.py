@@ -1,9 +1,9 @@
 """The dispatcher: choose, claim, run, settle.
 
 One event's journey. `append` puts a delivery, and a run for each route that it triggers, into the pending turn. Just
-before the turn is handed to the journal `_choose` lets the policy choose among all that waits, so that the claims ride
-in the same commit. `_committed` starts what is claimed durably. What came of a handler goes to `_finished`, which puts
-the settled run, the events that it emitted and *their* runs into the next turn.
+before the turn is handed to the journal, `claims` adds the claims of what waits: they ride in the same commit.
+`_committed` starts what is claimed durably. What came of a handler goes to `_finished`, which puts the settled run, the
+events that it emitted and *their* runs into the next turn.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from triggers.admission import Admission
-from triggers.executor import Again, Dead, Done, Executor, Failure, Outcome, Run
-from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import DEAD, RUNNING, EventRow, Journal, Promoted, Result, RunRow, event_row, next_due, waiting
+from triggers.claims import Claims
+from triggers.executor import Again, Dead, Done, Executor, Outcome, Run
+from triggers.flows import WINDOW
+from triggers.journal import DEAD, EventRow, Journal, Promoted, Result, RunRow, next_due
 from triggers.limits import Limits
-from triggers.pipeline import Pipeline, Question, Turn
+from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
 from triggers.settling import (
     arrived,
@@ -54,12 +54,12 @@ class Dispatcher:
         self.counts: Counter[str] = Counter()
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
-        self.pipeline = Pipeline(journal, self._choose, self._committed)
+        self.pipeline = Pipeline(journal, lambda turn: self.claims.choose(turn), self._committed)
         self.admission = Admission(router.routes, limits.capacity())
+        self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle)
         self.alarm = Alarm(journal, self._ring)
         self._journal = journal
         self.clock = journal.clock
-        self._places = places or {}
         self._executor = Executor(self._finished, threads=limits.threads)
 
     def start(self) -> None:
@@ -116,18 +116,6 @@ class Dispatcher:
         self.pipeline.touch()
         return future
 
-    async def ask(self, question: Question) -> Any:
-        """Return the journal's answer, given after everything that was handed in before."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.pipeline.ask(question, lambda reply: _tell(future, reply))
-        return await future
-
-    async def order(self, order: Question) -> Any:
-        """Have a rare change made by hand, in a transaction; return what it returns once it is durable."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.pipeline.order(order, lambda reply: _tell(future, reply))
-        return await future
-
     def new_runs(self, event: EventRow, only: str | None = None) -> list[RunRow]:
         """Return a new run for each route that the event triggers, or for `only` that route of them."""
         runs = []
@@ -155,81 +143,22 @@ class Dispatcher:
                 self.counts["dead"] += 1
                 continue
             turn.opened += 1
-            if flow := self.admission.admit(run):
-                turn.starts.append(self._claimed(flow, run, event))
-            else:
-                turn.fresh.append(self.admission.add(run, event))
-
-    def _choose(self, turn: Turn) -> None:
-        """Claim what the policy chooses, and ask the journal for more where a window runs low."""
-        turn.change.at = self.clock.now()
-        choice = self.admission.choose()
-        turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
-        turn.claims = {head.number: flow for flow, head in choice.claims}
-        turn.change.claims.extend(turn.claims)
-        turn.change.forgiven.extend(choice.forgiven)
-        for flow, head in choice.buried:
-            self._bury(flow, head)
-        for flow in self.admission.low():
-            self._fill(flow)
-        for head in turn.fresh:
-            head.fresh = None  # from here on the journal has the event; memory holds only the rank
-
-    def _fill(self, flow: Flow) -> None:
-        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)
-        self.pipeline.ask(question, lambda rows: self.admission.fill(flow, rows))
-
-    def _bury(self, flow: Flow, head: Head) -> None:
-        """Settle a run as dead whose process died in its last attempt."""
-        attempt, epoch = head.interrupted or (0, 0)
-        message = (
-            f"the process died in attempt {attempt} of {flow.route.policy.retry.attempts}; isolate=True contains it"
-        )
-        dead = Dead(Failure("HandlerError", message, ""))
-
-        def found(event: EventRow) -> None:
-            self._settle(self._run(flow, head.number, attempt, event, self.clock.now()), dead, epoch)
-
-        self.pipeline.ask(event_row(head.event), found)
-
-    def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
-        """Turn a row that has not been handed over yet into a claimed one."""
-        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self.clock.now()
-        return self._run(flow, row.number, 1, event, row.started)
-
-    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float) -> Run:
-        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places)
+            self.claims.take(turn, run, event)
 
     def _committed(self, turn: Turn, result: Result) -> None:
         """Start what is durable now."""
         if result.duplicates:
-            self._drop(turn, result.duplicates)
+            self.counts["duplicates"] += len(result.duplicates)
+            self.counts["events"] -= len(result.duplicates)
+            turn.opened -= sum(run.event in result.duplicates and run.state != DEAD for run in turn.change.runs)
         if result.stale:
             log.error("refused to settle %s: another dispatcher has claimed them", sorted(result.stale))
         self._journal.open_runs += turn.opened - turn.ended
-        for run in turn.starts:
+        for run in self.claims.granted(turn, result):
             self._start(run)
-        for claimed in result.claimed:
-            flow = turn.claims.pop(claimed.run)
-            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.at)
-            if claimed.attempt > 1:
-                run.first = claimed.first
-            self._start(run)
-        for flow in turn.claims.values():  # dropped by hand before the claim got there
-            self.admission.release(flow)
         self.admission.promote(result.promoted)
         if turn.change.promote:
             self.pipeline.ask(next_due, self.alarm.set)
-
-    def _drop(self, turn: Turn, duplicates: set[int]) -> None:
-        self.counts["duplicates"] += len(duplicates)
-        self.counts["events"] -= len(duplicates)
-        turn.opened -= sum(run.event in duplicates and run.state != DEAD for run in turn.change.runs)
-        for run in turn.starts:
-            if run.event.number in duplicates:
-                self.admission.release(self.admission.flows[run.route.name])
-        turn.starts = [run for run in turn.starts if run.event.number not in duplicates]
-        self.admission.drop(duplicates)
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
@@ -276,11 +205,6 @@ class Dispatcher:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
-
-
-def _tell(future: asyncio.Future[Any], reply: object) -> None:
-    if not future.done():  # who asked may have been cancelled meanwhile
-        future.set_result(reply)
 
 
 class Alarm:

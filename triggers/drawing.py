@@ -1,21 +1,20 @@
 """The pipeline as a picture: sources, schedules, events and routes, as Mermaid text or as SVG.
 
-The SVG is laid out in layers from top to bottom, the way of Sugiyama, Tagawa and Toda (1981): break the cycles, give
-every node the layer below its longest way from a start, put stand-ins where an edge crosses a layer, order each layer
-by the barycentre of its neighbours, then place the nodes side by side as close to their neighbours as there is room.
+Where everything goes in the SVG is the matter of `layers`.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 from xml.sax.saxutils import escape
 
 from triggers.app import App
 from triggers.events import ObjectCreated
+from triggers.layers import Box, Layout, lay_out
 from triggers.routing import Route
 
 SOURCE: Final = "source"
@@ -125,170 +124,6 @@ def _mermaid_text(text: str) -> str:
     return re.sub(r'["<>&#;`]', lambda found: f"#{ord(found[0])};", text)
 
 
-# --- layers --------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Box:
-    """A node's place. A stand-in for an edge that passes has no node and almost no width."""
-
-    key: str
-    layer: int
-    width: float
-    node: Node | None = None
-    x: float = 0.0
-    above: list[Box] = field(default_factory=list)
-    below: list[Box] = field(default_factory=list)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-
-@dataclass(slots=True)
-class Layout:
-    """Boxes by layer, from left to right, and for every edge the boxes that it passes. `back` are turned edges."""
-
-    layers: list[list[Box]]
-    paths: list[list[Box]]
-    back: set[int]
-
-
-GAP: Final = 28.0
-PASSING: Final = 10.0
-SWEEPS: Final = 24
-
-
-def lay_out(drawn: Picture, width: Mapping[str, float]) -> Layout:
-    """Return where everything goes. `width` is that of each node in pixels."""
-    edges, back = _acyclic(drawn)
-    depth = _depths(list(drawn.nodes), edges)
-    layers: list[list[Box]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
-    boxes = {key: Box(key, depth[key], width[key], node) for key, node in drawn.nodes.items()}
-    for box in boxes.values():
-        layers[box.layer].append(box)
-    paths = []
-    for number, (start, end) in enumerate(edges):
-        path = [boxes[start]]
-        for layer in range(depth[start] + 1, depth[end]):
-            path.append(Box(f"{number}:{layer}", layer, PASSING))
-            layers[layer].append(path[-1])
-        path.append(boxes[end])
-        for upper, lower in zip(path, path[1:], strict=False):
-            upper.below.append(lower)
-            lower.above.append(upper)
-        paths.append(path)
-    _order(layers)
-    _place(layers)
-    return Layout(layers, paths, back)
-
-
-def _acyclic(drawn: Picture) -> tuple[list[tuple[str, str]], set[int]]:
-    """Return the edges with those turned round that close a cycle, and the numbers of the turned ones."""
-    outgoing: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, (start, end) in enumerate(drawn.edges):
-        outgoing[start].append((number, end))
-    entered = {end for _, end in drawn.edges}
-    back: set[int] = set()
-    state: dict[str, int] = {}
-    for root in sorted(drawn.nodes, key=lambda key: key in entered):  # what nothing leads to comes first
-        stack = [(root, iter(outgoing[root]))] if root not in state else []
-        state.setdefault(root, 1)
-        while stack:
-            key, rest = stack[-1]
-            for number, end in rest:
-                if state.get(end) == 1:
-                    back.add(number)
-                elif end not in state:
-                    state[end] = 1
-                    stack.append((end, iter(outgoing[end])))
-                    break
-            else:
-                state[key] = 2
-                stack.pop()
-    turned = [(end, start) if n in back else (start, end) for n, (start, end) in enumerate(drawn.edges)]
-    return turned, back
-
-
-def _depths(keys: Iterable[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
-    """Return the layer of every node: one below the lowest that leads to it; a start is right above what it leads to."""
-    depth = dict.fromkeys(keys, 0)
-    for _ in depth:
-        moved = False
-        for start, end in edges:
-            if depth[end] <= depth[start]:
-                depth[end] = depth[start] + 1
-                moved = True
-        if not moved:
-            break
-    entered = {end for _, end in edges}
-    for key in depth:
-        below = [depth[end] for start, end in edges if start == key]
-        if key not in entered and below:
-            depth[key] = min(below) - 1
-    return depth
-
-
-def _order(layers: list[list[Box]]) -> None:
-    """Order each layer by the barycentre of its neighbours, downward and upward in turn; keep the best order met."""
-    best, least = [list(layer) for layer in layers], _crossings(layers)
-    for sweep in range(SWEEPS):
-        downward = sweep % 2 == 0
-        for layer in layers if downward else reversed(layers):
-            place = {box: index for row in layers for index, box in enumerate(row)}
-            middles = {}
-            for box in layer:
-                near = box.above if downward else box.below
-                middles[box] = sum(place[one] for one in near) / len(near) if near else float(place[box])
-            layer.sort(key=lambda box: middles[box])  # noqa: B023  # used at once
-        if (found := _crossings(layers)) < least:
-            best, least = [list(layer) for layer in layers], found
-    for layer, kept in zip(layers, best, strict=True):
-        layer[:] = kept
-
-
-def _crossings(layers: list[list[Box]]) -> int:
-    count = 0
-    for upper, lower in zip(layers, layers[1:], strict=False):
-        place = {box: index for index, box in enumerate(lower)}
-        ends = [(index, place[below]) for index, box in enumerate(upper) for below in box.below]
-        count += sum(a < c and b > d or a > c and b < d for i, (a, b) in enumerate(ends) for c, d in ends[i + 1 :])
-    return count
-
-
-def _place(layers: list[list[Box]]) -> None:
-    """Give every box the x of its middle: as near to its neighbours' as the order and the gaps allow."""
-    for layer in layers:
-        edge = 0.0
-        for box in layer:
-            box.x = edge + box.width / 2
-            edge += box.width + GAP
-    for sweep in range(2 * SWEEPS):
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
-            wanted = []
-            for box in layer:
-                near = box.above if sweep % 2 == 0 else box.below
-                near = near or box.below or box.above
-                wanted.append(sum(one.x for one in near) / len(near) if near else box.x)
-            for box, x in zip(layer, _spread(layer, wanted), strict=True):
-                box.x = x
-
-
-def _spread(layer: list[Box], wanted: list[float]) -> list[float]:
-    """Return the places nearest to the wanted ones that keep order and gaps: neighbours too close share their middle."""
-    groups: list[tuple[float, list[int]]] = []  # (where the group's first box wants to be, its boxes)
-    offset = [0.0] * len(layer)
-    for index, box in enumerate(layer):
-        if index:
-            offset[index] = offset[index - 1] + (layer[index - 1].width + box.width) / 2 + GAP
-        group = (wanted[index] - offset[index], [index])
-        while groups and groups[-1][0] > group[0]:
-            first, members = groups.pop()
-            size, more = len(members), len(group[1])
-            group = ((first * size + group[0] * more) / (size + more), members + group[1])
-        groups.append(group)
-    return [first + offset[index] for first, members in groups for index in members]
-
-
 # --- SVG -----------------------------------------------------------------------------------------
 
 COLOURS: Final = {
@@ -308,13 +143,13 @@ LEGEND: Final = ((SOURCE, "source"), (SCHEDULE, "schedule"), (EVENT, "event"), (
 
 def svg(drawn: Picture) -> str:
     """Return the picture as a complete SVG document, with a title and a description for screen readers."""
-    layout = lay_out(drawn, {key: _width(node) for key, node in drawn.nodes.items()})
+    layout = lay_out({key: _width(node) for key, node in drawn.nodes.items()}, drawn.edges)
     boxes = [box for layer in layout.layers for box in layer]
     left = min((box.x - box.width / 2 for box in boxes), default=0.0)
     for box in boxes:
         box.x += MARGIN - left
     wide = max([box.x + box.width / 2 + MARGIN for box in boxes] + [430.0])
-    tops, high = _rows(layout)
+    tops, high = _rows(layout, drawn.nodes)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}"'
         f' viewBox="0 0 {wide:.0f} {high:.0f}" role="img" aria-labelledby="title desc" font-family="{FONT}">',
@@ -324,8 +159,8 @@ def svg(drawn: Picture) -> str:
         ' orient="auto-start-reverse"><path d="M0 0.5 8 4 0 7.5z" fill="#7b8794"/></marker></defs>',
         f'<rect width="{wide:.0f}" height="{high:.0f}" fill="#ffffff"/>',
         *_heading(drawn.title),
-        *(_edge(path, tops, number in layout.back) for number, path in enumerate(layout.paths)),
-        *(_box(box, box.node, tops[box.layer]) for box in boxes if box.node),
+        *(_edge(path, tops, drawn.nodes, number in layout.back) for number, path in enumerate(layout.paths)),
+        *(_box(box, drawn.nodes[box.key], tops[box.layer]) for box in boxes if not box.passing),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
@@ -347,11 +182,11 @@ def _cut(text: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _rows(layout: Layout) -> tuple[list[tuple[float, float]], float]:
+def _rows(layout: Layout, nodes: Mapping[str, Node]) -> tuple[list[tuple[float, float]], float]:
     """Return (top, height) of every layer, and the height of the whole picture."""
     rows, top = [], HEADER
     for layer in layout.layers:
-        high = max(_high(box.node) for box in layer) if layer else HIGH
+        high = max(_high(nodes.get(box.key)) for box in layer) if layer else HIGH
         rows.append((top, high))
         top += high + BETWEEN
     return rows, top - (BETWEEN if rows else 0) + MARGIN
@@ -382,17 +217,17 @@ def _box(box: Box, node: Node, row: tuple[float, float]) -> str:
     )
 
 
-def _edge(path: list[Box], rows: list[tuple[float, float]], turned: bool) -> str:
+def _edge(path: list[Box], rows: list[tuple[float, float]], nodes: Mapping[str, Node], turned: bool) -> str:
     """Return an edge: a curve between layers, straight where it passes one."""
     points: list[tuple[float, float]] = []
     for box in path:
         top, high = rows[box.layer]
-        tall = _high(box.node) if box.node else high
+        tall = high if box.passing else _high(nodes[box.key])
         middle = top + high / 2
         points += [(box.x, middle - tall / 2), (box.x, middle + tall / 2)]
     points = points[1:-1]
     steps = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-    for number, ((x, y), (next_x, next_y)) in enumerate(zip(points, points[1:], strict=False)):
+    for number, ((x, y), (next_x, next_y)) in enumerate(pairwise(points)):
         if number % 2:  # along a stand-in
             steps.append(f"L{next_x:.1f} {next_y:.1f}")
         else:

@@ -241,7 +241,7 @@ def describe(error: ValidationError) -> str:
 
 
 def new_id() -> str:
-    """Return a new identity for an event. Later ones sort after earlier ones, which keeps the journal's index compact."""
+    """Return a new identity for an event. Later ones sort behind earlier ones, so the journal's index stays compact."""
     return f"{time.time_ns():016x}{secrets.token_hex(8)}"
 
 

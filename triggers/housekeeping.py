@@ -38,6 +38,6 @@ class Housekeeping:
         clock = self._dispatcher.clock
         while True:
             before = clock.now() - self._retention
-            while await self._dispatcher.order(prune(before, before - FORGET * _DAY, AT_ONCE)):
+            while await self._dispatcher.pipeline.ordered(prune(before, before - FORGET * _DAY, AT_ONCE)):
                 pass
             await clock.sleep(EVERY)

@@ -67,12 +67,12 @@ class Intake:
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the source remembers under these keys."""
-        known: dict[bytes, bytes] = await self._dispatcher.ask(memories(source, keys))
+        known: dict[bytes, bytes] = await self._dispatcher.pipeline.asked(memories(source, keys))
         return known
 
     async def remember(self, source: str, known: Mapping[bytes, bytes]) -> None:
         """Commit what the source wants to remember."""
-        await self._dispatcher.order(remember(source, known))
+        await self._dispatcher.pipeline.ordered(remember(source, known))
 
     def idle(self, source: str) -> None:
         """Take note that the source waits."""
@@ -109,7 +109,7 @@ class Intake:
 
 @asynccontextmanager
 async def _closing(batches: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Yield an iterator and close it afterwards, if it can be: a generator stops its watchers then, not some time later."""
+    """Yield an iterator and close it afterwards, if it can be: a generator stops its watchers then, not later."""
     try:
         yield batches
     finally:

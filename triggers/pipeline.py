@@ -88,6 +88,18 @@ class Pipeline:
         self.turn.order_answers.append(answer)
         self.touch()
 
+    async def asked(self, question: Question) -> Any:
+        """Return the answer to a question, asked after everything that was handed in before."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.ask(question, lambda reply: _tell(future, reply))
+        return await future
+
+    async def ordered(self, order: Question) -> Any:
+        """Carry out an order, and return what it returns once it is durable."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.order(order, lambda reply: _tell(future, reply))
+        return await future
+
     async def changed(self) -> None:
         """Wait until something has happened: a commit, or nothing left to commit."""
         if self.fatal:
@@ -156,3 +168,8 @@ class Pipeline:
             self._commit(turn)
 
         self._retrying = asyncio.get_running_loop().create_task(again())
+
+
+def _tell(future: asyncio.Future[Any], reply: object) -> None:
+    if not future.done():  # who asked may have been cancelled meanwhile
+        future.set_result(reply)

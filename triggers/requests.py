@@ -70,6 +70,6 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery) -> Question | None:
         case Drop(runs=runs):
             return drop(identity, runs)
         case Replay(events=events, route=only):
-            found: list[EventRow] = await dispatcher.ask(event_rows(events))
+            found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
             return insert(identity, [run for event in found for run in dispatcher.new_runs(event, only)])
     return None

@@ -166,7 +166,7 @@ class Harness:
         """Return all runs so far, or those of one route, in order."""
         from triggers.journal.views import runs
 
-        return list(self._run(self._engine.dispatcher.ask(lambda connection: runs(connection, route=route))))
+        return list(self._run(self._engine.dispatcher.pipeline.asked(lambda connection: runs(connection, route=route))))
 
     @property
     def dead(self) -> list[RunView]:
@@ -189,7 +189,9 @@ class Harness:
             await self._engine.quiet()
 
     def _ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return list(self._run(self._engine.dispatcher.ask(lambda connection: list(connection.execute(sql, values)))))
+        return list(
+            self._run(self._engine.dispatcher.pipeline.asked(lambda connection: list(connection.execute(sql, values))))
+        )
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEED = 20261123
-FILES = 60
+FILES = 40
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_ten_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_ano
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         try:
-            process.wait(chance.uniform(0.0, 0.5))
+            process.wait(chance.uniform(0.0, 0.4))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -103,10 +103,11 @@ def test_ten_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_ano
     assert outcomes["interrupted"] > 0
 
 
-def test_twenty_kills_at_a_storage_call_lose_nothing(home: Path) -> None:
-    chance = random.Random(SEED)
+@pytest.mark.parametrize("half", [0, 1])
+def test_ten_kills_at_a_storage_call_lose_nothing(home: Path, half: int) -> None:
+    chance = random.Random(SEED + half)
     dropped = killed = 0
-    for number in range(20):
+    for number in range(half, 20, 2):
         drop(home, dropped, 5)
         dropped += 5
         point = ("before", "after", "statement")[number % 3]
@@ -114,7 +115,7 @@ def test_twenty_kills_at_a_storage_call_lose_nothing(home: Path) -> None:
         process.communicate(timeout=30)
         killed += process.returncode == -signal.SIGKILL
     print("killed", killed, "times")
-    assert killed >= 15
+    assert killed >= 8
     drain(home)
     check(home, dropped)
 

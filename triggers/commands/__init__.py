@@ -15,6 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from triggers.commands.failures import ABORTED, USAGE, code_of
+from triggers.errors import WiringError, did_you_mean
 
 GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Work": {
@@ -64,8 +65,6 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command that the arguments name; an unknown one is a usage error that names a near one."""
-        from triggers.errors import did_you_mean
-
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
             ctx.fail(f"no command {args[0]!r}{did_you_mean(args[0], _COMMANDS)}")
         return super().resolve_command(ctx, args)
@@ -89,12 +88,11 @@ class Commands(click.Group):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,
-        windows_expand_args: bool = True,
         **extra: Any,
     ) -> NoReturn:
         """Run a command and exit. Errors that we know become `error: ...` and a code; others keep their traceback."""
         try:
-            result = super().main(args, prog_name, complete_var, False, windows_expand_args, **extra)
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             sys.exit(USAGE)
@@ -107,7 +105,7 @@ class Commands(click.Group):
 
 def _complain(error: Exception) -> int:
     """Print an error and return the exit code for it."""
-    from triggers.commands.output import error_line  # nothing of it is needed when all goes well
+    from triggers.commands.output import error_line  # none of it is needed when all goes well
 
     if (code := code_of(error)) is None:
         traceback.print_exception(error)
@@ -116,7 +114,8 @@ def _complain(error: Exception) -> int:
     if isinstance(error, click.UsageError) and error.ctx:
         click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.", err=True)
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    for line in text.split("\n") if code == 4 else [text]:
+    several = type(error) is WiringError  # one for each line; other errors may have lines that explain
+    for line in text.split("\n") if several else [text]:
         click.echo(error_line(line), err=True)
     return code
 
@@ -144,6 +143,6 @@ def cli() -> None:
     An ID is e12 (an event), r7 (a run) or an event's full id. Reading commands take --state DIR, or TRIGGERS_STATE, or
     the one state folder in .triggers/. Data goes to stdout (--json where there is data), all else to stderr.
 
-    Exit codes: 0 all is well, 1 a run failed or a problem was found, 2 wrong usage, 3 not found, 4 wiring or data is not
-    valid, 5 the state folder is in use, 130 and 143 ended by SIGINT and SIGTERM.
+    Exit codes: 0 all is well, 1 a run failed or a problem was found, 2 wrong usage, 3 not found, 4 wiring or data is
+    not valid, 5 the state folder is in use, 130 and 143 ended by SIGINT and SIGTERM.
     """

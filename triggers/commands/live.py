@@ -1,5 +1,6 @@
-"""The live view of `triggers run` on a terminal. It repaints when something has happened, and never because of time alone
-while nothing runs.
+"""The live view of `triggers run` on a terminal.
+
+It repaints when something has happened, and once a second while something runs; never while nothing does.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from triggers.commands.failures import NotFound
 from triggers.errors import TriggersError, WiringError, did_you_mean
 
 _OURS = str(Path(__file__).resolve().parents[1])
+_IMPORTLIB = str(Path(importlib.__file__).parent)
 
 SETTINGS = "triggers.toml"
 BIND_VARIABLE = "TRIGGERS_BIND_"
@@ -130,7 +131,7 @@ class ModuleBroken(WiringError):
 
 
 def _is_users(filename: str) -> bool:
-    return not (filename.startswith(("<frozen", _OURS)))
+    return not filename.startswith(("<frozen", _OURS, _IMPORTLIB))
 
 
 def users_first(text: str) -> str:

@@ -90,11 +90,8 @@ def _plan(
         events = [event for event in events if kind in (None, event.type)]
     else:
         events = views.events(connection, type=kind, since=since, until=until)
-    plan = []
-    for event in events:
-        if names := [one.route for one in verdicts(routes.values(), event) if one.reason is None]:
-            plan.append((event, names))
-    return plan
+    plan = [(event, [one.route for one in verdicts(routes.values(), event) if one.reason is None]) for event in events]
+    return [(event, names) for event, names in plan if names]
 
 
 def _show(plan: Plan, as_json: bool) -> None:

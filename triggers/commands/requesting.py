@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import TypeVar
-from uuid import uuid4
 
 from triggers.commands.output import count, note
-from triggers.events import Event, encode
+from triggers.events import Event, encode, new_id
 from triggers.journal import views
 from triggers.sources.inbox import line, write
 from triggers.state import StateFolder
@@ -26,7 +25,7 @@ T = TypeVar("T")
 def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
     """Hand requests in and return their ids; they are durable then, and carried out once."""
     now = time.time()
-    ids = [uuid4().hex for _ in requests]
+    ids = [new_id() for _ in requests]
     write(
         state.inbox,
         [

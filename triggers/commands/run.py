@@ -21,6 +21,7 @@ from triggers.commands.loading import bind, load_app
 from triggers.commands.output import coloured, count, span
 from triggers.commands.parameters import Pair
 from triggers.engine import Engine
+from triggers.graph import check
 from triggers.state import StateFolder
 
 log = logging.getLogger("triggers.run")
@@ -61,9 +62,9 @@ def run(
 
     MODULE is a module's name or a path (pipeline, app.py, ./jobs/app.py); APP is needed only where it has several.
 
-    SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits with
-    130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with 1 if a
-    run went to the dead letters.
+    SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
+    with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
+    1 if a run went to the dead letters.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -144,6 +145,8 @@ class Session:
         if not self.display:
             listening = f"; listening to {sources}" if sources else ""
             log.info("%s runs with %s%s; state in %s", self.app.name, routes, listening, self.engine.state.path)
+        for problem in check(self.app):
+            log.warning("%s", problem.message)  # errors have been refused
 
     def _sum_up(self, seconds: float) -> int:
         counts = self.engine.dispatcher.counts

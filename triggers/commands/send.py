@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 import click
 from pydantic_core import from_json, to_json
@@ -17,7 +16,7 @@ from triggers.commands.loading import load_app
 from triggers.commands.output import count, note, say, say_json
 from triggers.commands.parameters import HOME, find_state, json_option
 from triggers.errors import EventError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, check_payload, encode, parse
+from triggers.events import Event, MessageReceived, ObjectCreated, check_payload, encode, new_id, parse
 from triggers.requests import REQUESTS
 from triggers.sources.inbox import line, write
 from triggers.state import StateFolder
@@ -55,7 +54,7 @@ def send(
     payloads = list(_payloads(kind, model, data))
     if identity and len(payloads) != 1:
         raise click.UsageError(f"--id names one event, not {len(payloads)}; send them one by one")
-    ids = [identity or uuid4().hex for _ in payloads]
+    ids = [identity or new_id() for _ in payloads]
     version = model.__event_version__ if model else 1
     now = time.time()
     if payloads:
@@ -85,8 +84,11 @@ def _state(app: App | None, folder: str | None) -> StateFolder:
 
 def _model(app: App, kind: str) -> type[Event]:
     """Return the app's event type of that name."""
-    known = {ObjectCreated.__event_type__: ObjectCreated, MessageReceived.__event_type__: MessageReceived}
-    known |= app.event_types()
+    known: dict[str, type[Event]] = {
+        ObjectCreated.__event_type__: ObjectCreated,
+        MessageReceived.__event_type__: MessageReceived,
+    }
+    known.update(app.event_types())
     if kind not in known:
         raise EventError(f"app {app.name!r} has no event type {kind!r}{did_you_mean(kind, known)}")
     return known[kind]

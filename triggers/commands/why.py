@@ -37,6 +37,7 @@ class Scene:
 @json_option
 def why(id: str, folder: str | None, as_json: bool) -> None:
     """Say in a line what an event or a run waits for, or how it ended and why."""
+    answers: list[tuple[str, str | None, str]]
     with reader(folder) as (state, connection):
         asked = find(connection, id)
         scene = Scene(connection, state.holder(), views.epoch(connection), views.routes(connection))

@@ -131,7 +131,7 @@ def runs(
         "event.recorded >= ?": since,
     }
     where, values = _where(terms)
-    join = "" if type is root is since is None else "JOIN event ON event.number = run.event"
+    join = "" if (type, root, since) == (None, None, None) else "JOIN event ON event.number = run.event"
     sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error
               FROM run {join} {where} ORDER BY run.number DESC LIMIT ?"""  # noqa: S608  # terms are ours, values bound
     rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))

@@ -1,0 +1,254 @@
+"""`triggers run`: finding the app and its places, working, stopping."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.commands.conftest import Process, Project
+from triggers.state import StateFolder
+
+Start = Callable[..., Process]
+
+SLOW = """
+import time
+from pathlib import Path
+from triggers import App, Event, Folder, ObjectCreated
+
+app = App("slow", sources=[Folder("incoming", name="incoming")])
+
+@app.on(ObjectCreated)
+def wait(event: ObjectCreated) -> None:
+    while not Path("go").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_draining_works_off_what_there_is_and_says_so(project: Project) -> None:
+    answer = project.drain("a.csv", "notes.txt")
+    assert answer.code == 0
+    assert answer.out == ""
+    assert "process r1  started  e" in answer.err
+    assert "-> Processed" in answer.err
+    assert "drained: 4 events, 2 runs done in" in answer.err
+
+
+def test_a_dead_letter_makes_draining_fail(project: Project) -> None:
+    answer = project.drain("bad.csv")
+    assert answer.code == 1
+    assert "error: train r2  dead after attempt 1 of 3: ValueError: this table is bad" in answer.err
+    assert "1 dead (see `triggers dead`)" in answer.err
+
+
+def test_draining_waits_for_retries(project: Project) -> None:
+    answer = project.drain("flaky.csv")
+    assert answer.code == 0
+    assert "failed (attempt 1 of 3)" in answer.err
+    assert "2 runs done" in answer.err
+
+
+def test_an_old_dead_letter_is_no_failure_of_this_session(project: Project) -> None:
+    assert project.drain("bad.csv").code == 1
+    assert project.drain("a.csv").code == 0
+
+
+def test_quiet_says_nothing_where_all_is_well(project: Project) -> None:
+    project.drop("a.csv")
+    assert project("run", "app.py", "--drain", "--quiet").err == "" or "warning" in project("run", "app", "--drain").err
+
+
+def test_logs_as_json_are_one_object_a_line(project: Project) -> None:
+    project.drop("a.csv")
+    answer = project("run", "app.py", "--drain", "--log-format", "json")
+    lines = [json.loads(text) for text in answer.err.splitlines()]
+    ends = [line for line in lines if line.get("outcome") == "done"]
+    assert [(line["route"], line["run"], line["attempt"]) for line in ends] == [("process", "r1", 1), ("train", "r2", 1)]
+    assert all(line["seconds"] >= 0 and line["level"] == "info" for line in ends)
+
+
+@pytest.mark.parametrize("target", ["app", "app.py", "app:app", "./app.py:app"])
+def test_an_app_is_found_by_module_and_by_path(project: Project, target: str) -> None:
+    project.drop("a.csv")
+    assert project("run", target, "--drain").code == 0
+
+
+def test_a_module_of_a_package_is_found_by_its_path(project: Project) -> None:
+    project.write("jobs/__init__.py", "")
+    project.write("jobs/names.py", "NAME = 'packed'\n")
+    project.write("jobs/main.py", "from triggers import App\nfrom jobs.names import NAME\napp = App(NAME)\n")
+    assert "packed" in project("check", "jobs/main.py").err
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [
+        ("ap", 3, "no module 'ap' in "),
+        ("ap", 3, "did you mean 'app'?"),
+        ("ap.py", 3, "no file ap.py; did you mean 'app.py'?"),
+        ("app:ap", 3, "app has no 'ap'; did you mean 'app'?"),
+        ("app:train", 3, "app has a function, not an App, called 'train'"),
+        ("empty", 3, "empty has no App"),
+        ("two", 3, "two has several apps; say which: two:one, two:other"),
+        ("needs", 4, "ModuleNotFoundError: No module named 'nowhere'"),
+        ("exits", 4, "SystemExit: 3"),
+        ("syntax", 4, "SyntaxError"),
+        ("broken", 4, "KeyError: 'x'"),
+    ],
+)
+def test_an_app_that_is_not_there_is_explained(project: Project, target: str, code: int, said: str) -> None:
+    project.write("empty.py", "")
+    project.write("two.py", "from triggers import App\none, other = App('one'), App('other')\n")
+    project.write("needs.py", "import nowhere\n")
+    project.write("exits.py", "import sys\nsys.exit(3)\n")
+    project.write("syntax.py", "def (\n")
+    project.write("broken.py", "def helper():\n    return {}['x']\n\nhelper()\n")
+    answer = project("run", target, "--drain")
+    assert answer.code == code
+    assert said in answer.err
+    assert answer.err.count("error:") == 1
+
+
+def test_a_module_that_does_not_import_shows_its_own_frames_only(project: Project) -> None:
+    broken = project.write("broken.py", "def helper():\n    return {}['x']\n\nhelper()\n")
+    answer = project("check", "broken")
+    assert "error: broken does not import:" in answer.err
+    assert [text for text in answer.err.splitlines() if "File" in text] == [
+        f'  File "{broken}", line 4, in <module>',
+        f'  File "{broken}", line 2, in helper',
+    ]
+
+
+def test_wiring_errors_are_named_one_a_line(project: Project) -> None:
+    project.write("wrong.py", WRONG)
+    answer = project("run", "wrong", "--drain")
+    assert answer.code == 4
+    assert "error: route 'f' needs 'gpus', which the app does not have; did you mean 'gpu'?" in answer.err
+    assert "error: route 'f': writes= names 'out'" in answer.err
+
+
+WRONG = """
+from triggers import App, Event
+
+class A(Event): ...
+
+app = App("wrong", resources={"gpu": 1})
+
+@app.on(A, needs={"gpus": 1}, writes={"out"})
+def f(event: A) -> None: ...
+"""
+
+
+# --- places --------------------------------------------------------------------------------------
+
+
+def test_an_option_binds_before_the_environment_and_that_before_the_file(project: Project) -> None:
+    for name in ("by_file", "by_environment", "by_option"):
+        project.write(f"{name}/{name}.csv", "x")
+    project.write("triggers.toml", '[bind]\nincoming = "by_file"\n')
+    environment = {"TRIGGERS_BIND_INCOMING": "by_environment"}
+    assert "by_file.csv" in project("run", "app", "--drain").err
+    assert "by_environment.csv" in project("run", "app", "--drain", env=environment).err
+    answer = project("run", "app", "--drain", "--bind", "incoming=by_option", env=environment)
+    assert "by_option.csv" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("args", "file", "env", "code", "said"),
+    [
+        (["--bind", "incomin=x"], "", {}, 4, "has no such folder; did you mean 'incoming'?"),
+        (["--bind", "incoming"], "", {}, 2, "must be NAME=PATH"),
+        ([], "", {"TRIGGERS_BIND_OTHER": "x"}, 4, "TRIGGERS_BIND_OTHER is set, but app 'churn' has no folder"),
+        ([], "[bind]\nincomin = 'x'", {}, 4, "[bind] names 'incomin', which the app has not; did you mean 'incoming'?"),
+        ([], "[bind]\nincoming = 3", {}, 4, "[bind] must hold names and paths"),
+        ([], "[bind", {}, 4, "triggers.toml cannot be read"),
+        (["--bind", "incoming=nowhere"], "", {}, 4, "does not exist"),
+    ],
+)
+def test_a_place_that_cannot_be_bound_is_explained(
+    project: Project, args: list[str], file: str, env: dict[str, str], code: int, said: str
+) -> None:
+    if file:
+        project.write("triggers.toml", file)
+    answer = project("run", "app", "--drain", *args, env=env)
+    assert answer.code == code
+    assert said in answer.err
+
+
+def test_the_state_is_where_the_option_or_the_environment_says(project: Project) -> None:
+    project("run", "app", "--drain", "--state", "one")
+    project("run", "app", "--drain", env={"TRIGGERS_STATE": "other"})
+    assert (project.home / "one" / "journal.db").exists()
+    assert (project.home / "other" / "journal.db").exists()
+    assert not project.state.exists()
+
+
+def test_a_state_folder_in_use_names_its_holder(project: Project) -> None:
+    project.drain()
+    held = StateFolder(project.state)
+    held.acquire()
+    answer = project("run", "app", "--drain")
+    held.release()
+    assert answer.code == 5
+    assert "error: .triggers/churn is in use by process" in answer.err
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+
+def test_a_signal_lets_what_runs_finish(project: Project, start: Start) -> None:
+    project.write("slow.py", SLOW)
+    project.drop("a.csv")
+    process = start("run", "slow")
+    process.until("wait r1  started")
+    process.tell(signal.SIGTERM)
+    process.until("stopping: 1 run may take up to 30.0 s")
+    project.write("go", "")
+    assert process.end() == 143
+    assert "wait r1  done" in process.heard
+    assert "stopped: 1 event, 1 run done" in process.heard
+
+
+def test_a_run_that_outlasts_the_grace_is_given_back(project: Project, start: Start) -> None:
+    project.write("slow.py", SLOW)
+    project.drop("a.csv")
+    process = start("run", "slow", "--grace", "0.05")
+    process.until("wait r1  started")
+    process.tell(signal.SIGINT)
+    assert process.end() == 130
+    assert "given back" in process.heard
+    [run] = project("runs", "--json").data
+    assert (run["state"], run["attempt"]) == ("waiting", 0)
+
+
+def test_a_second_signal_ends_it_at_once(project: Project, start: Start) -> None:
+    project.write("slow.py", SLOW)
+    project.drop("a.csv")
+    process = start("run", "slow")
+    process.until("wait r1  started")
+    process.tell(signal.SIGINT)
+    process.until("stopping")
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143
+    assert "stopped" not in process.heard
+    assert project("why", "r1").out.startswith("r1 running: the process that ran wait has ended")
+
+
+def test_a_running_app_takes_events_and_requests_in(project: Project, start: Start) -> None:
+    project.drain("bad.csv")
+    process = start("run", "app")
+    process.until("churn runs with 2 routes")
+    assert "no dispatcher" not in project("send", "Processed", '{"table": "sent"}', "--app", "app").err
+    process.until("train r3  done")
+    answer = project("dead", "redrive", "r2")
+    assert answer.code in (0, 1)
+    assert answer.out.startswith("redriven r2; now 1 ")
+    process.until("train r2  dead")
+    answer = project("dead", "drop", "r2")
+    assert answer.out == "dropped r2; now 1 dropped\n"
+    answer = project("replay", "--type", "ObjectCreated", "--yes")
+    assert answer.out == "replayed 1 event, 1 new run: r4\n"
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143

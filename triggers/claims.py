@@ -1,0 +1,99 @@
+"""Claims: from a run that waits to one that may start.
+
+A claim counts the attempt and rides in a commit; the handler starts after it. A run that finds a free slot and nobody
+before it is claimed in the very commit that inserts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from triggers.admission import Admission
+from triggers.executor import Dead, Failure, Run
+from triggers.flows import WINDOW, Flow, Head
+from triggers.journal import RUNNING, EventRow, Journal, Result, RunRow, event_row, waiting
+from triggers.pipeline import Pipeline, Turn
+
+
+class Claims:
+    """Makes the claims of each turn. `settle` is called for a run whose attempts are used up before it can start."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        pipeline: Pipeline,
+        admission: Admission,
+        places: Mapping[str, Path],
+        settle: Callable[[Run, Dead, int], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = journal.clock
+        self._pipeline = pipeline
+        self._admission = admission
+        self._places = places
+        self._settle = settle
+
+    def take(self, turn: Turn, run: RunRow, event: EventRow) -> None:
+        """Claim a new run at once, or let it wait."""
+        if flow := self._admission.admit(run):
+            turn.starts.append(self._claimed(flow, run, event))
+        else:
+            turn.fresh.append(self._admission.add(run, event))
+
+    def choose(self, turn: Turn) -> None:
+        """Claim what the policy chooses, and ask the journal for more where a window runs low."""
+        turn.change.at = self._clock.now()
+        choice = self._admission.choose()
+        turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
+        turn.claims = {head.number: flow for flow, head in choice.claims}
+        turn.change.claims.extend(turn.claims)
+        turn.change.forgiven.extend(choice.forgiven)
+        for flow, head in choice.buried:
+            self._bury(flow, head)
+        for flow in self._admission.low():
+            self._fill(flow)
+        for head in turn.fresh:
+            head.fresh = None  # from here on the journal has the event; memory holds only the rank
+
+    def granted(self, turn: Turn, result: Result) -> Iterator[Run]:
+        """Yield the runs whose claims are durable now, and give back what the others had taken."""
+        for run in turn.starts:
+            if run.event.number in result.duplicates:
+                self._admission.release(self._admission.flows[run.route.name])
+            else:
+                yield run
+        if result.duplicates:
+            self._admission.drop(result.duplicates)
+        for claimed in result.claimed:
+            flow = turn.claims.pop(claimed.run)
+            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.at)
+            run.first = claimed.first if claimed.attempt > 1 else None  # a redriven run begins anew
+            yield run
+        for flow in turn.claims.values():  # dropped by hand before the claim got there
+            self._admission.release(flow)
+
+    def _fill(self, flow: Flow) -> None:
+        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)
+        self._pipeline.ask(question, lambda rows: self._admission.fill(flow, rows))
+
+    def _bury(self, flow: Flow, head: Head) -> None:
+        """Settle a run as dead whose process died in its last attempt."""
+        attempt, epoch = head.interrupted or (0, 0)
+        message = (
+            f"the process died in attempt {attempt} of {flow.route.policy.retry.attempts}; isolate=True contains it"
+        )
+        dead = Dead(Failure("HandlerError", message, ""))
+
+        def found(event: EventRow) -> None:
+            self._settle(self._run(flow, head.number, attempt, event, self._clock.now()), dead, epoch)
+
+        self._pipeline.ask(event_row(head.event), found)
+
+    def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
+        """Turn a row that has not been handed over yet into a claimed one."""
+        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self._clock.now()
+        return self._run(flow, row.number, 1, event, row.started)
+
+    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float) -> Run:
+        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places)
