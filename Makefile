@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run demo test format lint types unit bench torture clean
+.PHONY: run demo test format lint types unit bench pictures clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@$(BIN)/python -m handlers run
@@ -33,6 +33,9 @@ unit: $(STAMP)
 bench: $(STAMP)                 ## the README's figures, beside huey; several minutes on a quiet machine
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks
+
+pictures: $(STAMP)              ## the pictures of the docs, from a real run
+	$(BIN)/python -m infra.pictures
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist

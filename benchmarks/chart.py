@@ -14,7 +14,6 @@ SHOWN = (
     "sent to handler start, p50",
     "sent to handler start, p99",
     "blocking handlers, share of the ideal",
-    "idle processor time",
 )
 WIDTH, LEFT, RIGHT, ROW, TOP, BAR = 860, 270, 200, 44, 84, 22
 

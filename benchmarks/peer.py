@@ -49,7 +49,8 @@ class Producer:
     def __init__(self, name: str, *arguments: str) -> None:
         command = [sys.executable, "-m", "benchmarks.producers", name, *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout and self._process.stdout.readline() == "ready\n"
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
 
     def go(self) -> None:
         """Have it begin."""

@@ -51,8 +51,10 @@ def _crash(folder: Path, command: list[str]) -> Result:
     log = folder / "log"
     environment = {**os.environ, "BENCH_LOG": str(log)}
     first = subprocess.Popen(command, env=environment)
+    end = time.monotonic() + 60
     while len(_starts(log)) < KILL_AFTER:
         assert first.poll() is None
+        assert time.monotonic() < end
         time.sleep(0.002)
     first.send_signal(signal.SIGKILL)
     first.wait()

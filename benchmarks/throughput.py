@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import deque
@@ -90,8 +91,9 @@ async def triggers_sent(folder: Path, count: int) -> Result:
         await check_durable(engine)
         producer = peer.Producer("triggers_events", str(folder), str(count))
         producer.go()
-        while seen.handled < count:
-            await engine.dispatcher.pipeline.changed()
+        async with asyncio.timeout(300):
+            while seen.handled < count:
+                await engine.dispatcher.pipeline.changed()
         await engine.drained()
         end = time.monotonic()
         times = json.loads(producer.ended())
@@ -152,7 +154,10 @@ async def check_durable(engine: Engine) -> None:
 async def check_done(engine: Engine, count: int) -> None:
     """Raise unless the journal holds exactly so many runs, and all are done."""
     sql = "SELECT count(*), sum(state = 3) FROM run"
-    assert await engine.dispatcher.pipeline.asked(lambda connection: connection.execute(sql).fetchone()) == (count, count)
+    assert await engine.dispatcher.pipeline.asked(lambda connection: connection.execute(sql).fetchone()) == (
+        count,
+        count,
+    )
 
 
 # --- huey ----------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def demo(args: argparse.Namespace) -> int:
     engine = Engine(args.home)
     told = story.tell(engine)
     if told:
-        story.suggest(engine, watching=False)
+        story.sum_up(engine, watching=False)
     return 0 if told else 1
 
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Tell the story, then go on watching the folder until Ctrl-C."""
     engine = Engine(args.home)
     story.tell(engine)
-    story.suggest(engine, watching=True)
+    story.sum_up(engine, watching=True)
     print(f"\nWatching {args.home / 'incoming'}; Ctrl-C ends it, and nothing is lost.\n")
     engine.watch()
 

@@ -1,7 +1,7 @@
 """What can be seen of the pipeline from outside, in lines: the registry, the reports, and the dead letters."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ class Seen:
     evaluations: dict[str, dict[str, Any]]
     alarms: dict[str, dict[str, Any]]
     history: list[Entry]
-    dead: list[dict[str, Any]]
+    failures: list[str]
 
 
-def look(places: Places, engine: Engine) -> Seen:
+def look(places: Places) -> Seen:
     """Return what there is now."""
     registry = places.registry
     return Seen(
@@ -67,51 +67,43 @@ def look(places: Places, engine: Engine) -> Seen:
         places.evaluations(),
         places.alarms(),
         registry.history(),
-        engine.ask("dead", "list"),
+        places.failures(),
     )
 
 
-def differences(places: Places, before: Seen, after: Seen, files: Iterable[str]) -> Iterator[Line]:
+def differences(places: Places, engine: Engine, before: Seen, after: Seen) -> Iterator[Line]:
     """Say what has come since, in the order in which the pipeline does it."""
-    fresh = [name for name in after.partitions if name not in before.partitions]
-    if fresh:
+    if fresh := [name for name in after.partitions if name not in before.partitions]:
         rows = sum(len(places.store.partition(name)) for name in fresh)
         yield "stored", f"{rows} samples, {len(places.store.read())} in all"
-    yield from _rejected(before, after)
-    if fresh and before.champion:
-        yield "drift", _drift(places, before, after, fresh)
+        if before.champion:
+            yield "drift", _drift(places, before, after, fresh)
+    if failed := len(after.failures) - len(before.failures):
+        for run in engine.ask("dead", "list")[-failed:]:
+            yield "rejected", f"{run['run']} {run['error'].removeprefix('Reject: ')}"
     for card in after.cards:
         if card not in before.cards:
             held = card.rows - card.trained_on
             yield "trained", f"{short(card.model)} on {card.trained_on} samples ({held} held out): {card.reason}"
-    for name, report in after.evaluations.items():
-        if name not in before.evaluations:
-            yield from _evaluated(report)
+    for name in sorted(after.evaluations.keys() - before.evaluations.keys()):
+        yield from _evaluated(after.evaluations[name])
     for entry in after.history[len(before.history) :]:
         yield "deployed", f"{short(entry.model)}, before: {short(entry.previous)}"
-    if after.history == before.history:
-        stays = short(after.champion)
-        yield "champion", f"{stays} stays" if after.champion else stays
+    if after.champion and after.champion == before.champion:
+        yield "champion", f"{short(after.champion)} stays"
 
 
-def inventory(places: Places, engine: Engine) -> Iterator[Line]:
-    """Say what lies there, however it came."""
+def inventory(places: Places, dead: int, how: str) -> Iterator[Line]:
+    """Say what lies there, however it came. `dead` runs lie in the dead letters, and the command `how` lists them."""
     files = sum(1 for path in places.incoming.iterdir() if path.is_file())
-    seen = look(places, engine)
     yield "files", f"{files} in {places.incoming}, {len(places.store.read())} samples in the feature store"
-    scores = {report["model"]: report["challenger"] for report in seen.evaluations.values() if report["challenger"]}
-    for card in seen.cards:
-        auc = f"AUC {scores[card.model]['auc']:.4f}" if card.model in scores else "not evaluated"
-        yield "models", f"{short(card.model)}  {auc}  {'champion' if card.model == seen.champion else 'no champion'}"
-    yield "dead", f"{len(seen.dead)} in the dead letters: {engine.command('dead')}"
+    champion = places.registry.champion()
+    served = {entry.model for entry in places.registry.history()}
+    for card in places.registry.cards():
+        role = "champion" if card.model == champion else "served before" if card.model in served else "never served"
+        yield "models", f"{short(card.model)}  as of {card.as_of:%Y-%m-%d}  {card.trained_on:3d} rows  {role}"
+    yield "dead", f"{dead} in the dead letters" + (f": {how}" if dead else "")
     yield "reports", f"{places.home / 'reports'}: notices.log, evaluations/, drift/"
-
-
-def _rejected(before: Seen, after: Seen) -> Iterator[Line]:
-    known = {run["run"] for run in before.dead}
-    for run in after.dead:
-        if run["run"] not in known:
-            yield "rejected", f"{run['run']} {run['error'].removeprefix('Reject: ')}"
 
 
 def _drift(places: Places, before: Seen, after: Seen, fresh: list[str]) -> str:

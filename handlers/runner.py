@@ -69,12 +69,12 @@ _TRIGGERS = [sys.executable, "-m", "triggers"]
 
 
 def program(name: str) -> str:
-    """Return how to call a program of our environment from this folder's shell."""
-    beside = Path(sys.executable).parent / name
-    found = shutil.which(name)
-    if found and Path(found).parent == beside.parent:
+    """Return how to call a program of our environment in a shell here: by its name if it is found by that."""
+    beside = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(beside):
         return name
-    return shlex.quote(os.path.relpath(beside))
+    here = Path.cwd()
+    return shlex.quote(str(beside.relative_to(here) if beside.is_relative_to(here) else beside))
 
 
 def _path(path: Path) -> str:

@@ -7,7 +7,7 @@ seen already is not told again, so a story that was broken off goes on where it 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from handlers import account, sample
@@ -18,6 +18,10 @@ from handlers.runner import Engine
 from handlers.sample import MAGNIFIED
 from handlers.train import MIN_ROWS, RETRAIN_ROWS
 
+FIRST = 3
+"""How many of the regular files make the first model."""
+BROKEN = ("bad-value.csv", "bad-columns.csv")
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -25,38 +29,35 @@ class Stage:
 
     title: str
     rule: str
-    files: dict[str, str]
+    files: Callable[[], dict[str, str]]
     told: Callable[[Places], bool]
 
 
 def stages() -> list[Stage]:
-    """Return the story, with its files."""
-    days = list(sample.regular().items())
-    first, *_ = sample.drifted().items()
-    broken = sample.bad()
+    """Return the story. The files are made when their stage is told, because that loads scikit-learn."""
     return [
         Stage(
             "Three days of readings arrive",
             f"{MIN_ROWS} samples make the first model",
-            dict(days[:3]),
+            lambda: dict(list(sample.regular().items())[:FIRST]),
             lambda places: any(entry.previous is None for entry in places.registry.history()),
         ),
         Stage(
             "Two more days",
             f"{RETRAIN_ROWS} new samples make a challenger, who must be better by {MARGIN} in AUC",
-            dict(days[3:]),
+            lambda: dict(list(sample.regular().items())[FIRST:]),
             lambda places: any(one["champion_model"] and not one["approved"] for one in places.evaluations().values()),
         ),
         Stage(
             "Two files that are broken",
             "a file is taken whole or not at all; what is rejected waits in the dead letters",
-            broken,
-            lambda places: all(any(name in line for line in places.failures()) for name in broken),
+            sample.bad,
+            lambda places: all(any(name in line for line in places.failures()) for name in BROKEN),
         ),
         Stage(
             f"A second lab, whose microscope reads lengths {MAGNIFIED - 1:.0%} longer",
             f"a feature whose PSI is above {THRESHOLD}, and above chance, has drifted; that retrains at once",
-            dict([first]),
+            lambda: dict(list(sample.drifted().items())[:1]),
             lambda places: any(
                 entry.previous and places.registry.card(entry.model).reason.startswith("drift")
                 for entry in places.registry.history()
@@ -72,24 +73,25 @@ def tell(engine: Engine) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     story = stages()
     left = [stage for stage in story if not stage.told(places)]
-    known = len(story) - len(left)
     print(f"Readings of cell nuclei go in, a model that serves comes out. Data: {engine.home}, journal: {engine.state}")
-    if known:
-        again = f"; `rm -r {engine.home} {engine.state}` and it is told anew"
-        print(f"{known} of the {len(story)} parts of the story were told before{again if not left else ''}.")
+    if not left:
+        print(f"The story was told before; `rm -r {engine.home} {engine.state}`, and it is told anew.")
+    elif len(left) < len(story):
+        print(f"It was broken off before; {len(left)} of its {len(story)} parts are left.")
     for number, stage in enumerate(story, 1):
         if stage in left and not _tell(engine, places, f"{number}  {stage.title}", stage):
             return False
-    took = f", in {time.monotonic() - started:.1f} s" if left else ""
-    print(f"\n{_bold(f'What is there now{took}')}")
-    _print(account.inventory(places, engine))
+    if left:
+        print(f"\nThe story took {time.monotonic() - started:.1f} s.")
     return True
 
 
-def suggest(engine: Engine, *, watching: bool) -> None:
-    """Say what to try next."""
+def sum_up(engine: Engine, *, watching: bool) -> None:
+    """Say what is there now, and what to try next."""
     dead = engine.ask("dead", "list")
     drift = engine.ask("events", "--type", "DriftDetected")
+    print(f"\n{_bold('What is there now')}")
+    _print(account.inventory(Places(engine.home), len(dead), engine.command("dead")))
     tries = [
         (engine.own("predict S0007 S0008"), "ask the champion"),
         (engine.own("history"), "every switch of the champion, and why"),
@@ -111,14 +113,15 @@ def suggest(engine: Engine, *, watching: bool) -> None:
 
 def _tell(engine: Engine, places: Places, title: str, stage: Stage) -> bool:
     print(f"\n{_bold(title)}\n   {'rule':10} {stage.rule}")
-    before, started = account.look(places, engine), time.monotonic()
-    missing = {name: text for name, text in stage.files.items() if not (places.incoming / name).exists()}
+    before, started = account.look(places), time.monotonic()
+    missing = {name: text for name, text in stage.files().items() if not (places.incoming / name).exists()}
     for path in sample.drop(missing, places.incoming):
-        print(f"   {'dropped':10} {path}", flush=True)
+        print(f"   {'dropped':10} {path}")
+    sys.stdout.flush()
     _drain(engine)
     took = time.monotonic() - started
-    after = account.look(places, engine)
-    _print([*account.differences(places, before, after, stage.files), ("took", f"{took:.1f} s")])
+    _print(account.differences(places, engine, before, account.look(places)))
+    _print([("took", f"{took:.1f} s")])
     if stage.told(places):
         return True
     print(
@@ -139,7 +142,7 @@ def _drain(engine: Engine) -> None:
         print("\r\033[K", end="", flush=True)
 
 
-def _print(lines: list[tuple[str, str]]) -> None:
+def _print(lines: Iterable[account.Line]) -> None:
     last = ""
     for word, text in lines:
         print(f"   {'' if word == last else word:10} {text}")

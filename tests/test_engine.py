@@ -140,6 +140,10 @@ def test_an_idle_engine_uses_no_processor_time(start: Start, tmp_path: Path) -> 
     (tmp_path / "in").mkdir()
     app = chain(plain=True)
     app.sources["in"] = Folder(tmp_path / "in")
+
+    @app.on(C)
+    async def third(event: C) -> None: ...
+
     life = start(app, **REAL)
     life.send(*(A(n=n) for n in range(100)))
     life.settle()

@@ -115,6 +115,7 @@ def test_the_size_counts_bytes_and_not_characters() -> None:
 
 def test_nesting_is_bounded_at_the_documented_depth() -> None:
     encode(Anything(value=nested(MAX_DEPTH - 1)))
+    encode(Anything(value=[nested(MAX_DEPTH - 2), *([[]] * MAX_DEPTH)]))
     with pytest.raises(EventError, match="Anything is nested deeper than 64; flatten it"):
         encode(Anything(value=nested(MAX_DEPTH)))
 

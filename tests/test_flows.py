@@ -92,11 +92,15 @@ def test_six_windows_of_runs_come_out_once_and_in_order_and_memory_holds_two_win
 def test_runs_that_arrive_while_the_journal_is_asked_are_not_passed_over() -> None:
     table = opened()
     table.add(*range(2 * WINDOW + 1))
-    while table.flow.held > WINDOW // 3:
-        table.pop()
-    table.ask()
-    table.add(*range(3 * WINDOW, 3 * WINDOW + 10))
-    assert table.drain()[-10:] == list(range(3 * WINDOW, 3 * WINDOW + 10))
+    for _ in range(2):
+        while table.flow.held > WINDOW // 3:
+            table.pop()
+        table.ask()
+        table.add(*range(table.flow.held + 3 * WINDOW, table.flow.held + 3 * WINDOW + 10))  # the answer is old by now
+        table.answer()
+    expected = sorted(table.waits)
+    assert table.drain() == expected
+    assert table.flow.horizon is None
 
 
 def test_a_window_that_is_drawn_in_while_the_journal_is_asked_passes_nothing_over() -> None:

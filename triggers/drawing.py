@@ -48,8 +48,8 @@ class Picture:
         return key
 
     def join(self, start: str, end: str) -> None:
-        """Add an edge unless it is there."""
-        if (start, end) not in self.edges:
+        """Add an edge from one node to another, unless it is there."""
+        if start != end and (start, end) not in self.edges:
             self.edges.append((start, end))
 
 

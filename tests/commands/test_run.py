@@ -56,8 +56,15 @@ def test_an_old_dead_letter_is_no_failure_of_this_session(project: Project) -> N
 
 
 def test_quiet_says_nothing_where_all_is_well(project: Project) -> None:
-    project.drop("a.csv")
-    assert project("run", "app.py", "--drain", "--quiet").err == "" or "warning" in project("run", "app", "--drain").err
+    project.write("end.py", "from triggers import App, Event\nclass A(Event): ...\napp = App('end')\n"
+                  "@app.on(A)\ndef end(event: A) -> None: ...\n")  # fmt: skip
+    project("send", "A", "--app", "end")
+    assert project("run", "end", "--drain", "--quiet").err == ""
+    assert [run["state"] for run in project("runs", "--json").data] == ["done"]
+
+
+def test_warnings_of_the_wiring_are_said_at_the_start(project: Project) -> None:
+    assert "warning: route 'train' emits Trained, which no route handles" in project.drain().err
 
 
 def test_logs_as_json_are_one_object_a_line(project: Project) -> None:
@@ -243,9 +250,11 @@ def test_a_running_app_takes_events_and_requests_in(project: Project, start: Sta
     assert "no dispatcher" not in project("send", "Processed", '{"table": "sent"}', "--app", "app").err
     process.until("train r3  done")
     answer = project("dead", "redrive", "r2")
-    assert answer.code in (0, 1)
+    assert answer.code == 0
     assert answer.out.startswith("redriven r2; now 1 ")
     process.until("train r2  dead")
+    while not project("dead", "--json").data:  # what is logged becomes durable a moment later
+        pass
     answer = project("dead", "drop", "r2")
     assert answer.out == "dropped r2; now 1 dropped\n"
     answer = project("replay", "--type", "ObjectCreated", "--yes")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import apsw
 import click
 
-from triggers.commands.failures import FAILED, OK
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
 from triggers.commands.parameters import json_option, number_of, state_option
 from triggers.commands.reading import digest, event_json, find_event, find_run, reader, run_json
@@ -105,7 +104,7 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
 @click.option("--route", metavar="NAME", help="All dead letters of this route.")
 @state_option
 @json_option
-def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool) -> int:
+def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool) -> None:
     """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs."""
     if bool(ids) + everything + bool(route) != 1:
         raise click.UsageError("say which: RUN..., --all or --route NAME")
@@ -116,29 +115,29 @@ def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str
             runs = views.runs(connection, state="dead", route=route)
     if not runs:
         note("no dead letters" + (f" of {route}" if route else ""))
-    return _carry_out(place, Redrive, "redriven", runs, as_json)
+    _carry_out(place, Redrive, "redriven", runs, as_json)
 
 
 @dead.command()
 @click.argument("ids", nargs=-1, required=True, metavar="RUN...")
 @state_option
 @json_option
-def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> int:
+def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> None:
     """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back."""
     with reader(_folder(folder)) as (place, connection):
         runs = _chosen(connection, ids, {"dead"}, "be dropped")
-    return _carry_out(place, Drop, "dropped", runs, as_json)
+    _carry_out(place, Drop, "dropped", runs, as_json)
 
 
 @click.command()
 @click.argument("id", metavar="RUN")
 @state_option
 @json_option
-def retry(id: str, folder: str | None, as_json: bool) -> int:
+def retry(id: str, folder: str | None, as_json: bool) -> None:
     """Run a dead or delayed run again, now, with all its attempts before it."""
     with reader(folder) as (place, connection):
         runs = _chosen(connection, [id], {"dead", "delayed"}, "be retried")
-    return _carry_out(place, Redrive, "retried", runs, as_json)
+    _carry_out(place, Redrive, "retried", runs, as_json)
 
 
 def _chosen(connection: apsw.Connection, ids: Sequence[str], states: set[str], what: str) -> list[RunView]:
@@ -152,7 +151,7 @@ def _chosen(connection: apsw.Connection, ids: Sequence[str], states: set[str], w
     return list(runs.values())
 
 
-def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool) -> int:
+def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool) -> None:
     """Hand the request in for the runs, and say what came of it."""
     numbers = [run.number for run in runs]
     done = False
@@ -168,7 +167,6 @@ def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[
         for now in states.values():
             tally[now] = tally.get(now, 0) + 1
         say(f"{word} {shown(numbers)}; now {', '.join(f'{many} {now}' for now, many in tally.items())}")
-    return FAILED if done and kind is Redrive and "dead" in states.values() else OK
 
 
 def _states(place: StateFolder, numbers: Sequence[int]) -> dict[int, str]:

@@ -1,0 +1,213 @@
+"""`events`, `runs`, `trace`: what happened."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.commands.conftest import Project
+from triggers.journal import views
+from triggers.state import StateFolder
+
+
+def test_runs_are_a_table_with_the_newest_last(project: Project) -> None:
+    project.drain("a.csv", "bad.csv")
+    lines = project("runs").out.splitlines()
+    assert lines[0].split() == ["RUN", "ROUTE", "EVENT", "STATE", "TRY", "STARTED", "TOOK", "ERROR"]
+    assert [line.split()[0] for line in lines[1:]] == ["r1", "r2", "r3", "r4"]
+    assert any("dead" in line and line.endswith("ValueError: this table is bad") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [
+        ([], 4),
+        (["--route", "train"], 2),
+        (["--type", "ObjectCreated"], 2),
+        (["--state", "dead"], 1),
+        (["--state", "dead", "--route", "process"], 0),
+        (["--since", "1h"], 4),
+        (["--since", "2000-01-01"], 4),
+        (["--since", "2199-01-01"], 0),
+        (["--limit", "3"], 3),
+        (["--state", ".triggers/churn", "--state", "done"], 3),
+    ],
+)
+def test_runs_can_be_filtered(project: Project, filters: list[str], count: int) -> None:
+    project.drain("a.csv", "bad.csv")
+    assert len(project("runs", "--json", *filters).data) == count
+
+
+@pytest.mark.parametrize(
+    ("filters", "count"),
+    [([], 4), (["--type", "Trained"], 1), (["--source", "incoming"], 2), (["--since", "2199-01-01"], 0)],
+)
+def test_events_can_be_filtered(project: Project, filters: list[str], count: int) -> None:
+    project.drain("a.csv", "notes.txt")
+    assert len(project("events", "--json", *filters).data) == count
+
+
+def test_the_json_of_an_event_holds_its_envelope_and_its_data(project: Project) -> None:
+    project.drain("a.csv")
+    event = project("events", "--json", "--type", "Processed").data[0]
+    assert list(event) == [
+        "event", "id", "source", "type", "version", "subject", "time", "recorded", "cause", "root", "depth", "data"
+    ]  # fmt: skip
+    assert (event["source"], event["cause"], event["root"], event["depth"]) == ("churn/process", "r1", "e1", 1)
+    assert event["data"] == {"table": "a.csv"}
+
+
+def test_the_json_of_a_run_has_these_fields(project: Project) -> None:
+    project.drain("a.csv")
+    run = project("runs", "--json").data[0]
+    assert list(run) == [
+        "run", "route", "event", "state", "attempt", "priority", "started", "ended", "seconds", "due", "error"
+    ]  # fmt: skip
+
+
+def test_nothing_found_is_said_aside_and_is_an_empty_list(project: Project) -> None:
+    project.drain()
+    assert (project("events").out, project("events").err) == ("", "no events yet\n")
+    assert project("runs", "--state", "dead").err == "no runs like that\n"
+    assert project("runs", "--json").data == []
+
+
+@pytest.mark.parametrize("text", ["yesterday", "10", "5x", "2026-13-01", ""])
+def test_a_moment_that_is_none_is_wrong_usage(project: Project, text: str) -> None:
+    answer = project("runs", "--since", text)
+    assert answer.code == 2
+    assert "is no moment; write 10m, 2h or 3d (ago)" in answer.err
+
+
+def test_what_a_sender_wrote_cannot_command_the_terminal(project: Project) -> None:
+    project("send", "Processed", json.dumps({"table": "\x1b[2J\n\u202egnp.csv"}), "--app", "app")
+    project.drain()
+    for args in (["events"], ["trace", "e1"]):
+        out = project(*args).out
+        assert "\x1b" not in out
+        assert "\u202e" not in out
+
+
+def test_colour_is_forced_and_forbidden_by_the_environment(project: Project) -> None:
+    project.drain("a.csv")
+    assert "\x1b[32m" in project("runs", env={"FORCE_COLOR": "1"}).out
+    assert "\x1b" not in project("runs", env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).out
+    assert "\x1b" not in project("runs").out
+
+
+# --- the state folder ----------------------------------------------------------------------------
+
+
+def test_without_a_state_folder_a_reader_says_what_to_do(project: Project) -> None:
+    answer = project("runs")
+    assert answer.code == 3
+    assert answer.err.startswith("error: no state folder here: .triggers/ holds none; start `triggers run` here")
+
+
+def test_several_state_folders_are_listed(project: Project) -> None:
+    project.drain()
+    project("run", "app", "--drain", "--state", ".triggers/other")
+    answer = project("runs")
+    assert answer.code == 3
+    assert "say which with --state: .triggers/churn, .triggers/other" in answer.err
+    assert project("runs", "--state", ".triggers/other").code == 0
+    assert project("runs", env={"TRIGGERS_STATE": ".triggers/other"}).code == 0
+
+
+def test_the_folder_above_a_state_folder_names_the_one_below(project: Project) -> None:
+    project.drain()
+    assert "did you mean .triggers/churn?" in project("events", "--state", ".triggers").err
+
+
+def test_what_is_no_journal_is_refused(project: Project) -> None:
+    project.write("other/journal.db", "this is no database, and long enough that it cannot be one")
+    answer = project("events", "--state", "other")
+    assert answer.code == 4
+    assert "is not a journal" in answer.err
+
+
+# --- trace ---------------------------------------------------------------------------------------
+
+
+def test_a_trace_goes_from_the_root_down_and_marks_what_was_asked_for(project: Project) -> None:
+    project.drain("bad.csv")
+    lines = [line.split("  ")[0] if "<-" not in line else line for line in project("trace", "r2").out.splitlines()]
+    assert lines[0] == "e1 ObjectCreated from incoming"
+    assert lines[1] == "└─ r1 process"
+    assert lines[2].strip("└─ ") == "e2 Processed" or "e2 Processed" in project("trace", "r2").out
+    [marked] = [line for line in project("trace", "r2").out.splitlines() if "<- asked for" in line]
+    assert "r2 train  dead" in marked
+    assert "ValueError: this table is bad" in marked
+    assert "RunFailed" in project("trace", "r2").out.splitlines()[-1]
+
+
+def test_a_trace_is_found_by_an_events_full_id(project: Project) -> None:
+    project.drain("a.csv")
+    event = project("events", "--json", "--type", "Trained").data[0]
+    [marked] = [line for line in project("trace", event["id"]).out.splitlines() if "<- asked for" in line]
+    assert f"{event['event']} Trained" in marked
+
+
+def test_a_trace_as_json_nests_runs_in_events_and_events_in_runs(project: Project) -> None:
+    project.drain("a.csv")
+    answer = project("trace", "e3", "--json").data
+    assert (answer["asked"], answer["root"], answer["cut"]) == ("e3", "e1", False)
+    run = answer["tree"]["runs"][0]["emitted"][0]["runs"][0]
+    assert (run["route"], run["emitted"][0]["event"]) == ("train", "e3")
+
+
+def test_a_long_chain_is_traced_and_can_be_cut(project: Project) -> None:
+    project.write("chain.py", CHAIN)
+    project("send", "Step", '{"left": 300}', "--app", "chain")
+    assert project("run", "chain", "--drain", "-q").code == 0
+    answer = project("trace", "e1", "--limit", "10")
+    assert len(answer.out.splitlines()) == 20
+    assert "later events of this chain than its first 10 are not shown" in answer.err
+    assert len(project("trace", "e1", "--limit", "5000").out.splitlines()) == 602
+
+
+CHAIN = """
+from triggers import App, Event
+
+class Step(Event):
+    left: int
+
+app = App("chain")
+
+@app.on(Step, max_depth=5000)
+async def step(event: Step) -> Step | None:
+    return Step(left=event.left - 1) if event.left else None
+"""
+
+
+@pytest.mark.parametrize(
+    ("id", "said"),
+    [
+        ("e99", "no event e99 in this journal; `triggers events` lists them"),
+        ("r99", "no run r99 in this journal; `triggers runs` lists them"),
+        ("1", "did you mean e1 or r1?"),
+        ("nonsense", "write e12 for an event, r7 for a run"),
+        ("e99999999999999999999", "nothing has the ID"),
+    ],
+)
+@pytest.mark.parametrize("command", ["trace", "why"])
+def test_an_id_that_is_nowhere_is_not_found(project: Project, command: str, id: str, said: str) -> None:
+    project.drain()
+    answer = project(command, id)
+    assert answer.code == 3
+    assert said in answer.err
+
+
+def test_an_id_of_two_sources_asks_which(project: Project) -> None:
+    project.drain()
+    with_two = views.open_reader(StateFolder(project.state))
+    with_two.close()
+    project("send", "Processed", '{"table": "a"}', "--id", "same")
+    inbox = project.state / "inbox"
+    [batch] = inbox.glob("*.jsonl")
+    (inbox / "0.jsonl").write_text(batch.read_text().replace('"send"', '"shell"'))
+    project.drain()
+    answer = project("trace", "same")
+    assert answer.code == 2
+    assert "several events have the id 'same'; say which: e" in answer.err

@@ -1,0 +1,226 @@
+"""`triggers why`: every reason that there is, in a line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Project
+from tests.kit import Life
+from triggers import App, Event, Later, Retry, prefix
+from triggers.state import StateFolder
+
+
+class Job(Event):
+    name: str = ""
+
+
+class Made(Event):
+    name: str
+
+
+@pytest.fixture
+def gate() -> asyncio.Event:
+    """What the handlers wait for."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+def live(project: Project) -> Iterator[Any]:
+    """Return a function that starts an app over the project's state folder, in this process."""
+    lives: list[Life] = []
+
+    def start(app: App) -> Life:
+        lives.append(Life(app, Path(".triggers/churn")))
+        return lives[-1]
+
+    yield start
+    for life in lives:
+        life.end()
+
+
+def app_with(handler: Any, **policy: Any) -> App:
+    app = App("churn", resources={"gpu": 1})
+    app.on(Job, **policy)(handler)
+    return app
+
+
+def waits_for(gate: asyncio.Event) -> Any:
+    async def work(event: Job) -> None:
+        await gate.wait()
+
+    return work
+
+
+def why(project: Project, id: str) -> str:
+    answer = project("why", id)
+    assert answer.code == 0
+    return answer.out.strip()
+
+
+def test_done(project: Project) -> None:
+    project.drain("a.csv")
+    assert why(project, "r1").startswith("r1 done: process ended well at ")
+    assert why(project, "r1").endswith("it emitted e2 Processed")
+    assert why(project, "r2").endswith("it emitted e3 Trained")
+
+
+def test_dead_and_dropped(project: Project) -> None:
+    project.drain("bad.csv")
+    assert why(project, "r2") == (
+        "r2 dead: train failed for good after 1 attempt: ValueError: this table is bad; see `triggers dead show r2`"
+    )
+    project("dead", "drop", "r2")
+    project.drain()
+    assert why(project, "r2").startswith("r2 dropped: train was dropped by hand after ValueError")
+
+
+def test_running_names_the_dispatcher_and_the_attempt(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate)))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    said = why(project, "r1")
+    assert said.startswith("r1 running: work runs since ")
+    assert "attempt 1 of 3, by process " in said
+
+
+def test_interrupted_by_a_crash(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate)))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    life.crash()
+    assert why(project, "r1") == (
+        "r1 running: the process that ran work has ended in attempt 1; no dispatcher is running; it starts again with"
+        " `triggers run`"
+    )
+
+
+def test_waiting_for_the_limit_of_its_route(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), concurrency=1))
+    life.append(Job(), Job(), Job())
+    life.until(lambda: life.dispatcher.running)
+    assert why(project, "r2") == "r2 waiting: work runs 1 at a time (concurrency=); held by r1 (work)"
+    assert why(project, "r3").endswith("held by r1 (work); 1 run of work before it")
+
+
+def test_waiting_for_a_resource_of_another_route(project: Project, live: Any, gate: asyncio.Event) -> None:
+    app = app_with(waits_for(gate), needs={"gpu": 1})
+
+    @app.on(Made, needs={"gpu": 0.5})
+    def other(event: Made) -> None: ...
+
+    life = live(app)
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    life.append(Made(name="a"))
+    assert why(project, "r2") == "r2 waiting: it needs gpu, taken by r1 (work)"
+
+
+def test_waiting_without_a_dispatcher(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), concurrency=1))
+    life.append(Job(), Job())
+    life.until(lambda: life.dispatcher.running)
+    life.crash()
+    assert why(project, "r2") == "r2 waiting: no dispatcher is running; work starts it with `triggers run`"
+
+
+def test_waiting_for_a_route_that_is_gone(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), concurrency=1))
+    life.append(Job(), Job())
+    life.until(lambda: life.dispatcher.running)
+    life.crash()
+    live(app_with(waits_for(gate), name="worker"))
+    assert why(project, "r2") == (
+        "r2 waiting: route 'work' is not in the app any more; did you mean 'worker'?; it waits until the app has it"
+        " again"
+    )
+
+
+def test_delayed_says_until_when_and_after_what(project: Project, live: Any) -> None:
+    def work(event: Job) -> None:
+        raise OSError("the disk had a moment")
+
+    life = live(app_with(work, retry=Retry(initial=60, maximum=60, jitter=False)))
+    life.send(Job())
+    said = why(project, "r1")
+    assert said.startswith("r1 delayed: work is tried again at ")
+    assert "attempt 1 of 3 done after OSError: the disk had a moment" in said
+    assert said.endswith("`triggers retry` does it now")
+
+
+def test_put_back_by_its_handler(project: Project, live: Any) -> None:
+    def work(event: Job) -> None:
+        raise Later("the market is closed", hours=1)
+
+    life = live(app_with(work))
+    life.send(Job())
+    assert "Later: the market is closed" in why(project, "r1")
+
+
+def test_an_event_that_no_route_takes(project: Project, live: Any, gate: asyncio.Event) -> None:
+    live(app_with(waits_for(gate))).send(Made(name="x"))
+    assert why(project, "e1").startswith("e1: no route takes Made; known: Job")
+
+
+def test_an_event_whose_pattern_does_not_match_names_the_condition_that_failed(project: Project, live: Any) -> None:
+    def work(event: Job) -> None: ...
+
+    live(app_with(work, where={"name": prefix("new-")})).append(Job(name="old-1"))
+    assert why(project, "e1") == "e1: work does not take it: name: 'old-1' does not start with 'new-'"
+
+
+def test_an_event_of_another_source_names_both(project: Project) -> None:
+    project.write("picky.py", PICKY)
+    (project.home / "one").mkdir()
+    (project.home / "two").mkdir()
+    project.write("two/a.csv", "x")
+    project("run", "picky", "--drain")
+    assert why(project, "e1") == "e1: picky does not take it: it listens to source 'one', and this came from 'two'"
+
+
+PICKY = """
+from triggers import App, Folder, ObjectCreated
+
+app = App("picky", sources=[Folder("one"), Folder("two")])
+
+@app.on(ObjectCreated, source="one")
+def picky(event: ObjectCreated) -> None: ...
+"""
+
+
+def test_an_event_older_than_its_route_can_be_replayed(project: Project, live: Any) -> None:
+    def work(event: Job) -> None: ...
+
+    life = live(App("churn"))
+    life.send(Job())
+    life.stop()
+    live(app_with(work))
+    assert "`triggers replay --event e1 --yes` runs it" in why(project, "e1")
+
+
+def test_a_request_is_called_one(project: Project) -> None:
+    project.drain("bad.csv")
+    project("dead", "drop", "r2")
+    project.drain()
+    [request] = project("events", "--json", "--type", "triggers.drop").data
+    assert "a request to the app" in why(project, request["event"])
+
+
+def test_an_event_with_runs_has_a_line_for_each_and_json_says_the_same(project: Project) -> None:
+    project.drain("a.csv")
+    assert why(project, "e1").startswith("e1 r1 done: process ended well")
+    [found] = project("why", "e1", "--json").data
+    assert (found["id"], found["state"]) == ("e1 r1", "done")
+
+
+def test_asking_why_does_not_disturb_who_holds_the_state(project: Project) -> None:
+    project.drain("a.csv")
+    held = StateFolder(project.state)
+    held.acquire()
+    why(project, "r1")
+    assert held.holder()
+    held.release()

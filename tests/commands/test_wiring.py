@@ -1,0 +1,176 @@
+"""`check`, `graph`, `doctor` and `new`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.commands.conftest import Project
+from triggers.commands.doctor import file_system
+from triggers.state import StateFolder
+
+
+def test_an_app_without_errors_passes_the_check(project: Project) -> None:
+    answer = project("check", "app")
+    assert answer.code == 0
+    assert answer.out == "warning: route 'train' emits Trained, which no route handles\n"
+    assert answer.err == "app 'churn' (2 routes, 1 source): 0 errors, 1 warning\n"
+
+
+def test_errors_fail_the_check(project: Project) -> None:
+    project.write("wrong.py", WRONG)
+    answer = project("check", "wrong")
+    assert answer.code == 4
+    assert answer.out.startswith("error: the routes f -> g -> f go round for ever; give one of them max_depth=")
+    found = project("check", "wrong", "--json")
+    assert found.code == 4
+    assert found.data["ok"] is False
+    assert found.data["problems"][0]["error"] is True
+
+
+WRONG = """
+from triggers import App, Event
+
+class A(Event): ...
+class B(Event): ...
+
+app = App("wrong")
+
+@app.on(A)
+def f(event: A) -> B: ...
+
+@app.on(B)
+def g(event: B) -> A: ...
+"""
+
+
+def test_the_graph_is_mermaid_or_svg(project: Project) -> None:
+    assert project("graph", "app").out.startswith("flowchart TD\n")
+    assert project("graph", "app", "--format", "svg").out.startswith("<svg ")
+    answer = project("graph", "app", "-o", "graph.svg")
+    assert answer.err == "wrote graph.svg\n"
+    assert ElementTree.parse(project.home / "graph.svg").getroot().tag.endswith("svg")
+    assert project("graph", "app", "-o", "nowhere/graph.svg").code == 4
+
+
+# --- doctor --------------------------------------------------------------------------------------
+
+
+def verdicts(project: Project, *args: str) -> dict[str, tuple[str, str]]:
+    return {one["what"]: (one["verdict"], one["seen"]) for one in project("doctor", "--json", *args).data["findings"]}
+
+
+def test_a_state_folder_that_is_well_has_no_problems(project: Project) -> None:
+    project.drain("a.csv")
+    answer = project("doctor", "app")
+    assert answer.code == 0
+    assert "0 problems" in answer.err
+    found = verdicts(project, "app")
+    assert found["journal integrity"] == ("ok", "ok")
+    assert found["journal"][1].startswith("3 events; 2 done; epoch ")
+    assert found["folder incoming"] == ("ok", "incoming")
+
+
+def test_a_machine_without_a_state_folder_can_be_examined(project: Project) -> None:
+    answer = project("doctor")
+    assert answer.code == 0
+    assert "no state folder here" in answer.out
+
+
+def test_a_state_folder_that_is_named_and_missing_is_a_problem(project: Project) -> None:
+    assert project("doctor", "--state", "nowhere").code == 1
+
+
+def test_an_open_state_folder_is_a_problem(project: Project) -> None:
+    project.drain()
+    project.state.chmod(0o755)
+    answer = project("doctor")
+    assert answer.code == 1
+    assert "mode 0755, others can look into it: chmod 700" in answer.out
+
+
+def test_a_damaged_journal_is_a_problem(project: Project) -> None:
+    project.drain("a.csv")
+    journal = project.state / "journal.db"
+    content = bytearray(journal.read_bytes())
+    content[8192:] = bytes(len(content) - 8192)
+    journal.write_bytes(content)
+    answer = project("doctor")
+    assert answer.code == 1
+    assert "keep the file, and restore a backup" in answer.out
+
+
+def test_dead_letters_and_rejected_batches_are_warnings(project: Project) -> None:
+    project.drain("bad.csv")
+    (project.state / "inbox" / "1.jsonl").write_text("no event\n")
+    project.drain()
+    found = verdicts(project)
+    assert found["dead letters"][0] == "warning"
+    assert found["inbox rejected"][0] == "warning"
+
+
+def test_the_holder_is_named(project: Project) -> None:
+    project.drain()
+    held = StateFolder(project.state)
+    held.acquire()
+    assert verdicts(project)["dispatcher"][1].startswith("process ")
+    held.release()
+
+
+def test_a_watched_folder_that_is_missing_is_a_problem(project: Project) -> None:
+    project.incoming.rmdir()
+    assert verdicts(project, "app")["folder incoming"][0] == "problem"
+
+
+def test_file_systems_are_told_apart() -> None:
+    assert file_system(Path("/proc")) == "proc"
+    assert file_system(Path("/")) not in ("proc", "unknown")
+
+
+# --- new -----------------------------------------------------------------------------------------
+
+
+def test_a_new_project_runs_and_its_own_test_passes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = project("new", "houses")
+    assert answer.code == 0
+    assert "houses/app.py" in answer.out
+    monkeypatch.chdir("houses")
+    done = project("run", "app.py", "--drain")
+    assert done.code == 0
+    assert "price = 2.38 * size + 8.8" in done.err
+    assert Path("reports/houses.csv.md").read_text().startswith("# houses.csv\n")
+    assert project("check", "app.py").out == ""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    tested = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "2 passed" in tested.stdout
+
+
+def test_a_new_project_keeps_the_houses_rules(project: Project) -> None:
+    project("new", "houses")
+    project.write("ruff.toml", "line-length = 120\n[lint]\nselect = ['E', 'F', 'W', 'I', 'UP', 'B', 'RUF']\n")
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "houses"]
+    linted = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("two words", 2, "'two words' is no name for a project"),
+        ("..", 2, "is no name"),
+        ("1st", 2, "is no name"),
+        ("incoming/x", 4, "cannot be made"),
+        ("taken", 4, "taken is there already and is not empty"),
+    ],
+)
+def test_a_project_that_cannot_be_made_is_explained(project: Project, name: str, code: int, said: str) -> None:
+    project.write("taken/file", "")
+    project.incoming.rmdir()
+    project.write("incoming", "a file")
+    answer = project("new", name)
+    assert answer.code == code
+    assert said in answer.err
