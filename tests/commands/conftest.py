@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from triggers.commands import cli
 
-APP = '''
+APP = """
 from triggers import App, Context, Event, Folder, Later, ObjectCreated, Retry, suffix
 
 class Processed(Event):
@@ -40,7 +40,7 @@ def train(event: Processed, ctx: Context) -> Trained:
     if event.table == "flaky.csv" and ctx.attempt == 1:
         raise OSError("the disk had a moment")
     return Trained(model=event.table)
-'''
+"""
 
 
 @dataclass

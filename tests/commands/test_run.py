@@ -72,7 +72,10 @@ def test_logs_as_json_are_one_object_a_line(project: Project) -> None:
     answer = project("run", "app.py", "--drain", "--log-format", "json")
     lines = [json.loads(text) for text in answer.err.splitlines()]
     ends = [line for line in lines if line.get("outcome") == "done"]
-    assert [(line["route"], line["run"], line["attempt"]) for line in ends] == [("process", "r1", 1), ("train", "r2", 1)]
+    assert [(line["route"], line["run"], line["attempt"]) for line in ends] == [
+        ("process", "r1", 1),
+        ("train", "r2", 1),
+    ]
     assert all(line["seconds"] >= 0 and line["level"] == "info" for line in ends)
 
 
