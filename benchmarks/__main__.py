@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,13 +24,18 @@ def main() -> int:
     """Run the command line."""
     options = _options()
     if options.names == ["chart"]:
+        source = options.out or LATEST
+        if not source.exists():
+            print(f"no raw data in {source}; `python -m benchmarks` takes it first", file=sys.stderr)
+            return 2
         CHART.parent.mkdir(exist_ok=True)
-        CHART.write_text(draw(json.loads(LATEST.read_text())))
+        CHART.write_text(draw(json.loads(source.read_text())))
         print(CHART)
         return 0
     if unknown := set(options.names) - set(BENCHMARKS):
         print(f"no benchmark {min(unknown)!r}; there are {', '.join(BENCHMARKS)} and chart", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what was started is ended
     with tempfile.TemporaryDirectory(prefix="work-", dir=options.dir, ignore_cleanup_errors=True) as folder:
         if file_system(Path(folder)) in ("tmpfs", "ramfs"):
             print(f"{folder} is in memory, where nothing is durable; name a folder on a disk, --dir", file=sys.stderr)
@@ -48,7 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small counts, to see that it works; not written down")
     parser.add_argument("--runs", type=int, default=3, help="trials of each side, taken in turn [3]")
     parser.add_argument("--dir", type=Path, default=HERE, help="where the work folders are made; must be on a disk")
-    parser.add_argument("--out", type=Path, help="where the raw data is written")
+    parser.add_argument("--out", type=Path, help="where the raw data is written, or read by chart")
     return parser.parse_args()
 
 

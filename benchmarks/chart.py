@@ -15,7 +15,7 @@ SHOWN = (
     "sent to handler start, p99",
     "blocking handlers, share of the ideal",
 )
-WIDTH, LEFT, RIGHT, ROW, TOP, BAR = 860, 270, 200, 44, 84, 22
+WIDTH, LEFT, RIGHT, ROW, TOP, BAR = 860, 300, 210, 44, 84, 22
 
 _STYLE = """
 text { font: 14px system-ui, -apple-system, 'Segoe UI', sans-serif; fill: #1f2328 }
@@ -32,7 +32,7 @@ def draw(document: dict[str, Any]) -> str:
     rows = [row for name in SHOWN for row in every if row["figure"] == name and row["ratio"]]
     most = max([row["ratio"] for row in rows], default=1.0)
     least = min([row["ratio"] for row in rows], default=1.0)
-    scale = Scale(min(0.5, least), most)
+    scale = Scale(min(1.0, least), most)
     height = TOP + ROW * len(rows) + 40
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
@@ -55,7 +55,7 @@ class Scale:
 
     def __init__(self, least: float, most: float) -> None:
         self._least = math.log(least)
-        self._width = (WIDTH - LEFT - RIGHT) / (math.log(max(most, 1.0)) - self._least)
+        self._width = (WIDTH - LEFT - RIGHT) / (math.log(max(most, 1.1)) - self._least)
 
     def at(self, ratio: float) -> float:
         """Return the place in pixels."""
@@ -65,19 +65,18 @@ class Scale:
 def _row(row: dict[str, Any], y: int, scale: Scale) -> Sequence[str]:
     start, end = sorted((scale.at(1), scale.at(row["ratio"])))
     middle = y + BAR // 2 + 5
-    ours, theirs = (_number(value, row["unit"]) for value in row["medians"])
+    ours, theirs = (_number(value) for value in row["medians"])
+    said = f"{ours} against {theirs} {row['unit']}".strip()
     return (
         f'<text x="{LEFT - 14}" y="{middle}" text-anchor="end">{escape(row["figure"])}</text>',
         f'<rect class="bar" x="{start:.1f}" y="{y}" width="{max(1.0, end - start):.1f}" height="{BAR}" rx="2"/>',
         f'<text class="ratio" x="{max(end, scale.at(1)) + 8:.1f}" y="{middle - 3}">{row["ratio"]:.3g}x</text>',
-        f'<text class="small" x="{max(end, scale.at(1)) + 8:.1f}" y="{middle + 12}">'
-        f"{escape(f'{ours} against {theirs}')}</text>",
+        f'<text class="small" x="{max(end, scale.at(1)) + 8:.1f}" y="{middle + 12}">{escape(said)}</text>',
     )
 
 
-def _number(value: float, unit: str) -> str:
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return f"{text} {unit}".strip()
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _summary(rows: Sequence[dict[str, Any]]) -> str:

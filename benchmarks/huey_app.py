@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,12 +25,13 @@ def work_task(huey: Any) -> Any:
 
 
 def main(folder: str, workers: str, delay: str, max_delay: str) -> None:
-    """Consume until killed."""
+    """Consume until killed, or until who started it is gone: a poller that is left behind spoils all figures after."""
+    parent = os.getppid()
     huey = peer.opened(Path(folder))
     work_task(huey)
     with peer.consuming(huey, int(workers), float(delay), float(max_delay)):
-        while True:
-            time.sleep(3600)
+        while os.getppid() == parent:
+            time.sleep(1)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,13 @@ import math
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -91,10 +93,7 @@ class Trials:
             text = json.dumps({"folder": str(folder / "work"), **arguments})
             (folder / "work").mkdir()
             command = [sys.executable, "-m", "benchmarks.trial", name, text]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-            if done.returncode:
-                raise RuntimeError(f"{name} {arguments} failed:\n{done.stderr}")
-            result: Result = json.loads(done.stdout.splitlines()[-1])
+            result = _carried_out(command)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         self.done.append({"trial": name, "arguments": arguments, "load": os.getloadavg()[0], "result": result})
@@ -118,6 +117,23 @@ class Trials:
 
 
 Benchmark = Callable[[Trials], list[Row]]
+
+
+def _carried_out(command: Sequence[str]) -> Result:
+    """Run a trial and return what it printed. Whatever it started ends with it, or it would disturb the next one."""
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        output, errors = process.communicate(timeout=600)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{errors}")
+    result: Result = json.loads(output.splitlines()[-1])
+    return result
 
 
 def take(results: Sequence[Result], key: str) -> list[float]:

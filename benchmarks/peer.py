@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -27,7 +28,10 @@ def opened(folder: Path) -> Any:
 def consuming(huey: Any, workers: int, delay: float = 0.005, max_delay: float = 0.05) -> Iterator[None]:
     """Run huey's consumer with worker threads in this process. An empty queue is polled after `delay` seconds."""
     consumer = Consumer(huey, workers=workers, initial_delay=delay, backoff=1.15, max_delay=max_delay, periodic=False)
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     consumer.start()
+    for number, handler in signals.items():  # huey's own would leave this process deaf to the one who stops it
+        signal.signal(number, handler)
     try:
         yield
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -51,18 +50,18 @@ def _crash(folder: Path, command: list[str]) -> Result:
     log = folder / "log"
     environment = {**os.environ, "BENCH_LOG": str(log)}
     first = subprocess.Popen(command, env=environment)
-    end = time.monotonic() + 60
-    while len(_starts(log)) < KILL_AFTER:
-        assert first.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
+    try:
+        _wait_for_work(first, log)
+    finally:
+        first.kill()
+        first.wait()
     begin = time.monotonic()
     second = subprocess.Popen(command, env=environment)
-    starts = _until_still(log)
-    second.kill()
-    second.wait()
+    try:
+        starts = _until_still(log)
+    finally:
+        second.kill()
+        second.wait()
     again = [start for start in starts if start.process == second.pid]
     before = [start for start in starts if start.process == first.pid]
     times = [start.number for start in starts]
@@ -73,6 +72,14 @@ def _crash(folder: Path, command: list[str]) -> Result:
         "never_started": COUNT - len(set(times)),
         "cut_short_and_not_started_again": _lost(before, again),
     }
+
+
+def _wait_for_work(process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while len(_starts(log)) < KILL_AFTER:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.002)
 
 
 def _lost(before: list[Start], again: list[Start]) -> int:

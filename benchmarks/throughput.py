@@ -21,6 +21,7 @@ Result = dict[str, Any]
 
 WARM = 500
 """Events that go before, so that what is loaded or started once is not measured."""
+HUEY_WARM = 100
 
 
 class Seen:
@@ -201,13 +202,13 @@ def huey_rate(folder: Path, count: int, workers: int, producer: str, task: str =
     if producer == "process":
         sender = peer.Producer("huey_events", str(folder), task, str(count))
         with peer.consuming(huey, workers):
-            time.sleep(0.2)
+            _warm(huey)
             sender.go()
             peer.wait_until(lambda: seen.handled == count)
         begin = json.loads(sender.ended())["begin"]
     elif producer == "thread":
         with peer.consuming(huey, workers):
-            time.sleep(0.2)
+            _warm(huey)
             begin = _enqueue(enqueue, count)
             peer.wait_until(lambda: seen.handled == count)
     else:
@@ -218,6 +219,19 @@ def huey_rate(folder: Path, count: int, workers: int, producer: str, task: str =
     assert huey.storage.queue_size() == 0
     rate = count / (seen.last - begin)
     return {"rate": rate, "start_rate": rate}
+
+
+def _warm(huey: Any) -> None:
+    """Let huey carry out some tasks of another kind, so that its threads run and its file is in use."""
+    done: list[int] = []
+
+    @huey.task()  # type: ignore[untyped-decorator]
+    def warm(number: int) -> None:
+        done.append(number)
+
+    for number in range(HUEY_WARM):
+        warm(number)
+    peer.wait_until(lambda: len(done) == HUEY_WARM)
 
 
 def _enqueue(enqueue: Callable[[dict[str, object]], object], count: int) -> float:

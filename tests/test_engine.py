@@ -253,7 +253,7 @@ def test_what_outlasts_the_grace_is_given_back_without_an_attempt_and_runs_in_th
 
     @app.on(A)
     async def on_the_loop(event: A, ctx: Context) -> None:
-        while not gate.is_set():
+        while not gate.is_set():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         finished.append(("loop", ctx.attempt))
 
@@ -471,7 +471,7 @@ def test_nothing_is_acknowledged_while_the_disk_is_full_and_work_goes_on_by_itse
     async def refused() -> None:
         with full_disk():
             life.engine.intake.poke("inbox")
-            while not life.dispatcher.pipeline.refused:
+            while not life.dispatcher.pipeline.refused:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             for _ in range(3):
                 life.clock.step(life.clock.monotonic() + 60)
@@ -508,7 +508,7 @@ def test_a_result_that_finds_the_disk_full_is_kept_and_the_handler_does_not_run_
     async def refused() -> None:
         with full_disk():
             gate[0].set()
-            while not life.dispatcher.pipeline.refused:
+            while not life.dispatcher.pipeline.refused:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
     life.run(refused())
@@ -532,7 +532,7 @@ def test_a_stop_while_the_disk_is_full_does_not_wait_for_room_and_loses_nothing(
     async def stopped() -> None:
         with full_disk():
             life.dispatcher.append([delivery(A(n=2))])
-            while not life.dispatcher.pipeline.refused:
+            while not life.dispatcher.pipeline.refused:  # noqa: ASYNC110
                 await asyncio.sleep(0)
             await life.engine.__aexit__(None, None, None)
 

@@ -48,7 +48,8 @@ def test_what_a_handler_returns_is_emitted() -> None:
     ("error", "attempt", "expected"),
     [
         (OSError("x"), 1, Again), (OSError("x"), 3, Dead), (ValueError("x"), 1, Dead), (Reject("x"), 1, Dead),
-        (Later(seconds=5), 3, Again), (HandlerError("died", lost=True), 1, Again), (HandlerError("died", lost=True), 3, Dead),
+        (Later(seconds=5), 3, Again), (HandlerError("died", lost=True), 1, Again),
+        (HandlerError("died", lost=True), 3, Dead),
         (HandlerError("wrong"), 1, Dead), (KeyboardInterrupt(), 1, Dead), (SystemExit(1), 1, Dead),
         (HandlerError("x", kinds=("builtins.FileNotFoundError", "builtins.OSError")), 1, Again),
     ],
@@ -115,7 +116,9 @@ def test_a_cancellation_from_outside_escapes_and_one_of_the_handlers_own_does_no
     assert outcome.counted
 
 
-def carried_out(runs: list[Run], *, threads: int = 4, after: Callable[[Executor], None] | None = None) -> dict[int, Outcome]:
+def carried_out(
+    runs: list[Run], *, threads: int = 4, after: Callable[[Executor], None] | None = None
+) -> dict[int, Outcome]:
     async def work() -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         ended = asyncio.Event()

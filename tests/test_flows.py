@@ -114,6 +114,18 @@ def test_a_window_that_is_drawn_in_while_the_journal_is_asked_passes_nothing_ove
     assert table.drain() == expected
 
 
+def test_a_run_that_arrives_in_the_middle_of_what_is_being_read_is_not_passed_over() -> None:
+    table = opened()
+    table.add(*range(100_000, 100_000 + WINDOW))
+    table.add(*range(WINDOW + WINDOW // 2))
+    while table.flow.held > WINDOW // 3:
+        table.pop()
+    table.ask()
+    table.add(WINDOW + WINDOW // 2)
+    expected = sorted(table.waits)
+    assert table.drain() == expected
+
+
 def test_runs_of_duplicates_are_forgotten() -> None:
     table = opened()
     table.add(*range(10))

@@ -52,7 +52,10 @@ def warnings(app: App) -> list[str]:
         ({"source": "out"}, "route 'to_none': source='out' is no source of the app; known: in"),
         ({"needs": {"gpus": 1}}, "route 'to_none' needs 'gpus', which the app does not have; did you mean 'gpu'?"),
         ({"needs": {"gpu": 3}}, "route 'to_none' needs 3 gpu, but there is only 2"),
-        ({"needs": {"thread": 1}}, "route 'to_none' needs 'thread', which the app does not have; known: cpu, gpu, memory"),
+        (
+            {"needs": {"thread": 1}},
+            "route 'to_none' needs 'thread', which the app does not have; known: cpu, gpu, memory",
+        ),
     ],
 )
 def test_a_route_that_names_what_is_not_there_is_an_error(policy: Any, message: str) -> None:

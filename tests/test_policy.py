@@ -50,7 +50,7 @@ def test_a_better_ranked_run_of_a_worse_flow_does_not_wait_for_a_short_one_behin
 needs = st.dictionaries(st.sampled_from("abc"), st.integers(1, 5).map(float), max_size=3)
 flows = st.lists(
     st.builds(
-        lambda start, count, priority, room, need: View([(-priority, start + 10 * n) for n in range(count)], room, need),
+        lambda start, count, rank, room, need: View([(-rank, start + 10 * n) for n in range(count)], room, need),
         st.integers(0, 9), st.integers(0, 6), st.integers(-2, 2), st.integers(-1, 6), needs,
     ),
     max_size=6,

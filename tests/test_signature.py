@@ -78,6 +78,8 @@ def returns_no_event(event: A) -> NoEvent: ...  # type: ignore[empty-body]
 def unresolved(event: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def generator(event: A) -> Iterator[B]:
     yield B()
+
+
 async def async_generator(event: A) -> Any:
     yield B()
 

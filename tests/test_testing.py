@@ -141,7 +141,7 @@ def test_sleepers_wake_in_the_order_of_their_moments() -> None:
         tasks = [asyncio.ensure_future(sleeper(seconds)) for seconds in (30, 10, 20, 50)]
         tasks[2].cancel()
         await asyncio.sleep(0)
-        while clock.step(1040.0):
+        while clock.step(1040.0):  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert clock.monotonic() == 1040.0
         tasks[3].cancel()
@@ -156,7 +156,9 @@ def test_the_plugin_is_there_without_being_asked_for_and_loads_nothing_by_itself
         "def test_light():\n    assert not {'pydantic', 'apsw', 'watchdog'} & set(sys.modules)\n"
         "def test_harness(harness):\n    from triggers import App\n    assert harness(App('a')).dead == []\n"
     )
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", str(tmp_path)], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stdout
 
 

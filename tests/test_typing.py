@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-GOOD = '''
+GOOD = """
 from collections.abc import Iterable
 
 from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, above, every, suffix
@@ -60,7 +60,7 @@ def of_any(event: Event) -> Iterable[Event]:
 
 def direct_call() -> Processed:
     return process(ObjectCreated(key="a", uri="file:///a", size=1, version="1"))
-'''
+"""
 
 WRONG = {
     "a handler for another event": "@app.on(Other)\ndef handler(event: Some) -> None: ...",

@@ -49,7 +49,7 @@ class Flow:
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
-    _missed: bool = False
+    _missed: Rank | None = None
     _asked: Rank = BEFORE_ALL
     _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
 
@@ -61,7 +61,7 @@ class Flow:
     def add(self, rank: Rank, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
         if self.horizon is not None and rank > self.horizon:
-            self._missed = True
+            self._missed = rank if self._missed is None else min(self._missed, rank)
         elif not self._heads or self._heads[-1][0] < rank:  # new runs rank last but for their priority
             self._heads.append((rank, head))
         else:
@@ -95,7 +95,7 @@ class Flow:
     def ask(self) -> Rank:
         """Note that the journal is being asked, and return the rank behind which it should look."""
         assert self.horizon is not None  # runs_low() said so
-        self.filling, self._missed = True, False
+        self.filling, self._missed = True, None
         self._asked = self.horizon
         return self.horizon
 
@@ -104,11 +104,13 @@ class Flow:
         self.filling = False
         if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
             return
-        self._insert(heads)
-        if len(heads) == most or self._missed:
+        if self._missed is None:
+            self.horizon = heads[-1][0] if len(heads) == most else None
+        else:  # what came meanwhile may rank before a part of the answer: leave that part for the next question
+            missed = self._missed
+            heads = [item for item in heads if item[0] < missed]
             self.horizon = heads[-1][0] if heads else self.horizon
-        else:
-            self.horizon = None
+        self._insert(heads)
 
     def _insert(self, heads: Sequence[tuple[Rank, Head]]) -> None:
         ordered = list(self._heads)

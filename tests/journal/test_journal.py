@@ -164,7 +164,9 @@ def test_duplicates_are_found_over_more_rows_than_one_statement_holds(opened: Op
     assert ask(journal, "SELECT count(*), max(number) FROM event") == [(150, 150)]
 
 
-@pytest.mark.parametrize("claim", [(1, 2, 1), (1, 1, 2), (2, 1, 1), (9, 1, 1)], ids=["attempt", "epoch", "waiting", "unknown"])
+@pytest.mark.parametrize(
+    "claim", [(1, 2, 1), (1, 1, 2), (2, 1, 1), (9, 1, 1)], ids=["attempt", "epoch", "waiting", "unknown"]
+)
 def test_a_settle_counts_only_for_the_very_claim(opened: Open, claim: tuple[int, int, int]) -> None:
     journal = filled(opened(), 1, RUNNING, 1)
     commit(journal, Change(journal.epoch, events=[event(2)], runs=[RunRow(2, 2, "r", 0)]))
@@ -237,7 +239,7 @@ def test_what_waits_is_read_in_order_of_rank_behind_a_rank(opened: Open) -> None
 
 def test_a_full_disk_stops_a_commit_and_the_same_change_goes_through_when_there_is_room(opened: Open) -> None:
     journal = opened()
-    (pages,) = journal._connection.execute("PRAGMA page_count").get, 
+    (pages,) = (journal._connection.execute("PRAGMA page_count").get,)
     journal._connection.execute(f"PRAGMA max_page_count = {pages}")
     change = Change(journal.epoch, events=[event(n)._replace(data="x" * 5000) for n in range(1, 30)])
     error = journal._apply(change)

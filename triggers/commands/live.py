@@ -73,6 +73,10 @@ class Display:
             finally:
                 live.update(self.render(), refresh=True)
 
+    def abandon(self) -> None:
+        """Leave the terminal usable; the process is about to end."""
+        self.console.show_cursor(True)
+
     def render(self) -> Group:
         """Return the picture of this moment."""
         return Group(self._head(), *self._sources(), *self._routes(), *self._running(), *self._failures())

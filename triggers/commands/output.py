@@ -149,6 +149,12 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         say(paint(line, None, bold=True) if number == 0 else line)
 
 
+def fitted(text: str, before: str) -> str:
+    """Return the text, cut on a terminal to what fits into the line behind `before`."""
+    room = shutil.get_terminal_size().columns - width(before)
+    return _fit(text, max(12, room) if sys.stdout.isatty() else None)
+
+
 def _fit(text: str, room: int | None) -> str:
     if room is None or width(text) <= room:
         return text

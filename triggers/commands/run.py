@@ -120,6 +120,8 @@ class Session:
 
         def told(number: int) -> None:
             if self.signal:
+                if self.display:
+                    self.display.abandon()
                 os._exit(128 + number)
             self.signal = number
             self._told.set()

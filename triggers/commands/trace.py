@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import click
 
-from triggers.commands.output import can_write, clock, note, paint, plain, say, say_json, span, state
+from triggers.commands.output import can_write, clock, fitted, note, paint, plain, say, say_json, span, state
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import digest, duration, event_json, find, find_event, reader, run_json, state_of
 from triggers.journal import views
@@ -73,7 +73,9 @@ def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
         return
     for lead, item in chain.lines():
         mark = paint("  <- asked for", "cyan", bold=True) if _name(item) == _name(asked) else ""
-        say(f"{paint(lead, 'bright_black')}{_line(item, chain.epoch)}{mark}")
+        head = f"{paint(lead, 'bright_black')}{_head(item, chain.epoch)}{mark}  "
+        about = paint(fitted(_about(item), head), "red" if isinstance(item, RunView) else None)
+        say((head + about).rstrip())
     if chain.cut:
         note(f"later events of this chain than its first {limit:,} are not shown; raise --limit")
 
@@ -82,11 +84,11 @@ def _name(item: Item) -> str:
     return f"e{item.number}" if isinstance(item, EventView) else f"r{item.number}"
 
 
-def _line(item: Item, epoch: int) -> str:
+def _head(item: Item, epoch: int) -> str:
     if isinstance(item, EventView):
-        name = paint(f"e{item.number} {plain(item.type)}", None, bold=True)
         origin = f" from {plain(item.source)}" if item.cause is None else ""
-        return f"{name}{origin}  {plain(digest(item), 60)}  {paint(clock(item.recorded), 'bright_black')}"
+        when = paint(clock(item.recorded), "bright_black")
+        return f"{paint(f'e{item.number} {plain(item.type)}', None, bold=True)}{origin}  {when}"
     word = state_of(item, epoch)
     took = duration(item)
     parts = [f"r{item.number} {plain(item.route)}", state(word)]
@@ -96,9 +98,11 @@ def _line(item: Item, epoch: int) -> str:
         parts.append(f"in {span(took)}")
     if item.attempt > 1:
         parts.append(f"attempt {item.attempt}")
-    if item.error:
-        parts.append(paint(plain(item.error, 120), "red"))
     return "  ".join(parts)
+
+
+def _about(item: Item) -> str:
+    return plain(digest(item) if isinstance(item, EventView) else item.error or "", 200)
 
 
 def _json(chain: Chain) -> dict[str, Any]:

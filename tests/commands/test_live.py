@@ -1,0 +1,86 @@
+"""The live view: what it shows of an engine, and how the command behaves on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pty
+import select
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.commands.conftest import Project
+from tests.kit import Life
+from triggers import App, Event, Retry
+from triggers.commands.live import Display
+
+
+class Job(Event):
+    n: int = 0
+
+
+def shown(display: Display) -> str:
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(display.render())
+    return capture.get()
+
+
+def test_it_shows_what_runs_what_ended_and_what_failed(tmp_path: Path) -> None:
+    gate, app = asyncio.Event(), App("live")
+
+    @app.on(Job, retry=Retry(on=OSError, attempts=2, initial=60, maximum=60, jitter=False))
+    async def work(event: Job) -> None:
+        if event.n == 1:
+            raise ValueError("number \x1b one")
+        if event.n == 2:
+            raise OSError("the disk")
+        if event.n == 3:
+            await gate.wait()
+
+    life = Life(app, tmp_path / "state")
+    display = Display(life.engine, logging.StreamHandler())
+    life.dispatcher.listeners.append(display.listen)
+    life.send(Job(n=0), Job(n=1), Job(n=2))
+    life.append(Job(n=3))
+    life.until(lambda: len(life.dispatcher.running) == 1)
+    life.engine.intake.failing["inbox"] = "the inbox cannot be listed"
+    text = shown(display)
+    life.engine.intake.failing.clear()
+    life.end()
+    assert "5 events, 1 done, 1 dead, 1 run at work, 2 open" in text
+    assert "the next retry is due at" in text
+    assert "failing: the inbox cannot be listed" in text
+    assert "r2 work: ValueError: number \\x1b one" in text
+    [route] = [line.split() for line in text.splitlines() if line.startswith("work ")]
+    assert route == ["work", "1", "1", "1", "1"]
+    [running] = [line for line in text.splitlines() if line.startswith("r4 ")]
+    assert "e5 Job" in running
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_on_a_terminal_it_is_the_default_and_the_cursor_comes_back(project: Project) -> None:
+    project.drop("bad.csv")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(TERM="xterm", COLUMNS="80", LINES="30")
+        os.execv(sys.executable, [sys.executable, "-m", "triggers", "run", "app.py"])
+    told, heard = False, b""
+    while select.select([terminal], [], [], 20)[0]:
+        try:
+            heard += os.read(terminal, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not told and b"ValueError: this table is bad" in heard:
+            os.kill(process, signal.SIGINT)
+            told = True
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert b"Ctrl-C stops" in heard
+    assert b"stopped: " in heard
+    assert heard.rindex(b"\x1b[?25h") > heard.rindex(b"\x1b[?25l")
