@@ -37,7 +37,7 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
     """
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if _is_duplicate(connection, request):
+        if not _first_time(connection, request):
             return []
         back: list[Promoted] = []
         for states, opened in (((DEAD, DROPPED), True), ((DELAYED, DELAYED), False)):
@@ -52,7 +52,7 @@ def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[
     """Return the order that takes dead runs off the dead letters."""
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if not _is_duplicate(connection, request):
+        if _first_time(connection, request):
             connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs))
         return []
 
@@ -63,7 +63,7 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
     """Return the order that adds new runs for events that are in the journal already."""
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if _is_duplicate(connection, request):
+        if not _first_time(connection, request):
             return []
         rows = [(run.number, run.event, run.route, run.priority, WAITING) for run in runs]
         sql = "INSERT INTO run (number, event, route, priority, state, attempt, epoch) VALUES (?, ?, ?, ?, ?, 0, 0)"
@@ -93,8 +93,11 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
     return apply
 
 
-def _is_duplicate(connection: apsw.Connection, request: str) -> bool:
-    return bool(connection.execute("SELECT duplicates FROM identity WHERE key = ?", (request,)).get)
+def _first_time(connection: apsw.Connection, request: str) -> bool:
+    """Take note of a request, and say whether it has not been carried out before."""
+    note = "INSERT INTO ledger (source, key, value, event) VALUES ('requests', ?, x'', 0) ON CONFLICT DO NOTHING"
+    connection.execute(note, (request.encode(),))
+    return connection.changes() == 1
 
 
 _REDRIVE = f"""
