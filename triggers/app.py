@@ -10,18 +10,20 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick, encode, new_id
 from triggers.limits import Limits
-from triggers.patterns import compile
 from triggers.routing import PolicyOptions, Route, make_policy, make_route, quantity
-from triggers.schedule import Schedule
 from triggers.sources import Source
 from triggers.sources.folder import Folder
 from triggers.state import StateFolder
+
+if TYPE_CHECKING:  # an app without timers need not load them
+    from triggers.patterns import Pattern
+    from triggers.schedule import Schedule
 
 E = TypeVar("E", bound=Event)
 Emission = Event | Iterable[Event] | None
@@ -117,7 +119,7 @@ class App:
                     handler,
                     trigger,
                     name=name,
-                    where=None if where is None else compile(where),
+                    where=None if where is None else _compiled(where),
                     source=source,
                     policy=make_policy(owner, {**self._defaults, **policy}),
                 )
@@ -184,6 +186,12 @@ class App:
         self.routes[route.name] = route
 
 
+def _compiled(where: Where) -> Pattern:
+    from triggers.patterns import compile  # an app without conditions need not load them
+
+    return compile(where)
+
+
 _BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, RunFailed, Tick)}
 
 N = TypeVar("N", bound=Source)
@@ -192,7 +200,7 @@ N = TypeVar("N", bound=Source)
 def _by_name(app: str, sources: Iterable[N]) -> dict[str, N]:
     found: dict[str, N] = {}
     for source in sources:
-        if source.name in found or source.name in ("inbox", "send", "timer"):
+        if source.name in found or source.name in ("inbox", "requests", "send", "timer"):
             raise WiringError(f"app {app!r}: the name {source.name!r} is taken; give the source another name=")
         found[source.name] = source
     return found

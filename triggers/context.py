@@ -89,9 +89,25 @@ class Context:
         target = (root / key).resolve()
         if not target.is_relative_to(root) or target == root:
             raise HandlerError(f"output key {key!r} leaves the place {name!r}; keys are relative paths inside it")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(target.parent)
         with _replacing(target) as file:
             yield file
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, each of them to survive a power loss."""
+    if not folder.exists():
+        _make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -108,11 +124,7 @@ def _replacing(target: Path) -> Iterator[IO[bytes]]:
             return
         temporary.chmod(0o644)
         temporary.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(target.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

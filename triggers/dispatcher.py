@@ -19,7 +19,7 @@ from triggers.admission import Admission
 from triggers.claims import Claims
 from triggers.executor import Again, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DEAD, EventRow, Journal, Promoted, Result, RunRow, next_due
+from triggers.journal import EventRow, Journal, Promoted, Result, RunRow, next_due
 from triggers.limits import Limits
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
@@ -29,13 +29,15 @@ from triggers.settling import (
     emitted,
     remembered,
     settled,
-    too_deep,
     within_budget,
     within_time,
 )  # fmt: skip
 from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
+
+LAST_WORDS = 5.0
+"""Seconds that a coroutine has to end once it is cancelled; one that swallows its cancellation is given back too."""
 
 
 class Dispatcher:
@@ -80,7 +82,11 @@ class Dispatcher:
                     while self.running:
                         await self.pipeline.changed()
             self._executor.cancel()
-            for run in [run for run in self.running.values() if run.route.kind == THREAD]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    while any(run.route.kind != THREAD for run in self.running.values()):
+                        await self.pipeline.changed()
+            for run in list(self.running.values()):
                 self._finished(run, Again(0.0, "given back", counted=False))
             while (self.running or self.pipeline.busy) and not self.pipeline.refused:
                 await self.pipeline.changed()
@@ -122,8 +128,6 @@ class Dispatcher:
         for route in self.router.match(event.type, event.source, event.subject, event.data):
             if only is None or route.name == only:
                 run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
-                if error := too_deep(route.policy.max_depth, event):
-                    run.state, run.error, run.ended = DEAD, error, event.recorded
                 runs.append(run)
         return runs
 
@@ -139,10 +143,6 @@ class Dispatcher:
         turn.change.events.append(event)
         for run in self.new_runs(event):
             turn.change.runs.append(run)
-            if run.state == DEAD:
-                self.counts["dead"] += 1
-                continue
-            turn.opened += 1
             self.claims.take(turn, run, event)
 
     def _committed(self, turn: Turn, result: Result) -> None:
@@ -150,10 +150,10 @@ class Dispatcher:
         if result.duplicates:
             self.counts["duplicates"] += len(result.duplicates)
             self.counts["events"] -= len(result.duplicates)
-            turn.opened -= sum(run.event in result.duplicates and run.state != DEAD for run in turn.change.runs)
+            turn.change.runs = [run for run in turn.change.runs if run.event not in result.duplicates]
         if result.stale:
             log.error("refused to settle %s: another dispatcher has claimed them", sorted(result.stale))
-        self._journal.open_runs += turn.opened - turn.ended
+        self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)
         self.admission.promote(result.promoted)

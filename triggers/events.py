@@ -43,7 +43,7 @@ class Event(BaseModel):
     When a stored event is older than the class, `upgrade` is asked to bring its data forward.
     """
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants", defer_build=True)
 
     __event_type__: ClassVar[str] = "Event"
     __event_version__: ClassVar[int] = 1

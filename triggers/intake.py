@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("triggers.intake")
 
+REQUESTS = "requests"
+"""The source of what operators ask. It is read on whatever the backlog: it may be what clears it."""
+
 LONGEST_PAUSE = 60.0
 """Seconds; a source that keeps failing is tried again after 1, 2, 4, ... and at most so many."""
 
@@ -93,7 +96,8 @@ class Intake:
                         self._busy.add(source.name)
                         if batch:
                             await accept(self._dispatcher, batch)
-                            await self._dispatcher.room()
+                            if source.name != REQUESTS:
+                                await self._dispatcher.room()
                         self.failing.pop(source.name, None)
                         pause = 1.0
                 self.idle(source.name)
@@ -102,6 +106,7 @@ class Intake:
                 raise  # no use in trying again: the app is not wired to what is there
             except Exception as error:  # a source that breaks must not take the others with it
                 self.failing[source.name] = str(error)
+                self._dispatcher.pipeline.wake()
                 log.exception("source %r failed; it is started again in %g s", source.name, pause)
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)

@@ -37,8 +37,6 @@ class Turn:
     """Runs that were waiting and are claimed in this commit."""
     fresh: list[Head] = field(default_factory=list)
     waiters: list[tuple[asyncio.Future[list[int]], list[int]]] = field(default_factory=list)
-    opened: int = 0
-    """Open runs that the commit inserts, unless their events are duplicates."""
     ended: int = 0
     order_answers: list[Callable[[Any], None]] = field(default_factory=list)
     answers: list[Callable[[Any], None]] = field(default_factory=list)
@@ -127,7 +125,11 @@ class Pipeline:
         if self._committing or self.fatal:
             return
         turn = self.turn
-        self._prepare(turn)
+        try:
+            self._prepare(turn)
+        except Exception as error:  # a bug of ours: stop, rather than stand still
+            self._fail(error)
+            return
         if turn.change.empty():
             self.wake()
             return
@@ -144,20 +146,27 @@ class Pipeline:
             return
         self._committing = False
         self.refused = None
-        for future, numbers in turn.waiters:
-            if not future.done():
-                future.set_result([number for number in numbers if number not in result.duplicates])
-        self._after(turn, result)
-        for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
-            answer(reply)
+        try:
+            for future, numbers in turn.waiters:
+                if not future.done():
+                    future.set_result([number for number in numbers if number not in result.duplicates])
+            self._after(turn, result)
+            for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
+                answer(reply)
+        except Exception as error:  # a bug of ours: stop, rather than stand still
+            self._fail(error)
+            return
         self.touch()
+        self.wake()
+
+    def _fail(self, error: BaseException) -> None:
+        self.fatal = error
         self.wake()
 
     def _refuse(self, turn: Turn, error: BaseException) -> None:
         """Try a commit again that the disk refused: nothing of it is acknowledged, so waiting loses nothing."""
         if not transient(error):
-            self.fatal = error
-            self.wake()
+            self._fail(error)
             return
         if self.refused is None:
             log.error("the journal cannot be written: %s; work stands still, trying every %g s", error, RETRY_COMMIT)

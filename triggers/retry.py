@@ -11,7 +11,10 @@ import math
 import random
 from dataclasses import dataclass
 
-from triggers.errors import HandlerError, Reject, WiringError
+from triggers.errors import EventError, HandlerError, Reject, WiringError
+
+# No attempt at the same event can end otherwise.
+_NEVER = {f"{kind.__module__}.{kind.__qualname__}" for kind in (Reject, EventError)}
 
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -86,7 +89,7 @@ def kinds_of(error: BaseException) -> tuple[str, ...]:
 def _matches(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bool:
     names = getattr(error, "kinds", ()) if isinstance(error, HandlerError) else ()
     if names:
-        return _name(Reject) not in names and any(_name(kind) in names for kind in kinds)
+        return not _NEVER.intersection(names) and any(_name(kind) in names for kind in kinds)
     return isinstance(error, kinds) and not isinstance(error, Reject)
 
 

@@ -10,16 +10,18 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from pydantic_core import from_json
 
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, Tick
-from triggers.patterns import Pattern
 from triggers.retry import Retry
-from triggers.schedule import Schedule
 from triggers.signature import read_signature
+
+if TYPE_CHECKING:  # an app that uses neither need not load them
+    from triggers.patterns import Pattern
+    from triggers.schedule import Schedule
 
 COROUTINE: Final = "coroutine"
 THREAD: Final = "thread"

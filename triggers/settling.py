@@ -16,8 +16,6 @@ from triggers.sources import Delivery
 
 BUDGET = 1_000_000
 """How many events one source event may lead to in all."""
-MAX_CHAIN = 100
-"""How many runs may lead from a source event to another one, where the route sets no `max_depth=`."""
 
 
 def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
@@ -39,14 +37,19 @@ def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
 
 
 def emitted(run: Run, app: str, events: list[Emitted], number: Callable[[], int], now: float) -> list[EventRow]:
-    """Return the rows of the events that a run emitted. They share what is left of the chain's budget."""
+    """Return the rows of the events that a run emitted. They share what is left of the chain's budget.
+
+    An event's identity is (run, ordinal). That of a failure is numbered: a run that is redriven may fail again.
+    """
     parent = run.event
     source, key = f"{app}/{run.route.name}", run.effect_key
     root, depth, budget = parent.root, parent.depth + 1, (parent.budget - len(events)) // len(events)
-    return [
-        EventRow(number(), f"{key}.{n}", source, kind, version, None, now, now, data, run.number, root, depth, budget)
-        for n, (kind, version, data) in enumerate(events)
-    ]
+    rows = []
+    for ordinal, (kind, version, data) in enumerate(events):
+        n = number()
+        identity = f"{key}.failed{n}" if kind == RunFailed.__event_type__ else f"{key}.{ordinal}"
+        rows.append(EventRow(n, identity, source, kind, version, None, now, now, data, run.number, root, depth, budget))
+    return rows
 
 
 def within_budget(run: Run, outcome: Outcome) -> Outcome:
@@ -66,14 +69,6 @@ def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
         return outcome
     first = run.started if run.first is None else run.first
     return Dead(outcome.failure) if now + outcome.delay - first >= within else outcome
-
-
-def too_deep(route_limit: int | None, event: EventRow) -> str | None:
-    """Return why the event is too far down its chain for a route, or None."""
-    limit = route_limit or MAX_CHAIN
-    if event.depth <= limit:
-        return None
-    return f"LoopError: {event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)"
 
 
 def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic: float) -> SettleRow:

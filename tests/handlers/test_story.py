@@ -56,18 +56,6 @@ def test_the_demo_tells_of_the_first_model_the_decline_the_rejections_and_the_dr
     assert "no alarm: PSI at most 0.44" in told[1]
 
 
-def test_what_the_demo_says_to_try_works_as_it_is_written(told):
-    folder, out = told
-    block = out.partition("Try next\n")[2]
-    commands = [line.strip().partition("  ")[0] for line in block.splitlines()]
-    assert len(commands) == 8
-    wanted = [command for command in commands if "dead show" in command or "trace" in command or "predict" in command]
-    assert len(wanted) == 3
-    for command in wanted:
-        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
-        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), f"{command}: {done.stderr}"
-
-
 def test_a_story_that_was_told_is_not_told_again_and_drops_nothing_twice(told):
     folder, _ = told
     files = sorted(path.stat().st_mtime_ns for path in (folder / "demo" / "incoming").iterdir())
@@ -131,3 +119,14 @@ def test_what_the_engine_refuses_is_said_in_its_own_words(tmp_path, monkeypatch)
     engine.state.write_text(json.dumps("a file where the state folder should be"))
     with pytest.raises(EngineFailed, match="is a file"):
         engine.drain()
+
+
+def test_what_the_demo_says_to_try_works_as_it_is_written(told):
+    """The last one, because it rolls back and drops another file."""
+    folder, out = told
+    commands = [line.strip().partition("  ")[0] for line in out.partition("Try next\n")[2].splitlines()]
+    assert [command for command in commands if command.endswith(" handlers run")] == commands[-1:]
+    for command in commands[:-1]:
+        done = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True)
+        assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), f"{command}: {done.stderr}"
+    assert len(commands) == 8

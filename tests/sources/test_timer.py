@@ -142,7 +142,7 @@ def test_a_firing_and_its_run_are_one_commit(start: Start) -> None:
     life = start(clock, five=every(minutes=5))
     life.advance(300)
     rows = life.ask("SELECT event.subject, ledger.value FROM ledger JOIN event ON event.number = ledger.event")
-    assert [(subject, float(value)) for subject, value in rows] == [("five", clock.now())]
+    assert [(subject, float(value.split()[0])) for subject, value in rows] == [("five", clock.now())]
 
 
 def test_a_month_of_five_minutes_fires_every_instant_once(start: Start) -> None:

@@ -112,7 +112,7 @@ class Display:
         places = self.engine.app.places()
         for name in intake.sources:
             failing = intake.failing.get(name)
-            if name == "inbox" and not failing:
+            if name in ("inbox", "requests") and not failing:
                 continue
             health = Text(f"failing: {plain(failing)}", "red") if failing else Text("ok", "green")
             table.add_row(name, str(places.get(name, "")), health)

@@ -27,7 +27,7 @@ def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
     now = time.time()
     ids = [new_id() for _ in requests]
     write(
-        state.inbox,
+        state.requests,
         [
             line(id, SOURCE, request.__event_type__, request.__event_version__, None, now, encode(request))
             for id, request in zip(ids, requests, strict=True)

@@ -13,13 +13,17 @@ from datetime import timedelta
 from pathlib import Path
 
 from triggers.context import Context, Emitted, encode_returned
-from triggers.errors import HandlerError, Later
-from triggers.events import Envelope, Event, decode, moment
+from triggers.errors import HandlerError, Later, Reject
+from triggers.events import Envelope, Event, RunFailed, decode, moment
 from triggers.journal import EventRow
 from triggers.routing import Route
 
 LONGEST_TEXT = 100_000
 """Characters of an error's message or traceback that the journal keeps."""
+
+
+MAX_CHAIN = 100
+"""How many runs may lead from a source event to another one, where the route sets no `max_depth=`."""
 
 
 @dataclass(slots=True)
@@ -122,8 +126,14 @@ def make_context(run: Run) -> Context:
 
 
 def load(run: Run) -> Event:
-    """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes."""
-    return decode(run.route.trigger, run.event.data, run.event.version)
+    """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes.
+
+    Raises `Reject` where the event is further down its chain than the route allows; news of failures always arrive.
+    """
+    event, limit = run.event, run.route.policy.max_depth or MAX_CHAIN
+    if event.depth > limit and event.type != RunFailed.__event_type__:
+        raise Reject(f"{event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)")
+    return decode(run.route.trigger, event.data, event.version)
 
 
 def call_plain(run: Run) -> Done:

@@ -24,6 +24,10 @@ from triggers.executor.attempt import Again, Done, Outcome, Run, judge, timed_ou
 Finished = Callable[[Run, Outcome], None]
 
 
+STARTING = 120.0
+"""Seconds in which a process must have started and imported its handler; `timeout=` begins after that."""
+
+
 class Worker:
     """One warm process and the parent's end of its socket."""
 
@@ -44,13 +48,17 @@ class Worker:
         return worker
 
     async def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Send a job and return the reply; raises `HandlerError` (lost) if the process dies instead of answering."""
+        """Send a job and return the first reply: that the handler is loaded, or what went wrong."""
+        self._send(job)
+        return await self.answer(job["name"])
+
+    async def answer(self, route: str) -> dict[str, Any]:
+        """Return the next reply; raises `HandlerError` (lost) if the process dies instead of answering."""
         try:
-            self._send(job)
             size = int.from_bytes(await self._reader.readexactly(4), "big")
             reply: dict[str, Any] = json.loads(await self._reader.readexactly(size))
         except (asyncio.IncompleteReadError, ConnectionError):
-            raise HandlerError(self._epitaph(job["name"]), lost=True) from None
+            raise HandlerError(self._epitaph(route), lost=True) from None
         return reply
 
     def kill(self) -> None:
@@ -108,16 +116,19 @@ class Isolated:
         self._finished(run, outcome)
 
     async def _attempt(self, run: Run) -> Outcome:
-        worker = None
+        worker, ready = None, False
         try:
-            async with asyncio.timeout(run.route.policy.timeout):
+            async with asyncio.timeout(STARTING):
                 worker = self._idle.pop() if self._idle else await Worker.spawn()
                 reply = await worker.ask(_job(run))
+            if ready := "ready" in reply:
+                async with asyncio.timeout(run.route.policy.timeout):
+                    reply = await worker.answer(run.route.name)
             self._idle.append(worker)
             return _outcome(run, reply)
         except TimeoutError:
             _kill(worker)
-            return judge(run, timed_out(run.route))
+            return judge(run, timed_out(run.route) if ready else _never_ready(run.route.name))
         except asyncio.CancelledError:
             _kill(worker)
             raise
@@ -137,6 +148,10 @@ def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
     return process, ours
 
 
+def _never_ready(route: str) -> HandlerError:
+    return HandlerError(f"the process of handler {route!r} had not imported it after {STARTING:g} s", lost=True)
+
+
 def _kill(worker: Worker | None) -> None:
     if worker:
         worker.kill()
@@ -152,6 +167,7 @@ def _job(run: Run) -> dict[str, Any]:
         "takes_context": route.takes_context,
         "coroutine": route.coroutine,
         "timeout": route.policy.timeout,
+        "max_depth": route.policy.max_depth,
         "reads": sorted(route.policy.reads),
         "writes": sorted(route.policy.writes),
         "places": {name: str(path) for name, path in run.places.items()},

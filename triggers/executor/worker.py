@@ -39,9 +39,13 @@ def main(descriptor: int, parent: int) -> None:
     with socket.socket(fileno=descriptor) as link, link.makefile("rwb") as stream:
         sys.path[:] = _receive(stream) or sys.path
         while (job := _receive(stream)) is not None:
-            text = json.dumps(_answer(job)).encode()
-            stream.write(len(text).to_bytes(4, "big") + text)
-            stream.flush()
+            _send(stream, _answer(job, stream))
+
+
+def _send(stream: Any, message: object) -> None:
+    text = json.dumps(message).encode()
+    stream.write(len(text).to_bytes(4, "big") + text)
+    stream.flush()
 
 
 def _receive(stream: Any) -> Any:
@@ -49,9 +53,10 @@ def _receive(stream: Any) -> Any:
     return json.loads(stream.read(int.from_bytes(header, "big"))) if len(header) == 4 else None
 
 
-def _answer(job: dict[str, Any]) -> dict[str, Any]:
+def _answer(job: dict[str, Any], stream: Any) -> dict[str, Any]:
     try:
         run = _load(job)
+        _send(stream, {"ready": True})  # from here on the handler's time counts
         done = asyncio.run(call_coroutine(run)) if run.route.coroutine else call_plain(run)
     except Later as later:
         return {"later": later.delay, "reason": str(later)}
@@ -63,7 +68,12 @@ def _answer(job: dict[str, Any]) -> dict[str, Any]:
 
 def _load(job: dict[str, Any]) -> Run:
     number, attempt, started, journal = job["run"]
-    policy = Policy(timeout=job["timeout"], reads=frozenset(job["reads"]), writes=frozenset(job["writes"]))
+    policy = Policy(
+        timeout=job["timeout"],
+        reads=frozenset(job["reads"]),
+        writes=frozenset(job["writes"]),
+        max_depth=job["max_depth"],
+    )
     route = Route(
         name=job["name"],
         handler=_find(job["handler"]),

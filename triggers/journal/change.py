@@ -50,8 +50,6 @@ class RunRow:
     attempt: int = 0
     epoch: int = 0
     started: float | None = None
-    ended: float | None = None
-    error: str | None = None
 
 
 class SettleRow(NamedTuple):
@@ -188,7 +186,7 @@ class Change:
             runs = [row for row in runs if row.event not in void]
         list(_many(connection, _EVENT, events))
         list(_many(connection, _RUN, [
-            (r.number, r.event, r.route, r.priority, r.state, r.attempt, r.epoch, r.started, r.ended, r.error)
+            (r.number, r.event, r.route, r.priority, r.state, r.attempt, r.epoch, r.started)
             for r in runs
         ]))  # fmt: skip
 
@@ -258,7 +256,7 @@ _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, e
 _EVENT = """
 INSERT INTO event (number, id, source, type, version, subject, time, recorded, data, cause, root, depth, budget) $"""
 
-_RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started, ended, error) $"
+_RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started) $"
 
 # A claim of an older epoch is void: its owner is gone. That it was interrupted is recorded before it is claimed anew.
 _INTERRUPTED = f"""

@@ -112,10 +112,9 @@ _stamps = _Stamps()
 class Inbox:
     """The source of what other processes handed in. A batch that is not valid is moved to `rejected/`, whole."""
 
-    name = "inbox"
-
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str = "inbox") -> None:
         self.path = path
+        self.name = name
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield the waiting events in the order of their writing, then those that come."""
@@ -126,7 +125,7 @@ class Inbox:
         from triggers.sources.watch import EVERYWHERE, Hints, changed, start
 
         with contextlib.ExitStack() as running:
-            thread = ThreadPoolExecutor(1, thread_name_prefix="triggers-inbox")
+            thread = ThreadPoolExecutor(1, thread_name_prefix=f"triggers-{self.name}")
             running.callback(thread.shutdown, wait=False, cancel_futures=True)
             in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
             hints = Hints()
@@ -247,7 +246,7 @@ def _event(text: bytes, now: float) -> Delivery:
     payload = to_json(data, inf_nan_mode="constants").decode()
     check_payload(kind, payload)
     version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
-    if type(version) is not int or version < 1:
+    if type(version) is not int or not 1 <= version < 2**31:
         raise EventError(f"dataversion must be an integer of 1 or more, not {version!r}")
     if subject is not None and not isinstance(subject, str):
         raise EventError(f"subject must be text, not {subject!r}")

@@ -24,12 +24,12 @@ class Timer:
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield a `Tick` for each schedule when it is due."""
-        keys = {_key(name, schedule): name for name, schedule in self._schedules.items()}
-        known = await site.recall(self.name, list(keys))
+        known = await site.recall(self.name, [name.encode() for name in self._schedules])
         start = site.clock.now()
-        last = {name: float(known[key]) if key in known else start for key, name in keys.items()}
-        if new := [name for key, name in keys.items() if key not in known]:
-            await site.remember(self.name, {_key(name, self._schedules[name]): repr(start).encode() for name in new})
+        recalled = {name: self._recalled(name, known.get(name.encode())) for name in self._schedules}
+        last = {name: start if fired is None else fired for name, fired in recalled.items()}
+        if new := [name for name, fired in recalled.items() if fired is None]:
+            await site.remember(self.name, {name.encode(): self._memory(name, start) for name in new})
         while True:
             now = site.clock.now()
             if ticks := [tick for name in last if (tick := self._tick(name, last, now))]:
@@ -56,10 +56,14 @@ class Timer:
             data=encode(tick),
             time=due,
             subject=name,
-            memory=(_key(name, schedule), repr(due).encode()),
+            memory=(name.encode(), self._memory(name, due)),
         )
 
+    def _memory(self, name: str, fired: float) -> bytes:
+        """Return what is remembered of a schedule: its text too, so that a changed one begins anew."""
+        return f"{fired!r} {self._schedules[name]}".encode()
 
-def _key(name: str, schedule: Schedule) -> bytes:
-    """Return what a schedule is remembered by: a route whose schedule is changed begins anew."""
-    return f"{name} {schedule}".encode()
+    def _recalled(self, name: str, memory: bytes | None) -> float | None:
+        """Return when the schedule last fired, or None where this schedule has not been seen before."""
+        fired, _, schedule = (memory or b"").decode().partition(" ")
+        return float(fired) if schedule == str(self._schedules[name]) else None
