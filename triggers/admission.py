@@ -39,7 +39,7 @@ class Admission:
     def add(self, run: RunRow, event: EventRow) -> Head:
         """Take a new run among those that wait."""
         self._clear = False
-        head = Head(run.number, run.event, fresh=(run, event))
+        head = Head(run.number, run.event, row=run, kept=event)
         self.flows[run.route].add((-run.priority, run.number), head)
         return head
 
@@ -85,8 +85,8 @@ class Admission:
                 choice.buried.append((flow, head))
                 continue
             self._take(flow)
-            if head.fresh:
-                choice.starts.append((flow, *head.fresh))
+            if head.row and head.kept:
+                choice.starts.append((flow, head.row, head.kept))
             else:
                 choice.claims.append((flow, head))
                 if head.interrupted and isolated:

@@ -46,15 +46,16 @@ class Claims:
         turn.change.at = self._clock.now()
         choice = self._admission.choose()
         turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
-        turn.claims = {head.number: flow for flow, head in choice.claims}
+        turn.claims = {head.number: (flow, head) for flow, head in choice.claims}
         turn.change.claims.extend(turn.claims)
+        turn.change.unread.extend(head.number for _, head in choice.claims if not head.kept)
         turn.change.forgiven.extend(choice.forgiven)
         for flow, head in choice.buried:
             self._bury(flow, head)
         for flow in self._admission.low():
             self._fill(flow)
         for head in turn.fresh:
-            head.fresh = None  # from here on the journal has the event; memory holds only the rank
+            head.handed_over()
 
     def granted(self, turn: Turn, result: Result) -> Iterator[Run]:
         """Yield the runs whose claims are durable now, and give back what the others had taken."""
@@ -65,13 +66,15 @@ class Claims:
                 yield run
         if result.duplicates:
             self._admission.drop(result.duplicates)
-        for claimed in result.claimed:
-            flow = turn.claims.pop(claimed.run)
-            run = self._run(flow, claimed.run, claimed.attempt, claimed.event, turn.change.at)
-            run.first = claimed.first if claimed.attempt > 1 else None  # a redriven run begins anew
+        for number, (flow, head) in turn.claims.items():
+            attempt = result.claimed.get(number)
+            if attempt is None:  # dropped by hand before the claim got there
+                self._admission.release(flow)
+                continue
+            event, first = (head.kept, None) if head.kept else result.read[number]
+            run = self._run(flow, number, attempt, event, turn.change.at)
+            run.first = first if attempt > 1 else None  # a redriven run begins anew
             yield run
-        for flow in turn.claims.values():  # dropped by hand before the claim got there
-            self._admission.release(flow)
 
     def _fill(self, flow: Flow) -> None:
         question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)

@@ -20,6 +20,9 @@ from triggers.routing import Route
 WINDOW = 1000
 """How many waiting runs of a route are held in memory; twice as many at most for a moment."""
 
+KEPT = 2048
+"""The largest payload, in characters, that is held in memory with a waiting run."""
+
 BEFORE_ALL: Rank = (-(2**62), 0)
 
 _rank = itemgetter(0)
@@ -29,14 +32,21 @@ _rank = itemgetter(0)
 class Head:
     """A waiting run, as its flow holds it.
 
-    A run whose row has not been handed to the journal yet is `fresh` and holds row and event; one that an earlier owner
-    had claimed is `interrupted` and holds that claim as (attempt, epoch).
+    `row` is there until the journal has been handed it. `kept` is its event, where that is new and small: it need not
+    be read again. A run that an earlier owner had claimed is `interrupted`, and holds that claim as (attempt, epoch).
     """
 
     number: int
     event: int
-    fresh: tuple[RunRow, EventRow] | None = None
+    row: RunRow | None = None
+    kept: EventRow | None = None
     interrupted: tuple[int, int] | None = None
+
+    def handed_over(self) -> None:
+        """Forget what the journal has from now on, but for a small event."""
+        self.row = None
+        if self.kept and len(self.kept.data) > KEPT:
+            self.kept = None
 
 
 @dataclass(slots=True, eq=False)

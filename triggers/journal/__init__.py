@@ -1,6 +1,6 @@
 """The journal: every event, run, attempt and decision is a row, written before it is acknowledged."""
 
-from triggers.journal.change import AttemptRow, Change, Claimed, EventRow, Promoted, Result, RunRow, SettleRow
+from triggers.journal.change import AttemptRow, Change, EventRow, Promoted, Result, RunRow, SettleRow
 from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import declare, drop, insert, prune, redrive, remember
 from triggers.journal.reading import WaitingRow, event_row, event_rows, memories, next_due, waiting
@@ -16,7 +16,6 @@ __all__ = [
     "WAITING",
     "AttemptRow",
     "Change",
-    "Claimed",
     "EventRow",
     "Journal",
     "Promoted",

@@ -80,16 +80,6 @@ class AttemptRow(NamedTuple):
     traceback: str | None
 
 
-class Claimed(NamedTuple):
-    """A claimed run with the event that it is to handle."""
-
-    run: int
-    attempt: int
-    first: float | None
-    """When its first attempt started, if this is not the first."""
-    event: EventRow
-
-
 class Promoted(NamedTuple):
     """A run that is back among those that wait: its time has come, or somebody asked for it."""
 
@@ -107,7 +97,10 @@ class Result:
 
     duplicates: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
-    claimed: list[Claimed] = field(default_factory=list)
+    claimed: dict[int, int] = field(default_factory=dict)
+    """The runs that were claimed, with the attempt that each is in now."""
+    read: dict[int, tuple[EventRow, float | None]] = field(default_factory=dict)
+    """The events of claimed runs that were to be read, each with the start of the run's first attempt."""
     promoted: list[Promoted] = field(default_factory=list)
     replies: list[object] = field(default_factory=list)
 
@@ -126,6 +119,8 @@ class Change:
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
     claims: list[int] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+    """Claims whose events are to be read."""
     at: float = 0.0
     """The wall clock when the change is handed over: when its claims start, and when its `done` ended."""
     forgiven: list[int] = field(default_factory=list)
@@ -194,9 +189,9 @@ class Change:
         list(_listed(connection, _INTERRUPTED, self.claims, self.epoch))
         if self.forgiven:
             connection.executemany(_FORGIVE, [(number, self.epoch) for number in self.forgiven])
-        claimed = [run for (run,) in _listed(connection, _CLAIM, self.claims, self.epoch, self.at, self.epoch)]
-        for run, attempt, first, *event in _listed(connection, _CLAIMED, claimed):
-            result.claimed.append(Claimed(run, attempt, first, EventRow(*event)))
+        result.claimed.update(_listed(connection, _CLAIM, self.claims, self.epoch, self.at, self.epoch))
+        for run, first, *event in _listed(connection, _READ, self.unread):
+            result.read[run] = EventRow(*event), first
 
 
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
@@ -268,10 +263,10 @@ _FORGIVE = f"UPDATE run SET attempt = attempt - 1 WHERE number = ? AND state = {
 
 _CLAIM = f"""
 UPDATE run SET state = {RUNNING}, attempt = attempt + 1, epoch = ?, started = ?, ended = NULL, error = NULL
-WHERE (state = {WAITING} OR state = {RUNNING} AND epoch < ?) AND number IN ($) RETURNING number"""  # noqa: S608
+WHERE (state = {WAITING} OR state = {RUNNING} AND epoch < ?) AND number IN ($) RETURNING number, attempt"""  # noqa: S608
 
-_CLAIMED = """
-SELECT run.number, run.attempt, (SELECT max(started) FROM attempt WHERE attempt.run = run.number AND attempt = 1),
+_READ = """
+SELECT run.number, (SELECT max(started) FROM attempt WHERE attempt.run = run.number AND attempt = 1),
        event.number, event.id, event.source, event.type, event.version, event.subject,
        event.time, event.recorded, event.data, event.cause, event.root, event.depth, event.budget
 FROM run JOIN event ON event.number = run.event WHERE run.number IN ($)"""
