@@ -50,11 +50,16 @@ def warnings(app: App) -> list[str]:
         ({"writes": {"x"}}, "route 'to_none': writes= names 'x', which is no folder of the app; known: in, out"),
         ({"source": "inn"}, "route 'to_none': source='inn' is no source of the app; did you mean 'in'?"),
         ({"source": "out"}, "route 'to_none': source='out' is no source of the app; known: in"),
-        ({"needs": {"gpus": 1}}, "route 'to_none' needs 'gpus', which the app does not have; did you mean 'gpu'?"),
+        (
+            {"needs": {"gpus": 1}},
+            "route 'to_none' needs 'gpus', which the app does not have; did you mean 'gpu'?;"
+            " App(resources={'gpus': ...}) says how much there is",
+        ),
         ({"needs": {"gpu": 3}}, "route 'to_none' needs 3 gpu, but there is only 2"),
         (
             {"needs": {"thread": 1}},
-            "route 'to_none' needs 'thread', which the app does not have; known: cpu, gpu, memory",
+            "route 'to_none' needs 'thread', which the app does not have; known: cpu, gpu, memory;"
+            " App(resources={'thread': ...}) says how much there is",
         ),
     ],
 )
@@ -125,7 +130,7 @@ def test_an_isolated_handler_must_be_one_that_another_process_can_import() -> No
     def local(event: Event) -> None: ...
 
     (found,) = errors(app_of((local, A, {"timeout": 3})))
-    assert "must be a function at the top level of a module" in found
+    assert "must be at the top level of a module" in found
     assert errors(app_of((to_none, A, {"timeout": 3}))) == []
 
 

@@ -71,6 +71,11 @@ class App:
         self.outputs = _by_name(name, outputs)
         if both := sorted(set(self.sources) & set(self.outputs)):
             raise WiringError(f"app {name!r}: {both[0]!r} is both a source and an output; give one another name=")
+        for option, value in (("threads", threads), ("processes", processes), ("backlog", backlog)):
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise WiringError(f"app {name!r}: {option}={value!r} must be a whole number above 0")
+        if not retention > 0:
+            raise WiringError(f"app {name!r}: retention={retention!r} is in days and must be above 0")
         self.routes: dict[str, Route] = {}
         self.limits = Limits(
             threads=threads,
@@ -199,6 +204,8 @@ N = TypeVar("N", bound=Source)
 
 def _by_name(app: str, sources: Iterable[N]) -> dict[str, N]:
     found: dict[str, N] = {}
+    if not isinstance(sources, Iterable):
+        raise WiringError(f"app {app!r}: {sources!r} must stand in a list: [{sources!r}]")
     for source in sources:
         if source.name in found or source.name in ("inbox", "requests", "send", "timer"):
             raise WiringError(f"app {app!r}: the name {source.name!r} is taken; give the source another name=")

@@ -19,7 +19,7 @@ from triggers.admission import Admission
 from triggers.claims import Claims
 from triggers.executor import Again, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import EventRow, Journal, Promoted, Result, RunRow, next_due
+from triggers.journal import EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
 from triggers.limits import Limits
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
@@ -67,6 +67,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to work off what waits. Called on the running loop."""
         self.pipeline.ask(next_due, self.alarm.set)
+        self.pipeline.ask(stranded(self.router.routes), _warn_of)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.
@@ -205,6 +206,11 @@ class Dispatcher:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
+
+
+def _warn_of(stranded: Mapping[str, int]) -> None:
+    for route, runs in stranded.items():
+        log.warning("%d runs wait for route %r, which this app does not have; they wait on", runs, route)
 
 
 class Alarm:

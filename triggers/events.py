@@ -16,13 +16,13 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from triggers.errors import EventError, Reject, did_you_mean
@@ -33,7 +33,7 @@ MAX_DEPTH = 64
 """How deep arrays and objects may be nested in a payload."""
 
 _MASK = "**********"  # what pydantic writes in place of a secret
-_SECRETS = (SecretStr, SecretBytes)
+_SECRETS = (SecretStr, SecretBytes, Secret)
 
 
 class Event(BaseModel):
@@ -50,6 +50,8 @@ class Event(BaseModel):
 
     def __init_subclass__(cls, *, type: str | None = None, version: int = 1, **config: Any) -> None:
         super().__init_subclass__(**config)
+        if (type or "").startswith("triggers.") and not cls.__module__.startswith("triggers."):
+            raise EventError(f"{cls.__name__}: types that begin with 'triggers.' are our own; choose another type=")
         if version < 1:
             raise EventError(f"{cls.__name__}: version must be 1 or more, not {version}")
         cls.__event_type__ = type or cls.__name__
@@ -250,9 +252,15 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+def _attributes(value: object) -> list[object]:
+    if is_dataclass(value):
+        return [getattr(value, item.name) for item in fields(value)]
+    return list(vars(value).values())
+
+
 def _holds_secret(value: object) -> bool:
-    if isinstance(value, BaseModel):
-        return any(_holds_secret(item) for item in vars(value).values())
+    if isinstance(value, BaseModel) or is_dataclass(value):
+        return any(_holds_secret(item) for item in _attributes(value))
     if isinstance(value, Mapping):
         return any(_holds_secret(item) for item in value.values())
     if isinstance(value, list | tuple | set | frozenset):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import MessageReceived, ObjectCreated, RunFailed, Tick
+from triggers.events import ObjectCreated
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
-
-FROM_OUTSIDE = {kind.__event_type__ for kind in (MessageReceived, ObjectCreated, RunFailed, Tick)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,13 @@ def _watched(app: App, places: frozenset[str], other: Route) -> frozenset[str]:
     """Return those of the places in which a new file may trigger `other`."""
     if other.trigger is not ObjectCreated:
         return frozenset()
-    names = places & set(app.sources)
-    return names if other.source is None else names & {other.source}
+    paths = app.places()
+    watched = [name for name in app.sources if name in paths and other.source in (None, name)]
+    return frozenset(
+        place
+        for place in places & set(paths)
+        if any(paths[place].resolve().is_relative_to(paths[name].resolve()) for name in watched)
+    )
 
 
 def _bounded(route: Route) -> frozenset[str]:
@@ -82,19 +87,38 @@ def _route_problems(app: App, route: Route) -> Iterator[Problem]:
             f"route {route.name!r} writes to {name!r}, which triggers it again for ever; write somewhere else,"
             f" or say allow_loops={{{name!r}}} if its where= never matches what it writes",
         )
+    yield from _needs_problems(app, route)
+    if route.kind == PROCESS:
+        yield from _process_problems(route)
+
+
+def _needs_problems(app: App, route: Route) -> Iterator[Problem]:
     capacity = app.limits.capacity()
-    for name, amount in policy.needs.items():
+    for name, amount in route.policy.needs.items():
         if name in (COROUTINE, THREAD, PROCESS) or name not in capacity:
-            hint = did_you_mean(name, set(capacity) - {COROUTINE, THREAD, PROCESS})
-            yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}")
+            hint = did_you_mean(name, set(app.limits.resources) | {"cpu", "memory"})
+            way_out = f"App(resources={{{name!r}: ...}}) says how much there is"
+            yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}; {way_out}")
         elif amount > capacity[name]:
             yield Problem(True, f"route {route.name!r} needs {amount:g} {name}, but there is only {capacity[name]:g}")
-    if route.kind == PROCESS and ("<locals>" in route.target or route.handler.__module__ == "__main__"):
-        yield Problem(
-            True,
-            f"route {route.name!r} runs in a process of its own (isolate= or timeout=), so its handler"
-            " must be a function at the top level of a module that can be imported",
-        )
+
+
+def _process_problems(route: Route) -> Iterator[Problem]:
+    for thing in (route.handler, route.trigger):
+        if not _importable(thing):
+            yield Problem(
+                True,
+                f"route {route.name!r} runs in a process of its own (isolate= or timeout=), so {thing.__qualname__}"
+                " must be at the top level of a module that can be imported, under a name that only it has",
+            )
+
+
+def _importable(thing: Callable[..., Any]) -> bool:
+    """Say whether another process that imports the thing's module finds it there under its name."""
+    found: Any = None if thing.__module__ == "__main__" else sys.modules.get(thing.__module__)
+    for name in thing.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is thing
 
 
 def _cycles(app: App) -> Iterator[Problem]:

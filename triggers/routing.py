@@ -81,6 +81,7 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "priority": (int, "10"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
+    "isolate": (bool, "True"),
 }
 
 
@@ -92,9 +93,7 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
             raise WiringError(f"{owner} has no option {name!r}" + did_you_mean(name, known))
     values = dict(options)
     for name in _SETS & set(values):
-        if isinstance(values[name], str):
-            raise WiringError(f"{owner}: {name}={values[name]!r} must be a set of names: {name}={{{values[name]!r}}}")
-        values[name] = frozenset(values[name])
+        values[name] = _names(owner, name, values[name])
     for name, (kind, example) in _KINDS.items():
         if values.get(name) is not None and not isinstance(values[name], kind):
             raise WiringError(f"{owner}: {name}={values[name]!r} will not do; write e.g. {name}={example}")
@@ -104,6 +103,17 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
     return Policy(**values)
+
+
+def _names(owner: str, option: str, value: object) -> frozenset[Any]:
+    """Return the set that `reads=`, `writes=`, `allow_loops=` (of names) or `emits=` (of event types) must be."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise WiringError(f"{owner}: {option}={value!r} must be a set: {option}={{{value!r}}}")
+    wanted, what = (type, "an event type") if option == "emits" else (str, "a name")
+    for item in value:
+        if not isinstance(item, wanted):
+            raise WiringError(f"{owner}: {option}= holds {item!r}, which is not {what}")
+    return frozenset(value)
 
 
 _UNITS: Final = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}

@@ -106,8 +106,12 @@ class Harness:
             threaded=False,
             watches=False,
         )
-        self._run(self._engine.__aenter__())
-        self.settle()
+        try:
+            self._run(self._engine.__aenter__())
+            self.settle()
+        except BaseException:
+            self._runner.close()
+            raise
 
     def send(self, *events: Event) -> None:
         """Send events to the app."""

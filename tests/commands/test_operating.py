@@ -78,7 +78,7 @@ def test_a_dropped_run_is_no_dead_letter_and_can_be_taken_back(project: Project)
 def test_a_request_is_carried_out_once(project: Project) -> None:
     project.drain("bad.csv")
     project("dead", "redrive", "r2")
-    [batch] = (project.state / "inbox").glob("*.jsonl")
+    [batch] = (project.state / "requests").glob("*.jsonl")
     request = batch.read_text()
     project.drain()
     batch.write_text(request)

@@ -194,8 +194,10 @@ def test_a_claim_takes_what_waits_and_what_an_older_epoch_held_and_nothing_else(
         change.events.append(event(number))
         change.runs.append(RunRow(number, number, "r", 0, state, 0, journal.epoch))
     commit(journal, change)
-    claimed = commit(journal, Change(journal.epoch, claims=[1, 2, 3, 4, 5, 6, 7])).claimed
-    assert [(row.run, row.attempt, row.event.number) for row in claimed] == [(1, 2, 1), (2, 1, 2)]
+    numbers = [1, 2, 3, 4, 5, 6, 7]
+    result = commit(journal, Change(journal.epoch, claims=numbers, unread=[1, 2]))
+    assert result.claimed == {1: 2, 2: 1}
+    assert {run: read.number for run, (read, _) in result.read.items()} == {1: 1, 2: 2}
     assert ask(journal, "SELECT run, attempt, epoch, outcome FROM attempt") == [(1, 1, 1, "interrupted")]
 
 
@@ -203,7 +205,7 @@ def test_a_forgiven_claim_uses_no_attempt(opened: Open) -> None:
     filled(opened(), 2, RUNNING, 3)
     journal = opened()
     claimed = commit(journal, Change(journal.epoch, claims=[1, 2], forgiven=[2])).claimed
-    assert [(row.run, row.attempt) for row in claimed] == [(1, 4), (2, 3)]
+    assert claimed == {1: 4, 2: 3}
 
 
 def test_a_claim_of_more_runs_than_one_statement_holds(opened: Open) -> None:

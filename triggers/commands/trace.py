@@ -22,9 +22,9 @@ class Chain:
     """All events and runs that come from one root, and who caused whom."""
 
     def __init__(self, connection: apsw.Connection, root: int, limit: int) -> None:
-        self.root = find_event(connection, root)
         self.epoch = views.epoch(connection)
         events = views.events(connection, root=root, limit=limit + 1, oldest=True)
+        self.root = events[0] if events else find_event(connection, root)  # the root itself may have been pruned
         self.cut = len(events) > limit
         events = events[:limit]
         self.by_cause: defaultdict[int | None, list[EventView]] = defaultdict(list)

@@ -128,10 +128,11 @@ def make_context(run: Run) -> Context:
 def load(run: Run) -> Event:
     """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes.
 
-    Raises `Reject` where the event is further down its chain than the route allows; news of failures always arrive.
+    Raises `Reject` where the event is further down its chain than the route allows. The news of such a failure comes
+    two deeper, and is still let through.
     """
     event, limit = run.event, run.route.policy.max_depth or MAX_CHAIN
-    if event.depth > limit and event.type != RunFailed.__event_type__:
+    if event.depth > (limit + 2 if event.type == RunFailed.__event_type__ else limit):
         raise Reject(f"{event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)")
     return decode(run.route.trigger, event.data, event.version)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -31,6 +31,16 @@ def waiting(route: str, epoch: int, rank: tuple[int, int], limit: int) -> Callab
     def ask(connection: apsw.Connection) -> list[WaitingRow]:
         found = connection.execute(_WAITING, (route, epoch, priority, priority, number, limit))
         return [WaitingRow(*row) for row in found]
+
+    return ask
+
+
+def stranded(known: Collection[str]) -> Callable[[apsw.Connection], dict[str, int]]:
+    """Return a question for the runs that wait for routes which are not known, by route."""
+
+    def ask(connection: apsw.Connection) -> dict[str, int]:
+        counts = connection.execute("SELECT route, count(*) FROM run WHERE state < 2 GROUP BY route")
+        return {route: count for route, count in counts if route not in known}
 
     return ask
 

@@ -37,6 +37,8 @@ class Folder:
     ) -> None:
         self.path = Path(path)
         self.name = self.path.name if name is None else name
+        if isinstance(ignore, str):
+            raise WiringError(f"folder {os.fspath(path)!r}: ignore={ignore!r} must be a list of patterns: [{ignore!r}]")
         self.ignore = tuple(ignore)
         self.settle = settle
         if not self.name:
