@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 from handlers.app import HOME, app
 
+LIMIT = 180.0
+"""Seconds that a command may take: a part of the story takes ten, and what takes minutes stands still."""
 OK, DEAD = 0, 1
 """The exit codes of a drained run: all went well, or a run went to the dead letters, as it may."""
 
@@ -92,19 +94,21 @@ def _call(command: Sequence[str]) -> tuple[int, str, str]:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     ) as child:
         try:
-            out, said = child.communicate()
+            out, said = child.communicate(timeout=LIMIT)
         except KeyboardInterrupt:
             _stop(child)
             raise
+        except subprocess.TimeoutExpired:
+            said = _stop(child)
+            raise EngineFailed(f"`{shlex.join(command)}` did not end within {LIMIT:g} s. It said:\n{said}") from None
     return child.returncode, out, said
 
 
-def _stop(child: "subprocess.Popen[str]") -> None:
-    """Have the command stop as Ctrl-C would, and wait for it; a second Ctrl-C is handed on too and ends it at once."""
+def _stop(child: "subprocess.Popen[str]") -> str:
+    """Have the command stop as Ctrl-C would, and return what it said; a second Ctrl-C ends it at once."""
     while True:
         child.send_signal(signal.SIGINT)
         try:
-            child.communicate()
+            return child.communicate()[1]
         except KeyboardInterrupt:
             continue
-        return
