@@ -6,7 +6,6 @@ read when the window runs low. So memory does not grow with the backlog.
 
 from __future__ import annotations
 
-from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -59,7 +58,10 @@ class Flow:
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
+    _late: list[tuple[Rank, Head]] = field(default_factory=list)
+    """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
+    """The best rank among what came behind the horizon and is in the journal alone."""
     _asked: Rank = BEFORE_ALL
     _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
 
@@ -71,7 +73,10 @@ class Flow:
     def add(self, rank: Rank, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
         if self.horizon is not None and rank > self.horizon:
-            self._missed = rank if self._missed is None else min(self._missed, rank)
+            if self.filling and len(self._late) < WINDOW:
+                self._late.append((rank, head))
+            else:
+                self._miss(rank)
         elif not self._heads or self._heads[-1][0] < rank:  # new runs rank last but for their priority
             self._heads.append((rank, head))
         else:
@@ -97,6 +102,7 @@ class Flow:
     def remove(self, events: set[int]) -> None:
         """Forget the runs of events that turned out to be duplicates."""
         self._heads = deque(item for item in self._heads if item[1].event not in events)
+        self._late = [item for item in self._late if item[1].event not in events]
 
     def runs_low(self) -> bool:
         """Say whether the journal should be asked for more."""
@@ -112,18 +118,24 @@ class Flow:
     def fill(self, heads: Sequence[tuple[Rank, Head]], most: int) -> None:
         """Take the journal's answer: the next heads behind the horizon, at most `most`."""
         self.filling = False
+        late, self._late = self._late, []
         if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
             return
-        if self._missed is None:
-            self.horizon = heads[-1][0] if len(heads) == most else None
-        else:  # what came meanwhile may rank before a part of the answer: leave that part for the next question
+        if self._missed is None and len(heads) < most:  # with what came meanwhile, this is all that waits
+            answered = {rank for rank, _ in heads}
+            self._insert([*heads, *(item for item in late if item[0] not in answered)])
+            self.horizon = None
+            return
+        for rank, _ in late:
+            self._miss(rank)
+        if self._missed is not None:  # it may rank before a part of the answer: leave that part for the next question
             missed = self._missed
             heads = [item for item in heads if item[0] < missed]
-            self.horizon = heads[-1][0] if heads else self.horizon
+        self.horizon = heads[-1][0] if heads else self.horizon
         self._insert(heads)
 
+    def _miss(self, rank: Rank) -> None:
+        self._missed = rank if self._missed is None else min(self._missed, rank)
+
     def _insert(self, heads: Sequence[tuple[Rank, Head]]) -> None:
-        ordered = list(self._heads)
-        for item in heads:
-            insort(ordered, item, key=_rank)
-        self._heads = deque(ordered)
+        self._heads = deque(sorted([*self._heads, *heads], key=_rank))
