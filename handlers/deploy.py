@@ -17,14 +17,15 @@ from triggers import Context, Retry
     retry=Retry(on=(OSError, StaleChampion), attempts=3),
 )
 def deploy(event: Approved, ctx: Context) -> Deployed | Declined:
-    """Switch to the model. If another champion came meanwhile, the challenger must beat that one first.
+    """Switch to the model. If another champion came meanwhile, or the model was rolled back, the gate decides anew.
 
     Running twice leaves one entry in the history, because the run's key names the switch.
     """
     registry = Registry(ctx.place("models"))
     done = any(entry.effect == ctx.effect_key for entry in registry.history())
     against, approved = event.against, event
-    if not done and (live := registry.champion()) != event.against:
+    live = registry.champion()
+    if not done and (live != event.against or registry.was_rolled_back(event.model)):
         verdict = announce(event.model, live, judge(FeatureStore(ctx.place("features")), registry, event.model, live))
         if isinstance(verdict, Declined):
             ctx.log.info("%s not deployed: %s", short(event.model), verdict.reason)

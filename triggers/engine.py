@@ -15,6 +15,7 @@ from typing import Self
 from triggers.app import App
 from triggers.clock import Clock, SystemClock
 from triggers.dispatcher import Dispatcher
+from triggers.errors import TriggersError
 from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import REQUESTS, Intake
@@ -89,9 +90,14 @@ class Engine:
             self.state.release()
 
     async def quiet(self) -> None:
-        """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on."""
+        """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.
+
+        Raises `TriggersError` when a source fails: it may know of more.
+        """
         while not (self.intake.idle_all() and self.dispatcher.quiet()):
             await self._changed()
+            for source, why in self.intake.failing.items():
+                raise TriggersError(f"source {source!r} fails, so nobody knows what is still to come: {why}")
 
     async def drained(self) -> None:
         """Wait until there is nothing left to do: `quiet`, and nothing delayed either."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -44,7 +45,7 @@ class Worker:
         process, ours = _start_process()
         reader, writer = await asyncio.open_connection(sock=ours)
         worker = cls(process, reader, writer)
-        worker._send(sys.path)
+        worker._send({"path": sys.path, "level": logging.getLogger().getEffectiveLevel()})
         return worker
 
     async def ask(self, job: dict[str, Any]) -> dict[str, Any]:
@@ -55,8 +56,9 @@ class Worker:
     async def answer(self, route: str) -> dict[str, Any]:
         """Return the next reply; raises `HandlerError` (lost) if the process dies instead of answering."""
         try:
-            size = int.from_bytes(await self._reader.readexactly(4), "big")
-            reply: dict[str, Any] = json.loads(await self._reader.readexactly(size))
+            while "log" in (reply := await self._receive()):
+                name, level, message, extra = reply["log"]
+                logging.getLogger(name).log(level, "%s", message, extra=extra)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise HandlerError(self._epitaph(route), lost=True) from None
         return reply
@@ -71,6 +73,11 @@ class Worker:
     def _send(self, message: object) -> None:
         text = json.dumps(message).encode()
         self._writer.write(len(text).to_bytes(4, "big") + text)
+
+    async def _receive(self) -> dict[str, Any]:
+        size = int.from_bytes(await self._reader.readexactly(4), "big")
+        message: dict[str, Any] = json.loads(await self._reader.readexactly(size))
+        return message
 
     def _epitaph(self, route: str) -> str:
         try:

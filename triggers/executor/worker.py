@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -36,17 +37,38 @@ def main(descriptor: int, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they are the parent's to handle
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which what a handler starts would inherit
     os.set_inheritable(descriptor, False)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with socket.socket(fileno=descriptor) as link, link.makefile("rwb") as stream:
-        sys.path[:] = _receive(stream) or sys.path
+        hello = _receive(stream) or {"path": sys.path, "level": logging.INFO}
+        sys.path[:] = hello["path"]
+        logging.basicConfig(level=hello["level"], handlers=[Forward(stream)])
         while (job := _receive(stream)) is not None:
             _send(stream, _answer(job, stream))
 
 
+class Forward(logging.Handler):
+    """Hands log records to the parent, whose format and level they then have."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record; its traceback becomes a part of the message."""
+        extra = {name: str(getattr(record, name)) for name in ("run", "event", "route") if hasattr(record, name)}
+        try:
+            _send(self._stream, {"log": [record.name, record.levelno, self.format(record), extra]})
+        except Exception:  # a record that cannot be written must not fail the handler
+            self.handleError(record)
+
+
+_sending = threading.Lock()
+
+
 def _send(stream: Any, message: object) -> None:
     text = json.dumps(message).encode()
-    stream.write(len(text).to_bytes(4, "big") + text)
-    stream.flush()
+    with _sending:  # a handler's threads may log while it answers
+        stream.write(len(text).to_bytes(4, "big") + text)
+        stream.flush()
 
 
 def _receive(stream: Any) -> Any:
