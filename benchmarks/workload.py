@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from uuid import uuid4
 
 from triggers import Event
-from triggers.events import encode
+from triggers.events import encode, new_id
 from triggers.sources import Delivery
 
 BATCH = 500
@@ -46,11 +45,11 @@ def fields(number: int) -> dict[str, object]:
 
 
 def deliveries(kind: type[Made], numbers: Iterable[int]) -> list[Delivery]:
-    """Build, encode and wrap events as a sender does: validation, JSON and a random identity are part of the work."""
+    """Build, encode and wrap events as a sender does: validation, JSON and a new identity are part of the work."""
     now = time.time()
     events = (kind(number=n, name="measurement", score=0.5, labels=["a", "b"], text=_TEXT) for n in numbers)
     return [
-        Delivery("send", uuid4().hex, event.__event_type__, encode(event), now, event.__event_version__)
+        Delivery("send", new_id(), event.__event_type__, encode(event), now, event.__event_version__)
         for event in events
     ]
 
