@@ -333,7 +333,7 @@ async def raises_much(event: A) -> None:
 @pytest.mark.parametrize(
     ("handler", "error"),
     [
-        (awaits_a_cancelled_task, "HandlerError: handler 'awaits_a_cancelled_task' awaited something that was canc"),
+        (awaits_a_cancelled_task, "HandlerError: handler 'awaits_a_cancelled_task' was cancelled by itself or by"),
         (exits, "HandlerError: handler 'exits' called sys.exit(3); raise an error instead"),
         (exits_in_a_thread, "HandlerError: handler 'exits_in_a_thread' called sys.exit('bye'); raise an error instead"),
         (raises_bytes, r"ValueError: cannot read a\udcff.csv"),
@@ -963,3 +963,58 @@ def test_numbers_and_effect_keys_are_never_given_out_again(start: Start) -> None
     assert len(set(keys)) == 4
     (events,) = life.ask("SELECT count(*), min(number), max(number) FROM event WHERE recorded > ?", clock.now() - 5)
     assert events == (2, 4, 5)
+
+
+class NotYet(Later):
+    def __init__(self) -> None:
+        pass
+
+
+def test_a_later_of_ones_own_that_says_no_delay_is_put_back_for_a_minute(start: Start) -> None:
+    app = App("a")
+    seen = []
+
+    @app.on(A)
+    def later(event: A) -> None:
+        seen.append(1)
+        if len(seen) == 1:
+            raise NotYet
+
+    life = start(app)
+    life.send(A())
+    assert [run.state for run in life.runs()] == ["delayed"]
+    life.advance(60)
+    assert [run.state for run in life.runs()] == ["done"]
+
+
+def test_a_handler_that_cancels_itself_fails_and_leaves_the_next_run_alone(start: Start) -> None:
+    app = App("a", retry=Retry(attempts=1))
+
+    @app.on(A)
+    async def cancels(event: A) -> None:
+        if event.n == 0:
+            task = asyncio.current_task()
+            assert task
+            task.cancel()
+        await asyncio.sleep(0)
+
+    life = start(app)
+    life.send(A(n=0), A(n=1))
+    assert [run.state for run in life.runs()] == ["dead", "done"]
+
+
+def test_fractions_of_a_resource_come_back_whole(start: Start) -> None:
+    app = App("a", resources={"share": 1})
+
+    for number, amount in enumerate((0.1, 0.3, 0.7) * 5):
+
+        @app.on(A, name=f"r{number}", needs={"share": amount})
+        async def some(event: A) -> None: ...
+
+    @app.on(B, needs={"share": 1})
+    async def all_of_it(event: B) -> None: ...
+
+    life = start(app)
+    life.send(A())
+    life.send(B())
+    assert {run.state for run in life.runs()} == {"done"}

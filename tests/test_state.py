@@ -102,3 +102,28 @@ def test_the_folder_is_held_against_the_same_process_too_and_can_be_taken_again(
     one.release()
     two.acquire()
     two.release()
+
+
+def test_the_lock_ends_with_its_owner_and_not_with_what_it_forked(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, time\n"
+        "from triggers.state import StateFolder\n"
+        f"StateFolder({str(tmp_path / 's')!r}).create().acquire()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.stdin.read()\n"
+        "    os._exit(0)\n"
+        "print(child, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    owner = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert owner.stdout
+    assert owner.stdin
+    child = int(owner.stdout.readline())
+    owner.wait()
+    os.kill(child, 0)  # it lives on
+    folder = StateFolder(tmp_path / "s")
+    folder.acquire()
+    folder.release()
+    owner.stdin.close()
+    owner.stdout.close()

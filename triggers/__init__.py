@@ -7,6 +7,8 @@ takes an event and returns the next one.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context

@@ -107,7 +107,7 @@ class Admission:
         """Give back what a run had taken."""
         flow.running -= 1
         for name, amount in flow.needs.items():
-            self.free[name] += amount
+            self.free[name] = round(self.free[name] + amount, 6)  # 0.1 + 0.2 must come back as 0.3
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind a horizon."""
@@ -116,4 +116,4 @@ class Admission:
     def _take(self, flow: Flow) -> None:
         flow.running += 1
         for name, amount in flow.needs.items():
-            self.free[name] -= amount
+            self.free[name] = round(self.free[name] - amount, 6)

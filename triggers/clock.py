@@ -51,8 +51,10 @@ class SystemClock:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep on the running event loop."""
-        await asyncio.sleep(seconds)
+        """Sleep, looking again once a minute: the event loop's own clock stands still while the machine sleeps."""
+        until = self.monotonic() + seconds
+        while (left := until - self.monotonic()) > 0:  # noqa: ASYNC110  # no event tells that the machine woke up
+            await asyncio.sleep(min(left, LONGEST_SLEEP))
 
     async def sleep_until(self, moment: float) -> None:
         """Sleep, looking at the wall clock again once a minute: it may be set, or the machine may have slept."""

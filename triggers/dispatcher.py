@@ -67,7 +67,7 @@ class Dispatcher:
     def start(self) -> None:
         """Begin to work off what waits. Called on the running loop."""
         self.pipeline.ask(next_due, self.alarm.set)
-        self.pipeline.ask(stranded(self.router.routes), _warn_of)
+        self.pipeline.ask(stranded(self.router.routes), self._leave)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.
@@ -92,6 +92,8 @@ class Dispatcher:
             while (self.running or self.pipeline.busy) and not self.pipeline.refused:
                 await self.pipeline.changed()
         finally:
+            self.alarm.close()
+            self._executor.cancel()
             self._executor.close()
             self.pipeline.close()
 
@@ -175,8 +177,11 @@ class Dispatcher:
         if self.running.pop(run.number, None) is None:
             return  # given back while it was still busy in its thread
         self.admission.release(self.admission.flows[run.route.name])
-        outcome = within_time(run, within_budget(run, outcome), self.clock.now())
-        self._settle(run, outcome, self._journal.epoch)
+        try:
+            outcome = within_time(run, within_budget(run, outcome), self.clock.now())
+            self._settle(run, outcome, self._journal.epoch)
+        except Exception as error:  # half a settled run must never be committed
+            self.pipeline.fail(error)
 
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
@@ -202,15 +207,16 @@ class Dispatcher:
                 self._add(event)
         self.pipeline.touch()
 
+    def _leave(self, stranded: Mapping[str, int]) -> None:
+        """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""
+        for route, runs in stranded.items():
+            log.warning("%d runs wait for route %r, which this app does not have; they wait on", runs, route)
+            self._journal.open_runs -= runs
+
     def _ring(self) -> None:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
-
-
-def _warn_of(stranded: Mapping[str, int]) -> None:
-    for route, runs in stranded.items():
-        log.warning("%d runs wait for route %r, which this app does not have; they wait on", runs, route)
 
 
 class Alarm:
@@ -221,10 +227,11 @@ class Alarm:
         self._clock = journal.clock
         self._ring = ring
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
 
     def set(self, due: float | None) -> None:
         """Ring at `due`, unless it is set to an earlier moment already."""
-        if due is None or (self.due is not None and self.due <= due):
+        if self._closed or due is None or (self.due is not None and self.due <= due):
             return
         self.cancel()
         self.due = due
@@ -235,6 +242,11 @@ class Alarm:
         if self._task:
             self._task.cancel()
         self._task = self.due = None
+
+    def close(self) -> None:
+        """Forget it, and ring no more."""
+        self._closed = True
+        self.cancel()
 
     async def _wait(self, due: float) -> None:
         await self._clock.sleep(max(0.0, due - self._clock.monotonic()))

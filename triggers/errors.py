@@ -88,6 +88,9 @@ class Later(TriggersError):
     The delay is the sum of the arguments and must be positive: `raise Later(minutes=10)`.
     """
 
+    delay = 60.0
+    """Seconds; this many where a subclass does not say."""
+
     def __init__(
         self, reason: str = "", *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0
     ) -> None:

@@ -128,7 +128,7 @@ class Pipeline:
         try:
             self._prepare(turn)
         except Exception as error:  # a bug of ours: stop, rather than stand still
-            self._fail(error)
+            self.fail(error)
             return
         if turn.change.empty():
             self.wake()
@@ -154,19 +154,20 @@ class Pipeline:
             for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
                 answer(reply)
         except Exception as error:  # a bug of ours: stop, rather than stand still
-            self._fail(error)
+            self.fail(error)
             return
         self.touch()
         self.wake()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Stop for good: an error of our own, after which going on would be a guess."""
         self.fatal = error
         self.wake()
 
     def _refuse(self, turn: Turn, error: BaseException) -> None:
         """Try a commit again that the disk refused: nothing of it is acknowledged, so waiting loses nothing."""
         if not transient(error):
-            self._fail(error)
+            self.fail(error)
             return
         if self.refused is None:
             log.error("the journal cannot be written: %s; work stands still, trying every %g s", error, RETRY_COMMIT)
@@ -177,6 +178,7 @@ class Pipeline:
             self._commit(turn)
 
         self._retrying = asyncio.get_running_loop().create_task(again())
+        self.wake()
 
 
 def _tell(future: asyncio.Future[Any], reply: object) -> None:

@@ -90,7 +90,7 @@ def _matches(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bo
     names = getattr(error, "kinds", ()) if isinstance(error, HandlerError) else ()
     if names:
         return not _NEVER.intersection(names) and any(_name(kind) in names for kind in kinds)
-    return isinstance(error, kinds) and not isinstance(error, Reject)
+    return isinstance(error, kinds) and not isinstance(error, Reject | EventError)
 
 
 def _name(kind: type) -> str:

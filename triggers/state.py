@@ -75,6 +75,7 @@ class StateFolder:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode(), 0)
         self._lock = lock
+        os.register_at_fork(after_in_child=self._forget)
 
     def release(self) -> None:
         """Give the ownership up."""
@@ -92,6 +93,12 @@ class StateFolder:
         finally:
             os.close(lock)
         return None
+
+    def _forget(self) -> None:
+        """Let go of the lock in a forked child, without unlocking: it ends with the owner, not with its children."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _open_lock(self) -> int:
         try:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from triggers import __version__
 from triggers.commands.failures import ABORTED, USAGE, code_of
 from triggers.errors import WiringError, did_you_mean
 
@@ -122,9 +123,7 @@ def _complain(error: Exception) -> int:
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version  # takes 30 ms, which only this option should cost
-
-        click.echo(f"triggers {version('triggers-ml')}")
+        click.echo(f"triggers {__version__}")
         ctx.exit()
 
 

@@ -15,6 +15,7 @@ from typing import Final
 import apsw
 import click
 
+from triggers import __version__
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, say, say_json, state
 from triggers.commands.parameters import find_state, json_option, state_option
@@ -73,9 +74,7 @@ def _finding(what: str, seen: str, *, warning: bool = False, problem: bool = Fal
 
 
 def _machine() -> Iterator[Finding]:
-    from importlib.metadata import version  # used by nothing else here
-
-    yield _finding("triggers", f"{version('triggers-ml')} on Python {platform.python_version()}, {platform.system()}")
+    yield _finding("triggers", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     sqlite = apsw.sqlite_lib_version()
     buggy = apsw.SQLITE_VERSION_NUMBER < SAFE_SQLITE
     hint = ", which can lose commits (the WAL-reset bug); install apsw 3.51.3 or newer" if buggy else ""

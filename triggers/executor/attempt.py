@@ -170,12 +170,8 @@ async def run_coroutine(run: Run) -> Outcome:
         if run.route.policy.timeout is None:
             return await call_coroutine(run)
         return await _call_in_time(run, run.route.policy.timeout)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task and task.cancelling():
-            raise
-        name = run.route.name
-        return judge(run, HandlerError(f"handler {name!r} awaited something that was cancelled ({error!r})"))
+    except asyncio.CancelledError:
+        raise
     except BaseException as error:  # SystemExit would otherwise end the loop
         return judge(run, error)
 
@@ -191,6 +187,11 @@ async def _call_in_time(run: Run, seconds: float) -> Done:
         raise
 
 
+def cancelled(run: Run) -> Outcome:
+    """Return what comes of an attempt that was cancelled, though nobody stops the app."""
+    return judge(run, HandlerError(f"handler {run.route.name!r} was cancelled by itself or by what it awaited"))
+
+
 def timed_out(route: Route) -> HandlerError:
     """Return the error of an attempt that took longer than its route allows."""
     return HandlerError(f"handler {route.name!r} ran out of time: timeout={route.policy.timeout:g} s", lost=True)
@@ -204,7 +205,14 @@ def finish(run: Run, returned: object, context: Context | None) -> Done:
 
 
 def judge(run: Run, error: BaseException) -> Outcome:
-    """Decide, by the error and the route's `retry=`, whether the run is tried again."""
+    """Decide, by the error and the route's `retry=`, whether the run is tried again. It never raises."""
+    try:
+        return _judge(run, error)
+    except Exception as broken:  # an error class of the handler's that fails when it is looked at
+        return Dead(describe(broken))
+
+
+def _judge(run: Run, error: BaseException) -> Outcome:
     if isinstance(error, Later):
         return Again(error.delay, "later", counted=False, failure=Failure("Later", _message(error), ""))
     if isinstance(error, SystemExit):
@@ -212,9 +220,7 @@ def judge(run: Run, error: BaseException) -> Outcome:
     failure = describe(error)
     retry = run.route.policy.retry
     if isinstance(error, HandlerError) and error.lost:
-        retry = replace(
-            retry, on=HandlerError
-        )  # it ended from outside: whatever `on` names, the number of attempts counts
+        retry = replace(retry, on=HandlerError)  # ended from outside: only the number of attempts counts
     delay = retry.decide(error, run.attempt, seed=run.effect_key)
     return Dead(failure) if delay is None else Again(delay, "failed", counted=True, failure=failure)
 

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context, copy_context
 
-from triggers.executor.attempt import Again, Outcome, Run, run_coroutine
+from triggers.executor.attempt import Again, Outcome, Run, cancelled, run_coroutine
 from triggers.executor.watch import LoopWatch
 
 Finished = Callable[[Run, Outcome], None]
@@ -28,6 +28,7 @@ class Coroutines:
         self._waiting: deque[Run] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._stopping = False
         self._watch = LoopWatch()
 
     def start(self, run: Run) -> None:
@@ -37,6 +38,7 @@ class Coroutines:
 
     def cancel(self) -> None:
         """Cancel what still runs; each is given back, no attempt used."""
+        self._stopping = True
         while self._waiting:
             self._finished(self._waiting.popleft(), _given_back())
         for worker in self._workers:
@@ -74,11 +76,12 @@ class Coroutines:
             try:
                 outcome = await run_coroutine(run)
             except asyncio.CancelledError:
-                outcome = _given_back()
+                outcome = _given_back() if self._stopping else cancelled(run)
             self._finished(run, outcome)
-            if copy_context():
+            task = asyncio.current_task()
+            if copy_context() or (task and task.cancelling()):
                 self._schedule()
-                return  # the handler left context variables behind; the next run must not see them
+                return  # the handler left context variables or a cancellation behind, which the next run must not see
             done += 1
             if done % AT_A_TIME == 0:
                 await asyncio.sleep(0)

@@ -63,6 +63,10 @@ class Worker:
             raise HandlerError(self._epitaph(route), lost=True) from None
         return reply
 
+    def alive(self) -> bool:
+        """Say whether the process is there and listens."""
+        return self._process.poll() is None and not self._reader.at_eof()
+
     def kill(self) -> None:
         """End the process and everything that it started, at once."""
         with suppress(ProcessLookupError):
@@ -115,6 +119,15 @@ class Isolated:
         while self._idle:
             self._idle.pop().kill()
 
+    def _take(self) -> Worker | None:
+        """Return an idle process that has not died meanwhile."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.alive():
+                return worker
+            worker.kill()
+        return None
+
     async def _work(self, run: Run) -> None:
         try:
             outcome = await self._attempt(run)
@@ -126,13 +139,14 @@ class Isolated:
         worker, ready = None, False
         try:
             async with asyncio.timeout(STARTING):
-                worker = self._idle.pop() if self._idle else await Worker.spawn()
+                worker = self._take() or await Worker.spawn()
                 reply = await worker.ask(_job(run))
             if ready := "ready" in reply:
                 async with asyncio.timeout(run.route.policy.timeout):
                     reply = await worker.answer(run.route.name)
+            outcome = _outcome(run, reply)
             self._idle.append(worker)
-            return _outcome(run, reply)
+            return outcome
         except TimeoutError:
             _kill(worker)
             return judge(run, timed_out(run.route) if ready else _never_ready(run.route.name))

@@ -37,6 +37,7 @@ def main(descriptor: int, parent: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they are the parent's to handle
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which what a handler starts would inherit
     os.set_inheritable(descriptor, False)
+    os.register_at_fork(after_in_child=lambda: os.close(descriptor))  # the parent must see that *we* died
     with socket.socket(fileno=descriptor) as link, link.makefile("rwb") as stream:
         hello = _receive(stream) or {"path": sys.path, "level": logging.INFO}
         sys.path[:] = hello["path"]

@@ -20,6 +20,8 @@ from triggers.state import StateFolder
 SAFE_SQLITE = 3_051_003
 """Older SQLite has the WAL-reset bug: two connections that write and checkpoint at once can lose commits."""
 
+_OPEN = "SELECT (SELECT count(*) FROM run WHERE state < 2) + (SELECT count(*) FROM run WHERE state = 2)"  # by index
+
 Then = Callable[[Result | BaseException], None]
 
 
@@ -43,7 +45,7 @@ class Journal:
             raise
         self.number_event = itertools.count(self._maximum("event") + 1).__next__
         self.number_run = itertools.count(self._maximum("run") + 1).__next__
-        self.open_runs = int(self._connection.execute("SELECT count(*) FROM run WHERE state < 3").get)
+        self.open_runs = int(self._connection.execute(_OPEN).get)
         self._queue: SimpleQueue[tuple[Change, Then] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write, name="triggers-journal", daemon=True) if threaded else None
@@ -114,6 +116,10 @@ def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
         connection.pragma("journal_mode", "WAL")
         connection.pragma("synchronous", "FULL" if durable else "OFF")
         connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+        connection.pragma(
+            "wal_autocheckpoint", 8000
+        )  # pages; a page that changes often is then written back less often
+        connection.pragma("cache_size", -16_000)  # KiB, taken as needed
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
         raise StateError(f"the journal {state.journal} cannot be opened: {error}") from error
     return connection

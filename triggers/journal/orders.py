@@ -65,10 +65,9 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
     def apply(connection: apsw.Connection) -> list[Promoted]:
         if not _first_time(connection, request):
             return []
-        rows = [(run.number, run.event, run.route, run.priority, WAITING) for run in runs]
-        sql = "INSERT INTO run (number, event, route, priority, state, attempt, epoch) VALUES (?, ?, ?, ?, ?, 0, 0)"
-        connection.executemany(sql, rows)
-        return [Promoted(run.number, run.event, run.route, run.priority, True) for run in runs]
+        rows = [(run.number, run.event, run.route, run.priority, run.event) for run in runs]
+        inserted = connection.executemany(_REPLAYED, rows)
+        return [Promoted(run, event, route, priority, True) for run, event, route, priority in inserted]
 
     return apply
 
@@ -105,19 +104,27 @@ UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_tim
 WHERE state IN (?, ?) AND number IN ($)
 RETURNING number, event, route, priority"""  # noqa: S608  # our own constants
 
+# The event may have been pruned since it was read.
+_REPLAYED = f"""
+INSERT INTO run (number, event, route, priority, state, attempt, epoch)
+SELECT ?, ?, ?, ?, {WAITING}, 0, 0 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
+RETURNING number, event, route, priority"""  # noqa: S608
+
 _DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"  # noqa: S608
 
 # Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`. The newest
 # run and event stay whatever their age: their numbers, and the effect keys made of them, must never be given out again.
+_BORDER = "ifnull((SELECT number FROM event WHERE recorded >= ?1 ORDER BY number LIMIT 1), 1 << 62)"
 _OLD_RUNS = f"""
 SELECT run.number FROM run JOIN event ON event.number = run.event
-WHERE event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1
+WHERE run.event < {_BORDER} AND event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1
       AND run.number < (SELECT max(number) FROM run)
-ORDER BY run.number LIMIT ?2"""  # noqa: S608
+ORDER BY run.event LIMIT ?2"""  # noqa: S608
 _PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"  # noqa: S608
 _PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"  # noqa: S608
-_PRUNE_EVENTS = """
+_PRUNE_EVENTS = f"""
 DELETE FROM event WHERE number IN (
-    SELECT number FROM event WHERE recorded < ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
+    SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
+        AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
         AND number < (SELECT max(number) FROM event)
-    ORDER BY number LIMIT ?2)"""
+    ORDER BY number LIMIT ?2)"""  # noqa: S608

@@ -33,6 +33,8 @@ BATCH = 1000
 """About how many events are delivered at a time."""
 MAX_FILE = 64 * 1024 * 1024
 """The largest batch file, in bytes."""
+LONGEST_NAME = 1024
+"""The most characters of an event's id, source or type."""
 AGAIN = 10.0
 """Seconds until a batch that could not be read for a passing reason is tried again."""
 
@@ -257,6 +259,8 @@ def _name(fields: dict[str, Any], attribute: str) -> str:
     value = fields.get(attribute)
     if not isinstance(value, str) or not value:
         raise EventError(f"{attribute} must be text and not empty, not {value!r}")
+    if len(value) > LONGEST_NAME:
+        raise EventError(f"{attribute} has {len(value):,} characters, over the limit of {LONGEST_NAME:,}")
     return value
 
 
