@@ -139,3 +139,16 @@ def test_the_event_types_of_an_app_are_those_that_its_routes_take_and_emit() -> 
     def two(event: Event) -> None: ...
 
     assert set(app.event_types()) == {"A", "B", "Tick"}
+
+
+@pytest.mark.parametrize("trigger", ["nope", 5, None])
+def test_a_trigger_that_is_neither_a_type_nor_a_schedule_is_refused(trigger: object) -> None:
+    with pytest.raises(WiringError, match=r"triggers nothing; write @app.on\(EventType\)"):
+        App("a").on(trigger)  # type: ignore[call-overload]
+
+
+def test_the_base_of_all_events_is_no_trigger() -> None:
+    def handler(event: Event) -> None: ...
+
+    with pytest.raises(WiringError, match="on Event itself, which nobody sends"):
+        App("a").on(Event)(handler)

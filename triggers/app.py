@@ -117,6 +117,11 @@ class App:
         events, or nothing. Raises `WiringError` where handler and trigger do not fit.
         """
 
+        if not isinstance(trigger, type) and not (hasattr(trigger, "next") and hasattr(trigger, "latest")):
+            raise WiringError(
+                f"app {self.name!r}: {trigger!r} triggers nothing; write @app.on(EventType) or @app.on(every(hours=1))"
+            )
+
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             owner = f"route {name or getattr(handler, '__name__', handler)!r}"
             self._register(

@@ -177,6 +177,8 @@ def make_route(
     route_name = name or handler.__name__
     schedule = None if isinstance(trigger, type) else trigger
     kind = trigger if isinstance(trigger, type) else Tick
+    if kind is Event:
+        raise WiringError(f"route {route_name!r} is on Event itself, which nobody sends; name a subclass of it")
     if not issubclass(kind, Event):
         raise WiringError(f"route {route_name!r}: {kind.__name__} is no event type; subclass triggers.Event")
     if signature.accepts and not any(issubclass(kind, accepted) for accepted in signature.accepts):

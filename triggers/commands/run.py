@@ -78,7 +78,23 @@ def run(
         from triggers.commands.live import Display  # loads rich, for a terminal only
 
         session.display = Display(session.engine, handler)
-    return asyncio.run(session.work())
+    return asyncio.run(_to_the_end(session))
+
+
+async def _to_the_end(session: Session) -> int:
+    """Return the exit code, or exit with it at once where a task does not end although it is cancelled."""
+    code = await session.work()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    stuck = (await asyncio.wait(left, timeout=1.0))[1] if left else set()
+    if stuck:
+        names = ", ".join(sorted(str(task.get_coro()) for task in stuck))
+        print(f"warning: ended although this goes on after it was cancelled: {names}", file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 class Session:
