@@ -1001,20 +1001,3 @@ def test_a_handler_that_cancels_itself_fails_and_leaves_the_next_run_alone(start
     life = start(app)
     life.send(A(n=0), A(n=1))
     assert [run.state for run in life.runs()] == ["dead", "done"]
-
-
-def test_fractions_of_a_resource_come_back_whole(start: Start) -> None:
-    app = App("a", resources={"share": 1})
-
-    for number, amount in enumerate((0.1, 0.3, 0.7) * 5):
-
-        @app.on(A, name=f"r{number}", needs={"share": amount})
-        async def some(event: A) -> None: ...
-
-    @app.on(B, needs={"share": 1})
-    async def all_of_it(event: B) -> None: ...
-
-    life = start(app)
-    life.send(A())
-    life.send(B())
-    assert {run.state for run in life.runs()} == {"done"}

@@ -1,0 +1,34 @@
+"""What a run takes comes back whole, in whatever order runs end."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+from tests.test_flows import A, handler
+from triggers.admission import Admission
+from triggers.journal import RunRow
+from triggers.routing import make_policy, make_route
+
+AMOUNTS = (0.1, 0.3, 0.7)
+
+
+def test_fractions_of_a_resource_come_back_whole_in_whatever_order() -> None:
+    policies = [make_policy("r", {"needs": {"share": amount}}) for amount in AMOUNTS]
+    names = [f"r{number}" for number in range(len(AMOUNTS))]
+    routes = {
+        name: make_route(handler, A, name=name, where=None, source=None, policy=policy)
+        for name, policy in zip(names, policies, strict=True)
+    }
+    for order in permutations(names):
+        admission = Admission(routes, {"thread": 9.0, "share": 4.0})
+        for flow in admission.low():
+            flow.ask()
+            admission.fill(flow, [])
+        admission.choose()
+        taken = {name: admission.admit(RunRow(1, 1, name, 0)) for name in names}
+        assert admission.free["share"] < 4
+        for name in order:
+            flow_of_run = taken[name]
+            assert flow_of_run is not None
+            admission.release(flow_of_run)
+        assert admission.free["share"] == 4
