@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from triggers.errors import StateError, StateHeld
+from triggers.journal.schema import MIGRATIONS, prepare
 from triggers.state import StateFolder
 
 HOLD = """
@@ -53,6 +57,99 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
         StateFolder(tmp_path).create()
     assert tmp_path.stat().st_mode & 0o777 == 0o755
     assert not (tmp_path / "inbox").exists()
+
+
+def write_text(path: Path) -> None:
+    path.write_text("my thesis " * 1000)
+
+
+def write_bookmarks(path: Path) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE bookmarks (url)")
+    other.close()
+
+
+def write_newer_journal(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    prepare(connection, (*MIGRATIONS, "CREATE TABLE future (x)"))
+    connection.close()
+
+
+FOREIGN = [
+    (write_text, "is not a journal: it is no SQLite file; move it away, or give --state another folder"),
+    (write_bookmarks, "is another program's database, not a journal; choose another --state"),
+    (write_newer_journal, "has schema version 2, this code knows 1; .* upgrade the package"),
+]
+
+
+@pytest.mark.parametrize(("write", "message"), FOREIGN)
+def test_a_journal_that_is_not_for_this_code_is_refused_before_anything_is_touched(
+    tmp_path: Path, write: Callable[[Path], None], message: str
+) -> None:
+    tmp_path.chmod(0o755)
+    write(tmp_path / "journal.db")
+    content = (tmp_path / "journal.db").read_bytes()
+    for use in (StateFolder.create, StateFolder.has_journal):
+        with pytest.raises(StateError, match=message):
+            use(StateFolder(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "journal.db").read_bytes() == content
+
+
+def test_a_journal_whose_first_commit_is_in_the_write_ahead_log_alone_is_ours(tmp_path: Path) -> None:
+    begun = apsw.Connection(str(tmp_path / "journal.db"))
+    begun.pragma("journal_mode", "WAL")
+    assert not StateFolder(tmp_path).create().has_journal()  # its process may have died here
+    prepare(begun)
+    header = (tmp_path / "journal.db").read_bytes()[:100]
+    assert int.from_bytes(header[68:72]) == 0, "the mark was expected in the log"
+    assert StateFolder(tmp_path).create().has_journal()
+    begun.close()
+    assert StateFolder(tmp_path).create().has_journal()
+
+
+def test_another_programs_write_ahead_log_is_not_ours(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "journal.db")
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("CREATE TABLE bookmarks (url)")
+    with pytest.raises(StateError, match="is another program's database"):
+        StateFolder(tmp_path).create()
+    other.close()
+
+
+def test_an_empty_journal_beside_our_own_files_is_ours_and_beside_others_it_is_not(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "s").create()
+    folder.journal.touch()
+    assert not folder.create().has_journal()
+    (folder.path / "thesis.tex").touch()
+    with pytest.raises(StateError, match=r"it holds 'thesis.tex'"):
+        folder.create()
+
+
+def test_a_folder_that_is_held_is_not_read_since_that_would_void_the_holders_locks(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path).create()
+    folder.acquire()
+    connection = apsw.Connection(str(folder.journal))
+    connection.pragma("journal_mode", "WAL")
+    prepare(connection)
+    locks = locks_of(folder.journal)
+    assert locks
+    assert StateFolder(tmp_path).create().has_journal()
+    assert locks_of(folder.journal) == locks
+    connection.close()
+    folder.release()
+
+
+def locks_of(path: Path) -> list[str]:
+    """Return the kernel's record locks on a file."""
+    inode = f":{path.stat().st_ino} "
+    return [line for line in Path("/proc/locks").read_text().splitlines() if inode in line and "POSIX" in line]
+
+
+def test_looking_who_holds_a_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
+    assert StateFolder(tmp_path).holder() is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 The kernel's lock is the ownership: it ends with the process, however that dies, so there is nothing to expire and
 nothing to clean up. Layout: `journal.db`, `lock`, `inbox/` for events, `requests/` for what operators ask.
+
+Whose a folder is, is read from the first bytes of its journal before anything in it is touched, and without the SQLite
+driver, which a process that only sends events has no use for.
 """
 
 from __future__ import annotations
@@ -9,14 +12,23 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Final, Self
 
 from triggers.errors import StateError, StateHeld
 
-_OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests"}
+APPLICATION_ID: Final = 0x54524947
+"""What marks a SQLite file as a journal: "TRIG" in its header."""
+SCHEMA_VERSION: Final = 1
+"""The newest version of the journal's tables that this code knows."""
 
+_OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests"}
+_MAGIC = b"SQLite format 3\0"
+_PAGE_START = 105  # the bytes of page 1 that say whose it is: the file's header and the number of tables
+_NO_TABLES = (b"\x0d", b"\0\0")  # a leaf, with no cells
 
 LOOKS = 10
 """How often a held lock is looked at, over a fifth of a second, before it counts as held."""
@@ -33,22 +45,29 @@ class StateFolder:
         self._lock: int | None = None
 
     def create(self) -> Self:
-        """Make the folder if it is missing; raise `StateError` if it is something else's or cannot be written."""
-        try:
+        """Make the folder if it is missing; raise `StateError` if it is something else's or cannot be used.
+
+        What is refused has not been touched.
+        """
+        with self._usable():
+            if not self.has_journal():
+                self._refuse_strangers()
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            strangers = sorted({entry.name for entry in self.path.iterdir()} - _OURS)
-            if strangers and not self.journal.exists():
-                raise StateError(
-                    f"{self.path} is not a state folder: it holds {strangers[0]!r}; name an empty one with --state"
-                )
             self.path.chmod(0o700)
             self.inbox.mkdir(exist_ok=True, mode=0o700)
             self.requests.mkdir(exist_ok=True, mode=0o700)
-        except FileExistsError as error:
-            raise StateError(f"{self.path} is a file; name a folder with --state") from error
-        except OSError as error:
-            raise StateError(f"the state folder {self.path} cannot be used: {error.strerror}") from error
         return self
+
+    def has_journal(self) -> bool:
+        """Say whether there is a journal here, without touching it; raise `StateError` if it is not for this code.
+
+        Whoever holds the folder has looked already. If that is this process, its journal must not be opened beside
+        SQLite: closing the second descriptor would void SQLite's own locks.
+        """
+        with self._usable():
+            if self.path.exists() and not self.path.is_dir():
+                raise StateError(f"{self.path} is a file; name a folder with --state")
+            return self.journal.exists() and (self.holder() is not None or _is_journal(self.journal))
 
     def require(self) -> Self:
         """Return the folder if there is a journal in it, else raise `StateError`."""
@@ -56,9 +75,24 @@ class StateFolder:
             raise StateError(f"no journal in {self.path}; `triggers run` makes one, --state names another folder")
         return self
 
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        """Turn what the system refuses into a `StateError` that names the folder."""
+        try:
+            yield
+        except OSError as error:
+            raise StateError(f"the state folder {self.path} cannot be used: {error.strerror}") from error
+
+    def _refuse_strangers(self) -> None:
+        strangers = {entry.name for entry in self.path.iterdir()} - _OURS if self.path.exists() else ()
+        if strangers:
+            name = min(strangers)
+            raise StateError(f"{self.path} is not a state folder: it holds {name!r}; name an empty one with --state")
+
     def acquire(self) -> None:
         """Take the ownership, or raise `StateHeld` naming who has it. It lasts until `release` or the process ends."""
-        lock = self._open_lock()
+        with self._usable():
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         for look in range(1, LOOKS + 1):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,14 +118,12 @@ class StateFolder:
             self._lock = None
 
     def holder(self) -> str | None:
-        """Return who owns the folder now, or None."""
-        lock = self._open_lock()
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return _read_holder(lock)
-        finally:
-            os.close(lock)
+        """Return who owns the folder now, or None. It looks only: where nobody ever took the lock, it makes none."""
+        with self._usable(), suppress(FileNotFoundError), (self.path / "lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _read_holder(lock.fileno())
         return None
 
     def _forget(self) -> None:
@@ -100,12 +132,48 @@ class StateFolder:
             os.close(self._lock)
             self._lock = None
 
-    def _open_lock(self) -> int:
-        try:
-            return os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StateError(f"the state folder {self.path} cannot be used: {error.strerror}") from error
-
 
 def _read_holder(lock: int) -> str:
     return os.pread(lock, 200, 0).decode(errors="replace").strip() or "another process"
+
+
+def _is_journal(path: Path) -> bool:
+    """Say whether a file is a journal and not still empty; raise `StateError` if it is another's, or newer."""
+    start = _first_page(path)
+    application, version = _number(start, 68), _number(start, 60)
+    if start and not start.startswith(_MAGIC):
+        raise StateError(f"{path} is not a journal: it is no SQLite file; move it away, or give --state another folder")
+    if application != APPLICATION_ID:
+        if start and (start[100:101], start[103:105]) != _NO_TABLES:
+            raise StateError(f"{path} is another program's database, not a journal; choose another --state")
+        return False
+    if version > SCHEMA_VERSION:
+        raise StateError(
+            f"{path} has schema version {version}, this code knows {SCHEMA_VERSION};"
+            " it was written by a newer version of triggers: upgrade the package"
+        )
+    return True
+
+
+def _first_page(path: Path) -> bytes:
+    """Return how the file begins. What a new journal's first commit made of it may be in the write-ahead log alone."""
+    with path.open("rb") as file:
+        start = file.read(_PAGE_START)
+    if start.startswith(_MAGIC) and _number(start, 68) != APPLICATION_ID:
+        with suppress(FileNotFoundError), path.with_name(f"{path.name}-wal").open("rb") as log:
+            start = _logged_page(log) or start
+    return start
+
+
+def _logged_page(log: BinaryIO) -> bytes:
+    """Return how the newest page 1 in a write-ahead log begins, or nothing (https://sqlite.org/walformat.html)."""
+    head, found = log.read(32), b""
+    size, salts = _number(head, 8), head[16:24]
+    while len(frame := log.read(24 + size)) == 24 + size and frame[8:16] == salts:
+        if _number(frame, 0) == 1:
+            found = frame[24 : 24 + _PAGE_START]
+    return found
+
+
+def _number(data: bytes, place: int) -> int:
+    return int.from_bytes(data[place : place + 4])

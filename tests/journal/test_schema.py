@@ -11,9 +11,9 @@ import pytest
 
 from triggers.errors import StateError
 from triggers.journal import Journal
-from triggers.journal.schema import APPLICATION_ID, MIGRATIONS, prepare, read_pragma
+from triggers.journal.schema import MIGRATIONS, prepare, read_pragma
 from triggers.journal.views import open_reader
-from triggers.state import StateFolder
+from triggers.state import APPLICATION_ID, SCHEMA_VERSION, StateFolder
 from triggers.testing import FakeClock
 
 
@@ -34,6 +34,10 @@ def test_an_empty_file_becomes_a_journal() -> None:
     assert read_pragma(connection, "application_id") == APPLICATION_ID
     assert read_pragma(connection, "user_version") == len(MIGRATIONS)
     prepare(connection)
+
+
+def test_the_state_folder_knows_the_newest_version_without_opening_a_journal() -> None:
+    assert len(MIGRATIONS) == SCHEMA_VERSION
 
 
 def test_an_older_journal_is_brought_forward_and_keeps_its_rows() -> None:

@@ -13,8 +13,7 @@ from typing import Final
 import apsw
 
 from triggers.errors import StateError
-
-APPLICATION_ID: Final = 0x54524947  # "TRIG", in the SQLite file header
+from triggers.state import APPLICATION_ID
 
 WAITING, RUNNING, DELAYED, DONE, DEAD, DROPPED = range(6)
 STATES: Final = ("waiting", "running", "delayed", "done", "dead", "dropped")
@@ -58,7 +57,8 @@ CREATE TABLE ledger (source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NUL
 """
 
 MIGRATIONS: Final[Sequence[str]] = (_FIRST,)
-"""Script n brings version n to version n + 1. Released scripts never change; append to this list."""
+"""Script n brings version n to version n + 1. Released scripts never change; append to this list, and count up
+`SCHEMA_VERSION` in `triggers/state.py`."""
 
 
 def prepare(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
