@@ -346,6 +346,39 @@ def test_an_app_that_cannot_work_is_refused_before_anything_is_made(tmp_path: Pa
     assert not (tmp_path / "s").exists()
 
 
+def test_a_folder_that_does_not_exist_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    app = App("a", sources=[Folder(tmp_path / "missing")])
+    with pytest.raises(WiringError, match=r"missing.* does not exist"):
+        Life(app, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+class Nameless:
+    """A source that lost its name since it was declared."""
+
+    lost = False
+
+    @property
+    def name(self) -> str:
+        if self.lost:
+            raise OSError("the name server is gone")
+        return "nameless"
+
+    async def deliveries(self, site: Any) -> Any:
+        yield []
+
+
+def test_a_start_that_fails_halfway_frees_the_folder_and_the_journal(tmp_path: Path) -> None:
+    source = Nameless()
+    app = App("a", sources=[source])
+    source.lost = True
+    for _ in range(2):
+        with pytest.raises(OSError, match="the name server is gone"):
+            Life(app, tmp_path / "s", threaded=True)
+        assert StateFolder(tmp_path / "s").holder() is None
+        assert "triggers-journal" not in {thread.name for thread in threading.enumerate()}
+
+
 # --- sources
 
 
@@ -430,10 +463,19 @@ def test_a_source_that_fails_is_started_again_later_and_later_and_the_others_go_
     assert life.engine.intake.failing in ({}, {"broken": "the share is gone"})
 
 
+class Unwired:
+    """A source that finds nothing to listen to."""
+
+    name = "unwired"
+
+    async def deliveries(self, site: Any) -> Any:
+        raise WiringError("the queue does not exist")
+        yield []
+
+
 def test_a_source_that_cannot_be_listened_to_at_all_ends_the_engine(tmp_path: Path) -> None:
-    app = App("a", sources=[Folder(tmp_path / "missing")])
-    life = Life(app, tmp_path / "s")
-    with pytest.raises(WiringError, match="missing"):
+    life = Life(App("a", sources=[Unwired()]), tmp_path / "s")
+    with pytest.raises(WiringError, match="the queue does not exist"):
         life.settle()
     life.stop()
 

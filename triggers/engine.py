@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +23,7 @@ from triggers.intake import REQUESTS, Intake
 from triggers.journal import Journal, declare
 from triggers.routing import Router, describe_route
 from triggers.sources import Source
+from triggers.sources.folder import Folder
 from triggers.sources.inbox import Inbox
 from triggers.sources.timer import Timer
 from triggers.state import StateFolder
@@ -59,35 +61,27 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         refuse(self.app)
+        for source in self.app.sources.values():
+            if isinstance(source, Folder):
+                source.require()
         self.state.create().acquire()
-        try:
+        with ExitStack() as taken:  # what fails in here frees what was taken before it
+            taken.callback(self.state.release)
             self.journal = Journal(self.state, self._clock, durable=self._durable, threaded=self._threaded)
-        except BaseException:
-            self.state.release()
-            raise
-        sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
-        router = Router(self.app.routes.values())
-        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
-        self.intake = Intake(self.dispatcher, self._sources(), watches=self._watches)
-        self.dispatcher.pipeline.order(
-            declare([describe_route(route) for route in self.app.routes.values()]), lambda _: None
-        )
-        self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
-        self.dispatcher.start()
-        self.housekeeping.start()
-        self.intake.start()
+            taken.callback(self.journal.close)
+            self._compose()
+            self._start()
+            self._taken = taken.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
+        """Read nothing more, let what runs finish for `grace` seconds, and free the folder."""
+        with self._taken:
             self.housekeeping.stop()
             await self.intake.stop()
             await self.dispatcher.stop(self.grace)
-        finally:
-            self.journal.close()
-            self.state.release()
 
     async def quiet(self) -> None:
         """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.
@@ -115,6 +109,20 @@ class Engine:
         if error := self.intake.error():
             raise error
         await self.dispatcher.pipeline.changed()
+
+    def _compose(self) -> None:
+        router = Router(self.app.routes.values())
+        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
+        self.intake = Intake(self.dispatcher, self._sources(), watches=self._watches)
+        self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
+        self._routes = declare([describe_route(route) for route in self.app.routes.values()])
+
+    def _start(self) -> None:
+        sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
+        self.dispatcher.pipeline.order(self._routes, lambda _: None)
+        self.dispatcher.start()
+        self.housekeeping.start()
+        self.intake.start()
 
     def _sources(self) -> list[Source]:
         schedules = {route.name: route.schedule for route in self.app.routes.values() if route.schedule}

@@ -214,7 +214,7 @@ def test_a_signal_lets_what_runs_finish(project: Project, start: Start) -> None:
     process = start("run", "slow")
     process.until("wait r1  started")
     process.tell(signal.SIGTERM)
-    process.until("stopping: 1 run may take up to 30.0 s")
+    process.until("stopping: 1 run may take up to 30.0 s: wait r1; once more to end at once")
     project.write("go", "")
     assert process.end() == 143
     assert "wait r1  done" in process.heard
@@ -228,7 +228,7 @@ def test_a_run_that_outlasts_the_grace_is_given_back(project: Project, start: St
     process.until("wait r1  started")
     process.tell(signal.SIGINT)
     assert process.end() == 130
-    assert "given back" in process.heard
+    assert "wait r1  given back, it starts again with `triggers run`" in process.heard
     [run] = project("runs", "--json").data
     assert (run["state"], run["attempt"]) == ("waiting", 0)
 
@@ -244,6 +244,84 @@ def test_a_second_signal_ends_it_at_once(project: Project, start: Start) -> None
     assert process.end() == 143
     assert "stopped" not in process.heard
     assert project("why", "r1").out.startswith("r1 running: the process that ran wait has ended")
+
+
+STUBBORN = """
+import asyncio
+import apsw
+from triggers import App, Event
+
+class Job(Event):
+    breaks_the_journal: bool = False
+
+app = App("stubborn")
+
+@app.on(Job)
+async def stay(event: Job) -> None:
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if not event.breaks_the_journal:
+                raise
+
+@app.on(Job)
+async def spoil(event: Job) -> None:
+    if event.breaks_the_journal:
+        apsw.Connection(".triggers/stubborn/journal.db").execute("DROP TABLE run")
+"""
+
+
+def test_a_fatal_error_is_said_and_ends_it_though_a_handler_never_ends(project: Project, start: Start) -> None:
+    project.write("stubborn.py", STUBBORN)
+    project("send", "Job", '{"breaks_the_journal": true}', "--app", "stubborn")
+    process = start("run", "stubborn")
+    assert process.end() == 1
+    assert "SQLError: no such table: run" in process.heard
+    assert "error: this is a mistake in triggers" in process.heard
+    assert f"goes on after it was cancelled: stay at {project.home / 'stubborn.py'}:" in process.heard
+    assert StateFolder(project.home / ".triggers/stubborn").holder() is None
+
+
+def test_draining_ends_though_a_task_of_a_handler_never_ends(project: Project, start: Start) -> None:
+    project.write("leaves.py", LEAVES)
+    project("send", "Job", "--app", "leaves")
+    process = start("run", "leaves", "--drain")
+    assert process.end() == 0
+    assert "drained: 1 event, 1 run done" in process.heard
+    assert "warning: ended although this goes on after it was cancelled: never_ends at " in process.heard
+
+
+LEAVES = """
+import asyncio
+from triggers import App, Event
+
+class Job(Event): ...
+
+app = App("leaves")
+tasks = []
+
+async def never_ends() -> None:
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+@app.on(Job)
+async def leave(event: Job) -> None:
+    tasks.append(asyncio.create_task(never_ends()))
+    await asyncio.sleep(0)
+"""
+
+
+def test_a_folder_that_is_missing_is_the_only_thing_said(project: Project) -> None:
+    project.incoming.rmdir()
+    answer = project("run", "app", "--drain")
+    assert answer.code == 4
+    [line] = answer.err.splitlines()
+    assert line.startswith("error: folder incoming (source 'incoming') does not exist; create it or bind")
+    assert not project.state.exists()
 
 
 def test_a_running_app_takes_events_and_requests_in(project: Project, start: Start) -> None:

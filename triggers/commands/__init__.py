@@ -6,7 +6,6 @@ So `--version`, `--help` and the shell's completion load click and nothing else 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -15,8 +14,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from triggers import __version__
-from triggers.commands.failures import ABORTED, USAGE, code_of
-from triggers.errors import WiringError, did_you_mean
+from triggers.commands.failures import ABORTED, USAGE, complain
+from triggers.errors import did_you_mean
 
 GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Work": {
@@ -100,25 +99,8 @@ class Commands(click.Group):
         except click.Abort:
             sys.exit(ABORTED)
         except Exception as error:
-            sys.exit(_complain(error))
+            sys.exit(complain(error))
         sys.exit(result if isinstance(result, int) else 0)
-
-
-def _complain(error: Exception) -> int:
-    """Print an error and return the exit code for it."""
-    from triggers.commands.output import error_line  # none of it is needed when all goes well
-
-    if (code := code_of(error)) is None:
-        traceback.print_exception(error)
-        click.echo(error_line("this is a mistake in triggers; please report it with the lines above"), err=True)
-        return 1
-    if isinstance(error, click.UsageError) and error.ctx:
-        click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.", err=True)
-    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-    several = type(error) is WiringError  # one for each line; other errors may have lines that explain
-    for line in text.split("\n") if several else [text]:
-        click.echo(error_line(line), err=True)
-    return code
 
 
 def _version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Final
 
 import click
@@ -37,3 +38,37 @@ def code_of(error: BaseException) -> int | None:
         case TriggersError():
             return FAILED
     return None
+
+
+def complain(error: Exception) -> int:
+    """Print an error and return the exit code for it."""
+    from triggers.commands.output import error_line  # none of it is needed when all goes well
+
+    if (code := code_of(error)) is None:
+        traceback.print_exception(error)
+        click.echo(error_line("this is a mistake in triggers; please report it with the lines above"), err=True)
+        return FAILED
+    if isinstance(error, click.UsageError) and error.ctx:
+        click.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help'.", err=True)
+    text = _text(error) or type(error).__name__
+    several = type(error) is WiringError  # one for each line; other errors may have lines that explain
+    for line in text.split("\n") if several else [text]:
+        click.echo(error_line(line), err=True)
+    return code
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        return _no_option(error.option_name, error.ctx)
+    return error.format_message() if isinstance(error, click.ClickException) else str(error)
+
+
+def _no_option(name: str, ctx: click.Context) -> str:
+    """Return what to say of an unknown option. The dashes, which all have, make none of them a near miss."""
+    from difflib import get_close_matches  # none of it is needed when all goes well
+
+    options = [one for one in ctx.command.get_params(ctx) if isinstance(one, click.Option)]
+    known = {text.lstrip("-"): text for one in options for text in one.opts if text.startswith("--")}
+    near = get_close_matches(name.lstrip("-"), known, n=1)
+    hint = f"did you mean {known[near[0]]!r}?" if near else f"known: {', '.join(known.values())}"
+    return f"no option {name!r}; {hint}"

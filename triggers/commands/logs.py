@@ -88,7 +88,8 @@ def log_run(run: Run, outcome: Outcome | None) -> None:
             fields |= {"outcome": word, "again_in": round(delay, 3)}
             tries = f" (attempt {run.attempt} of {attempts})" if counted else ""
             why = f": {failure}" if failure else ""
-            log.warning("%s%s, again in %s%s", word, tries, span(delay), why, extra=fields)
+            when = f"again in {span(delay)}" if failure else "it starts again with `triggers run`"
+            log.warning("%s%s, %s%s", word, tries, when, why, extra=fields)
         case Dead(failure):
             fields["outcome"] = "dead"
             log.error("dead after attempt %d of %d: %s", run.attempt, attempts, failure, extra=fields)

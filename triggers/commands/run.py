@@ -10,21 +10,26 @@ import sys
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from triggers.app import App, default_state
 from triggers.commands import logs
-from triggers.commands.failures import FAILED, OK
+from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app
-from triggers.commands.output import coloured, count, span
+from triggers.commands.output import coloured, count, note, span
 from triggers.commands.parameters import Pair
 from triggers.engine import Engine
 from triggers.graph import check
 from triggers.state import StateFolder
 
 log = logging.getLogger("triggers.run")
+
+LAST_WORDS = 1.0
+"""Seconds that a task has to end once it is cancelled."""
+NAMED = 5
+"""How many runs are named where a stop waits for more."""
 
 
 @click.command()
@@ -82,19 +87,42 @@ def run(
 
 
 async def _to_the_end(session: Session) -> int:
-    """Return the exit code, or exit with it at once where a task does not end although it is cancelled."""
-    code = await session.work()
+    """Work, and return the exit code, or exit with it at once where a task does not end although it is cancelled."""
+    try:
+        code = await session.work()
+    except Exception as error:
+        if stuck := await _stuck():
+            _exit(complain(error), stuck)
+        raise
+    if stuck := await _stuck():
+        _exit(code, stuck)
+    return code
+
+
+async def _stuck() -> set[asyncio.Task[Any]]:
+    """Cancel every task that is left, and return those that go on all the same."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
-    stuck = (await asyncio.wait(left, timeout=1.0))[1] if left else set()
-    if stuck:
-        names = ", ".join(sorted(str(task.get_coro()) for task in stuck))
-        print(f"warning: ended although this goes on after it was cancelled: {names}", file=sys.stderr)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+    return (await asyncio.wait(left, timeout=LAST_WORDS))[1] if left else set()
+
+
+def _exit(code: int, stuck: set[asyncio.Task[Any]]) -> NoReturn:
+    """End the process without waiting for anything."""
+    note(f"warning: ended although this goes on after it was cancelled: {', '.join(sorted(map(_place, stuck)))}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _place(task: asyncio.Task[Any]) -> str:
+    """Return where a task is: the function, file and line of the user's own code, or the task's name."""
+    coroutine: Any = task.get_coro()
+    while frame := getattr(coroutine, "cr_frame", None):
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("asyncio", "triggers"):
+            return f"{coroutine.__qualname__} at {frame.f_code.co_filename}:{frame.f_lineno}"
+        coroutine = coroutine.cr_await
+    return task.get_name()
 
 
 class Session:
@@ -108,28 +136,32 @@ class Session:
         """The live view, where there is one; typed loosely because its module loads rich."""
         self.signal: int | None = None
         self._told = asyncio.Event()
+        self._view: asyncio.Task[None] | None = None
 
     async def work(self) -> int:
         """Work, and return the exit code."""
         started = time.monotonic()
         self._listen()
-        async with self.engine as engine:
-            engine.dispatcher.listeners.append(self.display.listen if self.display else logs.log_run)
-            self._greet()
-            view = asyncio.create_task(self.display.show()) if self.display else None
-            try:
+        try:
+            async with self.engine as engine:
+                self._begin()
                 await self._until_told(engine.drained() if self.drain else engine.forever())
-                if self.signal and engine.dispatcher.running:
-                    left = count(len(engine.dispatcher.running), "run")
-                    log.info("stopping: %s may take up to %s; once more to end at once", left, span(engine.grace))
-                await engine.intake.stop()
-                await engine.dispatcher.stop(engine.grace)
-            finally:
-                if view:
-                    view.cancel()
-                    with suppress(asyncio.CancelledError):
-                        await view
+                self._announce_the_stop()
+        finally:
+            await self._end_the_view()  # which shows the stop, too
         return self._sum_up(time.monotonic() - started)
+
+    def _begin(self) -> None:
+        self.engine.dispatcher.listeners.append(self.display.listen if self.display else logs.log_run)
+        self._greet()
+        if self.display:
+            self._view = asyncio.create_task(self.display.show())
+
+    async def _end_the_view(self) -> None:
+        if self._view:
+            self._view.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._view
 
     def _listen(self) -> None:
         """Have the first signal stop the work, and a second one end the process."""
@@ -165,6 +197,16 @@ class Session:
             log.info("%s runs with %s%s; state in %s", self.app.name, routes, listening, self.engine.state.path)
         for problem in check(self.app):
             log.warning("%s", problem.message)  # errors have been refused
+
+    def _announce_the_stop(self) -> None:
+        """Say what the stop waits for."""
+        runs = sorted(self.engine.dispatcher.running.values(), key=lambda run: run.started)
+        if not (self.signal and runs):
+            return
+        names = [f"{run.route.name} r{run.number}" for run in runs[:NAMED]]
+        more = f" and {len(runs) - NAMED} more" if len(runs) > NAMED else ""
+        many, grace = count(len(runs), "run"), span(self.engine.grace)
+        log.info("stopping: %s may take up to %s: %s%s; once more to end at once", many, grace, ", ".join(names), more)
 
     def _sum_up(self, seconds: float) -> int:
         counts = self.engine.dispatcher.counts

@@ -53,6 +53,17 @@ class Folder:
         """Return the same source with its data at another place."""
         return Folder(path, name=self.name, ignore=self.ignore, settle=self.settle)
 
+    def require(self) -> bytes:
+        """Return the folder's absolute path; raises `WiringError` where there is no such folder."""
+        path = os.path.abspath(os.fsencode(self.path)).rstrip(b"/")
+        if not os.path.isdir(path + b"/"):
+            what = "is not a folder" if os.path.exists(path) else "does not exist"
+            raise WiringError(
+                f"folder {self.path} (source {self.name!r}) {what}; "
+                f"create it or bind the source elsewhere with --bind {self.name}=PATH"
+            )
+        return path
+
     def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield what the folder holds and the ledger does not know, then what arrives.
 

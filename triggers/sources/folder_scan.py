@@ -27,7 +27,6 @@ from urllib.parse import quote_from_bytes
 from pydantic_core import to_json
 
 from triggers.clock import Clock
-from triggers.errors import WiringError
 from triggers.events import ObjectCreated, content_version
 from triggers.sources import Delivery, Site
 from triggers.sources.folder import Folder
@@ -173,7 +172,7 @@ class Tree:
         self._watched = watched
         self._watcher: Watcher | None = None
         self._complained: set[bytes] = set()
-        self._root = _existing(folder)
+        self._root = folder.require()
         self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
         self._uri = f"file://{quote_from_bytes(self._root)}/"
         self.remote = _is_remote(self._root)
@@ -364,17 +363,6 @@ def _look(path: bytes, leases: bool) -> tuple[bool | None, os.stat_result]:
         return False, status
     finally:
         os.close(descriptor)
-
-
-def _existing(folder: Folder) -> bytes:
-    path = os.path.abspath(os.fsencode(folder.path)).rstrip(b"/")
-    if not os.path.isdir(path + b"/"):
-        what = "is not a folder" if os.path.exists(path) else "does not exist"
-        raise WiringError(
-            f"folder {folder.path} (source {folder.name!r}) {what}; "
-            f"create it or bind the source elsewhere with --bind {folder.name}=PATH"
-        )
-    return path
 
 
 def _is_remote(root: bytes) -> bool:
