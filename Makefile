@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: run demo test format lint types unit bench pictures clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
-	@$(BIN)/python -m handlers run
+	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
 
 demo: $(STAMP)                  ## the same, and end when the story is told
 	@$(BIN)/python -m handlers demo
