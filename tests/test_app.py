@@ -9,6 +9,7 @@ import pytest
 from triggers import App, Event, Folder, Retry, RunFailed, every
 from triggers.app import default_state
 from triggers.errors import EventError, StateError, WiringError
+from triggers.sources.timer import Timer
 
 
 class A(Event):
@@ -34,11 +35,28 @@ def test_a_name_that_names_no_folder_is_refused(name: str) -> None:
         ({"sources": [Folder("x")], "outputs": [Folder("y", name="x")]}, "'x' is both a source and an output"),
         ({"resources": {"gpu": "much"}}, "app 'a': needs gpu='much' is no quantity"),
         ({"retries": 3}, "app 'a' has no option 'retries'; did you mean 'retry'"),
+        ({"source": []}, "app 'a' has no option 'source'; did you mean 'sources'"),
+        ({"thread": 3}, "app 'a' has no option 'thread'; did you mean 'threads'"),
+        ({"threads": 0}, "app 'a': threads=0 must be a whole number above 0"),
+        ({"threads": None}, "app 'a': threads=None must be a whole number above 0"),
+        ({"processes": 1.5}, r"app 'a': processes=1.5 must be a whole number above 0"),
+        ({"retention": 0}, "app 'a': retention=0 is in days and must be above 0"),
+        ({"sources": ["in"]}, r"app 'a': sources= holds 'in', which is no source; write e.g. Folder\('in'\)"),
+        ({"sources": [Folder]}, "app 'a': sources= holds <class .*Folder'>, which is no source"),
+        ({"sources": [Timer]}, "app 'a': sources= holds <class .*Timer'>, which is no source"),
+        ({"sources": "in"}, "app 'a': sources='in' must be a list, as in"),
+        ({"sources": Folder("in")}, "app 'a': sources=Folder.* must be a list, as in"),
+        ({"outputs": [Timer({})]}, "app 'a': outputs= holds <.*Timer object .*>, which is no folder"),
     ],
 )
 def test_an_app_that_cannot_be_wired_is_refused(options: Any, message: str) -> None:
     with pytest.raises(WiringError, match=message):
         App("a", **options)
+
+
+def test_an_app_may_leave_its_processes_and_resources_to_the_machine() -> None:
+    app = App("a", processes=None, resources=None)
+    assert (app.limits.processes, app.limits.resources, app.limits.threads) == (None, {}, 32)
 
 
 def test_registering_gives_the_handler_back_unchanged() -> None:
@@ -93,6 +111,20 @@ def test_binding_moves_a_folder_and_leaves_the_app_as_it_was(tmp_path: Path) -> 
         app.bound({"xx": tmp_path})
 
 
+def test_a_folder_is_bound_to_a_folder_and_to_no_other_url(tmp_path: Path) -> None:
+    app = App("a", sources=[Folder("x")])
+    assert app.bound({"x": f"{(tmp_path / 'a b').as_uri()}"}).places() == {"x": tmp_path / "a b"}
+    assert app.bound({"x": "odd/s3://b"}).places() == {"x": Path("odd/s3://b")}
+    with pytest.raises(
+        WiringError,
+        match="'x' cannot be bound to s3://b/raw: S3 comes with the aws extra, which this version does not have yet",
+    ):
+        app.bound({"x": "s3://b/raw"})
+    for place in ("gs://b", "https://a.b/c", "file://host/c"):
+        with pytest.raises(WiringError, match=f"'x' cannot be bound to {place}: it is no folder; bind it to a local"):
+            app.bound({"x": place})
+
+
 def test_sending_is_durable_before_it_returns(tmp_path: Path) -> None:
     App("a").send(A(n=1), A(n=2), state=tmp_path / "state")
     (batch,) = (tmp_path / "state" / "inbox").glob("*.jsonl")
@@ -145,6 +177,11 @@ def test_the_event_types_of_an_app_are_those_that_its_routes_take_and_emit() -> 
 def test_a_trigger_that_is_neither_a_type_nor_a_schedule_is_refused(trigger: object) -> None:
     with pytest.raises(WiringError, match=r"triggers nothing; write @app.on\(EventType\)"):
         App("a").on(trigger)  # type: ignore[call-overload]
+
+
+def test_a_decorator_that_was_not_called_names_the_handler() -> None:
+    with pytest.raises(WiringError, match=r"@app.on above 'handler' does not say what triggers it; write @app.on\(Ev"):
+        App("a").on(handler)  # type: ignore[call-overload]
 
 
 def test_the_base_of_all_events_is_no_trigger() -> None:

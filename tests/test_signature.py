@@ -75,6 +75,7 @@ def keyword(event: A, *, more: int) -> None: ...
 def wrong_second(event: A, ctx: B) -> None: ...
 def takes_no_event(event: int) -> None: ...
 def returns_no_event(event: A) -> NoEvent: ...  # type: ignore[empty-body]
+def returns_any_event(event: A) -> list[Event]: ...  # type: ignore[empty-body]
 def unresolved(event: Missing) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 def generator(event: A) -> Iterator[B]:
     yield B()
@@ -93,6 +94,7 @@ async def async_generator(event: A) -> Any:
         (wrong_second, "handler wrong_second: the second parameter is the Context, but it is annotated B"),
         (takes_no_event, "handler takes_no_event takes int, which is no event type; subclass triggers.Event"),
         (returns_no_event, "handler returns_no_event returns NoEvent, which is no event type"),
+        (returns_any_event, "handler returns_any_event returns Event itself, which says nothing; name its types"),
         (unresolved, "handler unresolved: the annotation 'Missing' cannot be resolved; define event types at module"),
         (generator, "handler generator is a generator; return a list of events instead"),
         (async_generator, "handler async_generator is a generator; return a list of events instead"),

@@ -53,8 +53,8 @@ async def ticks(event: Tick) -> list[Processed]:
 
 
 @app.on(Trained)
-def of_any(event: Event) -> Iterable[Event]:
-    yield_nothing: list[Event] = []
+def of_any(event: Event) -> Iterable[Processed]:
+    yield_nothing: list[Processed] = []
     return yield_nothing
 
 

@@ -5,18 +5,20 @@ An app is plain data. `triggers run` carries it out over a state folder, the tes
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
+from urllib.parse import unquote
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick, encode, new_id
-from triggers.limits import Limits
-from triggers.routing import PolicyOptions, Route, make_policy, make_route, quantity
+from triggers.limits import LimitOptions, Limits, make_limits
+from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
 from triggers.sources.folder import Folder
 from triggers.state import StateFolder
@@ -41,14 +43,16 @@ class Registration(Protocol[E]):
     def __call__(self, handler: Callable[[E, Context], R], /) -> Callable[[E, Context], R]: ...
 
 
+class AppOptions(LimitOptions, PolicyOptions, total=False):
+    """The keywords of `App(...)` besides its places: its limits, and defaults for the policy of every route."""
+
+
 class App:
     """A named set of sources and routes.
 
-    `sources` deliver events; `outputs` are further folders that handlers read and write, by name. `resources` are
-    quantities that `needs=` draws on, besides the machine's own `cpu` (cores) and `memory` (bytes). `threads` plain
-    functions and `processes` isolated ones (one for each core if not given) run at once, and up to 1,000 coroutines.
-    When `backlog` runs are open the sources stop reading. What ended is kept for `retention` days. All other keywords
-    are the policy keywords of `on`, as defaults for every route.
+    `sources` deliver events; `outputs` are further folders that handlers read and write, by name. The other keywords
+    are those of `LimitOptions` (`threads`, `processes`, `resources`, `backlog`, `retention`), and the policy keywords
+    of `on` as defaults for every route.
     """
 
     def __init__(
@@ -57,35 +61,14 @@ class App:
         *,
         sources: Iterable[Source] = (),
         outputs: Iterable[Folder] = (),
-        resources: Mapping[str, float | str] | None = None,
-        threads: int = 32,
-        processes: int | None = None,
-        backlog: int = 100_000,
-        retention: float = 30.0,
-        **defaults: Unpack[PolicyOptions],
+        **options: Unpack[AppOptions],
     ) -> None:
         if not name or "/" in name or name.startswith("."):
             raise WiringError(f"an app's name names its state folder, so {name!r} will not do; use a word like 'churn'")
         self.name = name
-        self.sources = _by_name(name, sources)
-        self.outputs = _by_name(name, outputs)
-        if both := sorted(set(self.sources) & set(self.outputs)):
-            raise WiringError(f"app {name!r}: {both[0]!r} is both a source and an output; give one another name=")
-        for option, value in (("threads", threads), ("processes", processes), ("backlog", backlog)):
-            if value is not None and not (isinstance(value, int) and value > 0):
-                raise WiringError(f"app {name!r}: {option}={value!r} must be a whole number above 0")
-        if not retention > 0:
-            raise WiringError(f"app {name!r}: retention={retention!r} is in days and must be above 0")
+        self.sources, self.outputs = _places(f"app {name!r}", sources, outputs)
         self.routes: dict[str, Route] = {}
-        self.limits = Limits(
-            threads=threads,
-            processes=processes,
-            backlog=backlog,
-            retention=retention,
-            resources={key: quantity(f"app {name!r}", key, value) for key, value in (resources or {}).items()},
-        )
-        make_policy(f"app {name!r}", defaults)
-        self._defaults = defaults
+        self.limits, self._defaults = _read_options(f"app {name!r}", options)
 
     @overload
     def on(
@@ -116,11 +99,7 @@ class App:
         route's name (the function's own if not given). What the handler returns is emitted: an event, a list of
         events, or nothing. Raises `WiringError` where handler and trigger do not fit.
         """
-
-        if not isinstance(trigger, type) and not (hasattr(trigger, "next") and hasattr(trigger, "latest")):
-            raise WiringError(
-                f"app {self.name!r}: {trigger!r} triggers nothing; write @app.on(EventType) or @app.on(every(hours=1))"
-            )
+        _check_trigger(f"app {self.name!r}", trigger)
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             owner = f"route {name or getattr(handler, '__name__', handler)!r}"
@@ -165,10 +144,11 @@ class App:
                 raise WiringError(
                     f"app {self.name!r} has no folder {name!r} to bind" + did_you_mean(name, self.places())
                 )
+            moved = folder.bind(_folder_path(name, path))
             if name in app.sources:
-                app.sources[name] = folder.bind(path)
+                app.sources[name] = moved
             else:
-                app.outputs[name] = folder.bind(path)
+                app.outputs[name] = moved
         return app
 
     def places(self) -> dict[str, Path]:
@@ -207,15 +187,68 @@ _BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreat
 N = TypeVar("N", bound=Source)
 
 
-def _by_name(app: str, sources: Iterable[N]) -> dict[str, N]:
+def _read_options(owner: str, options: AppOptions) -> tuple[Limits, dict[str, Any]]:
+    """Return the limits and the checked policy defaults that the keywords of an app hold."""
+    known = set(AppOptions.__annotations__)
+    if unknown := sorted(set(options) - known):
+        hint = did_you_mean(unknown[0], known | {"sources", "outputs"})
+        raise WiringError(f"{owner} has no option {unknown[0]!r}{hint}")
+    limits = {key: value for key, value in options.items() if key in LimitOptions.__annotations__}
+    defaults = {key: value for key, value in options.items() if key not in limits}
+    make_policy(owner, defaults)
+    return make_limits(owner, limits), defaults
+
+
+def _places(
+    owner: str, sources: Iterable[Source], outputs: Iterable[Folder]
+) -> tuple[dict[str, Source], dict[str, Folder]]:
+    """Return an app's sources and outputs by their names, all of them different."""
+    named = _by_name(owner, "sources", sources), _by_name(owner, "outputs", outputs)
+    if both := sorted(set(named[0]) & set(named[1])):
+        raise WiringError(f"{owner}: {both[0]!r} is both a source and an output; give one another name=")
+    return named
+
+
+def _by_name(owner: str, option: str, places: Iterable[N]) -> dict[str, N]:
     found: dict[str, N] = {}
-    if not isinstance(sources, Iterable):
-        raise WiringError(f"app {app!r}: {sources!r} must stand in a list: [{sources!r}]")
-    for source in sources:
-        if source.name in found or source.name in ("inbox", "requests", "send", "timer"):
-            raise WiringError(f"app {app!r}: the name {source.name!r} is taken; give the source another name=")
-        found[source.name] = source
+    if isinstance(places, str) or not isinstance(places, Iterable):
+        raise WiringError(f"{owner}: {option}={places!r} must be a list, as in {option}=[Folder('data')]")
+    for place in places:
+        _check_place(owner, option, place)
+        if place.name in found or place.name in ("inbox", "requests", "send", "timer"):
+            raise WiringError(f"{owner}: the name {place.name!r} is taken; give the source another name=")
+        found[place.name] = place
     return found
+
+
+def _check_place(owner: str, option: str, place: object) -> None:
+    """Refuse what is no source, or as an output no folder: a path that is none yet, a class for its instance."""
+    delivers = isinstance(getattr(place, "name", None), str) and callable(getattr(place, "deliveries", None))
+    if isinstance(place, type) or not delivers or (option == "outputs" and not isinstance(place, Folder)):
+        what = "folder" if option == "outputs" else "source"
+        example = place if isinstance(place, str) else "data"
+        raise WiringError(f"{owner}: {option}= holds {place!r}, which is no {what}; write e.g. Folder({example!r})")
+
+
+def _check_trigger(owner: str, trigger: object) -> None:
+    """Refuse what is neither an event type nor a schedule."""
+    if isinstance(trigger, type) or (hasattr(trigger, "next") and hasattr(trigger, "latest")):
+        return
+    ways = "write @app.on(EventType) or @app.on(every(hours=1))"
+    if inspect.isroutine(trigger):
+        raise WiringError(f"{owner}: @app.on above {trigger.__name__!r} does not say what triggers it; {ways}")
+    raise WiringError(f"{owner}: {trigger!r} triggers nothing; {ways}")
+
+
+def _folder_path(name: str, place: Path | str) -> Path:
+    """Return the path that a folder is bound to, which may be a `file://` URL; raise `WiringError` for other URLs."""
+    scheme, separator, rest = str(place).partition("://")
+    if isinstance(place, Path) or not separator or "/" in scheme:
+        return Path(place)
+    if scheme == "file" and rest.startswith("/"):
+        return Path(unquote(rest))
+    why = "S3 comes with the aws extra, which this version does not have yet" if scheme == "s3" else "it is no folder"
+    raise WiringError(f"{name!r} cannot be bound to {place}: {why}; bind it to a local folder")
 
 
 def default_state(app: str) -> Path:

@@ -6,8 +6,25 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypedDict
 
-from triggers.routing import COROUTINE, PROCESS, THREAD
+from triggers.errors import WiringError
+from triggers.routing import COROUTINE, PROCESS, THREAD, quantity
+
+
+class LimitOptions(TypedDict, total=False):
+    """The keywords of `App(...)` that say how much it does at once, and how long it remembers."""
+
+    resources: Mapping[str, float | str] | None
+    """Quantities that `needs=` draws on, besides the machine's own `cpu` (cores) and `memory` (bytes)."""
+    threads: int
+    """How many plain functions run at once; 32 if not given."""
+    processes: int | None
+    """How many isolated functions run at once; one for each core if not given."""
+    backlog: int
+    """When so many runs are open, the sources stop reading; 100,000 if not given."""
+    retention: float
+    """Days that what has ended is kept; 30 if not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +45,19 @@ class Limits:
         processes = float(self.processes or max(1, int(machine["cpu"])))
         slots = {COROUTINE: float(self.coroutines), THREAD: float(self.threads), PROCESS: processes}
         return {**machine, **self.resources, **slots}
+
+
+def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
+    """Return the checked limits; `owner` names the app in errors (`WiringError`)."""
+    resources = {name: quantity(owner, name, amount) for name, amount in (options.get("resources") or {}).items()}
+    limits = Limits(**{**options, "resources": resources})
+    for name in ("threads", "processes", "backlog"):
+        value = getattr(limits, name)
+        if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
+            raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
+    if not limits.retention > 0:
+        raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
+    return limits
 
 
 def machine_resources() -> dict[str, float]:

@@ -72,6 +72,8 @@ def _types(hint: Any, name: str, verb: str) -> Iterable[type[Event]]:
         for part in get_args(hint):
             if part is not Ellipsis:
                 yield from _types(part, name, verb)
+    elif hint is Event and verb == "returns":
+        raise WiringError(f"handler {name} returns Event itself, which says nothing; name its types, as in -> A | B")
     elif inspect.isclass(hint) and issubclass(hint, Event):
         yield hint
     else:
