@@ -552,8 +552,8 @@ def test_a_settle_of_an_older_claim_is_refused_with_everything_that_it_emits(
     life.until(lambda: gate)
     other = Journal(StateFolder(life.folder), FakeClock(), durable=False, threaded=False)
     assert other.epoch == life.engine.journal.epoch + 1
-    change = Change(other.epoch, claims=[1], at=5.0)
-    assert other._transact(change).claimed == {1: 2}
+    change = Change(other.epoch, claims={2: [1]}, at=5.0)
+    assert other._transact(change).gone == set()
     gate["open"].set()
     life.settle()
     assert (life.states(), life.data(B)) == ([("running", 2)], [])

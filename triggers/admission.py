@@ -49,14 +49,15 @@ class Admission:
         for row in promoted:
             flow = self.flows.get(row.route)
             if flow is not None:
-                flow.add((-row.priority, row.run), Head(row.run, row.event))
+                flow.add((-row.priority, row.run), Head(row.run, row.event, row.attempt))
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""
         heads = []
         for row in rows:
             interrupted = (row.attempt, row.epoch) if row.state == RUNNING else None
-            heads.append(((-row.priority, row.number), Head(row.number, row.event, interrupted=interrupted)))
+            head = Head(row.number, row.event, row.attempt, interrupted=interrupted)
+            heads.append(((-row.priority, row.number), head))
         flow.fill(heads, WINDOW)
 
     def admit(self, run: RunRow) -> Flow | None:
@@ -90,6 +91,7 @@ class Admission:
             else:
                 choice.claims.append((flow, head))
                 if head.interrupted and isolated:
+                    head.attempt -= 1
                     choice.forgiven.append(head.number)
         self._clear = self.empty()
         return choice

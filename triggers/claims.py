@@ -12,7 +12,7 @@ from pathlib import Path
 from triggers.admission import Admission
 from triggers.executor import Dead, Failure, Run
 from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import RUNNING, EventRow, Journal, Result, RunRow, event_row, waiting
+from triggers.journal import RUNNING, Change, EventRow, Journal, Result, RunRow, event_row, waiting
 from triggers.pipeline import Pipeline, Turn
 
 
@@ -46,10 +46,10 @@ class Claims:
         turn.change.at = self._clock.now()
         choice = self._admission.choose()
         turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
-        turn.claims = {head.number: (flow, head) for flow, head in choice.claims}
-        turn.change.claims.extend(turn.claims)
-        turn.change.unread.extend(head.number for _, head in choice.claims if not head.kept)
+        turn.claims = choice.claims
         turn.change.forgiven.extend(choice.forgiven)
+        for flow, head in choice.claims:
+            self._claim(turn.change, flow, head)
         for flow, head in choice.buried:
             self._bury(flow, head)
         for flow in self._admission.low():
@@ -66,15 +66,23 @@ class Claims:
                 yield run
         if result.duplicates:
             self._admission.drop(result.duplicates)
-        for number, (flow, head) in turn.claims.items():
-            attempt = result.claimed.get(number)
-            if attempt is None:  # dropped by hand before the claim got there
+        for flow, head in turn.claims:
+            if head.number in result.gone:
                 self._admission.release(flow)
                 continue
-            event, first = (head.kept, None) if head.kept else result.read[number]
-            run = self._run(flow, number, attempt, event, turn.change.at)
-            run.first = first if attempt > 1 else None  # a redriven run begins anew
+            run = self._run(flow, head.number, head.attempt + 1, head.kept or result.read[head.event], turn.change.at)
+            run.first = result.begun.get(head.number)
             yield run
+
+    def _claim(self, change: Change, flow: Flow, head: Head) -> None:
+        attempt = head.attempt + 1
+        change.claims.setdefault(attempt, []).append(head.number)
+        if head.interrupted:
+            change.interrupted.append(head.number)
+        if not head.kept:
+            change.unread.append(head.event)
+        if attempt > 1 and flow.route.policy.retry.within is not None:
+            change.again.append(head.number)
 
     def _fill(self, flow: Flow) -> None:
         question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)

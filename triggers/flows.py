@@ -37,6 +37,8 @@ class Head:
 
     number: int
     event: int
+    attempt: int = 0
+    """The attempts that it has used."""
     row: RunRow | None = None
     kept: EventRow | None = None
     interrupted: tuple[int, int] | None = None

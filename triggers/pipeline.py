@@ -33,7 +33,7 @@ class Turn:
     change: Change
     starts: list[Run] = field(default_factory=list)
     """Runs that are claimed in the very commit that inserts them."""
-    claims: dict[int, tuple[Flow, Head]] = field(default_factory=dict)
+    claims: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs that were waiting and are claimed in this commit."""
     fresh: list[Head] = field(default_factory=list)
     waiters: list[tuple[asyncio.Future[list[int]], list[int]]] = field(default_factory=list)

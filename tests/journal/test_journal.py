@@ -195,22 +195,27 @@ def test_a_claim_takes_what_waits_and_what_an_older_epoch_held_and_nothing_else(
         change.runs.append(RunRow(number, number, "r", 0, state, 0, journal.epoch))
     commit(journal, change)
     numbers = [1, 2, 3, 4, 5, 6, 7]
-    result = commit(journal, Change(journal.epoch, claims=numbers, unread=[1, 2]))
-    assert result.claimed == {1: 2, 2: 1}
-    assert {run: read.number for run, (read, _) in result.read.items()} == {1: 1, 2: 2}
+    change = Change(journal.epoch, claims={2: [1], 1: numbers[1:]}, interrupted=[1], unread=[1, 2], again=[1])
+    result = commit(journal, change)
+    assert result.gone == {3, 4, 5, 6, 7}
+    assert ask(journal, "SELECT number, attempt FROM run WHERE state = 1 AND epoch = 2") == [(1, 2), (2, 1), (3, 0)]
+    assert {number: read.number for number, read in result.read.items()} == {1: 1, 2: 2}
+    assert list(result.begun) == [1]
     assert ask(journal, "SELECT run, attempt, epoch, outcome FROM attempt") == [(1, 1, 1, "interrupted")]
 
 
 def test_a_forgiven_claim_uses_no_attempt(opened: Open) -> None:
     filled(opened(), 2, RUNNING, 3)
     journal = opened()
-    claimed = commit(journal, Change(journal.epoch, claims=[1, 2], forgiven=[2])).claimed
-    assert claimed == {1: 4, 2: 3}
+    change = Change(journal.epoch, claims={4: [1], 3: [2]}, interrupted=[1, 2], forgiven=[2])
+    assert commit(journal, change).gone == set()
+    assert ask(journal, "SELECT number, attempt FROM run") == [(1, 4), (2, 3)]
 
 
 def test_a_claim_of_more_runs_than_one_statement_holds(opened: Open) -> None:
     journal = filled(opened(), 1203)
-    assert len(commit(journal, Change(journal.epoch, claims=list(range(1, 1204)))).claimed) == 1203
+    assert commit(journal, Change(journal.epoch, claims={1: list(range(1, 1205))})).gone == {1204}
+    assert ask(journal, f"SELECT count(*) FROM run WHERE state = {RUNNING}") == [(1203,)]
 
 
 def test_delayed_runs_are_promoted_when_due_the_earliest_first(opened: Open) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 
@@ -87,20 +87,25 @@ class Promoted(NamedTuple):
     event: int
     route: str
     priority: int
+    attempt: int
+    """The attempts that it has used."""
     opened: bool = False
     """Whether it was not open before."""
 
 
 @dataclass(slots=True)
 class Result:
-    """What the commit found: duplicates among the deliveries, stale settles, and the rows that were asked for."""
+    """What the commit found: duplicates among the deliveries, claims that are void, and the rows that were asked for."""
 
     duplicates: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
-    claimed: dict[int, int] = field(default_factory=dict)
-    """The runs that were claimed, with the attempt that each is in now."""
-    read: dict[int, tuple[EventRow, float | None]] = field(default_factory=dict)
-    """The events of claimed runs that were to be read, each with the start of the run's first attempt."""
+    """Runs that were to be settled, but whose claim the journal does not know any more."""
+    gone: set[int] = field(default_factory=set)
+    """Runs that were to be claimed, but no longer wait: they were dropped by hand."""
+    read: dict[int, EventRow] = field(default_factory=dict)
+    """The events that were to be read, by number."""
+    begun: dict[int, float] = field(default_factory=dict)
+    """When the first attempt of each run began that was asked about."""
     promoted: list[Promoted] = field(default_factory=list)
     replies: list[object] = field(default_factory=list)
 
@@ -118,13 +123,18 @@ class Change:
     attempts: list[AttemptRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
-    claims: list[int] = field(default_factory=list)
+    claims: dict[int, list[int]] = field(default_factory=dict)
+    """Runs that are claimed, by the attempt that they are in from then on."""
+    interrupted: list[int] = field(default_factory=list)
+    """Those of the claims that an older epoch held."""
     unread: list[int] = field(default_factory=list)
-    """Claims whose events are to be read."""
+    """Events that are to be read."""
+    again: list[int] = field(default_factory=list)
+    """Runs of which it is asked when their first attempt began."""
     at: float = 0.0
     """The wall clock when the change is handed over: when its claims start, and when its `done` ended."""
     forgiven: list[int] = field(default_factory=list)
-    """Claims whose interrupted attempt is not counted."""
+    """Interrupted claims whose attempt is not counted."""
     promote: tuple[float, int] | None = None
     orders: list[Callable[[apsw.Connection], object]] = field(default_factory=list)
     """Rare changes by hand (redrive, drop, prune), each a function of the connection, inside the transaction."""
@@ -155,19 +165,19 @@ class Change:
 
     def _drop_duplicates(self, connection: apsw.Connection, result: Result) -> None:
         """Keep the identities and memories that are new; the others' events are not inserted."""
-        first = _many(connection, _IDENTITY, self.identities)
-        result.duplicates.update(
-            mine[1] for mine, (kept,) in zip(self.identities, first, strict=True) if kept != mine[1]
-        )
+        before = connection.total_changes()
+        list(_many(connection, _IDENTITY, self.identities))
+        if connection.total_changes() - before < len(self.identities):
+            result.duplicates.update(_duplicates(connection, self.identities))
         if self.memories:
             changed = {number for (number,) in _many(connection, _MEMORY, self.memories)}
             result.duplicates.update(row[3] for row in self.memories if row[3] not in changed)
 
     def _settle(self, connection: apsw.Connection, result: Result) -> None:
         for attempt, runs in self.done.items():
-            settled = {run for (run,) in _listed(connection, _DONE, runs, self.at, attempt, self.epoch)}
-            if len(settled) < len(runs):
-                result.stale.update(run for run in runs if run not in settled)
+            claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
+            result.stale.update(run for (run,) in connection.execute(_STALE, claim))
+            connection.execute(_DONE, claim)
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
@@ -186,35 +196,40 @@ class Change:
         ]))  # fmt: skip
 
     def _claim(self, connection: apsw.Connection, result: Result) -> None:
-        list(_listed(connection, _INTERRUPTED, self.claims, self.epoch))
+        if self.interrupted:
+            connection.execute(_INTERRUPTED, (self.epoch, _listed(self.interrupted)))
         if self.forgiven:
-            connection.executemany(_FORGIVE, [(number, self.epoch) for number in self.forgiven])
-        result.claimed.update(_listed(connection, _CLAIM, self.claims, self.epoch, self.at, self.epoch))
-        for run, first, *event in _listed(connection, _READ, self.unread):
-            result.read[run] = EventRow(*event), first
+            connection.execute(_FORGIVE, (self.epoch, _listed(self.forgiven)))
+        for attempt, runs in self.claims.items():
+            claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
+            result.gone.update(run for (run,) in connection.execute(_GONE, claim))
+            connection.execute(_CLAIM, claim)
+        if self.unread:
+            found = connection.execute(_READ, (_listed(self.unread),))
+            result.read.update((row[0], EventRow(*row)) for row in found)
+        if self.again:
+            result.begun.update(connection.execute(_BEGUN, (_listed(self.again),)))
 
 
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
     """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
     for chunk in _chunks(rows):
-        marks = f"({_marks(len(chunk[0]))})"
+        marks = f"({','.join('?' * len(chunk[0]))})"
         values = "VALUES " + ",".join([marks] * len(chunk))
         yield from connection.execute(sql.replace("$", values), [value for row in chunk for value in row])
 
 
-def _listed(
-    connection: apsw.Connection, sql: str, numbers: Sequence[int], *before: object
-) -> Iterator[tuple[Any, ...]]:
-    """Run a statement with `$` in place of a list of numbers, after its other parameters, and yield what it returns."""
-    for start in range(0, len(numbers), ROWS):
-        some = numbers[start : start + ROWS]
-        size = 1 << (len(some) - 1).bit_length()
-        padding = [some[-1]] * (size - len(some))
-        yield from connection.execute(sql.replace("$", _marks(size)), (*before, *some, *padding))
+def _listed(numbers: Sequence[int]) -> str:
+    """Return numbers as one parameter, for SQLite's `json_each`: one statement takes them all."""
+    return f"[{','.join(map(str, numbers))}]"
 
 
-def _marks(count: int) -> str:
-    return ",".join("?" * count)
+def _duplicates(connection: apsw.Connection, identities: Sequence[tuple[str, int, float]]) -> Iterator[int]:
+    """Yield the events whose identities were there before, having counted each."""
+    for key, event, _ in identities:
+        connection.execute(_COUNT, (key, event))
+        if connection.changes():
+            yield event
 
 
 def _chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
@@ -226,18 +241,19 @@ def _chunks(rows: Sequence[_T]) -> Iterator[Sequence[_T]]:
         start += size
 
 
-_IDENTITY = """
-INSERT INTO identity (key, event, at) $
-ON CONFLICT (key) DO UPDATE SET duplicates = duplicates + 1 RETURNING event"""
+_IDENTITY = "INSERT INTO identity (key, event, at) $ ON CONFLICT (key) DO NOTHING"
+
+_COUNT = "UPDATE identity SET duplicates = duplicates + 1 WHERE key = ? AND event <> ?"
 
 _MEMORY = """
 INSERT INTO ledger (source, key, value, event) $
 ON CONFLICT (source, key) DO UPDATE SET value = excluded.value, event = excluded.event
 WHERE value IS NOT excluded.value RETURNING event"""
 
-_DONE = f"""
-UPDATE run SET state = {DONE}, ended = ?
-WHERE attempt = ? AND epoch = ? AND state = {RUNNING} AND number IN ($) RETURNING number"""  # noqa: S608
+_LIST = "(SELECT value FROM json_each(:runs))"
+_HELD = f"attempt = :attempt AND epoch = :epoch AND state = {RUNNING}"
+_STALE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_HELD})"  # noqa: S608
+_DONE = f"UPDATE run SET state = {DONE}, ended = :at WHERE number IN {_LIST} AND {_HELD}"  # noqa: S608
 
 _SETTLE = f"""
 WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error) AS ($)
@@ -248,8 +264,7 @@ RETURNING run.number"""  # noqa: S608  # our own constants
 
 _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback) $"
 
-_EVENT = """
-INSERT INTO event (number, id, source, type, version, subject, time, recorded, data, cause, root, depth, budget) $"""
+_EVENT = f"INSERT INTO event ({','.join(EventRow._fields)}) $"  # noqa: S608
 
 _RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started) $"
 
@@ -257,21 +272,25 @@ _RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, 
 _INTERRUPTED = f"""
 INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback)
 SELECT number, attempt, epoch, started, NULL, 'interrupted', NULL, NULL FROM run
-WHERE state = {RUNNING} AND epoch < ? AND number IN ($)"""  # noqa: S608
+WHERE state = {RUNNING} AND epoch < ? AND number IN (SELECT value FROM json_each(?))"""  # noqa: S608
 
-_FORGIVE = f"UPDATE run SET attempt = attempt - 1 WHERE number = ? AND state = {RUNNING} AND epoch < ?"  # noqa: S608
+_FORGIVE = f"""
+UPDATE run SET attempt = attempt - 1
+WHERE state = {RUNNING} AND epoch < ? AND number IN (SELECT value FROM json_each(?))"""  # noqa: S608
 
+_FREE = f"attempt = :attempt - 1 AND (state = {WAITING} OR state = {RUNNING} AND epoch < :epoch)"
+_GONE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_FREE})"  # noqa: S608
 _CLAIM = f"""
-UPDATE run SET state = {RUNNING}, attempt = attempt + 1, epoch = ?, started = ?, ended = NULL, error = NULL
-WHERE (state = {WAITING} OR state = {RUNNING} AND epoch < ?) AND number IN ($) RETURNING number, attempt"""  # noqa: S608
+UPDATE run SET state = {RUNNING}, attempt = :attempt, epoch = :epoch, started = :at, ended = NULL, error = NULL
+WHERE number IN {_LIST} AND {_FREE}"""  # noqa: S608
 
-_READ = """
-SELECT run.number, (SELECT max(started) FROM attempt WHERE attempt.run = run.number AND attempt = 1),
-       event.number, event.id, event.source, event.type, event.version, event.subject,
-       event.time, event.recorded, event.data, event.cause, event.root, event.depth, event.budget
-FROM run JOIN event ON event.number = run.event WHERE run.number IN ($)"""
+_READ = f"SELECT {','.join(EventRow._fields)} FROM event WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608
+
+_BEGUN = """
+SELECT run, max(started) FROM attempt
+WHERE attempt = 1 AND run IN (SELECT value FROM json_each(?)) GROUP BY run"""
 
 _PROMOTE = f"""
 UPDATE run SET state = {WAITING}, due = NULL, due_time = NULL
 WHERE number IN (SELECT number FROM run WHERE state = {DELAYED} AND due <= ? ORDER BY due LIMIT ?)
-RETURNING number, event, route, priority"""  # noqa: S608
+RETURNING number, event, route, priority, attempt"""  # noqa: S608

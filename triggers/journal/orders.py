@@ -67,7 +67,7 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
             return []
         rows = [(run.number, run.event, run.route, run.priority, run.event) for run in runs]
         inserted = connection.executemany(_REPLAYED, rows)
-        return [Promoted(run, event, route, priority, True) for run, event, route, priority in inserted]
+        return [Promoted(*row)._replace(opened=True) for row in inserted]
 
     return apply
 
@@ -102,13 +102,13 @@ def _first_time(connection: apsw.Connection, request: str) -> bool:
 _REDRIVE = f"""
 UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
 WHERE state IN (?, ?) AND number IN ($)
-RETURNING number, event, route, priority"""  # noqa: S608  # our own constants
+RETURNING number, event, route, priority, attempt"""  # noqa: S608  # our own constants
 
 # The event may have been pruned since it was read.
 _REPLAYED = f"""
 INSERT INTO run (number, event, route, priority, state, attempt, epoch)
 SELECT ?, ?, ?, ?, {WAITING}, 0, 0 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
-RETURNING number, event, route, priority"""  # noqa: S608
+RETURNING number, event, route, priority, attempt"""  # noqa: S608
 
 _DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"  # noqa: S608
 
