@@ -38,6 +38,9 @@ class EventRow(NamedTuple):
     budget: int
 
 
+COLUMNS = ",".join(EventRow._fields)
+
+
 @dataclass(slots=True)
 class RunRow:
     """A new row of the table `run`; until the change is handed over it may still turn from waiting into claimed."""
@@ -95,7 +98,7 @@ class Promoted(NamedTuple):
 
 @dataclass(slots=True)
 class Result:
-    """What the commit found: duplicates among the deliveries, claims that are void, and the rows that were asked for."""
+    """What the commit found: duplicates among the deliveries, void claims, and the rows that were asked for."""
 
     duplicates: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
@@ -197,18 +200,18 @@ class Change:
 
     def _claim(self, connection: apsw.Connection, result: Result) -> None:
         if self.interrupted:
-            connection.execute(_INTERRUPTED, (self.epoch, _listed(self.interrupted)))
+            connection.execute(_INTERRUPTED, {"runs": _listed(self.interrupted), "epoch": self.epoch})
         if self.forgiven:
-            connection.execute(_FORGIVE, (self.epoch, _listed(self.forgiven)))
+            connection.execute(_FORGIVE, {"runs": _listed(self.forgiven), "epoch": self.epoch})
         for attempt, runs in self.claims.items():
             claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
             result.gone.update(run for (run,) in connection.execute(_GONE, claim))
             connection.execute(_CLAIM, claim)
         if self.unread:
-            found = connection.execute(_READ, (_listed(self.unread),))
+            found = connection.execute(_READ, {"events": _listed(self.unread)})
             result.read.update((row[0], EventRow(*row)) for row in found)
         if self.again:
-            result.begun.update(connection.execute(_BEGUN, (_listed(self.again),)))
+            result.begun.update(connection.execute(_BEGUN, {"runs": _listed(self.again)}))
 
 
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
@@ -250,21 +253,22 @@ INSERT INTO ledger (source, key, value, event) $
 ON CONFLICT (source, key) DO UPDATE SET value = excluded.value, event = excluded.event
 WHERE value IS NOT excluded.value RETURNING event"""
 
-_LIST = "(SELECT value FROM json_each(:runs))"
+_RUNS = "number IN (SELECT value FROM json_each(:runs))"
+
 _HELD = f"attempt = :attempt AND epoch = :epoch AND state = {RUNNING}"
-_STALE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_HELD})"  # noqa: S608
-_DONE = f"UPDATE run SET state = {DONE}, ended = :at WHERE number IN {_LIST} AND {_HELD}"  # noqa: S608
+_STALE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_HELD})"
+_DONE = f"UPDATE run SET state = {DONE}, ended = :at WHERE {_RUNS} AND {_HELD}"
 
 _SETTLE = f"""
 WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error) AS ($)
 UPDATE run SET state = new.state, attempt = new.counted, ended = new.ended, due = new.due,
                due_time = new.due_time, error = new.error
 FROM new WHERE run.number = new.run AND run.attempt = new.attempt AND run.epoch = new.epoch AND run.state = {RUNNING}
-RETURNING run.number"""  # noqa: S608  # our own constants
+RETURNING run.number"""
 
 _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback) $"
 
-_EVENT = f"INSERT INTO event ({','.join(EventRow._fields)}) $"  # noqa: S608
+_EVENT = f"INSERT INTO event ({COLUMNS}) $"
 
 _RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started) $"
 
@@ -272,25 +276,23 @@ _RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, 
 _INTERRUPTED = f"""
 INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback)
 SELECT number, attempt, epoch, started, NULL, 'interrupted', NULL, NULL FROM run
-WHERE state = {RUNNING} AND epoch < ? AND number IN (SELECT value FROM json_each(?))"""  # noqa: S608
+WHERE {_RUNS} AND state = {RUNNING} AND epoch < :epoch"""
 
-_FORGIVE = f"""
-UPDATE run SET attempt = attempt - 1
-WHERE state = {RUNNING} AND epoch < ? AND number IN (SELECT value FROM json_each(?))"""  # noqa: S608
+_FORGIVE = f"UPDATE run SET attempt = attempt - 1 WHERE {_RUNS} AND state = {RUNNING} AND epoch < :epoch"
 
 _FREE = f"attempt = :attempt - 1 AND (state = {WAITING} OR state = {RUNNING} AND epoch < :epoch)"
-_GONE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_FREE})"  # noqa: S608
+_GONE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_FREE})"
 _CLAIM = f"""
 UPDATE run SET state = {RUNNING}, attempt = :attempt, epoch = :epoch, started = :at, ended = NULL, error = NULL
-WHERE number IN {_LIST} AND {_FREE}"""  # noqa: S608
+WHERE {_RUNS} AND {_FREE}"""
 
-_READ = f"SELECT {','.join(EventRow._fields)} FROM event WHERE number IN (SELECT value FROM json_each(?))"  # noqa: S608
+_READ = f"SELECT {COLUMNS} FROM event WHERE number IN (SELECT value FROM json_each(:events))"
 
 _BEGUN = """
 SELECT run, max(started) FROM attempt
-WHERE attempt = 1 AND run IN (SELECT value FROM json_each(?)) GROUP BY run"""
+WHERE attempt = 1 AND run IN (SELECT value FROM json_each(:runs)) GROUP BY run"""
 
 _PROMOTE = f"""
 UPDATE run SET state = {WAITING}, due = NULL, due_time = NULL
 WHERE number IN (SELECT number FROM run WHERE state = {DELAYED} AND due <= ? ORDER BY due LIMIT ?)
-RETURNING number, event, route, priority, attempt"""  # noqa: S608
+RETURNING number, event, route, priority, attempt"""

@@ -100,7 +100,7 @@ class Journal:
         return result
 
     def _maximum(self, table: str) -> int:
-        return int(self._connection.execute(f"SELECT ifnull(max(number), 0) FROM {table}").get)  # noqa: S608  # our own
+        return int(self._connection.execute(f"SELECT ifnull(max(number), 0) FROM {table}").get)
 
 
 def transient(error: BaseException) -> bool:

@@ -102,15 +102,15 @@ def _first_time(connection: apsw.Connection, request: str) -> bool:
 _REDRIVE = f"""
 UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
 WHERE state IN (?, ?) AND number IN ($)
-RETURNING number, event, route, priority, attempt"""  # noqa: S608  # our own constants
+RETURNING number, event, route, priority, attempt"""
 
 # The event may have been pruned since it was read.
 _REPLAYED = f"""
 INSERT INTO run (number, event, route, priority, state, attempt, epoch)
 SELECT ?, ?, ?, ?, {WAITING}, 0, 0 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
-RETURNING number, event, route, priority, attempt"""  # noqa: S608
+RETURNING number, event, route, priority, attempt"""
 
-_DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"  # noqa: S608
+_DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"
 
 # Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`. The newest
 # run and event stay whatever their age: their numbers, and the effect keys made of them, must never be given out again.
@@ -119,12 +119,12 @@ _OLD_RUNS = f"""
 SELECT run.number FROM run JOIN event ON event.number = run.event
 WHERE run.event < {_BORDER} AND event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1
       AND run.number < (SELECT max(number) FROM run)
-ORDER BY run.event LIMIT ?2"""  # noqa: S608
-_PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"  # noqa: S608
-_PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"  # noqa: S608
+ORDER BY run.event LIMIT ?2"""
+_PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"
+_PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"
 _PRUNE_EVENTS = f"""
 DELETE FROM event WHERE number IN (
     SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
         AND number < (SELECT max(number) FROM event)
-    ORDER BY number LIMIT ?2)"""  # noqa: S608
+    ORDER BY number LIMIT ?2)"""

@@ -133,7 +133,7 @@ def runs(
     where, values = _where(terms)
     join = "" if (type, root, since) == (None, None, None) else "JOIN event ON event.number = run.event"
     sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error
-              FROM run {join} {where} ORDER BY run.number DESC LIMIT ?"""  # noqa: S608  # terms are ours, values bound
+              FROM run {join} {where} ORDER BY run.number DESC LIMIT ?"""  # terms are ours, values bound
     rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))
     return [RunView(n, event, route, STATES[state], *rest) for n, event, route, state, *rest in reversed(rows)]
 
@@ -166,7 +166,7 @@ def events(
     }
     where, values = _where(terms)
     sql = f"""SELECT number, id, source, type, version, subject, time, recorded, data, cause, root, depth
-              FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""  # noqa: S608
+              FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""
     rows = [EventView(*row) for row in connection.execute(sql, (*values, -1 if limit is None else limit))]
     return rows if oldest else rows[::-1]
 
