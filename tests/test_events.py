@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import BaseModel, Field, Secret, SecretStr, field_serializer
 
 from triggers.errors import EventError, Reject
 from triggers.events import (
@@ -152,6 +154,73 @@ def test_a_secret_is_refused_at_any_depth() -> None:
         with pytest.raises(EventError, match=r"holds a secret; .* pass the secret's name") as caught:
             encode(event)
         assert "hunter2" not in str(caught.value)
+
+
+class Card(BaseModel):
+    number: SecretStr | None = None
+
+    @field_serializer("number")
+    def reveal(self, value: SecretStr | None) -> str | None:
+        return None if value is None else value.get_secret_value()
+
+
+@dataclass
+class Wallet:
+    cards: dict[str, Card]
+
+
+class Paid(Event):
+    card: Card
+
+
+class PaidTwice(Event):
+    wallet: Annotated[list[Wallet] | None, Field(max_length=2)] = None
+
+
+class Linked(Event):
+    next: Linked | None = None
+    rest: Callable[[int], str] | None = None
+    key: Secret[int] | None = None
+
+    @field_serializer("key")
+    def reveal(self, value: Secret[int] | None) -> int | None:
+        return None if value is None else value.get_secret_value()
+
+
+class Open(Event, extra="allow"):
+    pass
+
+
+CARD = Card(number=SecretStr("hunter2"))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Paid(card=CARD),
+        PaidTwice(wallet=[Wallet({"x": CARD})]),
+        Anything(value=[{"k": CARD}]),
+        Linked(next=Linked(key=Secret[int](7))),
+        Open.model_validate({"card": CARD}),
+        Open.model_validate({"password": SecretStr("hunter2")}),
+    ],
+    ids=lambda event: type(event).__name__,
+)
+def test_a_secret_that_its_own_serializer_reveals_is_refused(event: Event) -> None:
+    with pytest.raises(EventError, match=r"holds a secret; .* pass the secret's name"):
+        encode(event)
+
+
+def test_a_field_for_a_secret_that_holds_none_is_fine() -> None:
+    assert encode(Paid(card=Card())) == '{"card":{"number":null}}'
+
+
+def test_a_secret_that_is_not_written_is_fine() -> None:
+    class Hidden(Event):
+        user: Any
+        password: SecretStr = Field(exclude=True)
+
+    assert encode(Hidden(user="a", password=SecretStr("hunter2"))) == '{"user":"a"}'
 
 
 def test_asterisks_are_no_secret() -> None:

@@ -16,24 +16,24 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Secret, SecretBytes, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
 from triggers.errors import EventError, Reject, did_you_mean
+from triggers.secrecy import holds_secret, may_hold_secret
 
 MAX_BYTES = 256 * 1024
 """The largest payload, in bytes of JSON: what a DynamoDB item and an EventBridge entry can carry."""
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested in a payload."""
 
-_MASK = "**********"  # what pydantic writes in place of a secret
-_SECRETS = (SecretStr, SecretBytes, Secret)
+_MASK = "**********"  # what pydantic writes in place of a secret, unless a serializer reveals it
 
 
 class Event(BaseModel):
@@ -163,7 +163,7 @@ def encode(event: Event) -> str:
         text = kind.__pydantic_serializer__.to_json(event).decode()
     except (PydanticSerializationError, UnicodeError) as error:
         raise EventError(f"{kind.__event_type__} cannot be written as JSON: {error}") from error
-    if _MASK in text and _holds_secret(event):
+    if (_MASK in text or may_hold_secret(kind)) and holds_secret(event):
         raise EventError(
             f"{kind.__event_type__} holds a secret; events are stored and shown, so pass the secret's name"
         )
@@ -250,22 +250,6 @@ def new_id() -> str:
 def moment(seconds: float) -> datetime:
     """Return a Unix time as an aware UTC datetime."""
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _attributes(value: object) -> list[object]:
-    if is_dataclass(value):
-        return [getattr(value, item.name) for item in fields(value)]
-    return list(vars(value).values())
-
-
-def _holds_secret(value: object) -> bool:
-    if isinstance(value, BaseModel) or is_dataclass(value):
-        return any(_holds_secret(item) for item in _attributes(value))
-    if isinstance(value, Mapping):
-        return any(_holds_secret(item) for item in value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(_holds_secret(item) for item in value)
-    return isinstance(value, _SECRETS)
 
 
 __all__ = ["Envelope", "Event", "MessageReceived", "ObjectCreated", "RunFailed", "Tick"]
