@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triggers.clock import SystemClock
 from triggers.context import Context
 from triggers.errors import HandlerError, Later, Reject
 from triggers.events import Event
-from triggers.executor import Again, Dead, Done, Executor, Outcome, Run, describe
+from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run, describe
 from triggers.executor.attempt import LONGEST_TEXT, judge, run_coroutine, run_plain
 from triggers.journal import EventRow
 from triggers.retry import Retry
@@ -101,7 +102,7 @@ def test_a_cancellation_escapes_an_attempt_for_its_worker_to_judge() -> None:
         await asyncio.Event().wait()
 
     async def work() -> bool:
-        task = asyncio.ensure_future(run_coroutine(run_of(waits)))
+        task = asyncio.ensure_future(run_coroutine(run_of(waits), lambda deadline: None))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
@@ -122,7 +123,7 @@ def carried_out(
             if len(outcomes) == len(runs):
                 ended.set()
 
-        executor = Executor(finished, threads=threads)
+        executor = Executor(finished, threads=threads, clock=SystemClock())
         for run in runs:
             executor.start(run)
         if after:
@@ -149,7 +150,7 @@ def test_no_more_threads_are_started_than_are_needed() -> None:
 
     async def work() -> None:
         ended: asyncio.Queue[int] = asyncio.Queue()
-        executor = Executor(lambda run, outcome: ended.put_nowait(run.number), threads=32)
+        executor = Executor(lambda run, _: ended.put_nowait(run.number), threads=32, clock=SystemClock())
         for n in range(50):
             executor.start(run_of(named, n))
             await asyncio.wait_for(ended.get(), 5)
@@ -173,4 +174,4 @@ def test_cancelled_coroutines_are_given_back_started_or_not() -> None:
         await asyncio.Event().wait()
 
     outcomes = carried_out([run_of(waits, n) for n in range(300)], after=Executor.cancel)
-    assert set(outcomes.values()) == {Again(0.0, "given back", counted=False)}
+    assert set(outcomes.values()) == {GIVEN_BACK}

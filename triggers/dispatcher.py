@@ -17,7 +17,7 @@ from pathlib import Path
 
 from triggers.admission import Admission
 from triggers.claims import Claims
-from triggers.executor import Again, Dead, Done, Executor, Outcome, Run
+from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
 from triggers.journal import EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
 from triggers.limits import Limits
@@ -62,7 +62,7 @@ class Dispatcher:
         self.alarm = Alarm(journal, self._ring)
         self._journal = journal
         self.clock = journal.clock
-        self._executor = Executor(self._finished, threads=limits.threads)
+        self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock)
 
     def start(self) -> None:
         """Begin to work off what waits. Called on the running loop."""
@@ -88,7 +88,7 @@ class Dispatcher:
                     while any(run.route.kind != THREAD for run in self.running.values()):
                         await self.pipeline.changed()
             for run in list(self.running.values()):
-                self._finished(run, Again(0.0, "given back", counted=False))
+                self._finished(run, GIVEN_BACK)
             while (self.running or self.pipeline.busy) and not self.pipeline.refused:
                 await self.pipeline.changed()
         finally:
@@ -168,7 +168,7 @@ class Dispatcher:
         for listener in self.listeners:
             listener(run, None)
         if self.admission.closed:  # claimed in a commit that was under way when the stop began
-            self._finished(run, Again(0.0, "given back", counted=False))
+            self._finished(run, GIVEN_BACK)
         else:
             self._executor.start(run)
 

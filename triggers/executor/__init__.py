@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from triggers.executor.attempt import Again, Dead, Done, Failure, Outcome, Run, describe
+from triggers.clock import Clock
+from triggers.executor.attempt import GIVEN_BACK, Again, Dead, Done, Failure, Finished, Outcome, Run, describe
 from triggers.executor.coroutines import Coroutines
 from triggers.executor.isolated import Isolated
 from triggers.executor.threads import Threads
@@ -14,9 +13,9 @@ from triggers.routing import COROUTINE, PROCESS
 class Executor:
     """Starts runs where their routes belong, and says for each what came of it, on the loop."""
 
-    def __init__(self, finished: Callable[[Run, Outcome], None], *, threads: int) -> None:
-        self._coroutines = Coroutines(finished)
-        self._threads = Threads(threads, finished)
+    def __init__(self, finished: Finished, *, threads: int, clock: Clock) -> None:
+        self._coroutines = Coroutines(finished, clock)
+        self._threads = Threads(threads, finished, clock)
         self._isolated = Isolated(finished)
 
     def start(self, run: Run) -> None:
@@ -41,4 +40,4 @@ class Executor:
         self._isolated.close()
 
 
-__all__ = ["Again", "Dead", "Done", "Executor", "Failure", "Outcome", "Run", "describe"]
+__all__ = ["GIVEN_BACK", "Again", "Dead", "Done", "Executor", "Failure", "Outcome", "Run", "describe"]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from triggers.context import Context, Emitted, encode_returned
 from triggers.errors import HandlerError, Later, Reject
@@ -57,7 +59,7 @@ class Failure:
     traceback: str
 
     def __str__(self) -> str:
-        return f"{self.error}: {self.message}"
+        return f"{self.error}: {self.message}" if self.message else self.error
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,10 @@ class Again:
     failure: Failure | None = None
 
 
+GIVEN_BACK = Again(0.0, "given back", counted=False)
+"""What comes of an attempt that a stop interrupts: the next start runs it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dead:
     """The run failed for good."""
@@ -88,6 +94,9 @@ class Dead:
 
 
 Outcome = Done | Again | Dead
+
+Finished = Callable[[Run, Outcome], None]
+"""What the pools call, on the loop, with each run that has left its attempt."""
 
 
 def envelope_of(event: EventRow) -> Envelope:
@@ -164,27 +173,58 @@ def run_plain(run: Run) -> Outcome:
         return judge(run, error)
 
 
-async def run_coroutine(run: Run) -> Outcome:
-    """Await a coroutine handler and return what came of it. Only a cancellation from outside escapes."""
+async def run_coroutine(run: Run, late: Late) -> Outcome:
+    """Await a coroutine handler and return what came of it. Only a cancellation from outside escapes.
+
+    `late` is called with the deadline of a run whose `timeout=` has just cancelled it.
+    """
     try:
         if run.route.policy.timeout is None:
             return await call_coroutine(run)
-        return await _call_in_time(run, run.route.policy.timeout)
+        with Deadline(run, run.route.policy.timeout, late):
+            return await call_coroutine(run)
     except asyncio.CancelledError:
         raise
     except BaseException as error:  # SystemExit would otherwise end the loop
         return judge(run, error)
 
 
-async def _call_in_time(run: Run, seconds: float) -> Done:
-    scope = asyncio.timeout(seconds)
-    try:
-        async with scope:
-            return await call_coroutine(run)
-    except TimeoutError:
-        if scope.expired():
-            raise timed_out(run.route) from None
-        raise
+class Deadline:
+    """What `asyncio.timeout` does for a run, and a word when it does it, so that a handler that runs on is noticed.
+
+    asyncio's own tells nobody that it has expired, and a second timer for each run would be paid for by all of them.
+    """
+
+    def __init__(self, run: Run, seconds: float, late: Late) -> None:
+        self.run = run
+        self.over = False
+        """Whether the handler has ended."""
+        self._seconds = seconds
+        self._late = late
+        self._expired = False
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task
+        self._task, self._before = task, task.cancelling()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self.over = True
+        self._timer.cancel()
+        if self._expired:
+            ours = self._task.uncancel() <= self._before  # nobody else has cancelled it
+            if isinstance(error, TimeoutError) or (ours and isinstance(error, asyncio.CancelledError)):
+                raise timed_out(self.run.route) from None
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+        self._late(self)
+
+
+Late = Callable[[Deadline], None]
 
 
 def cancelled(run: Run) -> Outcome:

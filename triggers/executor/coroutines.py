@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextvars import Context, copy_context
 
-from triggers.executor.attempt import Again, Outcome, Run, cancelled, run_coroutine
+from triggers.clock import Clock
+from triggers.executor.attempt import GIVEN_BACK, Finished, Run, cancelled, run_coroutine
+from triggers.executor.stuck import Late
 from triggers.executor.watch import LoopWatch
-
-Finished = Callable[[Run, Outcome], None]
 
 AT_A_TIME = 100
 """Runs after which a worker lets the loop turn, so that the journal commits some while others are carried out."""
@@ -23,13 +22,14 @@ AT_A_TIME = 100
 class Coroutines:
     """The worker tasks of running coroutine handlers."""
 
-    def __init__(self, finished: Finished) -> None:
+    def __init__(self, finished: Finished, clock: Clock) -> None:
         self._finished = finished
         self._waiting: deque[Run] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._scheduled = False
         self._stopping = False
         self._watch = LoopWatch()
+        self._late = Late(clock)
 
     def start(self, run: Run) -> None:
         """Run the handler as soon as the loop gets to it."""
@@ -40,13 +40,14 @@ class Coroutines:
         """Cancel what still runs; each is given back, no attempt used."""
         self._stopping = True
         while self._waiting:
-            self._finished(self._waiting.popleft(), _given_back())
+            self._finished(self._waiting.popleft(), GIVEN_BACK)
         for worker in self._workers:
             worker.cancel()
 
     def close(self) -> None:
-        """Let go of the look-out for handlers that block the loop."""
+        """Let go of the look-outs for handlers that block the loop and for those that can't be cancelled."""
         self._watch.close()
+        self._late.close()
 
     def _ended(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
@@ -68,15 +69,15 @@ class Coroutines:
             worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
-        done = 0
+        done, late = 0, self._late.add
         while self._waiting:
             run = self._waiting.popleft()
             if self._waiting:
                 self._schedule()  # gets its turn only if this handler suspends us
             try:
-                outcome = await run_coroutine(run)
+                outcome = await run_coroutine(run, late)
             except asyncio.CancelledError:
-                outcome = _given_back() if self._stopping else cancelled(run)
+                outcome = GIVEN_BACK if self._stopping else cancelled(run)
             self._finished(run, outcome)
             task = asyncio.current_task()
             if copy_context() or (task and task.cancelling()):
@@ -85,7 +86,3 @@ class Coroutines:
             done += 1
             if done % AT_A_TIME == 0:
                 await asyncio.sleep(0)
-
-
-def _given_back() -> Again:
-    return Again(0.0, "given back", counted=False)

@@ -14,16 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
-from triggers.executor.attempt import Again, Done, Outcome, Run, judge, timed_out
-
-Finished = Callable[[Run, Outcome], None]
-
+from triggers.executor.attempt import GIVEN_BACK, Done, Finished, Outcome, Run, judge, timed_out
 
 STARTING = 120.0
 """Seconds in which a process must have started and imported its handler; `timeout=` begins after that."""
@@ -132,7 +128,7 @@ class Isolated:
         try:
             outcome = await self._attempt(run)
         except asyncio.CancelledError:
-            outcome = Again(0.0, "given back", counted=False)
+            outcome = GIVEN_BACK
         self._finished(run, outcome)
 
     async def _attempt(self, run: Run) -> Outcome:

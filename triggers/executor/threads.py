@@ -9,45 +9,59 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable
+from contextvars import Context
 from queue import SimpleQueue
 
-from triggers.executor.attempt import Outcome, Run, run_plain
-
-Finished = Callable[[Run, Outcome], None]
+from triggers.clock import Clock
+from triggers.executor.attempt import Finished, Outcome, Run, run_plain
+from triggers.executor.stuck import Lookout, Slow
 
 
 class Threads:
     """Daemon threads, started as they are needed. A thread can't be killed: a stuck one keeps its slot."""
 
-    def __init__(self, size: int, finished: Finished) -> None:
+    def __init__(self, size: int, finished: Finished, clock: Clock) -> None:
         self._size = size
         self._finished = finished
+        self._clock = clock
         self._queue: SimpleQueue[Run | None] = SimpleQueue()
         self._results: deque[tuple[Run, Outcome]] = deque()
         self._threads: list[threading.Thread] = []
+        self._at_work: list[tuple[Run, float] | None] = []
+        """For each thread, the run in it and the moment of its start."""
         self._busy = 0
         self._waking = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._slow = Slow()
+        self._lookout = Lookout(clock, self._look)
 
     def start(self, run: Run) -> None:
         """Run the handler in the next free thread. Called on the loop, never for more than `size` runs at once."""
         self._loop = asyncio.get_running_loop()
         self._busy += 1
         if self._busy > len(self._threads) and len(self._threads) < self._size:
-            thread = threading.Thread(target=self._work, name=f"triggers-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._add_thread()
         self._queue.put(run)
+        self._lookout.wake()
 
     def close(self) -> None:
         """Let the idle threads end. A busy one ends after its handler, or with the process."""
+        self._lookout.close()
         for _ in self._threads:
             self._queue.put(None)
 
-    def _work(self) -> None:
+    def _add_thread(self) -> None:
+        slot = len(self._threads)
+        thread = threading.Thread(target=self._work, args=[slot], name=f"triggers-{slot}", daemon=True)
+        self._at_work.append(None)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self, slot: int) -> None:
         while (run := self._queue.get()) is not None:
-            outcome = run_plain(run)
+            self._at_work[slot] = run, self._clock.monotonic()
+            outcome = Context().run(run_plain, run)  # context variables of one run are not the next one's
+            self._at_work[slot] = None
             self._results.append((run, outcome))
             if not self._waking and self._loop and not self._loop.is_closed():
                 self._waking = True
@@ -58,4 +72,11 @@ class Threads:
         while self._results:
             run, outcome = self._results.popleft()
             self._busy -= 1
+            if self._slow.reported:
+                self._slow.ended(run, outcome, self._clock.monotonic())
             self._finished(run, outcome)
+
+    def _look(self, now: float) -> float | None:
+        """Report the runs that take long, and say when to look again: not at all if no other is at work."""
+        again = self._slow.report([item for item in self._at_work if item], now)
+        return again if self._busy > len(self._slow.reported) else None
