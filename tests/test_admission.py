@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 from tests.test_flows import A, handler
-from triggers.admission import Admission
+from triggers.admission import UNIT, Admission
 from triggers.journal import RunRow
 from triggers.routing import make_policy, make_route
 
@@ -26,9 +26,9 @@ def test_fractions_of_a_resource_come_back_whole_in_whatever_order() -> None:
             admission.fill(flow, [])
         admission.choose()
         taken = {name: admission.admit(RunRow(1, 1, name, 0)) for name in names}
-        assert admission.free["share"] < 4
+        assert admission.free["share"] < 4 * UNIT
         for name in order:
             flow_of_run = taken[name]
             assert flow_of_run is not None
             admission.release(flow_of_run)
-        assert admission.free["share"] == 4
+        assert admission.free["share"] == 4 * UNIT

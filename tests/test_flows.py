@@ -135,7 +135,7 @@ def test_runs_of_duplicates_are_forgotten() -> None:
 
 
 def test_the_view_shows_no_more_than_may_start() -> None:
-    flow = Flow(route(concurrency=3), {"thread": 1.0}, running=1)
+    flow = Flow(route(concurrency=3), {"thread": 1}, running=1)
     flow.fill([((0, n), Head(n, n)) for n in range(9)], WINDOW)
     assert flow.view(50).room == 2
     assert flow.view(1).heads == [(0, 0)]

@@ -14,6 +14,7 @@ from tests import jobs
 from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Folder, Retry, RunFailed
+from triggers.admission import units
 
 Start = Callable[..., Life]
 
@@ -98,7 +99,7 @@ def test_whatever_happens_in_a_process_ends_one_run_and_the_next_has_a_process(
     assert [(run.error or "").startswith(error) for run in life.runs(handler.__name__)] == [True, True], life.runs()
     assert {run.state for run in life.runs("good")} == {"done"}
     assert len(life.data(RunFailed)) == 2
-    assert life.dispatcher.admission.free == life.app.limits.capacity()
+    assert life.dispatcher.admission.free == units(life.app.limits.capacity())
 
 
 def test_the_death_of_a_process_is_tried_again_whatever_retry_names(start: Start) -> None:

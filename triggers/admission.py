@@ -11,6 +11,10 @@ from triggers.policy import choose
 from triggers.routing import PROCESS, Route
 
 
+UNIT = 1_000_000
+"""Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""
+
+
 @dataclass(slots=True)
 class Choice:
     """What one look at all that waits decided."""
@@ -29,8 +33,8 @@ class Admission:
     """The flows of all routes, and what is free of each resource."""
 
     def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float]) -> None:
-        self.flows = {name: Flow(route, {route.kind: 1.0, **route.policy.needs}) for name, route in routes.items()}
-        self.free = dict(capacity)
+        self.flows = {name: Flow(route, units({route.kind: 1, **route.policy.needs})) for name, route in routes.items()}
+        self.free = units(capacity)
         self.closed = False
         """Set when the dispatcher stops: from then on nothing more is claimed."""
         self._clear = False
@@ -66,7 +70,7 @@ class Admission:
         if not self._clear or self.closed or run.priority < self._top or not flow.room(1):
             return None
         for name, amount in flow.needs.items():
-            if self.free.get(name, 0.0) < amount:
+            if self.free.get(name, 0) < amount:
                 return None
         self._take(flow)
         return flow
@@ -77,7 +81,7 @@ class Admission:
         if self._clear or self.closed:
             return choice
         flows = [flow for flow in self.flows.values() if flow.held]
-        views = [flow.view(int(self.free[flow.route.kind])) for flow in flows]
+        views = [flow.view(self.free[flow.route.kind] // UNIT) for flow in flows]
         for index in choose(views, self.free):
             flow = flows[index]
             head = flow.pop()
@@ -109,7 +113,7 @@ class Admission:
         """Give back what a run had taken."""
         flow.running -= 1
         for name, amount in flow.needs.items():
-            self.free[name] = round(self.free[name] + amount, 6)  # 0.1 + 0.2 must come back as 0.3
+            self.free[name] += amount
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind a horizon."""
@@ -118,4 +122,9 @@ class Admission:
     def _take(self, flow: Flow) -> None:
         flow.running += 1
         for name, amount in flow.needs.items():
-            self.free[name] = round(self.free[name] - amount, 6)
+            self.free[name] -= amount
+
+
+def units(amounts: Mapping[str, float]) -> dict[str, int]:
+    """Return amounts of resources in the units that are counted."""
+    return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}

@@ -55,7 +55,7 @@ class Flow:
     """The waiting and running runs of one route. `needs` includes the slot that a run of it takes."""
 
     route: Route
-    needs: dict[str, float]
+    needs: dict[str, int]
     running: int = 0
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""

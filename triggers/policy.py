@@ -36,9 +36,10 @@ def choose(flows: Sequence[View], free: Mapping[str, float]) -> list[int]:
     while queue:
         _, index = queue[0]
         view = flows[index]
-        short = any(left.get(name, 0.0) < amount for name, amount in view.needs.items())
-        for name, amount in view.needs.items():  # taken, or kept for it: below zero nobody else gets any
-            left[name] = left.get(name, 0.0) - amount
+        short = False
+        for name, amount in view.needs.items():
+            left[name] = left.get(name, 0.0) - amount  # taken, or kept for it: below zero nobody else gets any
+            short = short or left[name] < 0
         if short:
             heapq.heappop(queue)
             continue
