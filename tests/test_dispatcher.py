@@ -805,6 +805,22 @@ def test_a_chain_that_spends_its_budget_ends_in_the_dead_letters(start: Start) -
     assert sum(run.state == "dead" for run in life.runs()) == 0
 
 
+def test_what_leads_nowhere_takes_no_share_of_the_budget(start: Start) -> None:
+    app = App("a")
+
+    @app.on(A, max_depth=90)
+    async def step(event: A) -> list[A | B]:
+        return [A(n=event.n + 1), B(n=event.n)] if event.n < 60 else []
+
+    @app.on(B)
+    async def note(event: B) -> None: ...
+
+    life = start(app)
+    life.send(A())
+    assert {run.state for run in life.runs()} == {"done"}
+    assert len(life.data(B)) == 60
+
+
 # --- requests
 
 

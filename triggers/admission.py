@@ -10,7 +10,6 @@ from triggers.journal import RUNNING, EventRow, Promoted, RunRow, WaitingRow
 from triggers.policy import choose
 from triggers.routing import PROCESS, Route
 
-
 UNIT = 1_000_000
 """Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""
 

@@ -203,7 +203,8 @@ class Dispatcher:
                 self.alarm.set(row.due)
         if events := emissions(run, outcome):
             self.counts["emitted"] += len(events)
-            for event in emitted(run, self.app, events, self._journal.number_event, now):
+            source, leading = f"{self.app}/{run.route.name}", self.router.leading
+            for event in emitted(run, source, events, self._journal.number_event, now, leading):
                 self._add(event)
         self.pipeline.touch()
 

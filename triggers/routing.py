@@ -238,6 +238,8 @@ class Router:
         self._by_type: dict[str, list[Route]] = {}
         for route in self.routes.values():
             self._by_type.setdefault(route.trigger.__event_type__, []).append(route)
+        self.leading = {kind for kind, routes in self._by_type.items() if any(route.emits for route in routes)}
+        """The types whose events can lead to further ones."""
         self._unconditional = {
             kind for kind, routes in self._by_type.items() if not any(r.source or r.where or r.schedule for r in routes)
         }

@@ -6,7 +6,7 @@ same in every attempt, and its rows go into the commit that settles the run: all
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from triggers.context import Emitted
 from triggers.events import RunFailed, encode
@@ -16,6 +16,9 @@ from triggers.sources import Delivery
 
 BUDGET = 1_000_000
 """How many events one source event may lead to in all."""
+
+LAST = 1
+"""What is left for an event whose routes emit nothing: the news that one of them failed."""
 
 
 def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
@@ -36,17 +39,20 @@ def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
     return []
 
 
-def emitted(run: Run, app: str, events: list[Emitted], number: Callable[[], int], now: float) -> list[EventRow]:
-    """Return the rows of the events that a run emitted. They share what is left of the chain's budget.
+def emitted(
+    run: Run, source: str, events: list[Emitted], number: Callable[[], int], now: float, leading: Collection[str]
+) -> list[EventRow]:
+    """Return the rows of the events that a run emitted.
 
     An event's identity is (run, ordinal). That of a failure is numbered: a run that is redriven may fail again.
+    What is left of the chain's budget is shared by the events of the `leading` types, whose routes emit more.
     """
-    parent = run.event
-    source, key = f"{app}/{run.route.name}", run.effect_key
-    root, depth, budget = parent.root, parent.depth + 1, (parent.budget - len(events)) // len(events)
+    parent, key = run.event, run.effect_key
+    root, depth = parent.root, parent.depth + 1
+    share = (parent.budget - len(events)) // max(1, sum(kind in leading for kind, _, _ in events))
     rows = []
     for ordinal, (kind, version, data) in enumerate(events):
-        n = number()
+        n, budget = number(), share if kind in leading else min(share, LAST)
         identity = f"{key}.failed{n}" if kind == RunFailed.__event_type__ else f"{key}.{ordinal}"
         rows.append(EventRow(n, identity, source, kind, version, None, now, now, data, run.number, root, depth, budget))
     return rows
