@@ -43,6 +43,11 @@ def test_emitting_a_type_that_is_not_declared_names_it_and_where_to_declare_it()
         context().emit(Other())
 
 
+def test_emitting_what_is_no_event_says_that_it_was_emitted() -> None:
+    with pytest.raises(HandlerError, match=r"handler 'train' emitted list .*; emit events, each as an"):
+        context().emit([Made(name="a")])  # type: ignore[arg-type]  # what a handler without types may do
+
+
 def test_an_event_that_cannot_be_carried_is_refused_where_it_is_emitted() -> None:
     with pytest.raises(EventError, match="over the limit"):
         context().emit(Made(name="x" * 300_000))

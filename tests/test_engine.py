@@ -22,6 +22,7 @@ from triggers.clock import SystemClock
 from triggers.engine import Engine
 from triggers.errors import StateError, StateHeld, WiringError
 from triggers.executor import watch
+from triggers.requests import Drop, Replay
 from triggers.sources import Delivery
 from triggers.state import StateFolder
 
@@ -478,6 +479,35 @@ def test_a_source_that_cannot_be_listened_to_at_all_ends_the_engine(tmp_path: Pa
     with pytest.raises(WiringError, match="the queue does not exist"):
         life.settle()
     life.stop()
+
+
+# --- requests and retention
+
+
+def request(event: Event, id: str) -> Delivery:
+    return delivery(event, id=id, source="cli")
+
+
+def test_a_replay_of_what_is_gone_runs_the_rest_and_names_what_it_misses(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = start(chain())
+    life.send(A(n=1))
+    life.accept(request(Replay(events=[1, *range(50, 60)]), "one"))
+    assert numbers(life.data(B)) == [1, 1]
+    assert "not replayed, since the journal does not have them (any more): e50, e51, e52, e53, e54 and 5 more" in (
+        caplog.text
+    )
+
+
+def test_what_is_remembered_of_a_request_is_forgotten_with_its_identity_and_not_before(start: Start) -> None:
+    life = start(App("a", retention=1))
+    life.accept(request(Drop(runs=[1]), "old"))
+    life.advance(50 * 86_400)
+    life.accept(request(Drop(runs=[1]), "new"))
+    assert life.ask("SELECT key FROM ledger ORDER BY key") == [(b"cli\0new",), (b"cli\0old",)]
+    life.advance(20 * 86_400)
+    assert life.ask("SELECT key FROM ledger") == [(b"cli\0new",)]
 
 
 # --- the disk

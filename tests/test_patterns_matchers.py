@@ -149,8 +149,8 @@ def test_an_operator_without_its_list_is_refused_for_it_would_be_a_nested_field(
         (lambda: prefix(1), r"prefix\.prefix: needs a string, not 1"),  # type: ignore[arg-type]
         (lambda: prefix(any_of("a", "b")), "takes a string or equals_ignore_case"),
         (lambda: suffix(prefix("a")), "takes a string or {'equals-ignore-case'"),
-        (lambda: above(True), "True is no number"),
-        (lambda: above("1"), "'1' is no number"),  # type: ignore[arg-type]
+        (lambda: above(True), "needs a number, not True"),
+        (lambda: above("1"), "needs a number, not '1'"),  # type: ignore[arg-type]
         (lambda: above(float("nan")), "nan is no number"),
         (lambda: above(2**53 + 1), "9007199254740993 is no number that a double holds"),
         (lambda: between(2, 1), "lower bound must be less"),

@@ -140,11 +140,13 @@ def _same_content(one: Path, other: Path) -> bool:
         return False
 
 
-def encode_emitted(route: str, event: object, allowed: Collection[str]) -> Emitted:
+def encode_emitted(route: str, event: object, allowed: Collection[str], *, returned: bool = False) -> Emitted:
     """Encode one event that a run emits, or raise `HandlerError` if the route may not emit it."""
     if not isinstance(event, Event):
         shown = f"{type(event).__name__} {str(event)[:80]!r}"
-        raise HandlerError(f"handler {route!r} returned {shown}; return an event, a list of events or None")
+        if returned:
+            raise HandlerError(f"handler {route!r} returned {shown}; return an event, a list of events or None")
+        raise HandlerError(f"handler {route!r} emitted {shown}; emit events, each as an argument of its own")
     kind = event.__event_type__
     if kind not in allowed:
         raise HandlerError(
@@ -162,4 +164,5 @@ def encode_returned(
         return list(context_emitted)
     if isinstance(returned, Event | str | bytes | Mapping) or not isinstance(returned, Iterable):
         returned = [returned]
-    return [*context_emitted, *(encode_emitted(route, item, allowed) for item in returned if item is not None)]
+    events = (item for item in returned if item is not None)
+    return [*context_emitted, *(encode_emitted(route, event, allowed, returned=True) for event in events)]

@@ -105,7 +105,7 @@ class Intake:
             except WiringError:
                 raise  # no use in trying again: the app is not wired to what is there
             except Exception as error:  # a source that breaks must not take the others with it
-                self.failing[source.name] = str(error)
+                self.failing[source.name] = str(error) or type(error).__name__
                 self._dispatcher.pipeline.wake()
                 log.exception("source %r failed; it is started again in %g s", source.name, pause)
                 await self.clock.sleep(pause)

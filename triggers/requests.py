@@ -20,6 +20,8 @@ from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.requests")
 
+NAMED = 5
+"""How many events a warning names."""
 
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 """Of a run or an event, as SQLite can hold it."""
@@ -71,5 +73,14 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery) -> Question | None:
             return drop(identity, runs)
         case Replay(events=events, route=only):
             found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
+            if gone := sorted(set(events) - {event.number for event in found}):
+                _miss(gone)
             return insert(identity, [run for event in found for run in dispatcher.new_runs(event, only)])
     return None
+
+
+def _miss(events: Sequence[int]) -> None:
+    """Say which events cannot be replayed: they may have been deleted since they were asked for."""
+    names = ", ".join(f"e{number}" for number in events[:NAMED])
+    more = f" and {len(events) - NAMED:,} more" if len(events) > NAMED else ""
+    log.warning("not replayed, since the journal does not have them (any more): %s%s", names, more)

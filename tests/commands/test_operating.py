@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 
+import apsw
 import pytest
 
 from tests.commands.conftest import Project
+from triggers.state import StateFolder
 
-HANDED_IN = "handed in; it takes effect when `triggers run` next starts\n"
+HANDED_IN = "handed in: {} when `triggers run` next starts; no dispatcher is running now\n"
 
 
 # --- dead letters --------------------------------------------------------------------------------
@@ -42,7 +45,7 @@ def test_a_redriven_run_has_all_its_attempts_before_it(project: Project) -> None
     project.drain("bad.csv")
     project.write("app.py", (project.home / "app.py").read_text().replace('"bad.csv"', '"worse.csv"'))
     answer = project("dead", "redrive", "r2")
-    assert (answer.code, answer.out, answer.err) == (0, "", HANDED_IN)
+    assert (answer.code, answer.out, answer.err) == (0, "", HANDED_IN.format("r2 will be redriven"))
     forget(project)
     assert project.drain().code == 0
     [run] = project("runs", "--json", "--route", "train").data
@@ -123,11 +126,37 @@ def test_replay_only_lists_what_would_run(project: Project) -> None:
 
 def test_a_replay_makes_new_runs(project: Project) -> None:
     project.drain("a.csv")
-    assert project("replay", "--route", "train", "--yes").err == HANDED_IN
+    assert project("replay", "--route", "train", "--yes").err == HANDED_IN.format("e2 will be replayed")
     project.drain()
     runs = project("runs", "--json", "--route", "train").data
     assert [(run["event"], run["state"]) for run in runs] == [("e2", "done"), ("e2", "done")]
     assert len(project("runs", "--json", "--route", "process").data) == 1
+
+
+def test_an_event_that_retention_deletes_before_its_replay_is_named(project: Project) -> None:
+    project.drain("a.csv", "b.csv")
+    held = StateFolder(project.state)
+    held.acquire()
+    app = threading.Thread(target=carry_out_what_is_left, args=(project, "DELETE FROM event WHERE number = 1"))
+    app.start()
+    answer = project("replay", "--event", "e1", "--yes")
+    app.join()
+    held.release()
+    assert answer.code == 0
+    assert answer.out == "replayed 0 events, 0 new runs\n"
+    assert answer.err == "not replayed, since retention deleted it meanwhile: e1\n"
+
+
+def carry_out_what_is_left(project: Project, prune: str) -> None:
+    """Do as an app that prunes the journal before it takes a request in."""
+    connection = apsw.Connection(str(project.state / "journal.db"))
+    while not (batches := list((project.state / "requests").glob("*.jsonl"))):
+        pass
+    connection.execute(prune)
+    request = json.loads(batches[0].read_text())
+    identity = f"{request['source']}\0{request['id']}"
+    connection.execute("INSERT INTO identity (key, event, at) VALUES (?, 99, 0)", (identity,))
+    connection.close()
 
 
 @pytest.mark.parametrize(

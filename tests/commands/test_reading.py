@@ -50,7 +50,8 @@ def test_the_json_of_an_event_holds_its_envelope_and_its_data(project: Project) 
     project.drain("a.csv")
     event = project("events", "--json", "--type", "Processed").data[0]
     assert list(event) == [
-        "event", "id", "source", "type", "version", "subject", "time", "recorded", "cause", "root", "depth", "data"
+        "event", "id", "source", "type", "version", "subject", "time", "recorded", "cause", "root", "depth",
+        "duplicates", "data",
     ]  # fmt: skip
     assert (event["source"], event["cause"], event["root"], event["depth"]) == ("churn/process", "r1", "e1", 1)
     assert event["data"] == {"table": "a.csv"}
@@ -62,6 +63,33 @@ def test_the_json_of_a_run_has_these_fields(project: Project) -> None:
     assert list(run) == [
         "run", "route", "event", "state", "attempt", "priority", "started", "ended", "seconds", "due", "error"
     ]  # fmt: skip
+
+
+def test_a_long_list_is_told_by_its_first_items(project: Project) -> None:
+    data = {"files": [f"2026/batch-{n}.csv" for n in range(40)], "rows": {str(n): n for n in range(40)}, "last": [1, 2]}
+    project("send", "Batch", json.dumps(data), "--state", str(project.state))
+    project.drain()
+    [line] = project("events").out.splitlines()[1:]
+    assert line.partition("files=")[2] == (
+        '["2026/batch-0.csv", "2026/batch-1.csv", "2026/batch-2.csv", and 37 more] '
+        'rows={"0": 0, "1": 1, "2": 2, "3": 3, "4": 4, "5": 5, "6": 6, "7… last=[1, 2]'
+    )
+    assert project("events", "--json").data[0]["data"] == data
+
+
+def test_duplicates_that_were_dropped_are_counted_with_the_event_that_stayed(project: Project) -> None:
+    for _ in range(3):
+        project("send", "Processed", '{"table": "a"}', "--app", "app", "--id", "same")
+    project("send", "Processed", '{"table": "b"}', "--app", "app", "--id", "other")
+    project.drain()
+    assert [(event["id"], event["duplicates"]) for event in project("events", "--json", "--source", "send").data] == [
+        ("same", 2),
+        ("other", 0),
+    ]
+    assert "(2 duplicates dropped) table=a" in project("events").out
+    assert "(2 duplicates dropped) table=a" in project("trace", "same").out.splitlines()[0]
+    assert project("trace", "same", "--json").data["tree"]["duplicates"] == 2
+    assert "dropped" not in project("trace", "other").out
 
 
 def test_nothing_found_is_said_aside_and_is_an_empty_list(project: Project) -> None:

@@ -67,6 +67,20 @@ def test_an_unknown_command_names_a_near_one(project: Project) -> None:
     assert "error: no command 'rnu'; did you mean 'run'?" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["run", "--drian"], "error: no option '--drian'; did you mean '--drain'?"),
+        (["run", "--bogus"], "error: no option '--bogus'; known: --state, --drain, --bind, "),
+        (["runs", "-x"], "error: no option '-x'; known: --type, "),
+    ],
+)
+def test_an_unknown_option_names_a_near_one_or_all(project: Project, args: list[str], said: str) -> None:
+    answer = project(*args)
+    assert answer.code == 2
+    assert said in answer.err
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from triggers.journal import views
 

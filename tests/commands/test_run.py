@@ -43,6 +43,12 @@ def test_a_dead_letter_makes_draining_fail(project: Project) -> None:
     assert "1 dead (see `triggers dead`)" in answer.err
 
 
+def test_an_error_without_words_is_told_by_its_class(project: Project) -> None:
+    app = (project.home / "app.py").read_text()
+    project.write("app.py", app.replace('ValueError("this table is bad")', "ValueError"))
+    assert project.drain("bad.csv").err.splitlines()[-2].endswith("train r2  dead after attempt 1 of 3: ValueError")
+
+
 def test_draining_waits_for_retries(project: Project) -> None:
     answer = project.drain("flaky.csv")
     assert answer.code == 0
@@ -105,12 +111,14 @@ def test_a_module_of_a_package_is_found_by_its_path(project: Project) -> None:
         ("needs", 4, "ModuleNotFoundError: No module named 'nowhere'"),
         ("exits", 4, "SystemExit: 3"),
         ("syntax", 4, "SyntaxError"),
+        ("./notes.txt", 3, "./notes.txt is no Python module; name a file such as app.py"),
         ("broken", 4, "KeyError: 'x'"),
     ],
 )
 def test_an_app_that_is_not_there_is_explained(project: Project, target: str, code: int, said: str) -> None:
     project.write("empty.py", "")
     project.write("two.py", "from triggers import App\none, other = App('one'), App('other')\n")
+    project.write("notes.txt", "")
     project.write("needs.py", "import nowhere\n")
     project.write("exits.py", "import sys\nsys.exit(3)\n")
     project.write("syntax.py", "def (\n")
@@ -230,7 +238,8 @@ def test_a_run_that_outlasts_the_grace_is_given_back(project: Project, start: St
     assert process.end() == 130
     assert "wait r1  given back, it starts again with `triggers run`" in process.heard
     [run] = project("runs", "--json").data
-    assert (run["state"], run["attempt"]) == ("waiting", 0)
+    assert (run["state"], run["attempt"], run["started"]) == ("waiting", 0, None)
+    assert project("runs").out.splitlines()[1].split() == ["r1", "wait", "e1", "waiting", "0", "-", "-"]
 
 
 def test_a_second_signal_ends_it_at_once(project: Project, start: Start) -> None:

@@ -163,7 +163,8 @@ def test_a_new_project_keeps_the_houses_rules(project: Project) -> None:
         ("two words", 2, "'two words' is no name for a project"),
         ("..", 2, "is no name"),
         ("1st", 2, "is no name"),
-        ("incoming/x", 4, "cannot be made"),
+        ("incoming/x", 4, "there is no folder incoming to make x in"),
+        ("two words/x", 4, "there is no folder two words to make x in"),
         ("taken", 4, "taken is there already and is not empty"),
     ],
 )

@@ -80,13 +80,14 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
         run = find_run(connection, number_of(id, "r"))
         event = find_event(connection, run.event)
         attempts = views.attempts(connection, run.number)
+        dropped = views.duplicates(connection, [event])
         epoch = views.epoch(connection)
     if as_json:
         tries = [
             {"attempt": one.attempt, "outcome": one.outcome, "error": one.error, "traceback": one.traceback}
             for one in attempts
         ]
-        say_json({**run_json(run, epoch), "on": event_json(event), "attempts": tries})
+        say_json({**run_json(run, epoch), "on": event_json(event, dropped), "attempts": tries})
         return
     say(f"{paint(f'r{run.number} {plain(run.route)}', None, bold=True)}  {state(run.state)}  {clock(run.ended)}")
     say(f"on e{event.number} {plain(event.type)} from {plain(event.source)}: {plain(event.data, 2000)}")
@@ -157,7 +158,7 @@ def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[
     done = False
     if numbers:
         ids = hand_in(place, [kind.model_validate({"runs": part}) for part in chunks(numbers)])
-        done = taken_in(place, ids)
+        done = taken_in(place, ids, f"{shown(numbers)} will be {word}")
     states = _states(place, numbers[:1000]) if done else {}
     if as_json:
         words = {f"r{number}": states.get(number) for number in numbers}

@@ -6,7 +6,7 @@ import click
 
 from triggers.commands.output import clock, note, plain, print_table, say_json, span, state
 from triggers.commands.parameters import Moment, json_option, state_option
-from triggers.commands.reading import digest, duration, event_json, reader, run_json, state_of
+from triggers.commands.reading import digest, duration, event_json, reader, run_json, started, state_of, twice
 from triggers.journal import STATES, views
 
 limit_option = click.option(
@@ -27,8 +27,9 @@ def events(
     """List events, the newest last."""
     with reader(folder) as (_, connection):
         found = views.events(connection, type=kind, source=source, since=since, limit=limit)
+        dropped = views.duplicates(connection, found)
     if as_json:
-        say_json([event_json(event) for event in found])
+        say_json([event_json(event, dropped) for event in found])
     elif not found:
         note("no events" + (" like that" if kind or source or since else " yet"))
     else:
@@ -39,7 +40,7 @@ def events(
                 plain(event.type, 24),
                 "" if event.cause is None else f"r{event.cause}",
                 plain(event.source, 20),
-                plain(digest(event)),
+                twice(event, dropped) + plain(digest(event)),
             ]
             for event in found
         ]
@@ -79,7 +80,7 @@ def runs(
                 f"e{run.event}",
                 state(state_of(run, epoch)),
                 str(run.attempt),
-                clock(run.started),
+                clock(started(run)),
                 span(duration(run)),
                 plain(run.error or (f"until {clock(run.due_time)}" if run.state == "delayed" else "")),
             ]

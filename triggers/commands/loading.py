@@ -111,6 +111,8 @@ def _locate(place: str) -> tuple[Path, str]:
     if not path.is_file():
         near = did_you_mean(path.name, [entry.name for entry in path.parent.glob("*.py")])
         raise NotFound(f"no file {place}{near}")
+    if path.suffix != ".py":
+        raise NotFound(f"{place} is no Python module; name a file such as app.py, or a module as Python imports it")
     parts = [] if path.stem == "__init__" else [path.stem]
     folder = path.parent
     while (folder / "__init__.py").exists():  # a module of a package is imported by its full name

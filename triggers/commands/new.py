@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,13 +24,15 @@ def new(name: str) -> None:
     folder = Path(name)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", folder.name):
         raise click.UsageError(f"{plain(name)!r} is no name for a project; write letters, digits, - and _, as in churn")
+    if not folder.parent.is_dir():
+        raise StateError(f"there is no folder {folder.parent} to make {folder.name} in; make it, or give a name alone")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StateError(f"{folder} is there already and is not empty; choose another name")
     made = list(_copy(resources.files("triggers") / "skeleton", folder, folder.name))
     for path in sorted(made):
         say(str(path))
     note(
-        f"\nNow:\n  cd {folder}\n  triggers run app.py --drain    work off what lies in incoming/\n"
+        f"\nNow:\n  cd {shlex.quote(str(folder))}\n  triggers run app.py --drain    work off what lies in incoming/\n"
         "  triggers runs                  see what ran\n  pytest                         try its test"
     )
 
@@ -38,7 +41,7 @@ def _copy(source: Traversable, target: Path, name: str) -> list[Path]:
     """Copy the skeleton; a file's last suffix, which hides it from our own tools, is left out."""
     made = []
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        target.mkdir(exist_ok=True)
         for item in source.iterdir():
             if item.is_dir():
                 made += _copy(item, target / item.name, name)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import apsw
 import click
 
 from triggers.commands.failures import NotFound
-from triggers.commands.output import iso
+from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
 from triggers.journal import views
 from triggers.journal.views import EventView, RunView
 from triggers.state import StateFolder
+
+LONG = 60
+"""Characters of a field that is no text, beyond which it is cut where people read it."""
+FIRST = 3
+"""How many items of a long list are shown."""
 
 
 @contextmanager
@@ -57,8 +62,8 @@ def find(connection: apsw.Connection, id: str) -> EventView | RunView:
     return find_event(connection, numbers[0])
 
 
-def event_json(event: EventView) -> dict[str, object]:
-    """Return an event as `--json` shows it."""
+def event_json(event: EventView, duplicates: Mapping[int, int]) -> dict[str, object]:
+    """Return an event as `--json` shows it. `duplicates` are those that were dropped, by the events' numbers."""
     return {
         "event": f"e{event.number}",
         "id": event.id,
@@ -71,6 +76,7 @@ def event_json(event: EventView) -> dict[str, object]:
         "cause": None if event.cause is None else f"r{event.cause}",
         "root": f"e{event.root}",
         "depth": event.depth,
+        "duplicates": duplicates.get(event.number, 0),
         "data": json.loads(event.data),
     }
 
@@ -84,12 +90,17 @@ def run_json(run: RunView, epoch: int) -> dict[str, object]:
         "state": state_of(run, epoch),
         "attempt": run.attempt,
         "priority": run.priority,
-        "started": iso(run.started),
+        "started": iso(started(run)),
         "ended": iso(run.ended),
         "seconds": duration(run),
         "due": iso(run.due_time),
         "error": run.error,
     }
+
+
+def started(run: RunView) -> float | None:
+    """Return when the last attempt of a run started, or None where none counts: it was given back, or put off."""
+    return run.started if run.attempt else None
 
 
 def duration(run: RunView) -> float | None:
@@ -102,10 +113,27 @@ def state_of(run: RunView, epoch: int) -> str:
     return "interrupted" if run.state == "running" and run.epoch < epoch else run.state
 
 
+def twice(event: EventView, duplicates: Mapping[int, int]) -> str:
+    """Return `(2 duplicates dropped) ` where some were, for the front of what an event is about."""
+    many = duplicates.get(event.number, 0)
+    return f"({count(many, 'duplicate')} dropped) " if many else ""
+
+
 def digest(event: EventView) -> str:
     """Return what an event is about, in a few words: its subject, or its first fields."""
     if event.subject:
         return event.subject
-    data = json.loads(event.data)
-    shown = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in data.items())
-    return " ".join(shown)
+    return " ".join(f"{key}={_brief(value)}" for key, value in json.loads(event.data).items())
+
+
+def _brief(value: object) -> str:
+    """Return a field's value; of a long list its first items, and how many more there are."""
+    if isinstance(value, str):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= LONG:
+        return text
+    if not isinstance(value, list):
+        return plain(text, LONG)
+    first = ", ".join(plain(json.dumps(item, ensure_ascii=False), LONG // 2) for item in value[:FIRST])
+    return f"[{first}, and {len(value) - FIRST:,} more]" if len(value) > FIRST else f"[{first}]"

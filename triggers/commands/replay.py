@@ -12,7 +12,7 @@ from triggers.commands.matching import verdicts
 from triggers.commands.output import clock, count, note, plain, print_table, say, say_json
 from triggers.commands.parameters import Moment, json_option, number_of, state_option
 from triggers.commands.reading import digest, find_event, reader
-from triggers.commands.requesting import chunks, hand_in, taken_in
+from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import did_you_mean
 from triggers.journal import views
 from triggers.journal.views import EventView
@@ -54,20 +54,21 @@ def replay(
     if not yes:
         _show(plan, as_json)
         return
-    runs = sum(len(routes) for _, routes in plan)
+    events = [event.number for event, _ in plan]
     taken = False
-    if runs:
-        events = [event.number for event, _ in plan]
+    if events:
         request_ids = hand_in(state, [Replay(events=part, route=route) for part in chunks(events)])
-        taken = taken_in(state, request_ids)
-    made = _made(state, before, {event.number for event, _ in plan}) if taken else []
+        taken = taken_in(state, request_ids, f"{shown(events, 'e', 'event')} will be replayed")
+    made, gone = _outcome(state, before, events) if taken else ([], [])
     if as_json:
-        say_json({"events": len(plan), "taken_in": taken, "runs": made})
+        say_json({"events": len(plan), "taken_in": taken, "runs": made, "gone": gone})
     elif taken:
         first = f": {made[0]}{f' to {made[-1]}' if len(made) > 1 else ''}" if made else ""
-        say(f"replayed {count(len(plan), 'event')}, {count(len(made), 'new run')}{first}")
-    elif not runs:
+        say(f"replayed {count(len(events) - len(gone), 'event')}, {count(len(made), 'new run')}{first}")
+    elif not events:
         note("nothing to replay")
+    if gone and not as_json:
+        note(f"not replayed, since retention deleted it meanwhile: {', '.join(gone)}")
 
 
 def _plan(
@@ -110,9 +111,14 @@ def _show(plan: Plan, as_json: bool) -> None:
     note(f"{count(len(plan), 'event')} would start {count(runs, 'run')}; add --yes to do it")
 
 
-def _made(state: StateFolder, before: int, events: set[int]) -> list[str]:
+def _outcome(state: StateFolder, before: int, events: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Return the runs that a replay made, those after the run `before`, and the events that are gone meanwhile."""
     connection = views.open_reader(state)
     try:
-        return [f"r{run.number}" for run in views.runs(connection, after=before) if run.event in events]
+        wanted = set(events)
+        made = [run for run in views.runs(connection, after=before) if run.event in wanted]
+        without = wanted - {run.event for run in made}
+        gone = [number for number in sorted(without) if not views.events(connection, number=number)]
     finally:
         connection.close()
+    return [f"r{run.number}" for run in made], [f"e{number}" for number in gone]

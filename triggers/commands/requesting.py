@@ -36,10 +36,13 @@ def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
     return ids
 
 
-def taken_in(state: StateFolder, ids: Sequence[str]) -> bool:
-    """Wait until a running app has carried requests out. Where none runs or it is busy, say so and return False."""
+def taken_in(state: StateFolder, ids: Sequence[str], what: str) -> bool:
+    """Wait until a running app has carried requests out. Where none runs or it is busy, say so and return False.
+
+    `what` says what is to happen, as in `r2 will be redriven`.
+    """
     if not state.holder():
-        note("handed in; it takes effect when `triggers run` next starts")
+        note(f"handed in: {what} when `triggers run` next starts; no dispatcher is running now")
         return False
     connection = views.open_reader(state)
     try:
@@ -50,7 +53,7 @@ def taken_in(state: StateFolder, ids: Sequence[str]) -> bool:
             time.sleep(0.02)
     finally:
         connection.close()
-    note(f"handed in; the running app has not taken it in after {PATIENCE:g} s, look again with `triggers events`")
+    note(f"handed in: {what}; the running app has not got to it in {PATIENCE:g} s, look again with `triggers events`")
     return False
 
 

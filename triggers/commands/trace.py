@@ -11,7 +11,17 @@ import click
 
 from triggers.commands.output import can_write, clock, fitted, note, paint, plain, say, say_json, span, state
 from triggers.commands.parameters import json_option, state_option
-from triggers.commands.reading import digest, duration, event_json, find, find_event, reader, run_json, state_of
+from triggers.commands.reading import (
+    digest,
+    duration,
+    event_json,
+    find,
+    find_event,
+    reader,
+    run_json,
+    state_of,
+    twice,
+)
 from triggers.journal import views
 from triggers.journal.views import EventView, RunView
 
@@ -27,6 +37,7 @@ class Chain:
         self.root = events[0] if events else find_event(connection, root)  # the root itself may have been pruned
         self.cut = len(events) > limit
         events = events[:limit]
+        self.duplicates = views.duplicates(connection, [self.root])
         self.by_cause: defaultdict[int | None, list[EventView]] = defaultdict(list)
         for event in events:
             self.by_cause[event.cause].append(event)
@@ -74,7 +85,7 @@ def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
     for lead, item in chain.lines():
         mark = paint("  <- asked for", "cyan", bold=True) if _name(item) == _name(asked) else ""
         head = f"{paint(lead, 'bright_black')}{_head(item, chain.epoch)}{mark}  "
-        about = paint(fitted(_about(item), head), "red" if isinstance(item, RunView) else None)
+        about = paint(fitted(_about(item, chain), head), "red" if isinstance(item, RunView) else None)
         say((head + about).rstrip())
     if chain.cut:
         note(f"later events of this chain than its first {limit:,} are not shown; raise --limit")
@@ -101,8 +112,10 @@ def _head(item: Item, epoch: int) -> str:
     return "  ".join(parts)
 
 
-def _about(item: Item) -> str:
-    return plain(digest(item) if isinstance(item, EventView) else item.error or "", 200)
+def _about(item: Item, chain: Chain) -> str:
+    if isinstance(item, EventView):
+        return twice(item, chain.duplicates) + plain(digest(item), 200)
+    return plain(item.error or "", 200)
 
 
 def _json(chain: Chain) -> dict[str, Any]:
@@ -110,7 +123,7 @@ def _json(chain: Chain) -> dict[str, Any]:
     made: dict[str, dict[str, Any]] = {}
     for _, item in chain.lines():
         if isinstance(item, EventView):
-            made[_name(item)] = {**event_json(item), "runs": []}
+            made[_name(item)] = {**event_json(item, chain.duplicates), "runs": []}
             if item.cause is not None and (cause := made.get(f"r{item.cause}")):
                 cause["emitted"].append(made[_name(item)])
         else:

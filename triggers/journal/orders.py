@@ -76,7 +76,8 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
     """Return the order that deletes up to `limit` runs that ended well, or were dropped, before a moment.
 
     An event goes with its last run; an event that matched nothing goes by its age. Dead letters and what is open
-    stay. Identities older than `forget` go too. The order returns how many rows went.
+    stay. Identities older than `forget` go too, and with an identity what is remembered of the request. The order
+    returns how many rows went.
     """
 
     def apply(connection: apsw.Connection) -> int:
@@ -87,6 +88,8 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
         gone += connection.changes()
         connection.execute("DELETE FROM identity WHERE key IN (SELECT key FROM identity WHERE at < ? LIMIT ?)",
                            (forget, limit))  # fmt: skip
+        gone += connection.changes()
+        connection.execute(_PRUNE_REQUESTS, (limit,))
         return gone + connection.changes()
 
     return apply
@@ -128,3 +131,9 @@ DELETE FROM event WHERE number IN (
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
         AND number < (SELECT max(number) FROM event)
     ORDER BY number LIMIT ?2)"""
+
+# A request is remembered under the very key of its identity, and no longer than that.
+_PRUNE_REQUESTS = """
+DELETE FROM ledger WHERE source = 'requests' AND key IN (
+    SELECT key FROM ledger WHERE source = 'requests'
+        AND NOT EXISTS (SELECT 1 FROM identity WHERE identity.key = CAST(ledger.key AS TEXT)) LIMIT ?)"""

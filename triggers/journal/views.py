@@ -6,7 +6,7 @@ Readers use a connection of their own that never writes and never checkpoints, s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -180,6 +180,20 @@ def delivered(connection: apsw.Connection, source: str, id: str) -> int | None:
     """Return the number of the event that a source delivered under an identity, or None if it is not here (yet)."""
     found = connection.execute("SELECT event FROM identity WHERE key = ?", (f"{source}\0{id}",)).get
     return None if found is None else int(found)
+
+
+def duplicates(connection: apsw.Connection, events: Sequence[EventView]) -> dict[int, int]:
+    """Return how many duplicates of these events were dropped, by the events' numbers; those without any are absent.
+
+    Only what was delivered under an identity is counted: a file whose content is known is no new delivery.
+    """
+    found: dict[int, int] = {}
+    for start in range(0, len(events), 500):
+        keys = [f"{event.source}\0{event.id}" for event in events[start : start + 500] if event.cause is None]
+        marks = ",".join("?" * len(keys))
+        sql = f"SELECT event, duplicates FROM identity WHERE duplicates > 0 AND key IN ({marks})"
+        found.update(connection.execute(sql, keys))
+    return found
 
 
 def newest_run(connection: apsw.Connection) -> int:

@@ -248,6 +248,8 @@ def _numeric(operand: object, path: str) -> Rule:
     for sign, limit in zip(operand[::2], operand[1::2], strict=True):
         if not isinstance(sign, str) or sign not in _SIGNS:
             raise PatternError(path, f"unknown comparison {show(sign)}; known: {', '.join(_SIGNS)}")
+        if number(limit) is None:
+            raise PatternError(path, f"needs a number, not {show(limit)}")
         if not comparable(limit):
             raise PatternError(path, f"{show(limit)} is no number that a double holds exactly")
         bounds[sign] = limit
