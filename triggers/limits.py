@@ -27,6 +27,9 @@ class LimitOptions(TypedDict, total=False):
     """Days that what has ended is kept; 30 if not given."""
 
 
+CGROUP = Path("/sys/fs/cgroup")
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much a dispatcher does at once. `resources` are what `needs=` draws on, beyond the machine's own."""
@@ -63,9 +66,23 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
 def machine_resources() -> dict[str, float]:
     """Return what this process may use: `cpu` in cores and `memory` in bytes, cgroup limits included."""
     memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            memory = min(memory, float(Path(limit).read_text()))
-        except (OSError, ValueError):
-            continue
-    return {"cpu": float(len(os.sched_getaffinity(0))), "memory": memory}
+    cores = float(len(os.sched_getaffinity(0)))
+    return {
+        "cpu": min([cores, *cgroup_cores(CGROUP)]),
+        "memory": min([memory, *_numbers(CGROUP / "memory.max"), *_numbers(CGROUP / "memory/memory.limit_in_bytes")]),
+    }
+
+
+def cgroup_cores(folder: Path) -> list[float]:
+    """Return the cores that the control group's quota amounts to, of version 2 or 1; nothing where there is none."""
+    quota = _numbers(folder / "cpu.max")
+    quota = quota or _numbers(folder / "cpu/cpu.cfs_quota_us") + _numbers(folder / "cpu/cpu.cfs_period_us")
+    return [quota[0] / quota[1]] if len(quota) == 2 and quota[0] > 0 else []
+
+
+def _numbers(file: Path) -> list[float]:
+    """Return the numbers that a file of the kernel's holds; none where it is missing or says `max`."""
+    try:
+        return [float(word) for word in file.read_text().split()]
+    except (OSError, ValueError):
+        return []

@@ -20,6 +20,9 @@ from triggers.state import StateFolder
 SAFE_SQLITE = 3_051_003
 """Older SQLite has the WAL-reset bug: two connections that write and checkpoint at once can lose commits."""
 
+BUSY = 5000
+"""Milliseconds that a commit waits for another program that holds the file, such as a shell or a backup."""
+
 _OPEN = "SELECT (SELECT count(*) FROM run WHERE state < 2) + (SELECT count(*) FROM run WHERE state = 2)"  # by index
 
 Then = Callable[[Result | BaseException], None]
@@ -111,6 +114,7 @@ def transient(error: BaseException) -> bool:
 def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(state.journal))
+        connection.set_busy_timeout(BUSY)
         schema.check(connection)
         state.journal.chmod(0o600)
         connection.pragma("journal_mode", "WAL")
