@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from triggers import App, Event, Folder, ObjectCreated
+from triggers import App, Event, Folder, ObjectCreated, RunFailed, anything_but, at, every, prefix
 from triggers.errors import WiringError
-from triggers.graph import check, refuse, triggered_by
+from triggers.graph import check, check_here, refuse, triggered_by
 
 
 class A(Event):
@@ -18,6 +19,10 @@ class B(Event):
 
 
 class C(Event):
+    pass
+
+
+class SubB(B):
     pass
 
 
@@ -151,3 +156,91 @@ def test_errors_come_before_warnings() -> None:
 def test_a_route_leads_to_those_of_its_types_and_of_the_places_that_it_writes() -> None:
     app = app_of((to_b, A, {"writes": {"in"}}), (to_none, B, {}), (to_none, ObjectCreated, {"name": "files"}))
     assert [route.name for route in triggered_by(app, app.routes["to_b"])] == ["to_none", "files"]
+
+
+def test_an_output_that_contains_a_watched_folder_is_warned_of() -> None:
+    folders: dict[str, Any] = {"sources": [Folder("data/in")], "outputs": [Folder("data")]}
+    listener = (to_none, ObjectCreated, {"name": "files"})
+    writer = (to_none, A, {"writes": {"data"}})
+    assert warnings(app_of(writer, listener, **folders)) == [
+        "route 'to_none' writes to 'data', which contains the watched folder 'in': what it writes in there triggers"
+        " 'files'; write somewhere else, or say allow_loops={'in'}"
+    ]
+    assert warnings(app_of(writer, **folders)) == []
+    writer[2]["allow_loops"] = {"in"}
+    assert warnings(app_of(writer, listener, **folders)) == []
+
+
+def test_a_failure_that_leads_back_to_the_handler_of_failures_is_warned_of() -> None:
+    def repair(where: Any, **policy: Any) -> list[str]:
+        repairing = (to_a, RunFailed, {"name": "repair", "where": where, **policy})
+        return warnings(app_of(repairing, (to_b, A, {}), (to_none, B, {"name": "last"})))
+
+    (found,) = repair(None)
+    assert found == (
+        "route 'repair' handles failures and leads to 'to_b' (repair -> to_b), whose failure leads back to it;"
+        " give one of them max_depth=, or say where={'route': anything_but('to_b')}"
+    )
+    assert "(repair -> to_b -> last)" in repair({"route": anything_but("to_b")})[0]
+    assert repair({"route": anything_but("to_b", "last")}) == []
+    assert repair({"event_type": "C"}) == []
+    assert len(repair({"message": prefix("disk")})) == 1
+    assert repair(None, max_depth=3) == []
+
+
+def test_a_handler_of_failures_alone_is_fine() -> None:
+    assert warnings(app_of((to_none, RunFailed, {}), (to_none, A, {"name": "other"}))) == []
+
+
+def test_a_base_type_that_is_emitted_for_a_subclass_is_warned_of() -> None:
+    assert warnings(app_of((to_b, A, {}), (to_none, SubB, {"name": "sub"}), (to_none, B, {"name": "base"}))) == [
+        "route 'to_b' emits B, but 'sub' waits for its subclass SubB, which no route emits; name it where it is"
+        " returned, as in -> B | SubB"
+    ]
+    named = [(to_b, A, {"emits": {SubB}}), (to_none, SubB, {"name": "sub"}), (to_none, B, {"name": "base"})]
+    assert warnings(app_of(*named)) == []
+
+
+def test_the_base_of_all_events_is_nothing_to_emit() -> None:
+    assert errors(app_of((to_none, A, {"emits": {Event}}))) == [
+        "route 'to_none': emits= holds Event itself, which says nothing; name its types"
+    ]
+
+
+def test_a_source_folder_that_is_not_there_is_told_for_this_machine(tmp_path: Path) -> None:
+    app = app_of((to_none, ObjectCreated, {}), sources=[Folder(tmp_path / "in"), Folder(tmp_path / "file")])
+    (tmp_path / "file").touch()
+    missing, wrong = [str(problem) for problem in check_here(app, 0.0)]
+    assert missing == (
+        f"warning: folder {tmp_path}/in (source 'in') does not exist; create it or bind the source elsewhere with"
+        " --bind in=PATH"
+    )
+    assert "(source 'file') is not a folder; create it" in wrong
+    (tmp_path / "in").mkdir()
+    assert check_here(app.bound({"file": tmp_path}), 0.0) == []
+
+
+def test_a_schedule_that_is_over_is_told() -> None:
+    app = app_of(
+        (to_none, at("2026-01-01T03:00:00"), {"name": "once"}), (to_none, every(days=1), {"name": "daily"}), sources=[]
+    )
+    new_year = 1_767_236_400.0
+    assert check_here(app, new_year - 1) == []
+    (found,) = check_here(app, new_year)
+    assert found.message == (
+        "route 'once': at(2026-01-01T03:00:00+00:00) has passed; it fires once where the app knew of it before and was"
+        " not running then, and never in a new state folder"
+    )
+
+
+def test_a_state_folder_among_the_watched_files_is_refused(tmp_path: Path) -> None:
+    app = app_of((to_none, ObjectCreated, {}), sources=[Folder(tmp_path, name="in", ignore=["old-*"])])
+    for state in (tmp_path, tmp_path / "state", tmp_path / "deep" / "state"):
+        with pytest.raises(
+            WiringError, match=rf"the state folder {state} lies in the watched folder 'in' \({tmp_path}\)"
+        ):
+            refuse(app, state)
+    refuse(app, tmp_path / "old-1" / "state")
+    refuse(app, tmp_path.parent / "state")
+    with pytest.raises(WiringError, match=r"\(source 'in'\) does not exist"):
+        refuse(app.bound({"in": tmp_path / "nowhere"}), tmp_path / "state")

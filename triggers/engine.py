@@ -23,7 +23,6 @@ from triggers.intake import REQUESTS, Intake
 from triggers.journal import Journal, declare
 from triggers.routing import Router, describe_route
 from triggers.sources import Source
-from triggers.sources.folder import Folder
 from triggers.sources.inbox import Inbox
 from triggers.sources.timer import Timer
 from triggers.state import StateFolder
@@ -60,10 +59,7 @@ class Engine:
         self._watches = watches
 
     async def __aenter__(self) -> Self:
-        refuse(self.app)
-        for source in self.app.sources.values():
-            if isinstance(source, Folder):
-                source.require()
+        refuse(self.app, self.state.path)
         self.state.create().acquire()
         with ExitStack() as taken:  # what fails in here frees what was taken before it
             taken.callback(self.state.release)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import ObjectCreated
+from triggers.events import Event, ObjectCreated, RunFailed
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
+from triggers.sources.folder import Folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +27,10 @@ class Problem:
         return f"{'error' if self.error else 'warning'}: {self.message}"
 
 
-def refuse(app: App) -> None:
-    """Raise `WiringError` with every error in the app's wiring, if there is one."""
-    errors = [problem.message for problem in check(app) if problem.error]
+def refuse(app: App, state: Path | None = None) -> None:
+    """Raise `WiringError` with every error in the app's wiring, and with its state in that folder, if there is one."""
+    here = [] if state is None else [problem for name in app.sources for problem in _source_problems(app, name, state)]
+    errors = [problem.message for problem in (*check(app), *here) if problem.error]
     if errors:
         raise WiringError("\n".join(errors))
 
@@ -34,11 +38,51 @@ def refuse(app: App) -> None:
 def check(app: App) -> list[Problem]:
     """Return everything that is wrong with the app's wiring, errors first."""
     found = [problem for route in app.routes.values() for problem in _route_problems(app, route)]
-    found.extend(_cycles(app))
-    found.extend(_unhandled(app))
+    for look in (_cycles, _failure_cycles, _unhandled):
+        found.extend(look(app))
     if not app.routes:
         found.append(Problem(False, f"app {app.name!r} has no routes; register a handler with @app.on(...)"))
     return sorted(found, key=lambda problem: not problem.error)
+
+
+def check_here(app: App, now: float) -> list[Problem]:
+    """Return what is wrong with the app on this machine and at that Unix time: warnings, since others may differ."""
+    missing = [problem for name in app.sources for problem in _source_problems(app, name, None)]
+    return [*(replace(problem, error=False) for problem in missing), *_past(app, now)]
+
+
+def _source_problems(app: App, name: str, state: Path | None) -> Iterator[Problem]:
+    folder = app.sources[name]
+    if not isinstance(folder, Folder):
+        return
+    try:
+        folder.require()
+    except WiringError as error:
+        yield Problem(True, str(error))
+    if state is not None and _delivers(folder, state):
+        yield Problem(
+            True,
+            f"the state folder {state} lies in the watched folder {name!r} ({folder.path}), where its own files would"
+            " be events; name another one with --state",
+        )
+
+
+def _past(app: App, now: float) -> Iterator[Problem]:
+    for route in app.routes.values():
+        if route.schedule and route.schedule.next(now) is None:
+            yield Problem(
+                False,
+                f"route {route.name!r}: {route.schedule} has passed; it fires once where the app knew of it before and"
+                " was not running then, and never in a new state folder",
+            )
+
+
+def _delivers(folder: Folder, path: Path) -> bool:
+    """Say whether what lies in a path is delivered by the folder."""
+    here, root = path.resolve(), folder.path.resolve()
+    return here.is_relative_to(root) and not any(
+        fnmatchcase(part, pattern) for part in here.relative_to(root).parts for pattern in folder.ignore
+    )
 
 
 def triggered_by(app: App, route: Route, *, places: frozenset[str] | None = None) -> Iterator[Route]:
@@ -54,15 +98,20 @@ def triggered_by(app: App, route: Route, *, places: frozenset[str] | None = None
 
 def _watched(app: App, places: frozenset[str], other: Route) -> frozenset[str]:
     """Return those of the places in which a new file may trigger `other`."""
-    if other.trigger is not ObjectCreated:
+    listened = _listened(app, other)
+    if not (places and listened):
         return frozenset()
-    paths = app.places()
-    watched = [name for name in app.sources if name in paths and other.source in (None, name)]
+    paths = {name: path.resolve() for name, path in app.places().items()}
     return frozenset(
-        place
-        for place in places & set(paths)
-        if any(paths[place].resolve().is_relative_to(paths[name].resolve()) for name in watched)
+        place for place in places & set(paths) if any(paths[place].is_relative_to(paths[name]) for name in listened)
     )
+
+
+def _listened(app: App, route: Route) -> list[str]:
+    """Return the names of the folders whose files may trigger the route."""
+    if route.trigger is not ObjectCreated:
+        return []
+    return [name for name in app.sources if name in app.places() and route.source in (None, name)]
 
 
 def _bounded(route: Route) -> frozenset[str]:
@@ -87,9 +136,42 @@ def _route_problems(app: App, route: Route) -> Iterator[Problem]:
             f"route {route.name!r} writes to {name!r}, which triggers it again for ever; write somewhere else,"
             f" or say allow_loops={{{name!r}}} if its where= never matches what it writes",
         )
+    yield from _enclosed(app, route)
+    yield from _bases(app, route)
     yield from _needs_problems(app, route)
     if route.kind == PROCESS:
         yield from _process_problems(route)
+
+
+def _enclosed(app: App, route: Route) -> Iterator[Problem]:
+    """Find watched folders inside those that the route writes to."""
+    paths = {name: path.resolve() for name, path in app.places().items()}
+    listeners = {name: other.name for other in app.routes.values() for name in _listened(app, other)}
+    for place in sorted(route.policy.writes & set(paths)):
+        for name in sorted(set(listeners) - route.policy.allow_loops):
+            if paths[place] in paths[name].parents:
+                yield Problem(
+                    False,
+                    f"route {route.name!r} writes to {place!r}, which contains the watched folder {name!r}: what it"
+                    f" writes in there triggers {listeners[name]!r}; write somewhere else, or say"
+                    f" allow_loops={{{name!r}}}",
+                )
+
+
+def _bases(app: App, route: Route) -> Iterator[Problem]:
+    """Find event types that the route emits where only a subclass of it is waited for: each type is its own."""
+    if Event in route.emits.values():
+        yield Problem(True, f"route {route.name!r}: emits= holds Event itself, which says nothing; name its types")
+    emitted = {name for one in app.routes.values() for name in one.emits}
+    for other in app.routes.values():
+        kind = other.trigger
+        bases = [base.__name__ for base in route.emits.values() if base is not Event and issubclass(kind, base)]
+        if bases and kind.__event_type__ not in emitted:
+            yield Problem(
+                False,
+                f"route {route.name!r} emits {bases[0]}, but {other.name!r} waits for its subclass {kind.__name__},"
+                f" which no route emits; name it where it is returned, as in -> {bases[0]} | {kind.__name__}",
+            )
 
 
 def _needs_problems(app: App, route: Route) -> Iterator[Problem]:
@@ -138,17 +220,49 @@ def _cycles(app: App) -> Iterator[Problem]:
 
 def _way_back(app: App, start: Route, allowed: dict[str, Route]) -> list[str]:
     """Return the names of the routes on a way from `start` to itself, or nothing."""
+    for route, path in _ways(app, start, allowed):
+        if route is start:
+            return [] if len(path) == 1 and _watched(app, _bounded(start), start) else path  # it has its own error
+    return []
+
+
+def _ways(app: App, start: Route, allowed: dict[str, Route]) -> Iterator[tuple[Route, list[str]]]:
+    """Yield every route that `start` leads to by way of the allowed ones, with the names on the way, nearest first."""
     queue = [(start, [start.name])]
     seen: set[str] = set()
     while queue:
         route, path = queue.pop(0)
         for following in triggered_by(app, route, places=_bounded(route)):
-            if following is start:
-                return [] if len(path) == 1 and _watched(app, _bounded(start), start) else path  # it has its own error
-            if following.name in allowed and following.name not in seen:
+            if following.name not in seen:
                 seen.add(following.name)
-                queue.append((following, [*path, following.name]))
-    return []
+                yield following, path
+                if following.name in allowed:
+                    queue.append((following, [*path, following.name]))
+
+
+def _failure_cycles(app: App) -> Iterator[Problem]:
+    """Find handlers of failures that lead to a run whose failure they handle."""
+    unbounded = {route.name: route for route in app.routes.values() if route.policy.max_depth is None}
+    for route in unbounded.values():
+        if route.trigger is not RunFailed:
+            continue
+        for other, path in _ways(app, route, unbounded):
+            if other.name in unbounded and _takes_failure(route, other):
+                yield Problem(
+                    False,
+                    f"route {route.name!r} handles failures and leads to {other.name!r}"
+                    f" ({' -> '.join([*path, other.name])}), whose failure leads back to it; give one of them"
+                    f" max_depth=, or say where={{'route': anything_but({other.name!r})}}",
+                )
+                break
+
+
+def _takes_failure(route: Route, failing: Route) -> bool:
+    """Say whether the route may be triggered when a run of `failing` fails for good, as far as names tell."""
+    if failing.trigger is RunFailed:
+        return False  # a handler of failures that fails makes no event
+    known = {"route": failing.name, "event_type": failing.trigger.__event_type__}
+    return route.where is None or not route.where.fields <= set(known) or route.where.matches(known)
 
 
 def _unhandled(app: App) -> Iterator[Problem]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from tests.commands.conftest import Project
+from tests.test_state import write_bookmarks, write_newer_journal
 from triggers.commands.doctor import file_system
 from triggers.state import StateFolder
 
@@ -45,6 +47,56 @@ def f(event: A) -> B: ...
 
 @app.on(B)
 def g(event: B) -> A: ...
+"""
+
+
+def test_the_check_says_what_is_wrong_on_this_machine_though_the_app_may_be_right(project: Project) -> None:
+    project.incoming.rmdir()
+    answer = project("check", "app")
+    assert answer.code == 0
+    assert "warning: folder incoming (source 'incoming') does not exist; create it or bind" in answer.out
+    project.write("elsewhere/a.csv", "")
+    assert "source 'incoming'" not in project("check", "app", "--bind", "incoming=elsewhere").out
+    assert "source 'incoming'" not in project("check", "app", env={"TRIGGERS_BIND_INCOMING": "elsewhere"}).out
+
+
+def test_a_binding_that_is_no_folder_of_ours_is_refused(project: Project) -> None:
+    answer = project("check", "app", "--bind", "incoming=s3://bucket/raw")
+    assert (answer.code, answer.out) == (4, "")
+    assert answer.err.startswith("error: 'incoming' cannot be bound to s3://bucket/raw: S3 comes with the aws extra")
+
+
+def test_a_schedule_that_is_over_is_warned_of(project: Project) -> None:
+    project.write("once.py", ONCE)
+    assert "warning: route 'f': at(2020-01-01T00:00:00+00:00) has passed" in project("check", "once").out
+
+
+ONCE = """
+from triggers import App, Tick, at
+
+app = App("once")
+
+@app.on(at("2020-01-01"))
+def f(event: Tick) -> None: ...
+"""
+
+
+def test_what_is_refused_while_a_module_is_imported_is_told_by_its_line_alone(project: Project) -> None:
+    project.write("wired.py", WIRED)
+    answer = project("check", "wired.py")
+    assert answer.code == 4
+    assert answer.err == "error: wired.py:6: route 'f' has no option 'retires'; did you mean 'retry'?\n"
+    project.write("named.py", "from triggers import Event\n\nclass A(Event, version=0): ...\n")
+    assert project("check", "named").err == "error: named.py:3: A: version must be 1 or more, not 0\n"
+
+
+WIRED = """
+from triggers import App, ObjectCreated
+
+app = App("wired")
+
+@app.on(ObjectCreated, retires=3)
+def f(event: ObjectCreated) -> None: ...
 """
 
 
@@ -102,6 +154,21 @@ def test_a_damaged_journal_is_a_problem(project: Project) -> None:
     answer = project("doctor")
     assert answer.code == 1
     assert "keep the file, and restore a backup" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("write", "advice"), [(write_bookmarks, "choose another --state"), (write_newer_journal, "upgrade the package")]
+)
+def test_a_journal_that_is_not_for_this_code_is_a_problem_that_no_backup_cures(
+    project: Project, write: Callable[[Path], None], advice: str
+) -> None:
+    project.write("s/other", "")
+    write(project.home / "s" / "journal.db")
+    answer = project("doctor", "--state", "s")
+    assert answer.code == 1
+    assert advice in answer.out
+    assert "backup" not in answer.out
+    assert {path.name for path in (project.home / "s").iterdir()} == {"journal.db", "other"}
 
 
 def test_dead_letters_and_rejected_batches_are_warnings(project: Project) -> None:

@@ -100,6 +100,9 @@ def _inotify(name: str, least: int) -> Finding:
 def _state(folder: str | None) -> Iterator[Finding]:
     try:
         place = find_state(folder)
+    except StateError as error:
+        yield _finding("state folder", str(error), problem=True)
+        return
     except NotFound as error:
         named = folder or os.environ.get("TRIGGERS_STATE")
         yield _finding("state folder", str(error), problem=bool(named), warning=not named)
@@ -174,7 +177,10 @@ def _journal(place: StateFolder) -> Iterator[Finding]:
             held = views.summary(connection)
         finally:
             connection.close()
-    except (TriggersError, apsw.Error) as error:
+    except TriggersError as error:
+        yield _finding("journal", str(error), problem=True)
+        return
+    except apsw.Error as error:
         yield _finding("journal", f"{error}; keep the file, and restore a backup", problem=True)
         return
     broken = held.integrity != "ok"

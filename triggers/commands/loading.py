@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
+import pydantic
+
 from triggers.app import App
 from triggers.commands.failures import NotFound
-from triggers.errors import TriggersError, WiringError, did_you_mean
+from triggers.errors import EventError, TriggersError, WiringError, did_you_mean
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _IMPORTLIB = str(Path(importlib.__file__).parent)
+_PYDANTIC = str(Path(pydantic.__file__).parent)  # stands between a user's event type and what we say of it
 
 SETTINGS = "triggers.toml"
 BIND_VARIABLE = "TRIGGERS_BIND_"
@@ -122,8 +125,13 @@ def _locate(place: str) -> tuple[Path, str]:
 
 
 def _broken(place: str, error: BaseException) -> TriggersError:
-    """Return the error for a module that does not import, with the frames of the user's own code."""
+    """Return the error for a module that does not import, with the frames of the user's own code.
+
+    Of what we refused while it was imported, the line that we refused says enough.
+    """
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_users(frame.filename)]
+    if isinstance(error, WiringError | EventError) and frames:
+        return WiringError(f"{_shown(frames[-1].filename)}:{frames[-1].lineno}: {error}")
     lines = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(error))
     return ModuleBroken(f"{place} does not import:\n{lines.rstrip()}")
 
@@ -132,8 +140,14 @@ class ModuleBroken(WiringError):
     """The user's module raised an error when it was imported. The message has several lines."""
 
 
+def _shown(filename: str) -> str:
+    """Return a file's path as seen from here."""
+    path, here = Path(filename), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def _is_users(filename: str) -> bool:
-    return not filename.startswith(("<frozen", _OURS, _IMPORTLIB))
+    return not filename.startswith(("<frozen", _OURS, _IMPORTLIB, _PYDANTIC))
 
 
 def users_first(text: str) -> str:

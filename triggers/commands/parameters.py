@@ -56,9 +56,15 @@ class Pair(click.ParamType[tuple[str, str]]):
 
 def state_option(command: F) -> F:
     """Add `--state` to a command."""
+    return click.option("--state", "folder", type=click.Path(), metavar="DIR", help="The app's state folder.")(command)
+
+
+def bind_option(command: F) -> F:
+    """Add `--bind` to a command."""
     return click.option(
-        "--state", "folder", type=click.Path(file_okay=False), metavar="DIR", help="The app's state folder."
-    )(command)
+        "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PATH",
+        help="Where a named folder is here. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
+    )(command)  # fmt: skip
 
 
 def json_option(command: F) -> F:
@@ -78,11 +84,11 @@ def number_of(text: str, letter: str) -> int:
 def find_state(folder: str | None) -> StateFolder:
     """Return the state folder to read: `--state`, else TRIGGERS_STATE, else the one in `.triggers/`.
 
-    Raises `NotFound` where there is none, or several.
+    Raises `NotFound` where there is none, or several, `StateError` where what is named is not ours.
     """
     if named := folder or os.environ.get("TRIGGERS_STATE"):
         state = StateFolder(named)
-        if not state.journal.exists():
+        if not state.has_journal():
             inside = _states(state.path)
             hint = f"; did you mean {inside[0]}?" if inside else "; `triggers run` makes one there"
             raise NotFound(f"no journal in {named}{hint}")

@@ -19,7 +19,7 @@ from triggers.commands import logs
 from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app
 from triggers.commands.output import coloured, count, note, span
-from triggers.commands.parameters import Pair
+from triggers.commands.parameters import bind_option
 from triggers.engine import Engine
 from triggers.graph import check
 from triggers.state import StateFolder
@@ -35,14 +35,11 @@ NAMED = 5
 @click.command()
 @click.argument("target", metavar="MODULE[:APP]")
 @click.option(
-    "--state", "folder", type=click.Path(file_okay=False), metavar="DIR",
+    "--state", "folder", type=click.Path(), metavar="DIR",
     help="Where the app keeps its journal. [default: TRIGGERS_STATE, else .triggers/NAME]",
 )  # fmt: skip
 @click.option("--drain", is_flag=True, help="Stop when there is nothing left to do, retries included.")
-@click.option(
-    "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PATH",
-    help="Where a named folder is here. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
-)  # fmt: skip
+@bind_option
 @click.option(
     "--grace", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long running handlers may go on when it is told to stop; then their runs are given back.",

@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 from triggers.app import App, default_state
 from triggers.commands.loading import load_app
 from triggers.commands.output import count, note, say, say_json
-from triggers.commands.parameters import HOME, find_state, json_option
+from triggers.commands.parameters import HOME, find_state, json_option, state_option
 from triggers.errors import EventError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, check_payload, encode, new_id, parse
 from triggers.requests import REQUESTS
@@ -28,7 +28,10 @@ SOURCE = "send"
 @click.argument("kind", metavar="TYPE")
 @click.argument("data", metavar="[JSON|-]", default="{}")
 @click.option("--app", "target", metavar="MODULE[:APP]", help="Check the events by this app's types before.")
-@click.option("--state", "folder", type=click.Path(file_okay=False), metavar="DIR", help="The app's state folder.")
+@state_option
+@click.option(
+    "--version", type=click.IntRange(min=1), metavar="N", help="The version of TYPE, without --app. [default: 1]"
+)
 @click.option("--id", "identity", metavar="ID", help="The event's identity: a second one with it is dropped.")
 @click.option("--subject", help="What the event is about.")
 @json_option
@@ -37,6 +40,7 @@ def send(
     data: str,
     target: str | None,
     folder: str | None,
+    version: int | None,
     identity: str | None,
     subject: str | None,
     as_json: bool,
@@ -46,6 +50,8 @@ def send(
     The events are durable when it returns, whether or not the app runs, and their ids are printed. With --app they are
     checked first: unknown types and fields are refused. Nothing is handed in where one of them is not valid.
     """
+    if target and version:
+        raise click.UsageError("--app knows the version of its types; leave --version out")
     app = load_app(target) if target else None
     state = _state(app, folder)
     model = _model(app, kind) if app else None
@@ -55,20 +61,22 @@ def send(
     if identity and len(payloads) != 1:
         raise click.UsageError(f"--id names one event, not {len(payloads)}; send them one by one")
     ids = [identity or new_id() for _ in payloads]
-    version = model.__event_version__ if model else 1
-    now = time.time()
+    meant = model.__event_version__ if model else version or 1
     if payloads:
-        state.create()
-        lines = [line(id, SOURCE, kind, version, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
-        write(state.inbox, lines)
+        now = time.time()
+        write(
+            state.create().inbox,
+            [line(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)],
+        )
     running = bool(payloads) and state.holder() is not None
     if as_json:
         say_json({"ids": ids, "state": str(state.path), "running": running})
         return
     for id in ids:
         say(id)
+    guess = "" if model or version else f" as version 1 of {kind} (--version or --app says which)"
     waits = "" if running else "; no dispatcher is running there, `triggers run` will take it in"
-    note(f"handed in {count(len(ids), 'event')} to {state.path}{waits}")
+    note(f"handed in {count(len(ids), 'event')} to {state.path}{guess}{waits}")
 
 
 def _state(app: App | None, folder: str | None) -> StateFolder:
