@@ -190,6 +190,7 @@ def test_a_failure_that_leads_back_to_the_handler_of_failures_is_warned_of() -> 
 
 def test_a_handler_of_failures_alone_is_fine() -> None:
     assert warnings(app_of((to_none, RunFailed, {}), (to_none, A, {"name": "other"}))) == []
+    assert warnings(app_of((to_none, RunFailed, {"emits": {RunFailed}}))) == []  # its failure makes no event
 
 
 def test_a_base_type_that_is_emitted_for_a_subclass_is_warned_of() -> None:
