@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ def good(event: Job, ctx: Context) -> Result:
 
 async def good_coroutine(event: Job) -> Result:
     return Result(n=event.n)
+
+
+_variable: ContextVar[int] = ContextVar("_variable", default=0)
+
+
+def remembers(event: Job) -> Result:
+    before = _variable.get()
+    _variable.set(event.n)
+    return Result(n=before)
 
 
 def large(event: Job) -> list[Result]:
@@ -56,8 +66,23 @@ def exits(event: Job) -> None:
     sys.exit("bye")
 
 
+def leaves_a_child(event: Job) -> None:
+    """End at once, but not the child, which has inherited everything; its number is written down."""
+    child = os.fork()
+    if child == 0:
+        threading.Event().wait()
+    Path(event.text).write_text(str(child))
+    os._exit(3)
+
+
 def closes_everything(event: Job) -> None:
     os.closerange(3, 256)
+
+
+def hides(event: Job) -> None:
+    """Close the connection, and never end."""
+    os.closerange(3, 256)
+    threading.Event().wait()
 
 
 def fails(event: Job) -> None:

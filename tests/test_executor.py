@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -158,6 +159,18 @@ def test_no_more_threads_are_started_than_are_needed() -> None:
 
     asyncio.run(work())
     assert names == {"triggers-0"}
+
+
+def test_a_run_in_a_thread_does_not_see_the_context_variables_of_the_one_before() -> None:
+    variable: ContextVar[int] = ContextVar("variable", default=0)
+    seen: list[int] = []
+
+    def sets(event: A) -> None:
+        seen.append(variable.get())
+        variable.set(1)
+
+    carried_out([run_of(sets, n) for n in range(3)], threads=1)
+    assert seen == [0, 0, 0]
 
 
 def test_coroutines_that_suspend_one_another_all_end() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -147,6 +151,81 @@ def test_a_timeout_kills_the_process_and_all_that_it_started(start: Start, tmp_p
     assert [run.error for run in life.runs("hangs")] == ["HandlerError: handler 'hangs' ran out of time: timeout=2 s"]
     life.send(Job(text="/nowhere/x"))
     assert {run.state for run in life.runs("good")} == {"done"}
+
+
+def test_the_end_of_a_process_is_seen_though_a_child_of_it_lives_on_with_its_socket(
+    start: Start, tmp_path: Path
+) -> None:
+    life = start(jobs.leaves_a_child)
+    life.send(Job(text=str(tmp_path / "pid")))
+    error = "HandlerError: the process of handler 'leaves_a_child' ended with exit code 3"
+    assert [run.error for run in life.runs()] == [error]
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_an_idle_process_that_died_is_replaced_and_no_attempt_is_lost(start: Start) -> None:
+    life = start(jobs.good)
+    life.send(Job())
+    (first,) = results(life)
+    os.kill(first.n, signal.SIGKILL)
+    assert gone(first.n)
+    life.send(Job())
+    assert results(life)[1].n != first.n
+    assert life.states() == [("done", 1), ("done", 1)]
+    assert life.attempts(2) == []
+
+
+def test_the_loop_goes_on_while_nobody_knows_yet_how_a_process_ended(start: Start) -> None:
+    life = start(jobs.hides)
+    life.append(Job())
+
+    async def longest_standstill() -> float:
+        longest, before = 0.0, time.monotonic()
+        while not life.dispatcher.quiet():
+            await asyncio.sleep(0)
+            now = time.monotonic()
+            longest, before = max(longest, now - before), now
+        return longest
+
+    assert life.run(longest_standstill()) < 0.9
+    assert [run.error for run in life.runs()] == ["HandlerError: the process of handler 'hides' closed its connection"]
+
+
+def test_a_process_that_cannot_be_started_costs_the_run_no_attempt(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(jobs.good)
+    python = sys.executable
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    life.send(Job())
+    life.advance(5)
+    (run,) = life.runs()
+    assert (run.state, run.attempt) == ("delayed", 0)
+    assert (run.error or "").startswith(
+        "HandlerError: no process could be started for handler 'good', so it was not called: [Errno 2]"
+    )
+    assert {row.outcome for row in life.attempts(1)} == {"lost"}
+    monkeypatch.setattr(sys, "executable", python)
+    life.advance(60)
+    assert life.states() == [("done", 1)]
+
+
+def test_where_no_process_can_be_started_at_all_a_run_ends_in_the_dead_letters(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(jobs.good, retry=Retry(on=ConnectionError, attempts=2))
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    life.send(Job())
+    life.advance(3600)
+    assert life.states() == [("dead", 2)]
+    assert [row.outcome for row in life.attempts(1)] == [*["lost"] * 5, "failed", *["lost"] * 5, "dead"]
+
+
+def test_a_warm_process_does_not_hand_context_variables_on(start: Start) -> None:
+    life = start(jobs.remembers)
+    for n in range(2):
+        life.send(Job(n=n + 1))
+    assert [result.n for result in results(life)] == [0, 0]
 
 
 def test_a_stop_kills_what_runs_and_gives_it_back_without_an_attempt(start: Start, tmp_path: Path) -> None:

@@ -134,19 +134,19 @@ def test_twenty_kills_at_a_storage_call_lose_nothing(tmp_path: Path) -> None:
     assert killed >= 16
 
 
-def test_a_worker_dies_with_its_dispatcher_whatever_it_does(tmp_path: Path) -> None:
+def test_workers_and_what_they_started_die_with_their_dispatcher_whatever_they_do(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     command = [sys.executable, "-m", "tests.crash.hanging", str(tmp_path / "state"), str(pids)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     while not pids.exists():
         assert process.poll() is None
         os.sched_yield()
-    worker, child = map(int, pids.read_text().split())
-    file = os.pidfd_open(worker)
+    files = [os.pidfd_open(int(pid)) for pid in pids.read_text().split()]
     process.kill()
     process.wait()
-    try:
-        assert select.select([file], [], [], 10)[0], "a worker outlived its dispatcher"
-    finally:
+    for file, who in zip(files, ("a worker", "a worker's child"), strict=True):
+        outlived = not select.select([file], [], [], 10)[0]
+        if outlived:
+            signal.pidfd_send_signal(file, signal.SIGKILL)
         os.close(file)
-        os.kill(child, signal.SIGKILL)  # what a handler itself starts is not ours to find after our death
+        assert not outlived, f"{who} outlived its dispatcher"

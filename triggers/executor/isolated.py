@@ -1,94 +1,24 @@
 """Handlers in processes of their own: warm, killed by a time-out, and dead with their parent.
 
-The parent and a worker speak frames of JSON over a socket pair: a length of four bytes, then the text. A worker that
-dies, by memory or by a signal, ends one attempt; the next run gets a new worker.
+A process that dies, by memory or by a signal, ends one attempt; the next run gets a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import suppress
 from typing import Any
 
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
-from triggers.executor.attempt import GIVEN_BACK, Done, Finished, Outcome, Run, judge, timed_out
+from triggers.executor.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
+from triggers.executor.groups import Groups
+from triggers.executor.process import Worker
 
 STARTING = 120.0
 """Seconds in which a process must have started and imported its handler; `timeout=` begins after that."""
 
-
-class Worker:
-    """One warm process and the parent's end of its socket."""
-
-    def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def spawn(cls) -> Worker:
-        """Start a process and connect to it."""
-        process, ours = _start_process()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        worker = cls(process, reader, writer)
-        worker._send({"path": sys.path, "level": logging.getLogger().getEffectiveLevel()})
-        return worker
-
-    async def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Send a job and return the first reply: that the handler is loaded, or what went wrong."""
-        self._send(job)
-        return await self.answer(job["name"])
-
-    async def answer(self, route: str) -> dict[str, Any]:
-        """Return the next reply; raises `HandlerError` (lost) if the process dies instead of answering."""
-        try:
-            while "log" in (reply := await self._receive()):
-                name, level, message, extra = reply["log"]
-                logging.getLogger(name).log(level, "%s", message, extra=extra)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            raise HandlerError(self._epitaph(route), lost=True) from None
-        return reply
-
-    def alive(self) -> bool:
-        """Say whether the process is there and listens."""
-        return self._process.poll() is None and not self._reader.at_eof()
-
-    def kill(self) -> None:
-        """End the process and everything that it started, at once."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._writer.close()
-
-    def _send(self, message: object) -> None:
-        text = json.dumps(message).encode()
-        self._writer.write(len(text).to_bytes(4, "big") + text)
-
-    async def _receive(self) -> dict[str, Any]:
-        size = int.from_bytes(await self._reader.readexactly(4), "big")
-        message: dict[str, Any] = json.loads(await self._reader.readexactly(size))
-        return message
-
-    def _epitaph(self, route: str) -> str:
-        try:
-            code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:  # the handler closed the socket under us; kill() ends what is left
-            return f"the process of handler {route!r} closed its connection"
-        if code >= 0:
-            return f"the process of handler {route!r} ended with exit code {code}"
-        name = signal.Signals(-code).name
-        hint = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""
-        return f"the process of handler {route!r} was killed by {name}{hint}"
+FAILED_STARTS = 5
+"""How often in a row a run may find that no process can be started, before that costs it an attempt."""
 
 
 class Isolated:
@@ -96,7 +26,11 @@ class Isolated:
 
     def __init__(self, finished: Finished) -> None:
         self._finished = finished
+        self._groups = Groups()
         self._idle: list[Worker] = []
+        self._ending: list[Worker] = []
+        """Killed ones that may not have ended yet."""
+        self._failed_starts: dict[int, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, run: Run) -> None:
@@ -112,17 +46,28 @@ class Isolated:
 
     def close(self) -> None:
         """End the idle processes."""
-        while self._idle:
-            self._idle.pop().kill()
+        for worker in self._idle:
+            worker.kill()
+        for worker in self._idle + self._ending:
+            worker.wait()
+        self._idle, self._ending = [], []
+        self._groups.close()
 
-    def _take(self) -> Worker | None:
-        """Return an idle process that has not died meanwhile."""
+    async def _take(self) -> Worker:
+        """Return an idle process that has not died meanwhile, or a new one."""
         while self._idle:
             worker = self._idle.pop()
             if worker.alive():
                 return worker
-            worker.kill()
-        return None
+            await self._end(worker)
+        return await Worker.spawn(self._groups)
+
+    async def _end(self, worker: Worker) -> None:
+        """Kill a process, and go on when what it held is free again."""
+        worker.kill()
+        self._ending.append(worker)
+        await worker.ended()
+        self._ending = [worker for worker in self._ending if not worker.gone()]
 
     async def _work(self, run: Run) -> None:
         try:
@@ -132,46 +77,54 @@ class Isolated:
         self._finished(run, outcome)
 
     async def _attempt(self, run: Run) -> Outcome:
-        worker, ready = None, False
         try:
-            async with asyncio.timeout(STARTING):
-                worker = self._take() or await Worker.spawn()
-                reply = await worker.ask(_job(run))
-            if ready := "ready" in reply:
-                async with asyncio.timeout(run.route.policy.timeout):
-                    reply = await worker.answer(run.route.name)
-            outcome = _outcome(run, reply)
-            self._idle.append(worker)
-            return outcome
-        except TimeoutError:
-            _kill(worker)
-            return judge(run, timed_out(run.route) if ready else _never_ready(run.route.name))
+            worker = await self._take()
+        except OSError as error:
+            return self._not_started(run, error)
+        self._failed_starts.pop(run.number, None)
+        try:
+            outcome = _outcome(run, await _reply(run, worker))
         except asyncio.CancelledError:
-            _kill(worker)
+            await self._end(worker)
             raise
         except Exception as error:  # whatever went wrong with the process or its answer ends the attempt
-            _kill(worker)
+            await self._end(worker)
             return judge(run, error)
+        self._idle.append(worker)
+        return outcome
 
-
-def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """Start the process from the loop's own thread: the worker's death signal is tied to the thread that spawned it."""
-    ours, theirs = socket.socketpair()
-    command = [sys.executable, "-m", "triggers.executor.worker", str(theirs.fileno()), str(os.getpid())]
-    with theirs:
-        process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+    def _not_started(self, run: Run, error: OSError) -> Outcome:
+        """Put a run back whose handler could not be called: that is the machine's failure, as long as it may pass."""
+        lost = HandlerError(
+            f"no process could be started for handler {run.route.name!r}, so it was not called: {error};"
+            " see what this machine is short of (ulimit -u, ulimit -n, memory), or lower App(processes=)",
+            lost=True,
         )
-    return process, ours
+        failed = self._failed_starts.pop(run.number, 0) + 1
+        if failed > FAILED_STARTS:
+            return judge(run, lost)
+        self._failed_starts[run.number] = failed
+        return Again(2.0**failed, "lost", counted=False, failure=describe(lost))
+
+
+async def _reply(run: Run, worker: Worker) -> dict[str, Any]:
+    """Have a worker do the run, and return its answer; raises `HandlerError` where there is none in time."""
+    try:
+        async with asyncio.timeout(STARTING):
+            reply = await worker.ask(_job(run))
+    except TimeoutError:
+        raise _never_ready(run.route.name) from None
+    if "ready" not in reply:
+        return reply
+    try:
+        async with asyncio.timeout(run.route.policy.timeout):
+            return await worker.answer(run.route.name)
+    except TimeoutError:
+        raise timed_out(run.route) from None
 
 
 def _never_ready(route: str) -> HandlerError:
     return HandlerError(f"the process of handler {route!r} had not imported it after {STARTING:g} s", lost=True)
-
-
-def _kill(worker: Worker | None) -> None:
-    if worker:
-        worker.kill()
 
 
 def _job(run: Run) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The process that runs isolated handlers: `python -m triggers.executor.worker SOCKET PARENT`.
 
-It asks the kernel to be killed when its parent dies, reads one job at a time, and answers it. It keeps what it has
-imported, so only the first run of a handler pays for that.
+It asks the kernel to be killed when its parent dies (the guardian kills what it has started), reads one job at a time,
+and answers it. It keeps what it has imported, so only the first run of a handler pays for that.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from contextvars import Context
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _answer(job: dict[str, Any], stream: Any) -> dict[str, Any]:
     try:
         run = _load(job)
         _send(stream, {"ready": True})  # from here on the handler's time counts
-        done = asyncio.run(call_coroutine(run)) if run.route.coroutine else call_plain(run)
+        done = asyncio.run(call_coroutine(run)) if run.route.coroutine else Context().run(call_plain, run)
     except Later as later:
         return {"later": later.delay, "reason": str(later)}
     except BaseException as error:  # SystemExit too: it ends the attempt, not the warm process
