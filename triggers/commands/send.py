@@ -62,13 +62,11 @@ def send(
         raise click.UsageError(f"--id names one event, not {len(payloads)}; send them one by one")
     ids = [identity or new_id() for _ in payloads]
     meant = model.__event_version__ if model else version or 1
-    if payloads:
-        now = time.time()
-        write(
-            state.create().inbox,
-            [line(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)],
-        )
-    running = bool(payloads) and state.holder() is not None
+    now = time.time()
+    lines = [line(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
+    if lines:
+        write(state.create().inbox, lines)
+    running = bool(lines) and state.holder() is not None
     if as_json:
         say_json({"ids": ids, "state": str(state.path), "running": running})
         return
