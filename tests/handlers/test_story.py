@@ -115,7 +115,7 @@ def test_what_the_engine_refuses_is_said_in_its_own_words(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     engine = Engine(Path("elsewhere"))
     assert engine.ask("dead", "list") == []
-    engine.state.parent.mkdir()
+    (engine.state.parent / "incoming").mkdir(parents=True)
     engine.state.write_text(json.dumps("a file where the state folder should be"))
     with pytest.raises(EngineFailed, match="is a file"):
         engine.drain()
