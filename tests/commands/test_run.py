@@ -236,7 +236,7 @@ def test_a_run_that_outlasts_the_grace_is_given_back(project: Project, start: St
     process.until("wait r1  started")
     process.tell(signal.SIGINT)
     assert process.end() == 130
-    assert "wait r1  given back, it starts again with `triggers run`" in process.heard
+    assert "wait r1  given back; the next start runs it" in process.heard
     [run] = project("runs", "--json").data
     assert (run["state"], run["attempt"], run["started"]) == ("waiting", 0, None)
     assert project("runs").out.splitlines()[1].split() == ["r1", "wait", "e1", "waiting", "0", "-", "-"]

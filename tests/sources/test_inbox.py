@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC240  # the files are local and tiny, and what is tested is when they are touched
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -18,6 +19,7 @@ from triggers.events import MAX_BYTES
 from triggers.sources import Delivery
 from triggers.sources import inbox as inbox_module
 from triggers.sources.inbox import AGAIN, Inbox, line, write
+from triggers.sources.watch import Hints
 
 
 @pytest.fixture
@@ -91,13 +93,42 @@ def test_a_batch_that_no_reader_would_accept_is_not_written(folder: Path, monkey
     assert not folder.exists()
 
 
-def test_a_batch_whose_writing_fails_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("syncs", [0, 1])
+def test_a_batch_whose_writing_fails_leaves_nothing_behind(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, syncs: int
+) -> None:
+    left = iter(range(syncs))
+
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        if next(left, None) is None:
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write(folder, [one(1)])
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(("length", "seen"), [(100, [1, 1]), (10_000, [0, 1, 1])])
+def test_what_could_be_cut_by_a_power_loss_is_synced_before_it_can_be_seen(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, length: int, seen: list[int]
+) -> None:
+    waited: list[int] = []
+    kinds: list[bool] = []
+
+    def note(descriptor: int) -> None:
+        waited.append(len(waiting(folder)))
+        kinds.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write(folder, [one(1, text="x" * length)])
+    assert waited == seen
+    assert kinds == [False] * (len(seen) - 1) + [True]  # the content, then the name
+
+
+def test_a_batch_that_a_power_loss_left_empty_is_removed(folder: Path) -> None:
+    write(folder, [one(1)]).write_bytes(b"")
+    assert run(rest(folder)) == []
     assert list(folder.iterdir()) == []
 
 
@@ -132,6 +163,22 @@ def test_a_batch_written_by_another_process_is_noticed(folder: Path) -> None:
             assert [delivery.id for delivery in await tap.take(2)] == ["e1", "e2"]
             write(folder, [one(3)])
             assert [delivery.id for delivery in await tap.take()] == ["e3"]
+
+    run(main())
+
+
+def test_a_hint_at_a_file_that_is_not_wanted_wakes_nobody() -> None:
+    async def main() -> None:
+        hints = Hints(lambda key: key.endswith(b".jsonl"))
+        woken = asyncio.ensure_future(hints.wait())
+        await asyncio.sleep(0)
+        hints.add({b".1.jsonl.tmp": True, b"notes.txt": False}, {})
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not woken.done()
+        hints.add({b"notes.txt": True, b"1.jsonl": True}, {})
+        await woken
+        assert hints.take_files(10) == {b"1.jsonl": True}
 
     run(main())
 

@@ -33,6 +33,8 @@ BATCH = 1000
 """About how many events are delivered at a time."""
 MAX_FILE = 64 * 1024 * 1024
 """The largest batch file, in bytes."""
+PAGE = 4096
+"""Bytes of a file that are written to the disk together, or not at all."""
 LONGEST_NAME = 1024
 """The most characters of an event's id, source or type."""
 AGAIN = 10.0
@@ -67,7 +69,11 @@ def line(
 def write(folder: Path, lines: Sequence[str]) -> Path:
     """Write a batch and return its path. When it returns, the batch survives a crash and a power loss.
 
-    Raises `EventError` when the batch is larger than a reader accepts.
+    The batch gets its name before it is synced: a reader may take it in meanwhile, into a journal that is synced, and
+    one commit of the file system holds both the content and the name. A power loss may leave the name without the
+    content then. What fits into a page is empty or whole, which is safe: an empty batch has no events. More than that
+    is synced before, so that no reader ever takes a part for a batch. Raises `EventError` when the batch is larger
+    than a reader accepts.
     """
     content = "".join(f"{text}\n" for text in lines).encode()
     if len(content) > MAX_FILE:
@@ -79,17 +85,25 @@ def write(folder: Path, lines: Sequence[str]) -> Path:
         with open(os.open(unfinished, _FOR_WRITING, 0o600), "wb") as file:
             file.write(content)
             file.flush()
+            if len(content) > PAGE:
+                os.fsync(file.fileno())
+            unfinished.rename(path)
             os.fsync(file.fileno())
-        unfinished.rename(path)
+        _sync_folder(folder)
     except BaseException:
         unfinished.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive, too. It costs next to nothing where the file's own sync has done it."""
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)  # the name, too, must survive
+        os.fsync(directory)
     finally:
         os.close(directory)
-    return path
 
 
 class _Stamps:
@@ -130,7 +144,7 @@ class Inbox:
             thread = ThreadPoolExecutor(1, thread_name_prefix=f"triggers-{self.name}")
             running.callback(thread.shutdown, wait=False, cancel_futures=True)
             in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
-            hints = Hints()
+            hints = Hints(lambda key: _is_batch(os.fsdecode(key)))
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             blind = False
             if site.watches:
@@ -147,11 +161,10 @@ class Inbox:
                     )
             while True:
                 hints.clear()  # before the listing, which sees all that was hinted at
-                reading = await in_thread(Reading, self.path)
-                while await in_thread(reading.fill, site.clock.now()):
+                reading = Reading(self.path)
+                while await in_thread(reading.next, site.clock.now()):
                     for first in range(0, len(reading.events), BATCH):
                         yield reading.events[first : first + BATCH]
-                    await in_thread(reading.acknowledge)
                 if not hints:
                     site.idle(self.name)
                     await changed(site, self.name, hints, AGAIN if blind or reading.skipped else None)
@@ -165,18 +178,20 @@ class Reading:
         self.skipped = False
         """Whether a batch was left where it is, because reading it failed in a way that may pass."""
         self._folder = folder
+        self._names: deque[str] | None = None
         self._read: list[Path] = []
-        try:
-            self._names = deque(sorted(name for name in os.listdir(folder) if _is_batch(name)))
-        except OSError as error:
-            raise StateError(f"the inbox {folder} cannot be listed ({error.strerror}); restore the folder") from error
 
-    def fill(self, now: float) -> bool:
-        """Read batches until there are events enough; return whether there is anything to deliver or acknowledge."""
-        self.events = []
-        self._read = []
-        while self._names and len(self.events) < BATCH:
-            path = self._folder / self._names.popleft()
+    def next(self, now: float) -> bool:
+        """Remove the batches that were read, whose events are in the journal; return whether there are more.
+
+        A step is one visit to the thread, for each of them takes longer than what is done there.
+        """
+        for path in self._read:
+            path.unlink(missing_ok=True)
+        self.events, self._read = [], []
+        names = self._listed()
+        while names and len(self.events) < BATCH:
+            path = self._folder / names.popleft()
             try:
                 self._take(path, now)
             except FileNotFoundError:  # somebody took it back
@@ -186,10 +201,16 @@ class Reading:
                 _log.error("inbox: %s cannot be read (%s); tried again in %g s", path, error.strerror, AGAIN)
         return bool(self._read)
 
-    def acknowledge(self) -> None:
-        """Remove the batches whose events are in the journal."""
-        for path in self._read:
-            path.unlink(missing_ok=True)
+    def _listed(self) -> deque[str]:
+        """Return the names of the batches that are left, of those that waited when the pass began."""
+        if self._names is None:
+            try:
+                self._names = deque(sorted(name for name in os.listdir(self._folder) if _is_batch(name)))
+            except OSError as error:
+                raise StateError(
+                    f"the inbox {self._folder} cannot be listed ({error.strerror}); restore the folder"
+                ) from error
+        return self._names
 
     def _take(self, path: Path, now: float) -> None:
         try:

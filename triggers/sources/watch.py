@@ -45,10 +45,12 @@ _MOST_HINTS = 100_000  # what is held for a slow reader; beyond it, one scan is 
 class Hints:
     """What was hinted at and not yet looked at. It belongs to the event loop's thread, and it is bounded.
 
-    Keys are paths relative to the watched folder, as bytes, without a slash at either end.
+    Keys are paths relative to the watched folder, as bytes, without a slash at either end. A hint about a file that is
+    not `wanted` wakes nobody.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Callable[[bytes], bool] | None = None) -> None:
+        self._wanted = wanted
         self._files: dict[bytes, bool] = {}
         self._folders: dict[bytes, None] = {}
         self._some = asyncio.Event()
@@ -58,12 +60,15 @@ class Hints:
 
     def add(self, files: Mapping[bytes, bool], folders: Mapping[bytes, None]) -> None:
         """Take in files (with whether their writer closed or renamed them) and folders to be listed."""
+        if self._wanted:
+            files = {key: closed for key, closed in files.items() if self._wanted(key)}
         self._files.update(files)
         self._folders.update(folders)
         if EVERYWHERE in self._folders or len(self._files) + len(self._folders) > _MOST_HINTS:
             self._files.clear()
             self._folders = {EVERYWHERE: None}
-        self._some.set()
+        if self:
+            self._some.set()
 
     def everywhere(self) -> None:
         """Say that all of the tree must be looked at."""
