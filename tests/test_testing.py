@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,6 +55,17 @@ def test_a_dropped_file_goes_down_the_chain(harness: Make) -> None:
     assert pipeline.events(Trained) == [Trained(key="deep/a.csv")]
     assert (pipeline.app.places()["models"] / "deep/a.csv.bin").read_bytes() == b"model"
     assert pipeline.dead == []
+
+
+def test_a_dropped_file_is_complete_where_the_kernel_grants_no_leases(
+    harness: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(fcntl, "F_SETLEASE")  # as on other systems than Linux
+    pipeline = harness(pipeline_app())
+    before = pipeline.clock.now()
+    pipeline.drop("incoming", "a.csv", "x")
+    assert pipeline.events(Processed) == [Processed(key="a.csv")]
+    assert pipeline.clock.now() == before
 
 
 def test_the_app_that_is_tested_is_left_as_it_was(harness: Make) -> None:
