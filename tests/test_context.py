@@ -39,12 +39,12 @@ def test_what_is_emitted_is_kept_in_order_until_the_run_settles() -> None:
 
 
 def test_emitting_a_type_that_is_not_declared_names_it_and_where_to_declare_it() -> None:
-    with pytest.raises(HandlerError, match="handler 'train' emitted Other, which its annotation does not name"):
+    with pytest.raises(WiringError, match="handler 'train' emitted Other, which its annotation does not name"):
         context().emit(Other())
 
 
 def test_emitting_what_is_no_event_says_that_it_was_emitted() -> None:
-    with pytest.raises(HandlerError, match=r"handler 'train' emitted list .*; emit events, each as an"):
+    with pytest.raises(WiringError, match=r"handler 'train' emitted list .*; emit events, each as an"):
         context().emit([Made(name="a")])  # type: ignore[arg-type]  # what a handler without types may do
 
 
@@ -72,7 +72,7 @@ def test_any_iterable_of_events_may_be_returned(collect: Callable[[list[Made]], 
 
 @pytest.mark.parametrize("wrong", [7, "text", b"bytes", {"name": "a"}, [7], object()])
 def test_anything_else_that_is_returned_is_refused_with_its_value(wrong: object) -> None:
-    with pytest.raises(HandlerError, match=r"handler 'train' returned .*; return an event, a list of events or None"):
+    with pytest.raises(WiringError, match=r"handler 'train' returned .*; return an event, a list of events or None"):
         encode_returned([], wrong, "train", frozenset({"Made"}))
 
 

@@ -159,7 +159,7 @@ def test_an_event_of_a_type_that_is_not_declared_fails_the_run_and_emits_nothing
     life.send(A())
     (run,) = life.runs()
     assert run.error == (
-        "HandlerError: handler 'handler' emitted C, which its annotation does not name; add it there or to emits="
+        "WiringError: handler 'handler' emitted C, which its annotation does not name; add it there or to emits="
         "; known: B"
     )
     assert life.data(B) == []
@@ -339,8 +339,8 @@ async def raises_much(event: A) -> None:
         (exits_in_a_thread, "HandlerError: handler 'exits_in_a_thread' called sys.exit('bye'); raise an error instead"),
         (raises_bytes, r"ValueError: cannot read a\udcff.csv"),
         (raises_mute, "tests.test_dispatcher.Mute: its __str__ failed with RuntimeError"),
-        (returns_a_number, "HandlerError: handler 'returns_a_number' returned int '7'; return an event, a list"),
-        (interrupts, "KeyboardInterrupt: "),
+        (returns_a_number, "WiringError: handler 'returns_a_number' returned int '7'; return an event, a list"),
+        (interrupts, "KeyboardInterrupt"),
         (recurses, "RecursionError: maximum recursion depth"),
         (raises_much, "ValueError: xxx"),
     ],

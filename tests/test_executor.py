@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -59,6 +60,52 @@ def test_what_a_handler_returns_is_emitted() -> None:
 def test_an_error_is_judged_by_its_kind_and_the_attempt(error: BaseException, attempt: int, expected: type) -> None:
     run = run_of(handler, attempt=attempt, retry=Retry(on=OSError, attempts=3))
     assert type(judge(run, error)) is expected
+
+
+async def nothing() -> None: ...
+
+
+def returns_a_coroutine(event: A) -> Any:
+    return nothing()
+
+
+async def returns_a_coroutine_of_its_own(event: A) -> Any:
+    return nothing()
+
+
+def returns_a_number(event: A) -> Any:
+    return 7
+
+
+def emits_a_number(event: A, ctx: Context) -> None:
+    ctx.emit(7)  # type: ignore[arg-type]  # that is the point
+
+
+def returns_an_undeclared_event(event: A) -> Any:
+    return B()
+
+
+async def carry_out(run: Run) -> Outcome:
+    return await run_coroutine(run, lambda deadline: None) if run.route.coroutine else run_plain(run)
+
+
+@pytest.mark.parametrize(
+    ("handler", "message"),
+    [
+        (returns_a_coroutine, "returned a coroutine that nobody awaits; make the handler `async def` and await it"),
+        (returns_a_coroutine_of_its_own, "returned a coroutine that nobody awaits; make the handler"),
+        (returns_a_number, "returned int '7'; return an event"),
+        (emits_a_number, "emitted int '7'; emit events"),
+        (returns_an_undeclared_event, "emitted B, which its annotation does not name"),
+    ],
+)
+def test_a_handler_that_emits_the_wrong_thing_is_not_tried_again(handler: Callable[..., Any], message: str) -> None:
+    handler.__annotations__["return"] = "None"
+    outcome = asyncio.run(carry_out(run_of(handler, retry=Retry(attempts=3))))
+    gc.collect()  # a coroutine that was never awaited would warn now
+    assert isinstance(outcome, Dead)
+    assert outcome.failure.error == "WiringError"
+    assert outcome.failure.message.startswith(f"handler {handler.__name__!r} {message}")
 
 
 def test_only_what_the_handler_did_not_do_goes_uncounted() -> None:

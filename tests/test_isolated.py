@@ -90,7 +90,7 @@ def test_an_isolated_handler_writes_to_its_places(start: Start, tmp_path: Path) 
         (jobs.fails, "FileNotFoundError: x"),
         (jobs.fails_with_bytes, r"ValueError: a\udcff.csv"),
         (jobs.rejects, "Reject: never"),
-        (jobs.returns_a_number, "HandlerError: handler 'returns_a_number' returned int '7'"),
+        (jobs.returns_a_number, "WiringError: handler 'returns_a_number' returned int '7'"),
     ],
 )
 def test_whatever_happens_in_a_process_ends_one_run_and_the_next_has_a_process(

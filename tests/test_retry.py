@@ -91,6 +91,8 @@ def test_no_attempt_starts_within_seconds_after_the_first_or_later(elapsed: floa
         (Exception, Reject("no"), False),
         (BaseException, Worse("no"), False),
         (Reject, Reject("no"), False),
+        (Exception, WiringError("returned int"), False),
+        (WiringError, WiringError("returned int"), False),
     ],
 )
 def test_only_the_named_errors_are_retried_and_a_rejection_never(

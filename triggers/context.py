@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,19 +141,28 @@ def _same_content(one: Path, other: Path) -> bool:
 
 
 def encode_emitted(route: str, event: object, allowed: Collection[str], *, returned: bool = False) -> Emitted:
-    """Encode one event that a run emits, or raise `HandlerError` if the route may not emit it."""
+    """Encode one event that a run emits, or raise `WiringError` if the route may not emit it."""
     if not isinstance(event, Event):
-        shown = f"{type(event).__name__} {str(event)[:80]!r}"
-        if returned:
-            raise HandlerError(f"handler {route!r} returned {shown}; return an event, a list of events or None")
-        raise HandlerError(f"handler {route!r} emitted {shown}; emit events, each as an argument of its own")
+        raise WiringError(_no_event(route, event, "returned" if returned else "emitted"))
     kind = event.__event_type__
     if kind not in allowed:
-        raise HandlerError(
+        raise WiringError(
             f"handler {route!r} emitted {kind}, which its annotation does not name; add it there or to emits="
             + did_you_mean(kind, allowed)
         )
     return Emitted(kind, event.__event_version__, encode(event))
+
+
+def _no_event(route: str, thing: object, verb: str) -> str:
+    """Return what is wrong with emitting such a thing. A coroutine is closed, as nobody is going to await it."""
+    if isinstance(thing, Coroutine):
+        thing.close()
+        return f"handler {route!r} {verb} a coroutine that nobody awaits; make the handler `async def` and await it"
+    advice = {
+        "returned": "return an event, a list of events or None",
+        "emitted": "emit events, each as an argument of its own",
+    }
+    return f"handler {route!r} {verb} {type(thing).__name__} {str(thing)[:80]!r}; {advice[verb]}"
 
 
 def encode_returned(

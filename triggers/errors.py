@@ -1,13 +1,13 @@
 """Everything that can go wrong, as one tree.
 
 TriggersError
-├── WiringError         a route, handler or graph that cannot work; found before anything runs
+├── WiringError         a route, handler or graph that cannot work; most of it is found before anything runs
 │   ├── PatternError    a `where=` pattern that is not valid, with its path
 │   └── ScheduleError   a cron text, interval or instant that is not valid
 ├── EventError          an event that cannot be accepted: too large, too deep, NaN, a secret, invalid
 ├── StateError          a state folder that is not ours, is newer than this code, or cannot be used
 │   └── StateHeld       another dispatcher owns the state folder
-├── HandlerError        what a handler did wrong: a wrong return value, an exit, a death, a time-out
+├── HandlerError        what a handler did wrong: an exit, a death, a time-out
 ├── Reject              raised by a handler: never retry, straight to the dead letters
 └── Later               raised by a handler: put the run back, no attempt used
 
@@ -25,7 +25,9 @@ class TriggersError(Exception):
 
 
 class WiringError(TriggersError):
-    """A route, handler or graph that cannot work. Found at registration or by `triggers check`."""
+    """A route, handler or graph that cannot work. Found at registration, by `triggers check`, or when a handler returns
+    what its annotation does not name; a run that meets one is never retried.
+    """
 
 
 class PatternError(WiringError):
@@ -57,7 +59,7 @@ class StateHeld(StateError):
 
 
 class HandlerError(TriggersError):
-    """What a handler did wrong: returned the wrong thing, exited, died, or ran out of time.
+    """What a handler did wrong: exited, died, or ran out of time.
 
     `lost` marks an attempt that ended from outside (time-out, death of the process); it is retried whatever `retry=`
     names. An error from another process has the names of its classes in `kinds`, and (name, message, traceback) in

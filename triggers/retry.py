@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 from triggers.errors import EventError, HandlerError, Reject, WiringError
 
-# No attempt at the same event can end otherwise.
-_NEVER = {f"{kind.__module__}.{kind.__qualname__}" for kind in (Reject, EventError)}
+_HOPELESS = (Reject, EventError, WiringError)
+"""No attempt at the same event by the same code can end otherwise."""
+
+_NEVER = {f"{kind.__module__}.{kind.__qualname__}" for kind in _HOPELESS}
 
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
@@ -23,7 +25,8 @@ Kinds = type[BaseException] | tuple[type[BaseException], ...]
 class Retry:
     """When a failed run is tried again, and when it is given up. `WiringError` if a value makes no sense.
 
-    - `on`: the errors that a new attempt may cure, one type or several. `Reject` is never one of them.
+    - `on`: the errors that a new attempt may cure, one type or several. `Reject`, `EventError` and `WiringError` are
+      never among them.
     - `attempts`: starts in all, so 1 means no retry. A start whose process died counts.
     - `initial`, `maximum`: seconds. The wait after the n-th attempt is at most `initial * 2**(n - 1)`, and `maximum`.
     - `jitter`: wait a random part of that, evenly from 0 on, so that failures of one cause do not come back as one.
@@ -90,7 +93,7 @@ def _matches(error: BaseException, kinds: tuple[type[BaseException], ...]) -> bo
     names = getattr(error, "kinds", ()) if isinstance(error, HandlerError) else ()
     if names:
         return not _NEVER.intersection(names) and any(_name(kind) in names for kind in kinds)
-    return isinstance(error, kinds) and not isinstance(error, Reject | EventError)
+    return isinstance(error, kinds) and not isinstance(error, _HOPELESS)
 
 
 def _name(kind: type) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,44 @@ def test_running_names_the_dispatcher_and_the_attempt(project: Project, live: An
     said = why(project, "r1")
     assert said.startswith("r1 running: work runs since ")
     assert "attempt 1 of 3, by process " in said
+
+
+def test_running_in_a_thread_says_that_it_cannot_be_stopped_there(project: Project, live: Any) -> None:
+    opened = threading.Event()
+
+    def stuck(event: Job) -> None:
+        opened.wait(30)
+
+    life = live(app_with(stuck))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    said = why(project, "r1")
+    opened.set()
+    assert said.startswith("r1 running: stuck runs since ")
+    assert said.endswith("; in a thread, where it can't be stopped: timeout= or isolate=True would run it in a process")
+
+
+def test_running_on_after_its_timeout_says_so(project: Project, live: Any) -> None:
+    opened = asyncio.Event()
+
+    async def deaf(event: Job) -> None:
+        while not opened.is_set():
+            with suppress(asyncio.CancelledError):
+                await opened.wait()
+
+    life = live(app_with(deaf, timeout=0.01))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    said = why(project, "r1")
+    opened.set()
+    assert said.endswith("; its timeout of 0.01 s is over, yet it runs on: let CancelledError pass")
+
+
+def test_running_within_its_timeout_says_nothing_of_it(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), timeout=1e9))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    assert "timeout" not in why(project, "r1")
 
 
 def test_interrupted_by_a_crash(project: Project, live: Any, gate: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from triggers.commands.output import paint, plain, span
-from triggers.executor import Again, Dead, Done, Outcome, Run
+from triggers.executor import GIVEN_BACK, Again, Dead, Done, Outcome, Run
 
 log = logging.getLogger("triggers.run")
 
@@ -84,12 +84,14 @@ def log_run(run: Run, outcome: Outcome | None) -> None:
             fields["outcome"] = "done"
             said = f" -> {', '.join(event.type for event in emitted)}" if emitted else ""
             log.info("done in %s%s", span(took), said, extra=fields)
+        case Again() if outcome == GIVEN_BACK:
+            fields["outcome"] = outcome.word
+            log.info("%s; the next start runs it", outcome.word, extra=fields)
         case Again(delay, word, counted, failure):
             fields |= {"outcome": word, "again_in": round(delay, 3)}
             tries = f" (attempt {run.attempt} of {attempts})" if counted else ""
             why = f": {failure}" if failure else ""
-            when = f"again in {span(delay)}" if failure else "it starts again with `triggers run`"
-            log.warning("%s%s, %s%s", word, tries, when, why, extra=fields)
+            log.warning("%s%s, again in %s%s", word, tries, span(delay), why, extra=fields)
         case Dead(failure):
             fields["outcome"] = "dead"
             log.error("dead after attempt %d of %d: %s", run.attempt, attempts, failure, extra=fields)

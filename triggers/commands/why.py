@@ -19,6 +19,9 @@ from triggers.journal.views import EventView, RouteView, RunView
 NAMED = 5
 """How many runs are named where more hold a limit."""
 
+LAST_WORDS = 5.0
+"""Seconds that a coroutine may take to end after its timeout."""
+
 
 @dataclass
 class Scene:
@@ -125,8 +128,21 @@ def _attempt(scene: Scene, run: RunView) -> str:
 def _running(scene: Scene, run: RunView) -> str:
     if scene.holder is None:
         return f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
-    since = f"since {clock(run.started)} ({span(time.time() - (run.started or 0))})"
-    return f"{run.route} runs {since}, {_attempt(scene, run)}, by {scene.holder}"
+    seconds = time.time() - (run.started or 0)
+    since = f"since {clock(run.started)} ({span(seconds)})"
+    stuck = _stuck(scene.routes.get(run.route), seconds)
+    return f"{run.route} runs {since}, {_attempt(scene, run)}, by {scene.holder}{stuck}"
+
+
+def _stuck(route: RouteView | None, seconds: float) -> str:
+    """Return that a run can't be stopped where it is: in a thread, or as a coroutine that outlives its cancellation."""
+    policy = route.policy if route else {}
+    kind, timeout = policy.get("kind"), policy.get("timeout")
+    if kind == "thread":
+        return "; in a thread, where it can't be stopped: timeout= or isolate=True would run it in a process"
+    if kind == "coroutine" and timeout and seconds > timeout + LAST_WORDS:
+        return f"; its timeout of {timeout:g} s is over, yet it runs on: let CancelledError pass"
+    return ""
 
 
 def _delayed(scene: Scene, run: RunView) -> str:

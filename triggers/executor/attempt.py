@@ -238,7 +238,7 @@ def timed_out(route: Route) -> HandlerError:
 
 
 def finish(run: Run, returned: object, context: Context | None) -> Done:
-    """Return `Done` with everything emitted, or raise `HandlerError` or `EventError` where it cannot be."""
+    """Return `Done` with everything emitted, or raise `WiringError` or `EventError` where it cannot be."""
     if returned is None and context is None:
         return NOTHING
     return Done(encode_returned(context.emitted if context else [], returned, run.route.name, run.route.emits))
