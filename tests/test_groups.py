@@ -33,6 +33,25 @@ print(handler.pid, fork, flush=True)
 signal.pause()
 """
 
+FORKING = """
+import os, subprocess, sys
+from triggers.executor.groups import Groups
+
+handler = subprocess.Popen(["sleep", "inf"], start_new_session=True)
+groups = Groups()
+groups.add(handler.pid)
+fork = os.fork()
+if fork == 0:
+    sys.exit()
+os.waitpid(fork, 0)
+groups.discard(handler.pid)
+groups.close()
+alive = handler.poll() is None
+handler.kill()
+handler.wait()
+sys.exit(0 if alive else "a fork has ended what is its parent's")
+"""
+
 
 @pytest.fixture
 def groups() -> Iterator[Groups]:
@@ -95,6 +114,10 @@ def test_a_group_dies_with_a_killed_process_though_a_fork_of_it_lives_on() -> No
             assert ends(handler)
         finally:
             os.kill(fork, signal.SIGKILL)
+
+
+def test_the_end_of_a_fork_leaves_its_parents_groups_alone() -> None:
+    subprocess.run([sys.executable, "-c", FORKING], check=True, timeout=30)
 
 
 def test_what_is_left_dies_at_the_end_and_what_was_discarded_does_not(groups: Groups, start: Start) -> None:
