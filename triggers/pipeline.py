@@ -112,6 +112,8 @@ class Pipeline:
         """Give up a commit that the disk still refuses: nothing of it was acknowledged."""
         if self._retrying:
             self._retrying.cancel()
+        if self.refused is not None:
+            log.error("ended while the journal cannot be written: what ended since then is not in it, and runs again")
 
     def wake(self) -> None:
         """Wake everyone who waits in `changed`."""
@@ -145,6 +147,8 @@ class Pipeline:
             self._refuse(turn, result)
             return
         self._committing = False
+        if self.refused is not None:
+            log.warning("the journal can be written again; work goes on")
         self.refused = None
         try:
             for future, numbers in turn.waiters:
@@ -170,7 +174,8 @@ class Pipeline:
             self.fail(error)
             return
         if self.refused is None:
-            log.error("the journal cannot be written: %s; work stands still, trying every %g s", error, RETRY_COMMIT)
+            why = self._journal.explain(error)
+            log.error("the journal cannot be written: %s; work stands still, trying every %g s", why, RETRY_COMMIT)
         self.refused = str(error)
 
         async def again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -39,12 +40,16 @@ class Journal:
         if apsw.SQLITE_VERSION_NUMBER < SAFE_SQLITE:
             raise StateError(f"SQLite {apsw.sqlite_lib_version()} can lose commits; install apsw 3.51.3 or newer")
         self.clock = clock
+        self.path = state.journal
         self._connection = _open(state, durable=durable)
         try:
             schema.prepare(self._connection)
             self.id, self.epoch = _take_over(self._connection, clock)
-        except BaseException:
+        except BaseException as error:
+            why = self.explain(error)
             self._connection.close()
+            if transient(error):
+                raise StateError(f"the journal cannot be written: {why}") from error
             raise
         self.number_event = itertools.count(self._maximum("event") + 1).__next__
         self.number_run = itertools.count(self._maximum("run") + 1).__next__
@@ -66,6 +71,11 @@ class Journal:
             self._queue.put((change, then))
         else:
             loop.call_soon(then, self._apply(change))
+
+    def explain(self, error: BaseException) -> str:
+        """Return why a commit failed, with the file and, where SQLite passes it on, the system's own reason."""
+        code = self._connection.system_errno if isinstance(error, apsw.IOError | apsw.CantOpenError) else 0
+        return f"{self.path}: {error}" + (f" ({os.strerror(code)})" if code else "")
 
     def close(self) -> None:
         """Finish what was handed in, and close the file."""
@@ -125,7 +135,8 @@ def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
         )  # pages; a page that changes often is then written back less often
         connection.pragma("cache_size", -16_000)  # KiB, taken as needed
     except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
-        raise StateError(f"the journal {state.journal} cannot be opened: {error}") from error
+        why = f"{error}; is its disk full, or read-only?"
+        raise StateError(f"the journal {state.journal} cannot be opened: {why}") from error
     return connection
 
 
