@@ -12,8 +12,8 @@ most `MAX_DEPTH` deep, because every place that an app runs in must be able to c
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -244,7 +244,7 @@ def describe(error: ValidationError) -> str:
 
 def new_id() -> str:
     """Return a new identity for an event. Later ones sort behind earlier ones, so the journal's index stays compact."""
-    return f"{time.time_ns():016x}{secrets.token_hex(8)}"
+    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
 
 
 def moment(seconds: float) -> datetime:

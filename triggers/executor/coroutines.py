@@ -69,7 +69,7 @@ class Coroutines:
             worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
-        done, late = 0, self._late.add
+        done, late, task = 0, self._late.add, asyncio.current_task()
         while self._waiting:
             run = self._waiting.popleft()
             if self._waiting:
@@ -79,7 +79,6 @@ class Coroutines:
             except asyncio.CancelledError:
                 outcome = GIVEN_BACK if self._stopping else cancelled(run)
             self._finished(run, outcome)
-            task = asyncio.current_task()
             if copy_context() or (task and task.cancelling()):
                 self._schedule()
                 return  # the handler left context variables or a cancellation behind, which the next run must not see
