@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from triggers.errors import TriggersError
-from triggers.journal.views import EventView, RouteView
+from triggers.journal import EventRow
+from triggers.journal.views import RouteView
 from triggers.patterns import Pattern, compile
 
 
@@ -19,12 +20,12 @@ class Verdict:
     reason: str | None
 
 
-def verdicts(routes: Iterable[RouteView], event: EventView) -> list[Verdict]:
+def verdicts(routes: Iterable[RouteView], event: EventRow) -> list[Verdict]:
     """Return a verdict for each route that listens to the event's type."""
     return [Verdict(route.name, against(route, event)) for route in routes if route.trigger == event.type]
 
 
-def against(route: RouteView, event: EventView) -> str | None:
+def against(route: RouteView, event: EventRow) -> str | None:
     """Return why a route does not take an event of its type, or None where it does."""
     if route.source is not None and route.source != event.source:
         return f"it listens to source {route.source!r}, and this came from {event.source!r}"

@@ -13,8 +13,8 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
-from triggers.journal import views
-from triggers.journal.views import EventView, RunView
+from triggers.journal import EventRow, views
+from triggers.journal.views import RunView
 from triggers.state import StateFolder
 
 LONG = 60
@@ -41,14 +41,14 @@ def find_run(connection: apsw.Connection, number: int) -> RunView:
     raise NotFound(f"no run r{number} in this journal; `triggers runs` lists them")
 
 
-def find_event(connection: apsw.Connection, number: int) -> EventView:
+def find_event(connection: apsw.Connection, number: int) -> EventRow:
     """Return an event, or raise `NotFound`."""
     for event in views.events(connection, number=number):
         return event
     raise NotFound(f"no event e{number} in this journal; `triggers events` lists them")
 
 
-def find(connection: apsw.Connection, id: str) -> EventView | RunView:
+def find(connection: apsw.Connection, id: str) -> EventRow | RunView:
     """Return what an ID names: `e12`, `r7`, or an event's full id."""
     if match := re.fullmatch(r"([erER])(\d{1,18})", id):
         number = int(match[2])
@@ -62,7 +62,7 @@ def find(connection: apsw.Connection, id: str) -> EventView | RunView:
     return find_event(connection, numbers[0])
 
 
-def event_json(event: EventView, duplicates: Mapping[int, int]) -> dict[str, object]:
+def event_json(event: EventRow, duplicates: Mapping[int, int]) -> dict[str, object]:
     """Return an event as `--json` shows it. `duplicates` are those that were dropped, by the events' numbers."""
     return {
         "event": f"e{event.number}",
@@ -113,13 +113,13 @@ def state_of(run: RunView, epoch: int) -> str:
     return "interrupted" if run.state == "running" and run.epoch < epoch else run.state
 
 
-def twice(event: EventView, duplicates: Mapping[int, int]) -> str:
+def twice(event: EventRow, duplicates: Mapping[int, int]) -> str:
     """Return `(2 duplicates dropped) ` where some were, for the front of what an event is about."""
     many = duplicates.get(event.number, 0)
     return f"({count(many, 'duplicate')} dropped) " if many else ""
 
 
-def digest(event: EventView) -> str:
+def digest(event: EventRow) -> str:
     """Return what an event is about, in a few words: its subject, or its first fields."""
     if event.subject:
         return event.subject

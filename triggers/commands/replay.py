@@ -14,12 +14,11 @@ from triggers.commands.parameters import Moment, json_option, number_of, state_o
 from triggers.commands.reading import digest, find_event, reader
 from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import did_you_mean
-from triggers.journal import views
-from triggers.journal.views import EventView
+from triggers.journal import EventRow, views
 from triggers.requests import Replay
 from triggers.state import StateFolder
 
-Plan = list[tuple[EventView, list[str]]]
+Plan = list[tuple[EventRow, list[str]]]
 """Events, and the routes that would run for each."""
 
 

@@ -22,10 +22,10 @@ from triggers.commands.reading import (
     state_of,
     twice,
 )
-from triggers.journal import views
-from triggers.journal.views import EventView, RunView
+from triggers.journal import EventRow, views
+from triggers.journal.views import RunView
 
-Item = EventView | RunView
+Item = EventRow | RunView
 
 
 class Chain:
@@ -38,7 +38,7 @@ class Chain:
         self.cut = len(events) > limit
         events = events[:limit]
         self.duplicates = views.duplicates(connection, [self.root])
-        self.by_cause: defaultdict[int | None, list[EventView]] = defaultdict(list)
+        self.by_cause: defaultdict[int | None, list[EventRow]] = defaultdict(list)
         for event in events:
             self.by_cause[event.cause].append(event)
         self.by_event: defaultdict[int, list[RunView]] = defaultdict(list)
@@ -49,7 +49,7 @@ class Chain:
 
     def below(self, item: Item) -> list[Item]:
         """Return what an event triggered, or what a run emitted."""
-        return [*self.by_event[item.number]] if isinstance(item, EventView) else [*self.by_cause[item.number]]
+        return [*self.by_event[item.number]] if isinstance(item, EventRow) else [*self.by_cause[item.number]]
 
     def lines(self) -> Iterator[tuple[str, Item]]:
         """Yield every item with the branches that lead to it, the root first. Not recursive: chains may be long."""
@@ -77,7 +77,7 @@ def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
     """
     with reader(folder) as (_, connection):
         asked = find(connection, id)
-        event = asked if isinstance(asked, EventView) else find_event(connection, asked.event)
+        event = asked if isinstance(asked, EventRow) else find_event(connection, asked.event)
         chain = Chain(connection, event.root, limit)
     if as_json:
         say_json({"asked": _name(asked), "root": f"e{event.root}", "cut": chain.cut, "tree": _json(chain)})
@@ -92,11 +92,11 @@ def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
 
 
 def _name(item: Item) -> str:
-    return f"e{item.number}" if isinstance(item, EventView) else f"r{item.number}"
+    return f"e{item.number}" if isinstance(item, EventRow) else f"r{item.number}"
 
 
 def _head(item: Item, epoch: int) -> str:
-    if isinstance(item, EventView):
+    if isinstance(item, EventRow):
         origin = f" from {plain(item.source)}" if item.cause is None else ""
         when = paint(clock(item.recorded), "bright_black")
         return f"{paint(f'e{item.number} {plain(item.type)}', None, bold=True)}{origin}  {when}"
@@ -113,7 +113,7 @@ def _head(item: Item, epoch: int) -> str:
 
 
 def _about(item: Item, chain: Chain) -> str:
-    if isinstance(item, EventView):
+    if isinstance(item, EventRow):
         return twice(item, chain.duplicates) + plain(digest(item), 200)
     return plain(item.error or "", 200)
 
@@ -122,7 +122,7 @@ def _json(chain: Chain) -> dict[str, Any]:
     """Return the tree as nested objects: an event has `runs`, a run has `emitted`."""
     made: dict[str, dict[str, Any]] = {}
     for _, item in chain.lines():
-        if isinstance(item, EventView):
+        if isinstance(item, EventRow):
             made[_name(item)] = {**event_json(item, chain.duplicates), "runs": []}
             if item.cause is not None and (cause := made.get(f"r{item.cause}")):
                 cause["emitted"].append(made[_name(item)])

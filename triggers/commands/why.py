@@ -11,10 +11,10 @@ import click
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
-from triggers.commands.reading import duration, find, reader, state_of
+from triggers.commands.reading import duration, find, find_event, reader, state_of
 from triggers.errors import did_you_mean
-from triggers.journal import views
-from triggers.journal.views import EventView, RouteView, RunView
+from triggers.journal import EventRow, views
+from triggers.journal.views import RouteView, RunView
 
 NAMED = 5
 """How many runs are named where more hold a limit."""
@@ -156,7 +156,8 @@ def _delayed(scene: Scene, run: RunView) -> str:
 
 
 def _done(scene: Scene, run: RunView) -> str:
-    events = views.events(scene.connection, cause=run.number)
+    root = find_event(scene.connection, run.event).root
+    events = views.events(scene.connection, root=root, cause=run.number)
     emitted = ", ".join(f"e{event.number} {event.type}" for event in events[:NAMED])
     more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
     said = f"emitted {emitted}{more}" if events else "emitted nothing"
@@ -164,7 +165,7 @@ def _done(scene: Scene, run: RunView) -> str:
     return f"{run.route} ended well at {clock(run.ended)}{tries} after {span(duration(run))}; it {said}"
 
 
-def of_event(scene: Scene, event: EventView) -> list[tuple[str, str | None, str]]:
+def of_event(scene: Scene, event: EventRow) -> list[tuple[str, str | None, str]]:
     """Return, for each run of an event, why it is where it is; or why the event triggered nothing."""
     name = f"e{event.number}"
     if runs := views.runs(scene.connection, event=event.number):
@@ -178,7 +179,7 @@ def of_event(scene: Scene, event: EventView) -> list[tuple[str, str | None, str]
     return [(name, None, _verdict(scene, event, verdict)) for verdict in found]
 
 
-def _verdict(scene: Scene, event: EventView, verdict: Verdict) -> str:
+def _verdict(scene: Scene, event: EventRow, verdict: Verdict) -> str:
     if verdict.reason is None:
         return (
             f"{verdict.route} takes it today, but has no run for it: the route is newer than the event, or the run was"

@@ -14,26 +14,9 @@ import apsw
 
 from triggers.errors import StateError
 from triggers.journal import schema
+from triggers.journal.change import COLUMNS, EventRow
 from triggers.journal.schema import STATES
 from triggers.state import StateFolder
-
-
-@dataclass(frozen=True, slots=True)
-class EventView:
-    """An event as people see it. `id` is its identity, `number` is what commands take (`e12`)."""
-
-    number: int
-    id: str
-    source: str
-    type: str
-    version: int
-    subject: str | None
-    time: float
-    recorded: float
-    data: str
-    cause: int | None
-    root: int
-    depth: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +133,7 @@ def events(
     until: float | None = None,
     limit: int | None = None,
     oldest: bool = False,
-) -> list[EventView]:
+) -> list[EventRow]:
     """Return events in order, the newest (or the `oldest`) `limit` of them where one is given.
 
     `since` and `until` (exclusive) are Unix times between which an event was recorded, `cause` the run that emitted it.
@@ -165,9 +148,8 @@ def events(
         "recorded < ?": until,
     }
     where, values = _where(terms)
-    sql = f"""SELECT number, id, source, type, version, subject, time, recorded, data, cause, root, depth
-              FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""
-    rows = [EventView(*row) for row in connection.execute(sql, (*values, -1 if limit is None else limit))]
+    sql = f"""SELECT {COLUMNS} FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""
+    rows = [EventRow(*row) for row in connection.execute(sql, (*values, -1 if limit is None else limit))]
     return rows if oldest else rows[::-1]
 
 
@@ -182,7 +164,7 @@ def delivered(connection: apsw.Connection, source: str, id: str) -> int | None:
     return None if found is None else int(found)
 
 
-def duplicates(connection: apsw.Connection, events: Sequence[EventView]) -> dict[int, int]:
+def duplicates(connection: apsw.Connection, events: Sequence[EventRow]) -> dict[int, int]:
     """Return how many duplicates of these events were dropped, by the events' numbers; those without any are absent.
 
     Only what was delivered under an identity is counted: a file whose content is known is no new delivery.
