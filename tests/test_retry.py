@@ -70,10 +70,10 @@ def test_attempts_counts_the_starts_in_all(attempts: int, retried: list[int]) ->
     assert [n for n in range(1, 10) if retry.decide(OSError(), n, seed="r1") is not None] == retried
 
 
-@pytest.mark.parametrize(("elapsed", "wait"), [(0.0, 4.0), (25.9, 4.0), (26.0, None), (26.1, None), (99.0, None)])
-def test_no_attempt_starts_within_seconds_after_the_first_or_later(elapsed: float, wait: float | None) -> None:
-    retry = Retry(attempts=9, jitter=False, within=30)
-    assert retry.decide(OSError(), 3, seed="r1", elapsed=elapsed) == wait
+@pytest.mark.parametrize(("elapsed", "starts"), [(0.0, True), (29.9, True), (30.0, False), (99.0, False)])
+def test_no_attempt_starts_within_seconds_after_the_first_or_later(elapsed: float, starts: bool) -> None:
+    assert Retry(within=30).starts(elapsed) is starts
+    assert Retry().starts(elapsed)
 
 
 @pytest.mark.parametrize("ship", [lambda error: error, from_another_process], ids=["here", "isolated"])

@@ -19,7 +19,7 @@ from triggers.dispatcher import Dispatcher
 from triggers.errors import TriggersError
 from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
-from triggers.intake import REQUESTS, Intake
+from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
 from triggers.routing import Router, describe_route
 from triggers.sources import Source
@@ -123,4 +123,4 @@ class Engine:
     def _sources(self) -> list[Source]:
         schedules = {route.name: route.schedule for route in self.app.routes.values() if route.schedule}
         timers = [Timer(schedules)] if schedules else []
-        return [*self.app.sources.values(), *timers, Inbox(self.state.inbox), Inbox(self.state.requests, REQUESTS)]
+        return [*self.app.sources.values(), *timers, Inbox(self.state.inbox), Inbox(self.state.requests, OPERATORS)]

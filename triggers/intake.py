@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 log = logging.getLogger("triggers.intake")
 
-REQUESTS = "requests"
+OPERATORS = "requests"
 """The source of what operators ask. It is read on whatever the backlog: it may be what clears it."""
 
 LONGEST_PAUSE = 60.0
@@ -96,7 +96,7 @@ class Intake:
                         self._busy.add(source.name)
                         if batch:
                             await accept(self._dispatcher, batch)
-                            if source.name != REQUESTS:
+                            if source.name != OPERATORS:
                                 await self._dispatcher.room()
                         self.failing.pop(source.name, None)
                         pause = 1.0

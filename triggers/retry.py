@@ -57,28 +57,27 @@ class Retry:
         if self.within is not None and not 0 < self.within < math.inf:
             raise WiringError(f"Retry(within={self.within!r}): write seconds after the first start, or None")
 
-    def decide(self, error: BaseException, attempt: int, *, seed: str, elapsed: float = 0.0) -> float | None:
+    def decide(self, error: BaseException, attempt: int, *, seed: str) -> float | None:
         """Return the seconds until the next attempt, or None to give up.
 
         `attempt` is the number of the one that failed, from 1. `seed` names the run; the same arguments always give the
-        same answer. `elapsed` is the time in seconds since the first attempt started; only `within` asks for it.
+        same answer. Whether that attempt would come too late is for `starts` to say.
         An isolated handler's error comes as a `HandlerError` that carries `kinds`, see `kinds_of`.
         """
         if not _matches(error, _as_tuple(self.on)):
             return None
-        from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_before_delay, wait_exponential
+        from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential
 
         state = RetryCallState(Retrying(), None, (), {})
         state.attempt_number = attempt
-        state.start_time, state.outcome_timestamp = 0.0, elapsed
         wait = wait_exponential(multiplier=self.initial, max=self.maximum, exp_base=2)(state)
         if self.jitter:
             wait = random.Random(f"{seed}:{attempt}").uniform(0, wait)  # noqa: S311  # spreads load, keeps no secret
-        state.upcoming_sleep = wait
-        stops = stop_after_attempt(self.attempts)(state)
-        if self.within is not None:
-            stops = stops or stop_before_delay(self.within)(state)
-        return None if stops else wait
+        return None if stop_after_attempt(self.attempts)(state) else wait
+
+    def starts(self, elapsed: float) -> bool:
+        """Say whether an attempt may start so many seconds after the first one did."""
+        return self.within is None or elapsed < self.within
 
 
 def kinds_of(error: BaseException) -> tuple[str, ...]:

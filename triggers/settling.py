@@ -68,13 +68,10 @@ def within_budget(run: Run, outcome: Outcome) -> Outcome:
 
 def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
     """Return the outcome, or `Dead` where the next attempt would start later than `Retry(within=)` allows."""
-    if not isinstance(outcome, Again):
-        return outcome
-    within = run.route.policy.retry.within
-    if within is None or not outcome.counted or outcome.failure is None:
+    if not (isinstance(outcome, Again) and outcome.counted and outcome.failure):
         return outcome
     first = run.started if run.first is None else run.first
-    return Dead(outcome.failure) if now + outcome.delay - first >= within else outcome
+    return outcome if run.route.policy.retry.starts(now + outcome.delay - first) else Dead(outcome.failure)
 
 
 def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic: float) -> SettleRow:
