@@ -31,7 +31,11 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, moment: float) -> None:
-        """Wait until `now` shows the Unix time `moment`, also when the wall clock is set meanwhile."""
+        """Wait until `now` shows the Unix time `moment`, also when the wall clock is set meanwhile.
+
+        Returns early where the wall clock has been set back: who asked may have reckoned with a moment that it was
+        never to show.
+        """
         ...
 
 
@@ -58,5 +62,7 @@ class SystemClock:
 
     async def sleep_until(self, moment: float) -> None:
         """Sleep, looking at the wall clock again once a minute: it may be set, or the machine may have slept."""
-        while (left := moment - time.time()) > 0:  # noqa: ASYNC110  # no event tells that the wall clock was set
-            await asyncio.sleep(min(left, LONGEST_SLEEP))
+        before = time.time()
+        while before <= (now := time.time()) < moment:  # no event tells that the wall clock was set
+            before = now
+            await asyncio.sleep(min(moment - now, LONGEST_SLEEP))

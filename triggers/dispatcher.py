@@ -116,7 +116,7 @@ class Dispatcher:
             numbers.append(number)
             if delivery.memory:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
-            else:
+            if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
             self._add(arrived(delivery, number, now))
         self.counts["events"] += len(numbers)
@@ -136,7 +136,7 @@ class Dispatcher:
 
     def resume(self, runs: Sequence[Promoted]) -> None:
         """Take runs among those that wait that the journal has put back there."""
-        self._journal.open_runs += sum(run.opened for run in runs)
+        self._journal.open_runs += sum(run.opened and run.route in self.router.routes for run in runs)
         self.admission.promote(runs)
         self.pipeline.touch()
 

@@ -25,6 +25,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
+from triggers.content import check_content, open_content
 from triggers.errors import EventError, Reject, did_you_mean
 from triggers.secrecy import holds_secret, may_hold_secret
 
@@ -67,34 +68,57 @@ class ObjectCreated(Event):
     """A complete object (a file, an S3 object) arrived or got new content.
 
     `key` is relative to its source, so that a handler is the same for a folder and for a bucket. `size` is in bytes.
-    `version` names the content: the same bytes in place keep it, every overwrite changes it.
+    `version` names the content: a rename keeps it, every overwrite and every copy has another. `moved_from` is the
+    key of the file that was renamed to this one, where the source tells deletions.
     """
 
     key: str
     uri: str
     size: int
     version: str
+    moved_from: str | None = None
 
     def path(self) -> Path:
-        """Return the local file; raises `Reject` if it is gone or no longer what the event named."""
-        parts = urlsplit(self.uri)
-        if parts.scheme != "file":
-            raise Reject(f"{self.uri} is not a local file; only file:// objects have a path here")
-        path = Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
+        """Return the local file; raises `Reject` if it is gone or no longer what the event named.
+
+        It is looked at now; what is opened by the path later may be newer. `open` is sure.
+        """
+        path = self._local()
         try:
-            stat = path.stat()
+            check_content(self.key, self.version, path.stat())
         except OSError as error:
-            raise Reject(f"{self.key}: the file that arrived cannot be read now ({error.strerror})") from error
-        if content_version(stat.st_ino, stat.st_size, stat.st_mtime_ns) != self.version:
-            raise Reject(f"{self.key} was overwritten after this event; the newer content has an event of its own")
+            raise self._gone(error) from error
         return path
 
     def open(self) -> IO[bytes]:
-        """Open the content for reading, in binary; the same errors as `path`."""
+        """Open the content for reading, in binary: nothing is read but the version that the event names.
+
+        Raises `Reject` as `path` does; so does every read once the file is overwritten.
+        """
         try:
-            return self.path().open("rb")
+            return open_content(self.key, self.version, self._local())
         except OSError as error:
-            raise Reject(f"{self.key}: the file that arrived cannot be read now ({error.strerror})") from error
+            raise self._gone(error) from error
+
+    def _local(self) -> Path:
+        parts = urlsplit(self.uri)
+        if parts.scheme != "file":
+            raise Reject(f"{self.uri} is not a local file; only file:// objects have a path here")
+        return Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
+
+    def _gone(self, error: OSError) -> Reject:
+        return Reject(f"{self.key}: the file that arrived cannot be read now ({error.strerror})")
+
+
+class ObjectDeleted(Event):
+    """An object that was told is gone: it was deleted, moved away or renamed.
+
+    `version` is the content that was told last. A folder tells it where it is declared with `deletions=True`.
+    """
+
+    key: str
+    uri: str
+    version: str
 
 
 class MessageReceived(Event):
@@ -112,10 +136,16 @@ class MessageReceived(Event):
 
 
 class Tick(Event):
-    """A schedule fired. `due` is the instant that was asked for (UTC), not the moment of delivery."""
+    """A schedule fired. `due` is the instant that was asked for (UTC), not the moment of delivery.
+
+    `missed` is how many instants before this one came due and did not fire (1,000 stands for so many or more);
+    `backfill` marks a firing that somebody asked for, of an instant that was past.
+    """
 
     schedule: str
     due: datetime
+    missed: int = 0
+    backfill: bool = False
 
 
 class RunFailed(Event):
@@ -149,11 +179,6 @@ class Envelope:
     root: str
     depth: int
     budget: int
-
-
-def content_version(inode: int, size: int, mtime_ns: int) -> str:
-    """Return what names a file's content: it changes with every write, and stays through a restart."""
-    return f"{mtime_ns:x}-{size:x}-{inode:x}"
 
 
 def encode(event: Event) -> str:
@@ -252,4 +277,4 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-__all__ = ["Envelope", "Event", "MessageReceived", "ObjectCreated", "RunFailed", "Tick"]
+__all__ = ["Envelope", "Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"]

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from triggers.clock import LONGEST_SLEEP
+
 if TYPE_CHECKING:
     from triggers.app import App
     from triggers.engine import Engine
@@ -44,6 +46,7 @@ class FakeClock:
         self._now = start.timestamp()
         self._monotonic = 1000.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._wall_sleepers: set[asyncio.Future[None]] = set()
         self._order = itertools.count()
 
     def now(self) -> float:
@@ -60,18 +63,31 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has been advanced by so many seconds."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), future))
-        await future
+        await self._sleeper(seconds)
 
     async def sleep_until(self, moment: float) -> None:
-        """Wait until the clock has been advanced to this moment."""
-        while moment > self._now:
-            await self.sleep(moment - self._now)
+        """Wait until the clock has been advanced to this moment, or the wall clock has been set back."""
+        before = self._now
+        while before <= self._now < moment:
+            before = self._now
+            future = self._sleeper(moment - self._now)
+            self._wall_sleepers.add(future)
+            future.add_done_callback(self._wall_sleepers.discard)
+            await future
 
     def set_wall(self, moment: datetime) -> None:
-        """Set the wall clock, as an operator or NTP does. Sleepers do not notice."""
+        """Set the wall clock, as an operator or NTP does. Who waits for a moment of it looks again within a minute."""
         self._now = moment.timestamp()
+        for future in self._wall_sleepers:
+            self._wake(LONGEST_SLEEP, future)
+
+    def _sleeper(self, seconds: float) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake(seconds, future)
+        return future
+
+    def _wake(self, seconds: float, future: asyncio.Future[None]) -> None:
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), future))
 
     def step(self, until: float) -> bool:
         """Move to the next sleeper's moment and wake it, or to `until` if none is due before; say whether one was."""

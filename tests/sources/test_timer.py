@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,206 @@ def test_a_wall_clock_that_is_set_forward_fires_the_latest_instant_once(start: S
     life = start(clock, five=every(minutes=5))
     clock.set_wall(NOON + timedelta(hours=5, minutes=2))
     life.advance(300)
-    assert fired(life) == [("five", "01 17:05:00")]
+    assert fired(life) == [("five", "01 17:00:00"), ("five", "01 17:05:00")]
+
+
+@pytest.mark.parametrize("years", [1, 30])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_wall_clock_that_was_far_ahead_silences_nothing_once_it_is_right_again(
+    start: Start, years: int, restarts: bool
+) -> None:
+    clock = FakeClock(NOON)
+    life = start(clock, five=every(minutes=5))
+    clock.set_wall(NOON.replace(year=NOON.year + years))
+    life.advance(60)
+    clock.set_wall(NOON + timedelta(minutes=2))
+    if restarts:
+        life.crash()
+        life = start(clock, five=every(minutes=5))
+    life.advance(900)
+    assert fired(life) == [("five", f"01 12:{minute:02}:00") for minute in (0, 5, 10, 15)]
+
+
+@pytest.mark.parametrize("missed", ["latest", "all", "skip"])
+def test_whichever_way_the_clock_is_set_each_instant_fires_at_most_once(start: Start, missed: str) -> None:
+    clock = FakeClock(NOON)
+    life = start(clock, five=every(minutes=5, missed=missed))
+    for minutes in (20, -10, 45, -90, 200, -200, 3):
+        life.advance(400)
+        clock.set_wall(datetime.fromtimestamp(clock.now(), UTC) + timedelta(minutes=minutes))
+        life.advance(700)
+        life.crash()
+        life = start(clock, five=every(minutes=5, missed=missed))
+    due = [instant for _, instant in fired(life)]
+    assert len(due) == len(set(due))
+    assert len(due) > 15
+
+
+def test_a_machine_that_starts_in_1970_and_learns_the_time_later_does_not_catch_up_on_half_a_century(
+    start: Start,
+) -> None:
+    clock = FakeClock(NOON)
+    start(clock, five=every(minutes=5, missed="all")).crash()
+    clock.set_wall(datetime(1970, 1, 1, tzinfo=UTC))
+    life = start(clock, five=every(minutes=5, missed="all"))
+    life.advance(330)
+    clock.set_wall(NOON + timedelta(minutes=11))
+    life.advance(60)
+    assert fired(life) == [("five", "01 00:05:00"), ("five", "01 12:05:00"), ("five", "01 12:10:00")]
+
+
+# --- what was missed
+
+
+def after_an_hour_down(start: Start, **options: Any) -> tuple[FakeClock, Life]:
+    clock = FakeClock(NOON)
+    start(clock, five=every(minutes=5, **options)).crash()
+    clock.step(clock.monotonic() + 3600 + 90)
+    return clock, start(clock, five=every(minutes=5, **options))
+
+
+def minutes(life: Life) -> list[int]:
+    ticks = [Tick.model_validate_json(text) for text in life.data(Tick)]
+    return [int((tick.due - NOON).total_seconds() // 60) for tick in ticks]
+
+
+@pytest.mark.parametrize(
+    ("options", "fires"),
+    [
+        ({}, [60]),
+        ({"missed": "latest"}, [60]),
+        ({"missed": "latest", "missed_within": 60}, []),
+        ({"missed": "latest", "missed_within": 90}, [60]),
+        ({"missed": "skip"}, []),
+        ({"missed": "all"}, list(range(5, 61, 5))),
+        ({"missed": "all", "missed_most": 1}, [60]),
+        ({"missed": "all", "missed_most": 3}, [50, 55, 60]),
+        ({"missed": "all", "missed_most": 100}, list(range(5, 61, 5))),
+        ({"missed": "all", "missed_within": 690}, [50, 55, 60]),
+        ({"missed": "all", "missed_within": 689}, [55, 60]),
+        ({"missed": "all", "missed_within": 60}, []),
+        ({"missed": "all", "missed_within": 690, "missed_most": 2}, [55, 60]),
+    ],
+)
+def test_what_fires_of_the_missed_is_as_the_schedule_says(
+    start: Start, options: dict[str, Any], fires: list[int]
+) -> None:
+    clock, life = after_an_hour_down(start, **options)
+    assert minutes(life) == fires
+    life.crash()
+    life = start(clock, five=every(minutes=5, **options))
+    life.advance(600)
+    assert minutes(life) == [*fires, 65, 70]
+
+
+def test_what_was_left_out_is_told_by_the_next_tick_and_in_the_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "triggers.timer")
+    _, life = after_an_hour_down(start, missed="skip")
+    life.advance(600)
+    ticks = [Tick.model_validate_json(text) for text in life.data(Tick)]
+    assert [tick.missed for tick in ticks] == [12, 0]
+    assert caplog.messages == [
+        "schedule 'five': 12 instants were missed and do not fire (missed='skip'), the first at"
+        " 2026-01-01T12:05:00+00:00, the last before 2026-01-01T13:00:00+00:00; `triggers backfill` fires them"
+    ]
+
+
+def test_more_than_can_be_counted_is_told_as_such(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "triggers.timer")
+    clock = FakeClock(NOON)
+    start(clock, one=every(seconds=1)).crash()
+    clock.step(clock.monotonic() + 86_400)
+    life = start(clock, one=every(seconds=1))
+    assert [Tick.model_validate_json(text).missed for text in life.data(Tick)] == [1000]
+    assert "1,000 or more instants were missed" in caplog.text
+
+
+def test_a_schedule_that_skips_what_it_missed_fires_what_it_is_there_for(start: Start) -> None:
+    clock = FakeClock(NOON)
+    life = start(clock, five=every(minutes=5, missed="skip"))
+    life.advance(600)
+    clock.set_wall(datetime.fromtimestamp(clock.now() + 1000, UTC))
+    life.advance(600)
+    assert minutes(life) == [5, 10, 30, 35]
+
+
+# --- jitter
+
+
+def recorded(life: Life) -> list[tuple[float, float]]:
+    return life.ask("SELECT time, recorded FROM event WHERE type = 'Tick' ORDER BY number")
+
+
+def test_jitter_puts_each_firing_off_by_the_same_as_before_a_restart(start: Start) -> None:
+    def offsets(name: str, crashes: bool) -> list[float]:
+        clock = FakeClock(NOON)
+        schedules = {name: every(minutes=5, jitter=120)}
+        life = start(clock, **schedules)
+        for _ in range(20):
+            life.advance(300)
+            if crashes:
+                life.crash()
+                life = start(clock, **schedules)
+        found = [round(at - due, 3) for due, at in recorded(life)]
+        life.stop()
+        for path in sorted(life.folder.rglob("*"), reverse=True):
+            path.unlink() if path.is_file() else path.rmdir()
+        return found
+
+    steady, other = offsets("five", False), offsets("other", False)
+    assert offsets("five", True) == steady
+    assert len(steady) >= 19
+    assert all(0 <= offset < 120 for offset in steady)
+    assert len(set(steady)) > 15
+    assert max(steady) - min(steady) > 60
+    assert steady != other
+
+
+def test_jitter_reaches_never_beyond_the_next_instant_and_loses_none(start: Start) -> None:
+    life = start(FakeClock(NOON), one=every(minutes=1, jitter=600))
+    life.advance(3600)
+    found = recorded(life)
+    assert [due for due, _ in found][:59] == [NOON.timestamp() + 60 * n for n in range(1, 60)]
+    assert all(0 <= at - due < 60 for due, at in found)
+    assert [Tick.model_validate_json(text).missed for text in life.data(Tick)] == [0] * len(found)
+
+
+# --- bounds
+
+
+def test_a_timetable_fires_between_its_bounds_and_not_on_excluded_days(start: Start) -> None:
+    schedule = every(hours=6, start="2026-01-02T06:00", end="2026-01-05T00:00", exclude={"SAT"})
+    life = start(FakeClock(NOON), job=schedule)
+    life.advance(7 * 86_400)
+    assert [due for _, due in fired(life)] == [f"{day} {hour}:00:00" for day, hour in (
+        ("02", "06"), ("02", "12"), ("02", "18"), ("04", "00"), ("04", "06"), ("04", "12"), ("04", "18"),
+    )]  # fmt: skip
+
+
+def test_a_changed_calendar_begins_anew_and_a_changed_jitter_does_not(start: Start) -> None:
+    clock = FakeClock(NOON)
+    start(clock, one=every(hours=1, exclude={"SAT"}), two=every(hours=1, exclude={"SAT"})).crash()
+    clock.step(clock.monotonic() + 4000)
+    life = start(clock, one=every(hours=1, exclude={"SUN"}), two=every(hours=1, exclude={"SAT"}, jitter=5))
+    assert fired(life) == [("two", "01 13:00:00")]
+
+
+def test_a_calendar_that_raises_stops_its_own_schedule_only(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    asked = iter(range(10_000))
+
+    def closed(day: date) -> bool:
+        if next(asked) in range(5, 12):
+            raise OSError("no holidays")
+        return False
+
+    life = start(FakeClock(NOON), bad=every(minutes=5, exclude=closed), good=every(minutes=5))
+    life.advance(3600)
+    due = [instant for name, instant in fired(life) if name == "good"]
+    assert len(due) == 12
+    assert "schedule 'bad' does not say when it fires: OSError('no holidays'); trying again in 60 s" in caplog.text
+    assert ("bad", "01 13:00:00") in fired(life)
 
 
 def test_an_instant_in_the_past_never_fires_and_one_to_come_fires_once(start: Start) -> None:

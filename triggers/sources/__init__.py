@@ -25,7 +25,8 @@ class Delivery:
 
     `id` is the event's identity within `source`: a second delivery with the same one is dropped and recorded as a
     duplicate. With `memory`, a key and a value, the identity is the change instead: the delivery counts only when the
-    value differs from the one that the source remembers for the key, and the two are committed together.
+    value differs from the one that the source remembers for the key, and the two are committed together. Where it is
+    `unique`, its identity must be new as well.
     `data` is the payload as JSON text, `time` the event's own time as Unix seconds.
     """
 
@@ -37,6 +38,7 @@ class Delivery:
     version: int = 1
     subject: str | None = None
     memory: tuple[bytes, bytes] | None = None
+    unique: bool = False
 
 
 class Site(Protocol):

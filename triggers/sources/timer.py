@@ -1,69 +1,255 @@
-"""Timers: schedules as a source of `Tick`, each instant fired once across restarts.
+"""Timers: schedules as a source of `Tick`, each instant fired once, whatever restarts and clocks do.
 
-The instant that a schedule last fired for is what the source remembers, committed with the `Tick`. A schedule's memory
-begins when it is first seen: what lay before that was not missed. Of what was missed while the app was down, the latest
-instant fires.
+A firing's identity is (schedule, UTC instant). It is committed with the `Tick`, and with what the source remembers: the
+instant that the schedule last fired for. A schedule's memory begins when it is first seen: what lay before was not
+missed. What came due while nobody could fire it is fired as the schedule says, see `TimetableOptions`.
+
+A wall clock that was set back shows instants again that have fired; their identities are known, so they are dropped.
+One that was far ahead for a while has used up the instants that it fired for, and no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import heapq
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from itertools import islice
+from math import inf, nextafter
 
+from triggers.clock import LONGEST_SLEEP
 from triggers.events import Tick, encode, moment
-from triggers.schedule import Schedule
+from triggers.schedule import Schedule, firing
 from triggers.sources import Delivery, Site
+
+log = logging.getLogger("triggers.timer")
+
+NAME = "timer"
+
+AT_ONCE = 10_000
+"""Firings to one batch at most."""
+
+COUNTED = 1000
+"""How many instants that do not fire are counted; there may be millions."""
+
+AGAIN = 60.0
+"""Seconds after which a schedule that raised an error is asked again."""
+
+PUNCTUAL = 2 * LONGEST_SLEEP
+"""Seconds by which a firing may be late and is not missed: after a sleep of the machine nobody looks for a minute."""
 
 
 class Timer:
-    """All schedules of an app, by the names of their routes."""
+    """All schedules of an app, by the names of their routes. Those in `paused` do not fire."""
 
-    name = "timer"
+    name = NAME
 
-    def __init__(self, schedules: Mapping[str, Schedule]) -> None:
+    def __init__(self, schedules: Mapping[str, Schedule], paused: Collection[str] = ()) -> None:
         self._schedules = schedules
+        self._paused = paused
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
-        """Yield a `Tick` for each schedule when it is due."""
-        known = await site.recall(self.name, [name.encode() for name in self._schedules])
-        start = site.clock.now()
-        recalled = {name: self._recalled(name, known.get(name.encode())) for name in self._schedules}
-        last = {name: start if fired is None else fired for name, fired in recalled.items()}
-        if new := [name for name, fired in recalled.items() if fired is None]:
-            await site.remember(self.name, {name.encode(): self._memory(name, start) for name in new})
+        """Yield a `Tick` for each instant that is due and is to fire."""
+        series = await self._begin(site)
+        before = site.clock.now()
+        queue = _queue(series, before)
         while True:
             now = site.clock.now()
-            if ticks := [tick for name in last if (tick := self._tick(name, last, now))]:
+            if now < before:  # the wall clock was set back: what it fired for lies ahead again
+                queue = _queue(series, now)
+            before = now
+            if ticks := self._due(queue, now):
                 yield ticks
                 continue
             site.idle(self.name)
-            upcoming = [due for name, at in last.items() if (due := self._schedules[name].next(at)) is not None]
-            if not upcoming:
+            if not queue:
                 return  # every instant lies in the past
-            await site.clock.sleep_until(min(upcoming))
+            await site.clock.sleep_until(queue[0][0])
 
-    def _tick(self, name: str, last: dict[str, float], now: float) -> Delivery | None:
-        """Return the tick that is due for a schedule, and take note of it."""
-        schedule = self._schedules[name]
-        due = schedule.latest(last[name], now)
-        if due is None:
+    async def _begin(self, site: Site) -> list[Series]:
+        """Return the series of all schedules, where they stood; take note of those that are new."""
+        known = await site.recall(self.name, [name.encode() for name in self._schedules])
+        start = site.clock.now()
+        series = [Series(name, schedule, start) for name, schedule in self._schedules.items()]
+        new = [one for one in series if not one.recall(known.get(one.name.encode()))]
+        if new:
+            await site.remember(self.name, {one.name.encode(): one.memory() for one in new})
+        return series
+
+    def _due(self, queue: list[tuple[float, int, Series]], now: float) -> list[Delivery]:
+        """Return the ticks of all that is due, and put each series back where it is due next."""
+        ticks: list[Delivery] = []
+        while queue and queue[0][0] <= now and len(ticks) < AT_ONCE:
+            series = queue[0][2]
+            try:
+                ticks.extend(series.fire(now, paused=series.name in self._paused))
+            except Exception as error:  # of a calendar of the user's: it must not take the other schedules with it
+                series.complain(error)
+            _put(heapq.heappop(queue)[1:], queue, now)
+        return ticks
+
+
+def _queue(series: Sequence[Series], now: float) -> list[tuple[float, int, Series]]:
+    """Return the series by when they are due next, seen from what the wall clock shows."""
+    queue: list[tuple[float, int, Series]] = []
+    for item in enumerate(series):
+        item[1].look(now)
+        _put(item, queue, now)
+    return queue
+
+
+def _put(item: tuple[int, Series], queue: list[tuple[float, int, Series]], now: float) -> None:
+    try:
+        release = item[1].release()
+    except Exception as error:  # the same
+        item[1].complain(error)
+        release = now + AGAIN
+    if release is not None:
+        heapq.heappush(queue, (release, *item))
+
+
+class Series:
+    """The firings of one schedule: where it stands, and what of it is due."""
+
+    def __init__(self, name: str, schedule: Schedule, start: float) -> None:
+        self.name = name
+        self._schedule = schedule
+        self._text = str(schedule)
+        self._firing = firing(schedule)
+        self._live = start
+        """What came due before that moment was not there for us to fire in time."""
+        self._after = start
+        """The instant behind which we look: the last that fired or was left out."""
+        self._high = start
+        """The highest of those; above `_after` where the wall clock was set back."""
+        self._missed = 0
+        """How many instants were left out since the last one that fired."""
+
+    def recall(self, memory: bytes | None) -> bool:
+        """Go on where the schedule stood; say whether it was known. One whose text has changed begins anew."""
+        fired, _, text = (memory or b"").decode().partition(" ")
+        if text != self._text:
+            return False
+        after, _, high = fired.partition("/")
+        self._after = float(after)
+        self._high = float(high or after)
+        return True
+
+    def memory(self) -> bytes:
+        """Return what is remembered of where it stands, and of the schedule's text."""
+        high = f"/{self._high!r}" if self._high > self._after else ""
+        return f"{self._after!r}{high} {self._text}".encode()
+
+    def look(self, now: float) -> None:
+        """Take note of what the wall clock shows: it may have been set."""
+        if now < self._after:
+            self._after = now
+            self._live = min(self._live, now)
+        elif now >= self._high > self._after:  # it is past all that has fired, so nothing of that lies ahead any more
+            self._after = self._high
+
+    def complain(self, error: Exception) -> None:
+        """Say that the schedule itself has failed."""
+        log.error("schedule %r does not say when it fires: %r; trying again in %g s", self.name, error, AGAIN)
+
+    def release(self) -> float | None:
+        """Return when the next instant is to be fired, or None where there is none."""
+        due = self._schedule.next(self._after)
+        return None if due is None else due + self._offset(due)
+
+    def fire(self, now: float, *, paused: bool = False) -> list[Delivery]:
+        """Return the ticks that are due, at most `AT_ONCE`, and move on behind them. While paused nothing fires."""
+        self.look(now)
+        newest = self._newest(now)
+        if newest is None:
+            return []
+        first = None if paused else self._first(newest, now)
+        if not paused:
+            self._leave_out(newest if first is None else first, fires=first is not None)
+        if first is None:
+            self._move(newest)
+            return []
+        rest = islice(self._schedule.firings(first, newest), AT_ONCE - 1) if first < newest else ()
+        return [self._tick(due) for due in (first, *rest)]
+
+    def _newest(self, now: float) -> float | None:
+        """Return the last instant whose time to be fired has come. None is put off beyond the next one."""
+        newest = self._schedule.latest(self._after, now)
+        if newest is not None and newest + self._offset(newest) > now:
+            newest = self._schedule.latest(self._after, nextafter(newest, -inf))
+        return newest
+
+    def _first(self, newest: float, now: float) -> float | None:
+        """Return the first of the instants up to the newest that fires, by what the schedule says of missed ones."""
+        within = self._firing.within
+        if self._firing.missed == "skip":
+            return newest if newest > self._live and self._late(newest, now) <= PUNCTUAL else None
+        if self._firing.missed == "latest":
+            return newest if within is None or self._late(newest, now) <= within else None
+        first = self._schedule.next(self._after)
+        if within is not None:
+            first = self._schedule.next(max(self._after, now - within - self._firing.jitter - 1))
+            while first is not None and self._late(first, now) > within:
+                first = self._schedule.next(first)
+        if first is None or first > newest:
             return None
-        last[name] = due
-        tick = Tick(schedule=name, due=moment(due))
+        return max(first, self._last_ones(newest))
+
+    def _last_ones(self, newest: float) -> float:
+        """Return the first of the last instants that `missed_most=` allows."""
+        first = newest if self._firing.most else -inf
+        for _ in range((self._firing.most or 0) - 1):
+            before = self._schedule.latest(self._after, nextafter(first, -inf))
+            if before is None:
+                break
+            first = before
+        return first
+
+    def _leave_out(self, until: float, *, fires: bool) -> None:
+        """Count and report the instants before `until`, or up to it where that one does not fire either."""
+        first = self._schedule.next(self._after)
+        if first is None or (first == until and fires):
+            return
+        last = nextafter(until, -inf) if fires else until
+        number = 1 + sum(1 for _ in islice(self._schedule.firings(first, last), COUNTED - 1))
+        self._missed = min(self._missed + number, COUNTED)
+        log.info(
+            "schedule %r: %s instants were missed and do not fire (missed=%r), the first at %s, the last before %s;"
+            " `triggers backfill` fires them",
+            self.name,
+            f"{number:,}{' or more' if number == COUNTED else ''}",
+            self._firing.missed,
+            moment(first).isoformat(),
+            moment(until if fires else nextafter(until, inf)).isoformat(timespec="seconds"),
+        )
+
+    def _tick(self, due: float) -> Delivery:
+        self._move(due)
+        tick = Tick(schedule=self.name, due=moment(due), missed=self._missed)
+        self._missed = 0
         return Delivery(
-            source=self.name,
-            id=f"{name}@{tick.due.isoformat()}",
+            source=NAME,
+            id=identity(self.name, due),
             type=Tick.__event_type__,
             data=encode(tick),
             time=due,
-            subject=name,
-            memory=(name.encode(), self._memory(name, due)),
+            subject=self.name,
+            memory=(self.name.encode(), self.memory()),
+            unique=True,
         )
 
-    def _memory(self, name: str, fired: float) -> bytes:
-        """Return what is remembered of a schedule: its text too, so that a changed one begins anew."""
-        return f"{fired!r} {self._schedules[name]}".encode()
+    def _move(self, instant: float) -> None:
+        self._after = instant
+        self._high = max(self._high, instant)
 
-    def _recalled(self, name: str, memory: bytes | None) -> float | None:
-        """Return when the schedule last fired, or None where this schedule has not been seen before."""
-        fired, _, schedule = (memory or b"").decode().partition(" ")
-        return float(fired) if schedule == str(self._schedules[name]) else None
+    def _late(self, due: float, now: float) -> float:
+        return now - due - self._offset(due)
+
+    def _offset(self, due: float) -> float:
+        if not self._firing.jitter:
+            return 0.0
+        return self._firing.offset(self.name, due, self._schedule.next(due))
+
+
+def identity(schedule: str, due: float) -> str:
+    """Return the identity of a firing within the source: the schedule and the UTC instant."""
+    return f"{schedule}@{moment(due).isoformat()}"
