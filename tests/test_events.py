@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, Secret, SecretStr, field_serializer
 
+from triggers.content import content_version
 from triggers.errors import EventError, Reject
 from triggers.events import (
     MAX_BYTES,
@@ -20,7 +21,6 @@ from triggers.events import (
     MessageReceived,
     ObjectCreated,
     check_payload,
-    content_version,
     decode,
     depth_of,
     encode,

@@ -13,9 +13,9 @@ HEAVY = {"boto3", "botocore", "aiobotocore", "moto", "watchdog", "apsw", "asynci
 FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
-    "App", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated", "Reject", "Retry", "RunFailed",
-    "Tick", "TriggersError", "above", "any_of", "anything_but", "at", "below", "between", "cidr", "cron",
-    "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
+    "App", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Reject",
+    "Retry", "RunFailed", "Tick", "TriggersError", "above", "any_of", "anything_but", "at", "below", "between", "cidr",
+    "cron", "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context
     from triggers.errors import Later, Reject, TriggersError
-    from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick
+    from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
     from triggers.patterns import (
         above,
         any_of,
@@ -35,7 +35,7 @@ _HOMES = {
     "triggers.app": ["App"],
     "triggers.context": ["Context"],
     "triggers.errors": ["Later", "Reject", "TriggersError"],
-    "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "RunFailed", "Tick"],
+    "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
     "triggers.patterns": [
         "above", "any_of", "anything_but", "below", "between", "cidr", "equals_ignore_case", "exists", "prefix",
         "suffix", "wildcard",
@@ -64,6 +64,7 @@ __all__ = [
     "Later",
     "MessageReceived",
     "ObjectCreated",
+    "ObjectDeleted",
     "Reject",
     "Retry",
     "RunFailed",

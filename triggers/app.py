@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, RunFailed, Tick, encode, new_id
+from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick, encode, new_id
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
@@ -182,7 +182,7 @@ def _compiled(where: Where) -> Pattern:
     return compile(where)
 
 
-_BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, RunFailed, Tick)}
+_BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)}
 
 N = TypeVar("N", bound=Source)
 

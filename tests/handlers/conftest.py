@@ -16,8 +16,9 @@ from handlers.process import process
 from handlers.registry import Registry
 from handlers.schema import FEATURES, Rows, parse, stamp
 from triggers import ObjectCreated
+from triggers.content import content_version
 from triggers.context import Context
-from triggers.events import Envelope, content_version
+from triggers.events import Envelope
 
 PLACES = ("features", "models", "reports")
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from triggers.commands.loading import load_app
 from triggers.commands.output import count, note, say, say_json
 from triggers.commands.parameters import HOME, find_state, json_option, state_option
 from triggers.errors import EventError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, check_payload, encode, new_id, parse
+from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, check_payload, encode, new_id, parse
 from triggers.requests import REQUESTS
 from triggers.sources.inbox import line, write
 from triggers.state import StateFolder
@@ -92,6 +92,7 @@ def _model(app: App, kind: str) -> type[Event]:
     """Return the app's event type of that name."""
     known: dict[str, type[Event]] = {
         ObjectCreated.__event_type__: ObjectCreated,
+        ObjectDeleted.__event_type__: ObjectDeleted,
         MessageReceived.__event_type__: MessageReceived,
     }
     known.update(app.event_types())
