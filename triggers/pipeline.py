@@ -65,8 +65,8 @@ class Pipeline:
 
     @property
     def busy(self) -> bool:
-        """Say whether anything is on its way to the disk."""
-        return self._committing or self._scheduled or not self.turn.change.empty()
+        """Say whether anything is on its way to the disk, or never will get there because of an error of ours."""
+        return self._committing or self._scheduled or self.fatal is not None or not self.turn.change.empty()
 
     def touch(self) -> None:
         """See to it that the pending turn is handed over."""
