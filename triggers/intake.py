@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
 from triggers.errors import WiringError
-from triggers.journal import memories, remember
+from triggers.journal import memories, memories_below, remember
 from triggers.requests import accept
 from triggers.sources import Source
 
@@ -71,6 +71,11 @@ class Intake:
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the source remembers under these keys."""
         known: dict[bytes, bytes] = await self._dispatcher.pipeline.asked(memories(source, keys))
+        return known
+
+    async def remembered(self, source: str, folder: bytes, after: bytes, most: int) -> dict[bytes, bytes]:
+        """Return a page of what the source remembers for keys below a folder."""
+        known: dict[bytes, bytes] = await self._dispatcher.pipeline.asked(memories_below(source, folder, after, most))
         return known
 
     async def remember(self, source: str, known: Mapping[bytes, bytes]) -> None:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
 
 MOMENT = 0.01
+LONG = 1800.0  # seconds: what a source does after that is not what a test of something else waits for
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -60,9 +61,10 @@ class FakeClock:
         await self.sleep(moment - self.now())
 
     async def someone_sleeps(self) -> None:
-        """Wait until somebody waits for time to pass."""
+        """Wait until somebody waits for time to pass, and not for most of an hour."""
         async with self.naps:
-            await self.naps.wait_for(lambda: any(not waking.done() for _, _, waking in self._sleepers))
+            soon = self.passed + LONG
+            await self.naps.wait_for(lambda: any(not w.done() for due, _, w in self._sleepers if due < soon))
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, as soon as somebody waits for it."""
@@ -88,6 +90,11 @@ class FakeSite:
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         return {key: self.ledger[source, key] for key in keys if (source, key) in self.ledger}
+
+    async def remembered(self, source: str, folder: bytes, after: bytes, most: int) -> dict[bytes, bytes]:
+        below = folder + b"/" if folder else b""
+        keys = sorted(key for name, key in self.ledger if name == source and key > after and key.startswith(below))
+        return {key: self.ledger[source, key] for key in keys if self.ledger[source, key]}
 
     async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
         self.ledger.update({(source, key): value for key, value in memories.items()})

@@ -22,7 +22,7 @@ from triggers.errors import Reject, WiringError
 from triggers.events import ObjectCreated, decode
 from triggers.sources import Delivery
 from triggers.sources.folder import Folder
-from triggers.sources.folder_scan import AGAIN, Tree
+from triggers.sources.tree import AGAIN, Tree
 from triggers.sources.watch import EVERYWHERE, KernelWatcher, StockWatcher
 
 

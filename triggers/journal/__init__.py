@@ -3,7 +3,16 @@
 from triggers.journal.change import AttemptRow, Change, EventRow, Promoted, Result, RunRow, SettleRow
 from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import declare, drop, insert, prune, redrive, remember
-from triggers.journal.reading import WaitingRow, event_row, event_rows, memories, next_due, stranded, waiting
+from triggers.journal.reading import (
+    WaitingRow,
+    event_row,
+    event_rows,
+    memories,
+    memories_below,
+    next_due,
+    stranded,
+    waiting,
+)
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, RUNNING, STATES, WAITING
 
 __all__ = [
@@ -29,6 +38,7 @@ __all__ = [
     "event_rows",
     "insert",
     "memories",
+    "memories_below",
     "next_due",
     "prune",
     "redrive",

@@ -82,6 +82,22 @@ def memories(source: str, keys: Sequence[bytes]) -> Callable[[apsw.Connection], 
     return ask
 
 
+def memories_below(
+    source: str, folder: bytes, after: bytes, most: int
+) -> Callable[[apsw.Connection], dict[bytes, bytes]]:
+    """Return a question for what a source remembers under the keys below a folder, as `Site.remembered` has it."""
+
+    def ask(connection: apsw.Connection) -> dict[bytes, bytes]:
+        end = folder + b"0" if folder else None  # what follows the slash
+        return dict(connection.execute(_BELOW, {"source": source, "after": after, "end": end, "most": most}))
+
+    return ask
+
+
+_BELOW = """
+SELECT key, value FROM ledger WHERE source = :source AND key > :after AND (:end IS NULL OR key < :end) AND value <> x''
+ORDER BY key LIMIT :most"""
+
 _WAITING = f"""
 SELECT number, event, priority, state, attempt, epoch FROM run
 WHERE route = ? AND state < 2 AND (state = {WAITING} OR epoch < ?) AND (priority < ? OR priority = ? AND number > ?)

@@ -52,6 +52,11 @@ class Site(Protocol):
         """Return what the source remembers for these keys; a key that it never remembered is absent."""
         ...
 
+    async def remembered(self, source: str, folder: bytes, after: bytes, most: int) -> dict[bytes, bytes]:
+        """Return what the source remembers for the keys below `folder` that follow `after`, in their order, but for
+        empty values; `most` of them at a time. Keys are paths; the folder `b""` holds all."""
+        ...
+
     async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
         """Commit what a source wants to remember although it delivers nothing."""
         ...

@@ -24,9 +24,11 @@ from typing import Protocol
 
 from watchdog.events import (
     DirCreatedEvent,
+    DirDeletedEvent,
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileModifiedEvent,
     FileMovedEvent,
     FileSystemEvent,
@@ -126,30 +128,35 @@ class Watcher(Protocol):
         ...
 
 
-def start(root: bytes, hints: Hints) -> Watcher:
-    """Return a watcher of `root` that feeds `hints`, which belong to the running loop. It watches nothing yet."""
+def start(root: bytes, hints: Hints, *, deletions: bool = False) -> Watcher:
+    """Return a watcher of `root` that feeds `hints`, which belong to the running loop. It watches nothing yet.
+
+    With `deletions` it hints at what is gone, too.
+    """
     loop = asyncio.get_running_loop()
 
     def tell(files: Mapping[bytes, bool], folders: Mapping[bytes, None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to be told
             loop.call_soon_threadsafe(hints.add, files, folders)
 
-    return KernelWatcher(root, tell) if sys.platform == "linux" else StockWatcher(root, tell)
+    return KernelWatcher(root, tell, deletions) if sys.platform == "linux" else StockWatcher(root, tell, deletions)
 
 
 Tell = Callable[[Mapping[bytes, bool], Mapping[bytes, None]], None]
 
 # --- Linux: inotify(7) ---------------------------------------------------------------------------
 
-_CLOSE_WRITE, _MOVED_TO, _CREATE, _MOVE_SELF = 0x8, 0x80, 0x100, 0x800
+_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x800
 _UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
 _ONLYDIR, _DONT_FOLLOW, _ISDIR = 0x0100_0000, 0x0200_0000, 0x4000_0000
 
 _COMPLETE = _CLOSE_WRITE | _MOVED_TO
 _MASK = _COMPLETE | _CREATE | _MOVE_SELF | _ONLYDIR  # lean: two kernel events a file, not six
+_GONE = _MOVED_FROM | _DELETE
 _WATCH_ENDED = _IGNORED | _MOVE_SELF | _UNMOUNT
 _HEADER = struct.Struct("iIII")  # watch descriptor, mask, cookie, length of the name that follows
 _READ = 1 << 20  # bytes: the whole of the kernel's queue, mostly
+_QUIET = 10_000  # milliseconds without an event, after which it is seen to that the folder is still the watched one
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -178,6 +185,7 @@ class Drain(EventEmitter):
     ) -> None:
         super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
         self.hand_over: Callable[[bytes], None] = lambda buffer: None
+        self.review: Callable[[], None] = lambda: None
         self.fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._bell = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll = select.poll()
@@ -185,9 +193,10 @@ class Drain(EventEmitter):
         self._poll.register(self._bell, select.POLLIN)
 
     def queue_events(self, timeout: float) -> None:
-        """Wait for the kernel or the bell, however long that takes, and pass on what there is."""
-        self._poll.poll()
-        with contextlib.suppress(BlockingIOError):  # it was the bell
+        """Wait for the kernel or the bell, and pass on what there is."""
+        if not self._poll.poll(_QUIET):
+            self.review()
+        with contextlib.suppress(BlockingIOError):  # it was the bell, or nothing
             self.hand_over(os.read(self.fd, _READ))
 
     def on_thread_stop(self) -> None:
@@ -203,9 +212,11 @@ class Drain(EventEmitter):
 class KernelWatcher:
     """Watches a tree through inotify, each folder by a watch of its own."""
 
-    def __init__(self, root: bytes, tell: Tell) -> None:
+    def __init__(self, root: bytes, tell: Tell, deletions: bool = False) -> None:
         self._root = root
         self._tell = tell
+        self._mask = _MASK | _GONE if deletions else _MASK
+        self._watched: tuple[int, int] | None = None
         self._prefixes: dict[int, bytes] = {}  # watch descriptor -> b"" for the root, b"a/b/" below it
         self._lock = threading.Lock()
         self._stopped = False
@@ -213,13 +224,30 @@ class KernelWatcher:
         self._observer.schedule(FileSystemEventHandler(), os.fsdecode(root))
         (self._drain,) = (emitter for emitter in self._observer.emitters if isinstance(emitter, Drain))
         self._drain.hand_over = self.take
+        self._drain.review = self.review
         self._observer.start()
 
     def add(self, key: bytes) -> None:
         """Watch the folder `key`. Watching one that was moved here gives its old watch the new name."""
         with self._lock:
             if not self._stopped:
+                if not key:
+                    self._watched = _identity(self._root)
                 self._add(key + b"/" if key else b"")
+
+    def review(self) -> None:
+        """Hint at everything when the watched folder is no longer what its path leads to.
+
+        The kernel tells nothing of a disk that is mounted there, of a folder above that is renamed, or of a link on
+        the way that leads elsewhere.
+        """
+        with self._lock:
+            now = _identity(self._root)
+            if self._stopped or not self._prefixes or now == self._watched:
+                return
+            self._watched = now
+            self._renew(b"")
+        self._tell({}, {EVERYWHERE: None})
 
     def stop(self) -> None:
         """End the threads, then close the kernel's queue."""
@@ -257,7 +285,7 @@ class KernelWatcher:
 
     def _add(self, prefix: bytes) -> int:
         path = self._root + b"/" + prefix
-        mask = _MASK | _DONT_FOLLOW if prefix else _MASK  # the root may be a link that the user made
+        mask = self._mask | _DONT_FOLLOW if prefix else self._mask  # the root may be a link that the user made
         descriptor = _checked(_libc.inotify_add_watch(self._drain.fd, path, mask), path)
         self._prefixes[descriptor] = prefix
         return descriptor
@@ -266,7 +294,11 @@ class KernelWatcher:
         """Give up the watches of a folder that ended, or that moved and is not (yet) known by a new name."""
         if mask & _IGNORED:  # the kernel gave it up itself
             del self._prefixes[descriptor]
-            return
+        else:
+            self._renew(prefix)
+
+    def _renew(self, prefix: bytes) -> None:
+        """Give up the watches at or below a folder that are not on what has those names now."""
         for each, at in [item for item in self._prefixes.items() if item[1].startswith(prefix)]:
             try:
                 still = self._add(at)
@@ -275,6 +307,15 @@ class KernelWatcher:
             if still != each:
                 del self._prefixes[each]
                 _libc.inotify_rm_watch(self._drain.fd, each)
+
+
+def _identity(path: bytes) -> tuple[int, int] | None:
+    """Return what names a folder in this boot, None if there is none."""
+    try:
+        status = os.stat(path + b"/")
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _records(buffer: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -296,11 +337,12 @@ class StockWatcher(FileSystemEventHandler):
         *(FileCreatedEvent, FileModifiedEvent, FileClosedEvent, FileMovedEvent, DirCreatedEvent, DirMovedEvent)
     ]
 
-    def __init__(self, root: bytes, tell: Tell) -> None:
+    def __init__(self, root: bytes, tell: Tell, deletions: bool = False) -> None:
         from watchdog.observers import Observer  # on Linux it would start what we do not use
 
         self._root = os.fsdecode(root)
         self._tell = tell
+        self._telling = [*self._TELLING, FileDeletedEvent, DirDeletedEvent] if deletions else self._TELLING
         self._observer = Observer()
         self._observer.start()
         self._watched = False
@@ -308,7 +350,7 @@ class StockWatcher(FileSystemEventHandler):
     def add(self, key: bytes) -> None:
         """Watch the whole tree at the first call."""
         if not self._watched:
-            self._observer.schedule(self, self._root, recursive=True, event_filter=self._TELLING)
+            self._observer.schedule(self, self._root, recursive=True, event_filter=self._telling)
             self._watched = True
 
     def stop(self) -> None:

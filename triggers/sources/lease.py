@@ -1,0 +1,39 @@
+"""Whether anybody writes a file, as the kernel knows it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+
+LEASES = hasattr(fcntl, "F_SETLEASE")
+"""Whether this system has leases."""
+
+_FOR_A_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC  # an open that cannot hang
+
+
+def look(path: bytes, leases: bool) -> tuple[bool | None, os.stat_result]:
+    """Return whether a process has the file open for writing, None if that cannot be known, and the file's status.
+
+    The kernel grants a read lease exactly when no process does. A writer that comes while we hold it waits for us,
+    and we are sent a signal: one that is ignored by default, since that of `fcntl(2)`, SIGIO, ends the process.
+    """
+    descriptor = os.open(path, _FOR_A_LOOK)
+    try:
+        if not leases:
+            return None, os.fstat(descriptor)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except BlockingIOError:
+            return True, os.fstat(descriptor)
+        except OSError:  # the file is another user's, or its file system has no leases
+            return None, os.fstat(descriptor)
+        status = os.fstat(descriptor)  # now, while nobody can write
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False, status
+    finally:
+        os.close(descriptor)
+
+
+__all__ = ["LEASES", "look"]
