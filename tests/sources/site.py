@@ -110,6 +110,10 @@ class FakeSite:
         self._idle[source].clear()
         self._poke[source].set()
 
+    def begin(self, source: str) -> None:
+        """A source starts (again): that another run of it was idle counts no more."""
+        self._idle[source].clear()
+
     async def until_idle(self, source: str) -> None:
         await self._idle[source].wait()
 
@@ -167,6 +171,7 @@ class Tap:
 async def tapped(source: Source, site: FakeSite) -> AsyncIterator[Tap]:
     """Run a source until the end of the block; what goes wrong in it goes wrong in the test."""
     tap = Tap(source, site)
+    site.begin(source.name)
     pumping = asyncio.ensure_future(tap.pump())
 
     owner = asyncio.current_task()

@@ -211,7 +211,7 @@ class Tree:
 
     def examine(self, files: Files, known: Mapping[bytes, bytes]) -> list[Delivery]:
         """Return deliveries of the files that are complete, or gone, and not as `known`."""
-        created: list[Delivery] = []
+        complete: list[tuple[bytes, os.stat_result]] = []
         deleted: list[Delivery] = []
         if self._marker is not None:
             self._marker.forget()
@@ -229,7 +229,8 @@ class Tree:
                 self._complain(key, f"cannot be read ({error.strerror}){_advice(error)}")
             else:
                 if status is not None:
-                    created.append(self._creation(key, status))
+                    complete.append((key, status))
+        created = [self._creation(key, status) for key, status in complete]  # now it is known what was moved
         created.sort(key=lambda delivery: (delivery.time, delivery.id))  # told in the order in which it was written
         return created + deleted if deleted and self._is_mounted() else created
 
