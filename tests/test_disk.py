@@ -191,7 +191,7 @@ def test_work_stands_still_while_the_disk_refuses_and_goes_on_by_itself(machine:
     assert there.done() == once("before", "held", "during")
 
 
-@pytest.mark.parametrize("kind", [Tiny, Frozen, Broken])
+@pytest.mark.parametrize("kind", [Tiny, Broken])
 def test_a_stop_while_the_disk_refuses_ends_at_once_frees_the_folder_and_the_next_start_goes_on(
     machine: Make, kind: type[Disk]
 ) -> None:

@@ -1,51 +1,14 @@
-"""Runs the pipeline until it is drained. `driver.py POINT K` kills itself at the k-th passage of a point:
-
-`before` or `after` a COMMIT, or at a `statement` inside a transaction. `driver.py none 0` just runs.
-"""
+"""Runs the pipeline until it is drained. With WHEN WHAT K it dies at that point, see `deadly`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-from typing import Any
 
+from tests.crash.deadly import arm
 from tests.crash.pipeline import HOME, app
-from triggers import engine as engine_module
 from triggers.engine import Engine
-from triggers.journal import Journal
 from triggers.state import StateFolder
-
-
-class Deadly:
-    """A connection that kills the process at the k-th passage of a point."""
-
-    def __init__(self, connection: Any, point: str, at: int) -> None:
-        self._connection, self._point, self._left = connection, point, at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
-
-    def execute(self, sql: str, *values: Any) -> Any:
-        commit = sql == "COMMIT"
-        if (self._point == "before" and commit) or (self._point == "statement" and not commit):
-            self._pass()
-        found = self._connection.execute(sql, *values)
-        if self._point == "after" and commit:
-            self._pass()
-        return found
-
-    def _pass(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-class DeadlyJournal(Journal):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._connection: Any = Deadly(self._connection, sys.argv[1], int(sys.argv[2]))
 
 
 async def main() -> None:
@@ -56,6 +19,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] != "none":
-        engine_module.Journal = DeadlyJournal  # type: ignore[misc]
+    if sys.argv[1:]:
+        arm(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     asyncio.run(main())

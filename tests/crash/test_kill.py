@@ -34,8 +34,8 @@ def drop(home: Path, first: int, number: int = FILES) -> None:
         unfinished.rename(home / "in" / f"{n}.csv")
 
 
-def start(home: Path, point: str = "none", at: int = 0) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.crash.driver", point, str(at)]
+def start(home: Path, *point: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.crash.driver", *point]
     environment = {**os.environ, "CRASH_HOME": str(home), "PYTHONPATH": str(ROOT)}
     log = (home / "stderr").open("ab")
     with log:
@@ -114,8 +114,8 @@ def killed_at_storage_calls(home: Path, half: int) -> int:
     for number in range(half, 20, 2):
         drop(home, dropped, 5)
         dropped += 5
-        point = ("before", "after", "statement")[number % 3]
-        process = start(home, point, 1 + number // 3 if number < 12 else chance.randint(1, 30))
+        when, what = (("before", "COMMIT"), ("after", "COMMIT"), ("before", ""))[number % 3]
+        process = start(home, when, what, str(1 + number // 3 if number < 12 else chance.randint(1, 30)))
         process.communicate(timeout=60)
         killed += process.returncode == -signal.SIGKILL
     drain(home)
