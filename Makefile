@@ -23,9 +23,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(STAMP)
+types: $(STAMP)                 ## of the package, and of code that uses it, by mypy and by pyright
+	$(BIN)/python -m pip install --quiet --group types
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
+	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest
