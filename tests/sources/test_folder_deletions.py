@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -287,17 +288,25 @@ def test_nothing_is_told_as_deleted_on_another_disk(root: Path, caplog: pytest.L
     (root / "a.csv").write_text("1")
     tree = Tree(telling(root), FakeClock(), watched=False)
     known: Mapping[bytes, bytes] = {b"gone.csv": b"1-2-3"}
+    both = {b"a.csv": True, b"gone.csv": False}
     tree.expect(identity(bytes(root)))
-    assert len(tree.examine({b"gone.csv": False}, known)) == 1
+    first, deleted = tree.examine(both, known)
+    assert (deleted.subject, deleted.memory) == ("gone.csv", (b"gone.csv", b""))
     assert tree.missing(known) == {b"gone.csv": False}
     tree.expect(b"nfs4 2 server:/export")
     for _ in range(2):
         assert tree.missing(known) == {}
-        (created,) = tree.examine({b"a.csv": True, b"gone.csv": False}, known)
-        assert created.subject == "a.csv"
-    assert [
-        f"in: {root} is on another disk than it was: what is missing there is not" in r.message for r in caplog.records
-    ] == [True]
+        (created,) = tree.examine(both, known)
+    assert created.memory is not None
+    assert first.memory is not None
+    assert created.memory[1].startswith(first.memory[1] + b"@")
+    assert tree.examine(both, dict([created.memory])) == []
+    (root / "a.csv").unlink()
+    (gone,) = tree.examine({b"a.csv": False}, dict([created.memory]))
+    assert (gone.subject, gone.memory) == ("a.csv", (b"a.csv", b""))
+    assert json.loads(gone.data)["version"] == first.memory[1].decode()
+    (warning,) = caplog.records
+    assert f"in: {root} is on another disk than it was: what that one held is not told" in warning.message
 
 
 def test_a_disk_is_the_same_by_its_name_or_by_its_kind_and_inode() -> None:

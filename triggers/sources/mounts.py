@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -42,6 +43,12 @@ def same_disk(one: bytes, other: bytes) -> bool:
     return kind == other_kind and (source == other_source or inode == other_inode)
 
 
+def mark_of(disk: bytes) -> bytes:
+    """Return a short mark of a disk, by its identity, whichever of its folders it is."""
+    kind, _, source = disk.split(b" ", 2)
+    return b"@%08x" % zlib.crc32(kind + b" " + source)
+
+
 def _holding(path: bytes) -> Mount:
     """Return the mount that a path is on; where several are on one place, the last one hides the others."""
     found = Mount(b"/", "", b"")
@@ -68,4 +75,4 @@ def _plain(name: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), name)
 
 
-__all__ = ["identity", "is_remote", "same_disk"]
+__all__ = ["identity", "is_remote", "mark_of", "same_disk"]

@@ -25,7 +25,7 @@ from triggers.sources import Delivery
 from triggers.sources.folder import Folder
 from triggers.sources.lease import LEASES, look
 from triggers.sources.marker import Marker
-from triggers.sources.mounts import identity, is_remote, same_disk
+from triggers.sources.mounts import identity, is_remote, mark_of, same_disk
 from triggers.sources.waitlist import Waitlist
 from triggers.sources.watch import EVERYWHERE, Hints, Watcher, start
 
@@ -176,12 +176,14 @@ class Tree:
             return None
 
     def expect(self, disk: bytes) -> None:
-        """Tell deletions from now on, as long as the folder is on this disk."""
+        """Tell deletions from now on. What is told on another disk is remembered with that disk's mark."""
         self._disk = disk
 
-    def missing(self, keys: Mapping[bytes, bytes]) -> Files:
-        """Return those of the keys that are no longer there."""
-        return {key: False for key in keys if not self._is_there(key)} if self._is_mounted() else {}
+    def missing(self, known: Mapping[bytes, bytes]) -> Files:
+        """Return those of the remembered files that were on the disk that is there now, and are not any more."""
+        mark = self._disk_mark()
+        gone = {key: False for key, value in known.items() if _on(value, mark) and not self._is_there(key)}
+        return gone if mark == self._disk_mark() else {}
 
     def _is_there(self, key: bytes) -> bool:
         try:
@@ -192,20 +194,15 @@ class Tree:
             return True
         return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
-    def _is_mounted(self) -> bool:
+    def _disk_mark(self) -> bytes | None:
+        """Return what marks the memories of the disk that is there now: nothing for the first; None without one."""
         disk = self.disk()
-        if self._disk is None or disk is None:
-            return False
-        if not same_disk(self._disk, disk):
-            self._complain(
-                _ELSEWHERE,
-                "is on another disk than it was: what is missing there is not told as deleted; mount the right one,"
-                " or let the app run once without deletions=True if it is so for good",
-                EVERYWHERE,
-            )
-            return False
-        self._complained.discard(_ELSEWHERE)
-        return True
+        if self._disk is None or disk is None or same_disk(self._disk, disk):
+            return None if disk is None else b""
+        self._complain(
+            _ELSEWHERE, "is on another disk than it was: what that one held is not told as deleted", EVERYWHERE
+        )
+        return mark_of(disk)
 
     # --- looking
 
@@ -213,6 +210,7 @@ class Tree:
         """Return deliveries of the files that are complete, or gone, and not as `known`."""
         complete: list[tuple[bytes, os.stat_result]] = []
         deleted: list[Delivery] = []
+        mark = b"" if self._disk is None else self._disk_mark()
         if self._marker is not None:
             self._marker.forget()
         for key, closed in files.items():
@@ -222,7 +220,7 @@ class Tree:
             except (FileNotFoundError, NotADirectoryError):
                 self.waitlist.drop(key)
                 self._complained.discard(key)
-                if before and self._disk is not None:
+                if before and self._disk is not None and _on(before, mark):
                     deleted.append(self._deletion(key, before))
             except OSError as error:
                 self.waitlist.put(key, AGAIN)
@@ -230,9 +228,9 @@ class Tree:
             else:
                 if status is not None:
                     complete.append((key, status))
-        created = [self._creation(key, status) for key, status in complete]  # now it is known what was moved
+        created = [self._creation(key, status, mark) for key, status in complete]  # now it is known what was moved
         created.sort(key=lambda delivery: (delivery.time, delivery.id))  # told in the order in which it was written
-        return created + deleted if deleted and self._is_mounted() else created
+        return created + deleted if deleted and self._disk_mark() == mark else created
 
     def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
         """Return the status of a file that is to be delivered now, None of one that is not."""
@@ -267,7 +265,7 @@ class Tree:
             if known:
                 raise FileNotFoundError(path)  # what was told is gone: something else has its name
             return None
-        return None if known and _value(status) == known else path
+        return None if known and _value(status) == known.partition(b"@")[0] else path
 
     def _is_released(self, key: bytes) -> bool:
         """Return whether a file is no marker, and its own is there."""
@@ -300,7 +298,7 @@ class Tree:
 
     # --- telling
 
-    def _creation(self, key: bytes, status: os.stat_result) -> Delivery:
+    def _creation(self, key: bytes, status: os.stat_result, mark: bytes | None) -> Delivery:
         text = key.decode("utf-8", "backslashreplace")
         version = content_version(status.st_ino, status.st_size, status.st_mtime_ns)
         uri = self._uri + quote_from_bytes(key)
@@ -314,12 +312,12 @@ class Tree:
             data=to_json(payload).decode(),
             time=status.st_mtime,
             subject=text,
-            memory=(key, version.encode()),
+            memory=(key, version.encode() + (mark or b"")),
         )
 
     def _deletion(self, key: bytes, known: bytes) -> Delivery:
-        text, version, now = key.decode("utf-8", "backslashreplace"), known.decode(), self._clock.now()
-        self._gone[known] = key
+        text, version, now = key.decode("utf-8", "backslashreplace"), _version_in(known), self._clock.now()
+        self._gone[version.encode()] = key
         if len(self._gone) > _MOST_GONE:
             del self._gone[next(iter(self._gone))]
         return Delivery(
@@ -334,6 +332,15 @@ class Tree:
 
 
 _BLIND, _ELSEWHERE = b"/blind", b"/elsewhere"  # what is complained about that is no place; no key begins with a slash
+
+
+def _on(known: bytes, mark: bytes | None) -> bool:
+    """Return whether a file was told on the disk of that mark."""
+    return b"".join(known.partition(b"@")[1:]) == mark
+
+
+def _version_in(known: bytes) -> str:
+    return known.partition(b"@")[0].decode()
 
 
 def _above(place: bytes) -> Iterator[bytes]:

@@ -1,0 +1,241 @@
+"""A folder and the kernel: its limits, mounts, and what it does not tell of. Each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sources.test_folder import Told
+from triggers.sources.mounts import _plain, is_remote
+from triggers.sources.watch import EVERYWHERE, KernelWatcher
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 15.0  # seconds that an app may take for a test
+SOON = {"test_again": 0.1, "test_quiet": 100}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "in coming"
+    path.mkdir()
+    return path
+
+
+class Intake:
+    """A running app over a folder, as another process."""
+
+    def __init__(self, prefix: Sequence[str], home: Path, root: Path, options: dict[str, Any]) -> None:
+        self._log = home / "stderr"
+        command = [*prefix, sys.executable, "-m", "tests.sources.intake", str(home / "state"), str(root)]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, json.dumps(options)], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+
+        self._patience = threading.Timer(PATIENCE, self.process.kill)
+        self._patience.start()
+
+    def next(self, number: int = 1) -> list[str]:
+        """Return the next lines that it prints, sorted."""
+        assert self.process.stdout
+        return sorted(self.process.stdout.readline().rstrip("\n") for _ in range(number))
+
+    def warnings(self) -> str:
+        return self._log.read_text()
+
+    def end(self) -> None:
+        self._patience.cancel()
+        if self.process.returncode is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def intake(tmp_path: Path, root: Path) -> Iterator[Callable[..., Intake]]:
+    running = []
+
+    def start(*prefix: str, **options: Any) -> Intake:
+        running.append(Intake(prefix, tmp_path, root, options))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.end()
+
+
+def limited(name: str, most: int) -> list[str]:
+    """Return what puts before a command that the kernel allows its user less of something."""
+    prefix = ["unshare", "-r", "-U", "sh", "-c", f'echo {most} > /proc/sys/user/{name} && exec "$@"', "sh"]
+    if subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("needs user namespaces")
+    return prefix
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def test_folders_beyond_the_kernels_limit_are_named_once_and_polled(root: Path, intake: Callable[..., Intake]) -> None:
+    folders = [root / f"{n}/deep/deeper" for n in range(4)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    app = intake(*limited("max_inotify_watches", 5), **SOON)
+    assert app.next() == ["idle"]
+    for folder in folders:
+        (folder / "a.csv").write_text("1")
+    assert app.next(4) == [f"created {n}/deep/deeper/a.csv" for n in range(4)]
+    (root / "new").mkdir()
+    (root / "new/b.csv").write_text("1")
+    assert app.next() == ["created new/b.csv"]
+    (line,) = app.warnings().splitlines()
+    assert line.startswith(f"in: {root}/")
+    assert "cannot be watched (too many folders), raise fs.inotify.max_user_watches (now " in line
+
+
+def test_without_an_instance_of_the_kernels_watch_everything_is_polled(
+    root: Path, intake: Callable[..., Intake]
+) -> None:
+    app = intake(*limited("max_inotify_instances", 1), **SOON)
+    assert app.next() == ["idle"]
+    (root / "a").mkdir()
+    (root / "a/b.csv").write_text("1")
+    assert app.next() == ["created a/b.csv"]
+    warnings = app.warnings()
+    assert f"in: {root} cannot be watched (Too many open files), raise fs.inotify.max_user_instances (now " in warnings
+
+
+# --- mounts --------------------------------------------------------------------------------------
+
+
+class Mounts:
+    """A mount namespace of one's own."""
+
+    def __init__(self) -> None:
+        self._holder = subprocess.Popen(
+            ["unshare", "-r", "-m", "sh", "-c", "echo up && exec cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout
+        self.usable = self._holder.stdout.readline() == "up\n"
+        self.prefix = ["nsenter", "-t", str(self._holder.pid), "-U", "-m", "--preserve-credentials"]
+
+    def run(self, command: str, *words: object) -> None:
+        subprocess.run([*self.prefix, "sh", "-ec", command, "sh", *map(str, words)], check=True)
+
+    def close(self) -> None:
+        self._holder.communicate()
+
+
+@pytest.fixture
+def mounts() -> Iterator[Mounts]:
+    mounts = Mounts()
+    if not mounts.usable:
+        pytest.skip("needs user namespaces")
+    yield mounts
+    mounts.close()
+
+
+def test_a_disk_that_is_mounted_and_unmounted_loses_and_deletes_nothing(
+    root: Path, intake: Callable[..., Intake], mounts: Mounts
+) -> None:
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next() == ["idle"]
+    mounts.run('echo 1 > "$1/below.csv"', root)
+    assert app.next() == ["created below.csv"]
+    mounts.run('mount -t tmpfs disk "$1" && echo 1 > "$1/a.csv"', root)
+    assert app.next() == ["created a.csv"]
+    mounts.run('mkdir "$1/sub" && echo 1 > "$1/sub/b.csv"', root)
+    assert app.next() == ["created sub/b.csv"]
+    mounts.run('umount "$1" && echo 2 > "$1/probe.csv"', root)
+    assert app.next() == ["created probe.csv"]
+    assert f"in: {root} is on another disk than it was" in app.warnings()
+
+
+def test_an_app_that_is_started_before_its_disk_is_mounted_tells_nothing_as_deleted(
+    root: Path, intake: Callable[..., Intake], mounts: Mounts
+) -> None:
+    mounts.run('mount -t tmpfs disk "$1" && echo 1 > "$1/a.csv"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["created a.csv", "idle"]
+    app.end()
+    mounts.run('mkdir "$1.kept" && mount --move "$1" "$1.kept"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next() == ["idle"]
+    mounts.run('mount --move "$1.kept" "$1" && rm "$1/a.csv" && echo 1 > "$1/b.csv"', root)
+    assert app.next(2) == ["created b.csv", "deleted a.csv"]
+
+
+def test_a_link_to_the_folder_that_leads_elsewhere_is_followed(root: Path, intake: Callable[..., Intake]) -> None:
+    first, second = root.parent / "first", root.parent / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    root.rmdir()
+    root.symlink_to(first)
+    app = intake(**SOON)
+    assert app.next() == ["idle"]
+    (second / "a.csv").write_text("1")
+    new = root.parent / "new"
+    new.symlink_to(second)
+    new.rename(root)
+    assert app.next() == ["created a.csv"]
+    (first / "b.csv").write_text("1")
+    (second / "c.csv").write_text("1")
+    assert app.next() == ["created c.csv"]
+
+
+def test_a_folder_above_that_is_replaced_is_noticed(root: Path, tmp_path: Path) -> None:
+    told = Told()
+    place = root / "in"
+    place.mkdir()
+    watcher = KernelWatcher(os.fsencode(place), told)
+    watcher.add(EVERYWHERE)
+    watcher.review()
+    assert told.folders == {}
+    root.rename(tmp_path / "away")
+    watcher.review()
+    assert told.folders == {EVERYWHERE: None}
+    told.folders.clear()
+    watcher.review()
+    watcher.stop()
+    watcher.review()
+    assert told.folders == {}
+
+
+def test_a_folder_in_memory_or_on_a_disk_is_not_remote(root: Path) -> None:
+    assert not is_remote(os.fsencode(root))
+
+
+def test_a_network_disk_is_remote_at_above_and_below_the_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import triggers.sources.mounts as module
+
+    place = os.path.realpath(os.fsencode(root))
+    for at, kind, expected in [
+        (place, "nfs4", True),
+        (place, "fuse.sshfs", True),
+        (place, "btrfs", False),
+        (os.path.dirname(place), "cifs", True),
+        (place + b"/sub", "9p", True),
+        (place + b"-not", "nfs4", False),
+    ]:
+        mounted = [module.Mount(b"/", "ext4", b"/dev/vda"), module.Mount(at, kind, b"server:/x")]
+        monkeypatch.setattr(module, "_mounts", lambda mounted=mounted: iter(mounted))
+        assert is_remote(place) is expected, (at, kind)
+
+
+def test_a_mount_hides_the_one_that_was_there_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import triggers.sources.mounts as module
+
+    place = os.path.realpath(os.fsencode(root))
+    mounted = [module.Mount(place, "nfs4", b"a:/"), module.Mount(place, "ext4", b"/dev/sdb")]
+    monkeypatch.setattr(module, "_mounts", lambda: iter(mounted))
+    assert not is_remote(place)
+    assert _plain(rb"/in\040coming\134x") == rb"/in coming\x"
