@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from triggers.flows import WINDOW, Flow, Head
 from triggers.journal import RUNNING, EventRow, Promoted, RunRow, WaitingRow
-from triggers.policy import choose
-from triggers.routing import PROCESS, Route
+from triggers.overlap import SingleFile
+from triggers.policy import Rank, choose
+from triggers.routing import ALLOW, PROCESS, Route
 
 UNIT = 1_000_000
 """Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""
@@ -32,7 +33,9 @@ class Admission:
     """The flows of all routes, and what is free of each resource."""
 
     def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float]) -> None:
-        self.flows = {name: Flow(route, units({route.kind: 1, **route.policy.needs})) for name, route in routes.items()}
+        self.flows = {name: _flow(route) for name, route in routes.items()}
+        self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
+        """Those whose runs do not overlap."""
         self.free = units(capacity)
         self.closed = False
         """Set when the dispatcher stops: from then on nothing more is claimed."""
@@ -45,6 +48,11 @@ class Admission:
         head = Head(run.number, run.event, row=run, kept=event)
         self.flows[run.route].add((-run.priority, run.number), head)
         return head
+
+    def passed(self, flow: Flow, rank: Rank, head: Head) -> None:
+        """Take a new run of which it is decided that it may start."""
+        self._clear = False
+        Flow.add(flow, rank, head)
 
     def promote(self, promoted: Sequence[Promoted]) -> None:
         """Take delayed runs back whose time has come."""
@@ -66,7 +74,7 @@ class Admission:
     def admit(self, run: RunRow) -> Flow | None:
         """Take what a new run needs, if nothing waits that could rank before it: then there is nothing to choose."""
         flow = self.flows[run.route]
-        if not self._clear or self.closed or run.priority < self._top or not flow.room(1):
+        if not self._clear or self.closed or run.priority < self._top or not flow.free():
             return None
         for name, amount in flow.needs.items():
             if self.free.get(name, 0) < amount:
@@ -116,12 +124,21 @@ class Admission:
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind a horizon."""
-        return not any(flow.held or flow.horizon is not None for flow in self.flows.values())
+        return all(flow.empty() for flow in self.flows.values())
+
+    def still(self) -> bool:
+        """Say whether nothing waits but behind runs that are delayed."""
+        return self.empty() or all(flow.held_up() or flow.empty() for flow in self.flows.values())
 
     def _take(self, flow: Flow) -> None:
         flow.running += 1
         for name, amount in flow.needs.items():
             self.free[name] -= amount
+
+
+def _flow(route: Route) -> Flow:
+    kind = Flow if route.policy.overlap == ALLOW else SingleFile
+    return kind(route, units({route.kind: 1, **route.policy.needs}))
 
 
 def units(amounts: Mapping[str, float]) -> dict[str, int]:

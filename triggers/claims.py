@@ -13,11 +13,14 @@ from triggers.admission import Admission
 from triggers.executor import Dead, Failure, Run
 from triggers.flows import WINDOW, Flow, Head
 from triggers.journal import RUNNING, Change, EventRow, Journal, Result, RunRow, event_row, waiting
+from triggers.journal.overlaps import Verdict
+from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
 
 
 class Claims:
-    """Makes the claims of each turn. `settle` is called for a run whose attempts are used up before it can start."""
+    """Makes the claims of each turn. `settle` is called for a run whose attempts are used up before it can start,
+    `dropped` with what was decided about runs that must not overlap."""
 
     def __init__(
         self,
@@ -26,6 +29,7 @@ class Claims:
         admission: Admission,
         places: Mapping[str, Path],
         settle: Callable[[Run, Dead, int], None],
+        dropped: Callable[[SingleFile, Verdict], None],
     ) -> None:
         self._journal = journal
         self._clock = journal.clock
@@ -33,6 +37,7 @@ class Claims:
         self._admission = admission
         self._places = places
         self._settle = settle
+        self._dropped = dropped
 
     def take(self, turn: Turn, run: RunRow, event: EventRow) -> None:
         """Claim a new run at once, or let it wait."""
@@ -52,6 +57,9 @@ class Claims:
             self._claim(turn.change, flow, head)
         for flow, head in choice.buried:
             self._bury(flow, head)
+        for single in self._admission.single:
+            if single.new:
+                self._decide(turn, single)
         for flow in self._admission.low():
             self._fill(flow)
         for head in turn.fresh:
@@ -83,6 +91,19 @@ class Claims:
             change.unread.append(head.event)
         if attempt > 1 and flow.route.policy.retry.within is not None:
             change.again.append(head.number)
+
+    def _decide(self, turn: Turn, flow: SingleFile) -> None:
+        """Have it decided, in the commit that inserts them, which new runs go on and which runs are dropped."""
+        order, new = flow.order(self._clock.now(), self._journal.epoch)
+
+        def decided(verdict: Verdict) -> None:
+            for number in verdict.passed:
+                self._admission.passed(flow, *new[number])
+            if verdict.dropped:
+                self._dropped(flow, verdict)
+
+        turn.change.orders.append(order)
+        turn.order_answers.append(decided)
 
     def _fill(self, flow: Flow) -> None:
         question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)

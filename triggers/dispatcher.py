@@ -17,10 +17,12 @@ from pathlib import Path
 
 from triggers.admission import Admission
 from triggers.claims import Claims
-from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
+from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
+from triggers.journal import DEAD, DELAYED, EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
+from triggers.journal.overlaps import Verdict, delayed
 from triggers.limits import Limits
+from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
 from triggers.settling import (
@@ -36,8 +38,15 @@ from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
 
+NAMED = 5
+"""How many runs a log line names."""
+
 LAST_WORDS = 5.0
 """Seconds that a coroutine has to end once it is cancelled; one that swallows its cancellation is given back too."""
+
+
+REPLACED = Again(0.0, "replaced", counted=False)
+"""What listeners are told of an attempt that the next run of its route has ended."""
 
 
 class Dispatcher:
@@ -58,7 +67,11 @@ class Dispatcher:
         """Called with each run that starts (None), and with each that leaves its attempt."""
         self.pipeline = Pipeline(journal, lambda turn: self.claims.choose(turn), self._committed)
         self.admission = Admission(router.routes, limits.capacity())
-        self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle)
+        self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._dropped)
+        self._ending: dict[int, Run] = {}
+        """Runs that were dropped while they were at work, until their attempts have ended."""
+        self._overtaken: set[int] = set()
+        """Runs that were dropped while the news of their end was on its way to the journal."""
         self.alarm = Alarm(journal, self._ring)
         self._journal = journal
         self.clock = journal.clock
@@ -68,6 +81,8 @@ class Dispatcher:
         """Begin to work off what waits. Called on the running loop."""
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
+        if self.admission.single:
+            self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self._hold)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.
@@ -99,7 +114,7 @@ class Dispatcher:
 
     def quiet(self) -> bool:
         """Say whether nothing runs, nothing waits but what is delayed, and nothing is on its way to the disk."""
-        return not self.running and not self.pipeline.busy and self.admission.empty()
+        return not self.running and not self.pipeline.busy and self.admission.still()
 
     async def room(self) -> None:
         """Wait until the backlog is below its bound; sources do before they read on."""
@@ -155,7 +170,7 @@ class Dispatcher:
             self.counts["events"] -= len(result.duplicates)
             turn.change.runs = [run for run in turn.change.runs if run.event not in result.duplicates]
         if result.stale:
-            log.error("refused to settle %s: another dispatcher has claimed them", sorted(result.stale))
+            self._refused(turn, result.stale)
         self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)
@@ -175,7 +190,8 @@ class Dispatcher:
     def _finished(self, run: Run, outcome: Outcome) -> None:
         """Put what came of a run into the pending turn."""
         if self.running.pop(run.number, None) is None:
-            return  # given back while it was still busy in its thread
+            self._ended(run)
+            return
         self.admission.release(self.admission.flows[run.route.name])
         try:
             outcome = within_time(run, within_budget(run, outcome), self.clock.now())
@@ -201,12 +217,56 @@ class Dispatcher:
             else:
                 self.counts[outcome.word] += 1
                 self.alarm.set(row.due)
+                if row.state == DELAYED:
+                    self.admission.flows[run.route.name].hold(run.number)
         if events := emissions(run, outcome):
             self.counts["emitted"] += len(events)
             source, leading = f"{self.app}/{run.route.name}", self.router.leading
             for event in emitted(run, source, events, self._journal.number_event, now, leading):
                 self._add(event)
         self.pipeline.touch()
+
+    def _ended(self, run: Run) -> None:
+        """Free what a run had taken that was dropped while it was at work; others were given back before they ended."""
+        if self._ending.pop(run.number, None):
+            self.admission.release(self.admission.flows[run.route.name])
+            self.pipeline.touch()
+
+    def _dropped(self, flow: SingleFile, verdict: Verdict) -> None:
+        """Let go of runs that the journal has dropped because they overlap, and end those that are at work."""
+        flow.forget(verdict.dropped)
+        self._journal.open_runs -= len(verdict.dropped)
+        self.counts["dropped"] += len(verdict.dropped)
+        overlap = flow.route.policy.overlap
+        log.info("route %r: %s dropped (overlap=%r)", flow.route.name, named(verdict.dropped), overlap)
+        for number in verdict.ended:
+            run = self.running.pop(number, None)
+            if run is None:  # it has ended meanwhile, which the journal is going to refuse
+                self._overtake(number)
+                continue
+            self._ending[number] = run
+            for listener in self.listeners:
+                listener(run, REPLACED)
+            run.stop()
+
+    def _overtake(self, run: int) -> None:
+        change = self.pipeline.turn.change
+        done = any(run in runs for runs in change.done.values())
+        self.pipeline.turn.ended -= done or any(row.run == run and row.state == DEAD for row in change.settles)
+        self._overtaken.add(run)
+
+    def _refused(self, turn: Turn, stale: set[int]) -> None:
+        """Take back what rests on runs whose end the journal refused."""
+        void = {event.number for event in turn.change.events if event.cause in stale}
+        turn.change.runs = [run for run in turn.change.runs if run.event not in void]
+        if lost := sorted(stale - self._overtaken):
+            log.error("refused to settle %s: another dispatcher has claimed them", lost)
+        self._overtaken -= stale
+
+    def _hold(self, runs: Sequence[tuple[str, int]]) -> None:
+        """Take note of delayed runs that hold up the others of their route."""
+        for route, run in runs:
+            self.admission.flows[route].hold(run)
 
     def _leave(self, stranded: Mapping[str, int]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""
@@ -218,6 +278,11 @@ class Dispatcher:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
+
+
+def named(runs: Sequence[int]) -> str:
+    """Return `r1, r2`, or how many there are beyond a few."""
+    return ", ".join(f"r{number}" for number in runs) if len(runs) <= NAMED else f"{len(runs):,} runs"
 
 
 class Alarm:

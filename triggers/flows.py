@@ -56,6 +56,7 @@ class Flow:
 
     route: Route
     needs: dict[str, int]
+    limit: int | None = field(init=False)
     running: int = 0
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""
@@ -67,10 +68,21 @@ class Flow:
     _asked: Rank = BEFORE_ALL
     _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
 
+    def __post_init__(self) -> None:
+        self.limit = self.route.policy.concurrency
+
     @property
     def held(self) -> int:
         """Return how many waiting runs are in memory."""
         return len(self._heads)
+
+    def empty(self) -> bool:
+        """Say whether nothing waits, in memory or behind the horizon."""
+        return self.horizon is None and not self._heads
+
+    def held_up(self) -> bool:
+        """Say whether what waits can't start before a delayed run has been tried again."""
+        return False
 
     def add(self, rank: Rank, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
@@ -87,10 +99,16 @@ class Flow:
             self._heads = deque(islice(self._heads, WINDOW))
             self.horizon = self._heads[-1][0]
 
+    def free(self) -> bool:
+        """Say whether the route's `concurrency=` lets a new run start at once."""
+        return self.limit is None or self.running < self.limit
+
     def room(self, most: int) -> int:
         """Return how many more runs the route's `concurrency=` allows, at most `most`."""
-        limit = self.route.policy.concurrency
-        return most if limit is None else max(0, min(most, limit - self.running))
+        return most if self.limit is None else max(0, min(most, self.limit - self.running))
+
+    def hold(self, run: int) -> None:
+        """Take note that a run waits for another attempt. Here that holds nobody up."""
 
     def view(self, most: int) -> View:
         """Return what the policy needs to know, with at most `most` heads."""
@@ -105,6 +123,11 @@ class Flow:
         """Forget the runs of events that turned out to be duplicates."""
         self._heads = deque(item for item in self._heads if item[1].event not in events)
         self._late = [item for item in self._late if item[1].event not in events]
+
+    def discard(self, runs: set[int]) -> None:
+        """Forget runs that do not wait any more."""
+        self._heads = deque(item for item in self._heads if item[1].number not in runs)
+        self._late = [item for item in self._late if item[1].number not in runs]
 
     def runs_low(self) -> bool:
         """Say whether the journal should be asked for more."""

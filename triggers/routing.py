@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from pydantic_core import from_json
 
@@ -27,6 +27,12 @@ COROUTINE: Final = "coroutine"
 THREAD: Final = "thread"
 PROCESS: Final = "process"
 
+Overlap = Literal["allow", "skip", "queue", "replace"]
+ALLOW: Final = "allow"
+SKIP: Final = "skip"
+QUEUE: Final = "queue"
+REPLACE: Final = "replace"
+
 
 class PolicyOptions(TypedDict, total=False):
     """The policy keywords of `App(...)` (as defaults) and `@app.on(...)`."""
@@ -38,6 +44,10 @@ class PolicyOptions(TypedDict, total=False):
     stopped."""
     concurrency: int
     """How many runs of the route may be running at once."""
+    overlap: Overlap
+    """What becomes of a new run while an earlier one of the route is open (waits, runs, or is to be tried again):
+    `"allow"` (if not given) lets both run; `"queue"` one after the other, in order; `"skip"` drops the new one;
+    `"replace"` ends the earlier one and starts the new one, which a plain function in a thread does not allow."""
     isolate: bool
     """Run in a process of its own, which a timeout kills and whose death ends one attempt only."""
     reads: Collection[str]
@@ -63,6 +73,7 @@ class Policy:
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
     concurrency: int | None = None
+    overlap: Overlap = ALLOW
     isolate: bool = False
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
@@ -102,7 +113,21 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     for name in ("timeout", "concurrency", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
+    if values.get("overlap", ALLOW) != ALLOW:
+        values["concurrency"] = _single(owner, values["overlap"], values.get("concurrency"))
     return Policy(**values)
+
+
+def _single(owner: str, overlap: object, concurrency: int | None) -> int:
+    """Return the concurrency of a route whose runs do not overlap, or raise `WiringError`."""
+    if overlap not in get_args(Overlap):
+        raise WiringError(f"{owner}: overlap={overlap!r} is none of 'allow', 'queue', 'skip' and 'replace'")
+    if concurrency not in (None, 1):
+        raise WiringError(
+            f"{owner}: overlap={overlap!r} runs one at a time, which concurrency={concurrency} contradicts;"
+            " leave one of them out"
+        )
+    return 1
 
 
 def _names(owner: str, option: str, value: object) -> frozenset[Any]:
@@ -152,10 +177,13 @@ class Route:
     schedule: Schedule | None = None
     kind: str = field(init=False)
     """Where the handler runs: on the loop, in a thread, or in a process."""
+    ends: bool = field(init=False)
+    """Whether an attempt may be ended from outside: by its `timeout=`, or by the next run (`overlap="replace"`)."""
 
     def __post_init__(self) -> None:
         isolated = self.policy.isolate or (self.policy.timeout is not None and not self.coroutine)
         object.__setattr__(self, "kind", PROCESS if isolated else COROUTINE if self.coroutine else THREAD)
+        object.__setattr__(self, "ends", self.policy.timeout is not None or self.policy.overlap == REPLACE)
 
     @property
     def target(self) -> str:
@@ -187,7 +215,7 @@ def make_route(
     if where is not None:
         _check_fields(route_name, kind, where)
     emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
-    return Route(
+    route = Route(
         name=route_name,
         handler=handler,
         trigger=kind,
@@ -199,6 +227,12 @@ def make_route(
         source=source,
         schedule=schedule,
     )
+    if policy.overlap == REPLACE and route.kind == THREAD:
+        raise WiringError(
+            f"route {route_name!r}: overlap='replace' ends a run at work, and a plain function in a thread can't be"
+            " ended; give it isolate=True, or make it `async def`"
+        )
+    return route
 
 
 def _check_fields(route: str, kind: type[Event], where: Pattern) -> None:
@@ -217,6 +251,7 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "kind": route.kind,
         "attempts": policy.retry.attempts,
         "concurrency": policy.concurrency,
+        "overlap": policy.overlap,
         "timeout": policy.timeout,
         "priority": policy.priority,
         "needs": dict(policy.needs),
@@ -236,6 +271,7 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = {route.name: route for route in routes}
         self._by_type: dict[str, list[Route]] = {}
+        self._scheduled = {route.name: route for route in self.routes.values() if route.schedule}
         for route in self.routes.values():
             self._by_type.setdefault(route.trigger.__event_type__, []).append(route)
         self.leading = {kind for kind, routes in self._by_type.items() if any(route.emits for route in routes)}
@@ -243,18 +279,22 @@ class Router:
         self._unconditional = {
             kind for kind, routes in self._by_type.items() if not any(r.source or r.where or r.schedule for r in routes)
         }
+        if self._scheduled:  # there may be a hundred thousand, so they are found by their names
+            ticks = self._by_type[Tick.__event_type__]
+            self._by_type[Tick.__event_type__] = [route for route in ticks if not route.schedule]
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
         routes = self._by_type.get(kind)
-        if not routes:
+        if routes is None:
             return ()
         if kind in self._unconditional:
             return routes
         payload: Any = None
-        matched = []
+        scheduled = self._scheduled.get(subject or "") if kind == Tick.__event_type__ else None
+        matched = [scheduled] if scheduled else []
         for route in routes:
-            if (route.source is not None and route.source != source) or (route.schedule and route.name != subject):
+            if route.source is not None and route.source != source:
                 continue
             if route.where is not None:
                 payload = from_json(data) if payload is None else payload

@@ -71,6 +71,8 @@ def of_run(scene: Scene, run: RunView) -> str:
         case "dead":
             tries = count(run.attempt, "attempt")
             return f"{run.route} failed for good after {tries}: {run.error}; see `triggers dead show r{run.number}`"
+    if "(overlap=" in (run.error or ""):
+        return f"{run.route} does not run it: {run.error}; `triggers dead redrive r{run.number}` runs it all the same"
     return f"{run.route} was dropped by hand after {run.error}; `triggers dead redrive r{run.number}` takes it back"
 
 

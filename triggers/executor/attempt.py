@@ -28,6 +28,14 @@ MAX_CHAIN = 100
 """How many runs may lead from a source event to another one, where the route sets no `max_depth=`."""
 
 
+def not_at_work() -> None:
+    """End a run that is not at work: there is nothing to do."""
+
+
+def ended() -> None:
+    """End a run that has been ended: there is nothing to do, and it never begins."""
+
+
 @dataclass(slots=True)
 class Run:
     """A claimed run, as the executor gets it.
@@ -43,6 +51,13 @@ class Run:
     journal: str
     places: Mapping[str, Path] = field(default_factory=dict)
     first: float | None = None
+    end: Callable[[], object] = not_at_work
+    """What ends the handler at work, where the route says that it may be ended."""
+
+    def stop(self) -> None:
+        """End the handler, or keep it from beginning. Called on the loop."""
+        end, self.end = self.end, ended
+        end()
 
     @property
     def effect_key(self) -> str:
@@ -179,7 +194,7 @@ async def run_coroutine(run: Run, late: Late) -> Outcome:
     `late` is called with the deadline of a run whose `timeout=` has just cancelled it.
     """
     try:
-        if run.route.policy.timeout is None:
+        if not run.route.ends:
             return await call_coroutine(run)
         with Deadline(run, run.route.policy.timeout, late):
             return await call_coroutine(run)
@@ -192,10 +207,12 @@ async def run_coroutine(run: Run, late: Late) -> Outcome:
 class Deadline:
     """What `asyncio.timeout` does for a run, and a word when it does it, so that a handler that runs on is noticed.
 
+    Meanwhile the run can be ended from outside, which raises CancelledError in it.
+
     asyncio's own tells nobody that it has expired, and a second timer for each run would be paid for by all of them.
     """
 
-    def __init__(self, run: Run, seconds: float, late: Late) -> None:
+    def __init__(self, run: Run, seconds: float | None, late: Late) -> None:
         self.run = run
         self.over = False
         """Whether the handler has ended."""
@@ -207,12 +224,18 @@ class Deadline:
         task = asyncio.current_task()
         assert task
         self._task, self._before = task, task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+        if self.run.end is ended:
+            raise asyncio.CancelledError
+        self.run.end = task.cancel
+        loop = asyncio.get_running_loop()
+        self._timer = None if self._seconds is None else loop.call_later(self._seconds, self._expire)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.over = True
-        self._timer.cancel()
+        self.run.end = not_at_work
+        if self._timer:
+            self._timer.cancel()
         if self._expired:
             ours = self._task.uncancel() <= self._before  # nobody else has cancelled it
             if isinstance(error, TimeoutError) or (ours and isinstance(error, asyncio.CancelledError)):

@@ -35,7 +35,9 @@ class Isolated:
 
     def start(self, run: Run) -> None:
         """Run the handler in a warm process, or in a new one if none is idle."""
-        task = asyncio.get_running_loop().create_task(self._work(run))
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._work(run))
+        run.end = lambda: loop.call_soon(task.cancel)  # not before its first step, or it would never settle the run
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

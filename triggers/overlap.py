@@ -1,0 +1,73 @@
+"""Routes whose runs do not overlap: what `overlap=` makes of a new run while an earlier one is open.
+
+Open is a run that waits, is at work, or waits for another attempt. `"queue"` lets the new one wait; the journal
+decides about `"skip"` and `"replace"` in the commit that inserts the run, see `triggers.journal.overlaps`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import apsw
+from pydantic_core import from_json
+
+from triggers.events import Tick
+from triggers.flows import Flow, Head
+from triggers.journal.overlaps import Verdict, replace, skip
+from triggers.policy import Rank
+from triggers.routing import QUEUE, SKIP
+
+Order = Callable[[apsw.Connection], Verdict]
+
+
+@dataclass(slots=True, eq=False)
+class SingleFile(Flow):
+    """The runs of a route that go one after the other. One that waits for its next attempt holds up the others."""
+
+    new: list[tuple[Rank, Head]] = field(default_factory=list)
+    """Runs that the pending commit is to decide about."""
+    _delayed: set[int] = field(default_factory=set)
+
+    def add(self, rank: Rank, head: Head) -> None:
+        """Take a run that waits from now on; a new one only when it is decided about."""
+        self._delayed.discard(head.number)
+        if head.row and self.route.policy.overlap != QUEUE and not _backfilled(head):
+            self.new.append((rank, head))
+        else:
+            Flow.add(self, rank, head)
+
+    def free(self) -> bool:
+        """Say whether a new run may start at once, before anything is decided about it."""
+        return self.route.policy.overlap == QUEUE and self.room(1) > 0
+
+    def held_up(self) -> bool:
+        """Say whether what waits can't start before a delayed run has been tried again."""
+        return bool(self._delayed) and not self.running and self.horizon is None
+
+    def room(self, most: int) -> int:
+        """Return how many more runs may start: one, if none is at work and none is to be tried again."""
+        return 0 if self.running or self._delayed else min(most, 1)
+
+    def hold(self, run: int) -> None:
+        """Let the others wait until that run has been tried again."""
+        self._delayed.add(run)
+
+    def order(self, now: float, epoch: int) -> tuple[Order, dict[int, tuple[Rank, Head]]]:
+        """Return the order that decides about the new runs, and those runs by their numbers."""
+        new, self.new = {head.number: (rank, head) for rank, head in self.new}, []
+        if self.route.policy.overlap == SKIP:
+            return skip(self.route.name, list(new), now), new
+        return replace(self.route.name, list(new), now, epoch), new
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Forget runs that do not run any more."""
+        gone = set(runs)
+        self._delayed -= gone
+        self.discard(gone)
+
+
+def _backfilled(head: Head) -> bool:
+    """Say whether somebody asked for the run: such firings wait for one another, whatever `overlap=` says."""
+    event = head.kept
+    return event is not None and event.type == Tick.__event_type__ and bool(from_json(event.data).get("backfill"))
