@@ -69,6 +69,10 @@ class FakeClock:
     async def advance(self, seconds: float) -> None:
         """Let time pass, as soon as somebody waits for it."""
         await self.someone_sleeps()
+        self.leap(seconds)
+
+    def leap(self, seconds: float) -> None:
+        """Let time pass at once, whoever waits for it."""
         self.passed += seconds
         while self._sleepers and self._sleepers[0][0] <= self.passed:
             _, _, waking = heapq.heappop(self._sleepers)

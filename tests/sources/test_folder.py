@@ -22,6 +22,7 @@ from triggers.errors import Reject, WiringError
 from triggers.events import ObjectCreated, decode
 from triggers.sources import Delivery
 from triggers.sources.folder import Folder
+from triggers.sources.folder_scan import AUDIT
 from triggers.sources.tree import AGAIN, Tree
 from triggers.sources.watch import EVERYWHERE, KernelWatcher, StockWatcher
 
@@ -625,6 +626,52 @@ def test_without_a_watch_an_open_file_is_looked_at_again_after_the_settle_time(r
                 file.close()
                 await site.time.advance(1.0)
                 assert await tap.keys() == ["a.csv"]
+
+    run(main())
+
+
+def test_a_folder_that_is_polled_is_looked_at_every_so_many_seconds_and_trusts_no_lease(root: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        (root.parent / "a.csv").write_text("1")
+        (root / "a.csv").hardlink_to(root.parent / "a.csv")
+        async with tapped(Folder(root, poll=60, settle=5), site) as tap:
+            await site.time.advance(4)
+            await site.time.someone_sleeps()
+            assert tap.told == 0
+            await site.time.advance(1)
+            assert await tap.keys() == ["a.csv"]
+            await tap.idle()
+            (root.parent / "a.csv").write_text("the kernel has nothing to tell of it")
+            await site.time.advance(59)
+            await site.time.someone_sleeps()
+            assert tap.told == 1
+            await site.time.advance(1)
+            await site.time.advance(5)
+            assert await tap.keys() == ["a.csv"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_folder_that_is_polled_without_a_pause_is_refused(seconds: float) -> None:
+    with pytest.raises(WiringError, match="poll is in seconds and more than 0, not"):
+        Folder("data", poll=seconds)
+
+
+def test_what_the_kernel_never_told_is_found_within_the_hour(root: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(root), site) as tap:
+            (root / "a.csv").write_text("1")
+            (root / "link.csv").symlink_to("a.csv")
+            await tap.keys(2)
+            await tap.idle()
+            (root / "a.csv").write_text("22")
+            assert await tap.keys() == ["a.csv"]
+            await tap.idle()
+            site.time.leap(AUDIT)
+            assert await tap.keys() == ["link.csv"]
 
     run(main())
 
