@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf, nextafter
 from operator import eq, ge, gt, le, lt
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from triggers.errors import PatternError, did_you_mean
-from triggers.patterns.values import Spelling, address, comparable, number, show
+from triggers.patterns.values import Spelling, address, as_key, comparable, fold, number, show
 
 Test: TypeAlias = Callable[[object], bool]
 
@@ -21,16 +22,28 @@ _LONGEST_NUMBER = 4_000
 _SIGNS: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, "=": eq, ">": gt, ">=": ge}
 
 
+class Access(NamedTuple):
+    """How an index finds a rule from a value: `kind` of table, and the `key` that a value must have in it.
+
+    Every value that passes the rule has the key. If `sure`, every value that has the key passes.
+    """
+
+    kind: str
+    key: object
+    sure: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One way for a field to match: the test of one value, and what is wrong with a value that fails it.
 
-    `when_absent` is true for `{"exists": false}`, which no value passes.
+    `when_absent` is true for `{"exists": false}`, which no value passes. Without `access` only the test can tell.
     """
 
     test: Test
     fault: str
     when_absent: bool = False
+    access: tuple[Access, ...] = ()
 
 
 def rule(item: object, path: str) -> Rule:
@@ -66,7 +79,13 @@ def exactly(items: list[object], path: str) -> Rule:
             raise PatternError(path, f"{show(item)} is no string, number, true, false, null or operator")
     shown = ", ".join(show(item) for item in items)
     fault = f"is not {shown}" if len(items) == 1 else f"is not one of {shown}"
-    return Rule(_membership(frozenset(strings), frozenset(numbers), words, frozenset(addresses)), fault)
+    test = _membership(frozenset(strings), frozenset(numbers), words, frozenset(addresses))
+    return Rule(test, fault, access=tuple(map(_exact_access, items)))
+
+
+def _exact_access(item: object) -> Access:
+    found = address(item)
+    return Access("address", found) if found else Access("exact", as_key(item))
 
 
 def _finite(value: float, path: str) -> float:
@@ -104,7 +123,7 @@ def _text(operand: object, path: str) -> str:
 
 def _exact_text(operand: object, path: str) -> Rule:
     text = _text(operand, path)
-    return Rule(lambda value: value == text, f"is not {show(text)}")
+    return Rule(lambda value: value == text, f"is not {show(text)}", access=(Access("exact", text),))
 
 
 def _prefix(operand: object, path: str) -> Rule:
@@ -116,7 +135,11 @@ def _prefix(operand: object, path: str) -> Rule:
             f"does not start with {show(text)} in any case",
         )
     text = _text(operand, path)
-    return Rule(lambda value: isinstance(value, str) and value.startswith(text), f"does not start with {show(text)}")
+    return Rule(
+        lambda value: isinstance(value, str) and value.startswith(text),
+        f"does not start with {show(text)}",
+        access=(Access("prefix", text),),
+    )
 
 
 def _suffix(operand: object, path: str) -> Rule:
@@ -129,7 +152,11 @@ def _suffix(operand: object, path: str) -> Rule:
             f"does not end with {show(text)} in any case",
         )
     text = _text(operand, path)
-    return Rule(lambda value: isinstance(value, str) and value.endswith(text), f"does not end with {show(text)}")
+    return Rule(
+        lambda value: isinstance(value, str) and value.endswith(text),
+        f"does not end with {show(text)}",
+        access=(Access("suffix", text),),
+    )
 
 
 def _folding(operand: Mapping[object, object], path: str) -> str:
@@ -157,6 +184,7 @@ def _equals_ignore_case(operand: object, path: str) -> Rule:
     return Rule(
         lambda value: isinstance(value, str) and whole.fullmatch(value) is not None,
         f"is not {show(text)} in any case",
+        access=(Access("fold", fold(text), sure=False),),
     )
 
 
@@ -165,7 +193,7 @@ def _wildcard(operand: object, path: str) -> Rule:
     head, *middle = _literals(text, path)
     fault = f"does not match {show(text)}"
     if not middle:
-        return Rule(lambda value: value == head, fault)
+        return Rule(lambda value: value == head, fault, access=(Access("exact", head),))
     tail = middle.pop()
     shortest = len(head) + len(tail)
 
@@ -181,7 +209,8 @@ def _wildcard(operand: object, path: str) -> Rule:
             place += len(part)
         return len(value) >= shortest
 
-    return Rule(test, fault)
+    access = Access("prefix", head, sure=False) if len(head) >= len(tail) else Access("suffix", tail, sure=False)
+    return Rule(test, fault, access=(access,) if access.key else ())
 
 
 def _literals(text: str, path: str) -> list[str]:
@@ -205,15 +234,11 @@ def _anything_but(operand: object, path: str) -> Rule:
     if isinstance(operand, Mapping):
         return _anything_but_operator(operand, path)
     items = operand if isinstance(operand, list) else [operand]
-    if items and all(isinstance(item, str) for item in items):
-        strings = frozenset(items)
-        test: Test = strings.__contains__
-    elif items and all(comparable(item) for item in items):
-        test = frozenset(number(item) for item in items).__contains__
-        return Rule(lambda value: not test(number(value)), _excluded(items))
-    else:
+    words = bool(items) and all(isinstance(item, str) for item in items)
+    if not words and not (items and all(comparable(item) for item in items)):
         raise PatternError(path, f"needs strings only, or numbers that a double holds only, not {show(operand)}")
-    return Rule(lambda value: not test(value), _excluded(items))
+    excluded = frozenset(map(as_key, items))
+    return Rule(lambda value: as_key(value) not in excluded, _excluded(items), access=(Access("others", excluded),))
 
 
 def _excluded(items: list[object]) -> str:
@@ -257,8 +282,19 @@ def _numeric(operand: object, path: str) -> Rule:
         _check_range(operand, path)
     fault = "is not " + " and ".join(f"{sign} {limit!r}" for sign, limit in bounds.items())
     if "=" in bounds:
-        return Rule(exactly([bounds["="]], path).test, fault)
-    return Rule(_range(bounds), fault)
+        return replace(exactly([bounds["="]], path), fault=fault)
+    return Rule(_range(bounds), fault, access=(Access("range", _interval(bounds)),))
+
+
+def _interval(bounds: Mapping[str, float]) -> tuple[float, float]:
+    """Return the lowest and the highest double within the bounds."""
+    low, high = -inf, inf
+    for sign, limit in bounds.items():
+        if sign in ("<", "<="):
+            high = float(limit) if sign == "<=" else nextafter(limit, -inf)
+        else:
+            low = float(limit) if sign == ">=" else nextafter(limit, inf)
+    return low, high
 
 
 def _check_range(operand: list[object], path: str) -> None:
@@ -293,7 +329,7 @@ def _exists(operand: object, path: str) -> Rule:
     if not isinstance(operand, bool):
         raise PatternError(path, f"needs true or false, not {show(operand)}")
     if operand:
-        return Rule(lambda value: True, "is missing")
+        return Rule(lambda value: True, "is missing", access=(Access("there", None),))
     return Rule(lambda value: False, "is there, but must be missing", when_absent=True)
 
 

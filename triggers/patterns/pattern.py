@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from triggers.errors import PatternError
-from triggers.patterns.conditions import OPERATORS, Rule, Test, exactly, rule
+from triggers.patterns.conditions import OPERATORS, Access, Rule, Test, exactly, rule
 from triggers.patterns.matchers import Matcher
 from triggers.patterns.values import Leaf, decoder, number, parse_event, scalar, show, write
-from triggers.patterns.walk import SEVERAL, Reach, fit_together, leaves, quick
+from triggers.patterns.walk import ABSENT, SEVERAL, Reach, fit_together, leaves, quick
 
 EventLike: TypeAlias = str | bytes | bytearray | Mapping[str, object]
 """An event's payload: JSON text, or a mapping of JSON values."""
 Data: TypeAlias = dict[str, object]
-Branch: TypeAlias = dict[str, list[object]]
+Items: TypeAlias = dict[str, list[object]]
 
 MAX_ALTERNATIVES = 1_000
 """How many alternatives the `$or`s of one pattern may multiply to: EventBridge's quota."""
@@ -54,22 +54,24 @@ class Pattern:
     Rules: Amazon EventBridge user guide, "Event patterns". A verdict depends on the pattern and the event alone.
     """
 
-    __slots__ = ("_branches", "_identity", "fields", "pattern")
+    __slots__ = ("_identity", "branches", "fields", "pattern")
 
     pattern: Data
     """The EventBridge pattern: JSON data."""
     fields: frozenset[str]
     """The top level fields that the pattern looks at."""
+    branches: list[Branch]
+    """The alternatives of which one must match."""
 
     def __init__(self, data: Data) -> None:
         branches = _branches(data, None, [{}])
         self.pattern = data
         self.fields = frozenset(path.split(".")[0] for branch in branches for path in branch)
         made: dict[tuple[str, frozenset[object]], Condition] = {}
-        self._branches = [
-            _Branch([_condition(path, items, made) for path, items in branch.items()]) for branch in branches
+        self.branches = [
+            Branch([_condition(path, items, made) for path, items in branch.items()]) for branch in branches
         ]
-        self._identity = frozenset(branch.identity for branch in self._branches)
+        self._identity = frozenset(branch.identity for branch in self.branches)
 
     def matches(self, event: EventLike) -> bool:
         """Return whether the event matches. A mapping is compared by its values, JSON text by its numbers' text.
@@ -77,7 +79,7 @@ class Pattern:
         Raises `EventError` when a text is no JSON object, or a value in question is no JSON value.
         """
         found = event if isinstance(event, dict) else as_mapping(event)
-        for branch in self._branches:  # noqa: SIM110  # any() with a generator takes twice as long
+        for branch in self.branches:  # noqa: SIM110  # any() with a generator takes twice as long
             if branch.matches(found):
                 return True
         return False
@@ -89,22 +91,13 @@ class Pattern:
         """
         found = as_mapping(event)
         reasons: list[str] = []
-        for branch in self._branches:
+        for branch in self.branches:
             reason = branch.explain(found)
             if reason is None:
                 return None
             if reason not in reasons:
                 reasons.append(reason)
         return reasons[0] if len(reasons) == 1 else f"no alternative matches: {'; '.join(reasons)}"
-
-    def keys(self) -> tuple[str, frozenset[str]] | None:
-        """Return a top level field and the strings, one of which it must hold in every match, if there is one."""
-        if len(self._branches) != 1:
-            return None
-        for condition in self._branches[0].conditions:
-            if condition.strings and "." not in condition.path:
-                return condition.path, condition.strings
-        return None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and other._identity == self._identity
@@ -129,19 +122,30 @@ def as_mapping(event: EventLike) -> Mapping[str, object]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """What the values at one path must be: any value that passes `test`, or no value when `when_absent`."""
+    """What the values at one path must be: any value that passes `test`, or no value when `when_absent`.
+
+    Every value that passes has one of the keys in `access`; where it is empty, only the test can tell.
+    """
 
     path: str
     test: Test
     fault: str
     when_absent: bool
-    strings: frozenset[str] | None
+    access: tuple[Access, ...]
     identity: tuple[str, frozenset[object]]
     get: Callable[[Mapping[str, object]], object]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and other.identity == self.identity
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
 
     def holds(self, event: Mapping[str, object]) -> bool:
         """Return whether the condition holds by itself, whatever elements other conditions choose."""
         value = self.get(event)
+        if value is ABSENT:
+            return self.when_absent
         if value is not SEVERAL:
             return self.test(value)
         found = False
@@ -183,7 +187,7 @@ class _Group:
             value = condition.get(event)
             if value is SEVERAL:
                 return fit_together([one.reach(event) for one in self._in_order])
-            if not condition.test(value):
+            if not (condition.when_absent if value is ABSENT else condition.test(value)):
                 return False
         return True
 
@@ -195,7 +199,7 @@ class _Group:
         return f"{names}: each is met, but not all in one element of the array"
 
 
-class _Branch:
+class Branch:
     """One alternative of a pattern: conditions that must all hold."""
 
     __slots__ = ("_parts", "conditions", "identity", "matches")
@@ -214,6 +218,7 @@ class _Branch:
         self.matches = _every([part.holds for part in self._parts])
 
     def explain(self, event: Mapping[str, object]) -> str | None:
+        """Return why the alternative does not match, or None where it does."""
         for part in self._parts:
             if not part.holds(event):
                 return part.explain(event)
@@ -243,15 +248,12 @@ def _condition(path: str, items: list[object], made: dict[tuple[str, frozenset[o
     plainly = [item for item in items if not isinstance(item, Mapping)]
     rules = [exactly(plainly, path)] if plainly else []
     rules += [rule(item, path) for item in items if isinstance(item, Mapping)]
-    strings = frozenset(
-        item for item in plainly if isinstance(item, str) and ":" not in item and not item[:1].isdigit()
-    )
     found = Condition(
         path=path,
         test=_any([one for one in rules if not one.when_absent]),
         fault=" and ".join(one.fault for one in rules if not one.when_absent) or rules[0].fault,
         when_absent=any(one.when_absent for one in rules),
-        strings=strings if len(strings) == len(set(map(_identity, items))) else None,
+        access=tuple(access for one in rules for access in one.access) if all(one.access for one in rules) else (),
         identity=identity,
         get=quick(path),
     )
@@ -336,7 +338,7 @@ def _plain_scalar(item: object, path: str) -> Leaf:
         raise PatternError(path, f"{error}; give a scalar, a list, a mapping or a matcher") from error
 
 
-def _branches(data: Mapping[str, object], path: str | None, branches: list[Branch]) -> list[Branch]:
+def _branches(data: Mapping[str, object], path: str | None, branches: list[Items]) -> list[Items]:
     """Return the alternatives that the data stand for, each a mapping from path to items.
 
     Keys take effect in the order written, as in EventBridge: what comes later replaces the same path set before.

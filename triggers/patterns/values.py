@@ -70,6 +70,23 @@ def number(value: object) -> float | None:
     return value if value - value == 0 else Spelling(repr(value))
 
 
+def as_key(value: object) -> object:
+    """Return a stand-in for a scalar, by which equal values find one another in a dictionary.
+
+    Strings stand for themselves. Python holds `True` equal to 1, EventBridge does not, so words are marked.
+    """
+    if isinstance(value, str):
+        return value
+    return ("word", value) if value is None or isinstance(value, bool) else number(value)
+
+
+def fold(text: str) -> str:
+    """Return the same text for all texts that are equal when the case of each character is ignored, and some more."""
+    if text.isascii():
+        return text.lower()
+    return "".join(character.lower() for character in text).upper().casefold()
+
+
 def scalar(value: object) -> Leaf:
     """Return a JSON scalar as a plain one, an enumeration's member as its value; raises `TypeError` for others."""
     if type(value) in EXACT_TYPES or isinstance(value, Spelling):

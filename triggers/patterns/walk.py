@@ -7,7 +7,8 @@ membership: for each array on the way, which element it is in. Values fit togeth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from functools import lru_cache
+from typing import Final, TypeAlias
 
 from triggers.errors import EventError
 from triggers.patterns.values import EXACT_TYPES, Leaf, Repeated, scalar
@@ -20,18 +21,37 @@ _NONE = Repeated()
 _ARRAYS = (list, tuple, set, frozenset)
 _CONTAINERS = (*_ARRAYS, Mapping)
 
-SEVERAL = object()
-"""What a quick look answers when the path does not lead through plain objects to one scalar."""
+SEVERAL: Final = object()
+"""What a quick look answers when the path does not lead through plain objects alone."""
+ABSENT: Final = object()
+"""What a quick look answers when there is no value at the path for certain."""
 
 
-def quick(path: str) -> Callable[[Mapping[str, object]], object]:
-    """Return a function that gets the one scalar at a path, or `SEVERAL` when only `leaves` can tell."""
+Look: TypeAlias = Callable[[Mapping[str, object]], object]
+
+
+def quick(path: str) -> Look:
+    """Return a function that gets the one scalar at a path, `ABSENT`, or `SEVERAL` when only `leaves` can tell."""
+    return _look(path, lambda event: SEVERAL)
+
+
+@lru_cache(maxsize=4096)
+def reader(path: str) -> Look:
+    """Return a function that gets what stands at a path: a scalar, `Several` of them, or `ABSENT`.
+
+    It raises as `leaves` does.
+    """
+    return _look(path, lambda event: _gather(event, path))
+
+
+def _look(path: str, otherwise: Look) -> Look:
+    """Return a function that gets the one scalar at a path, `ABSENT`, or where it is not so plain asks `otherwise`."""
     first, *rest = path.split(".")
     if not rest:
 
         def get(event: Mapping[str, object]) -> object:
-            value = event.get(first, SEVERAL)
-            return value if type(value) in EXACT_TYPES else SEVERAL
+            value = event.get(first, ABSENT)
+            return value if type(value) in _FINAL else otherwise(event)
 
         return get
     steps = path.split(".")
@@ -42,15 +62,69 @@ def quick(path: str) -> Callable[[Mapping[str, object]], object]:
     def descend(event: Mapping[str, object]) -> object:
         value: object = event
         for step, others in plan:
-            if type(value) is not dict or step not in value:
-                return SEVERAL
+            if type(value) is not dict:
+                return ABSENT if type(value) in _FINAL else otherwise(event)
             for other in others:
                 if other in value:
-                    return SEVERAL
-            value = value[step]
-        return value if type(value) in EXACT_TYPES else SEVERAL
+                    return otherwise(event)
+            value = value.get(step, ABSENT)
+        return value if type(value) in _FINAL else otherwise(event)
 
     return descend
+
+
+_FINAL = EXACT_TYPES | {type(ABSENT)}
+
+
+class Several(list[Leaf]):
+    """The values at one path, where there are more than one or an array leads to them.
+
+    `free` where each may serve whatever elements other conditions choose, as in an array of scalars.
+    """
+
+    __slots__ = ("free",)
+    free: bool
+
+
+def _gather(event: Mapping[str, object], path: str) -> object:
+    found = list(leaves(event, path))
+    if not found:
+        return ABSENT
+    several = Several(leaf for leaf, _ in found)
+    several.free = not any(member for _, member in found)
+    return several[0] if several.free and len(several) == 1 else several
+
+
+def flatten(event: Mapping[str, object]) -> tuple[dict[str, object], set[str]]:
+    """Return the one scalar at each path that has one; and all paths with values, also where `leaves` must tell."""
+    found: dict[str, object] = {}
+    several: set[str] = set()
+    _flatten(event, "", found, several)
+    for path in several:
+        found.pop(path, None)
+    return found, several.union(found)
+
+
+def _flatten(value: Mapping[str, object], above: str, found: dict[str, object], several: set[str]) -> None:
+    for key, item in value.items():
+        path = f"{above}{key}"
+        if type(item) is dict:
+            _flatten(item, f"{path}.", found, several)
+        elif type(item) in EXACT_TYPES and path not in found:
+            found[path] = item
+        else:
+            _mark(item, path, several)
+
+
+def _mark(item: object, path: str, several: set[str]) -> None:
+    if isinstance(item, Mapping):
+        for key, each in item.items():
+            _mark(each, f"{path}.{key}", several)
+    elif isinstance(item, _ARRAYS):
+        for each in item:
+            _mark(each, path, several)
+    else:
+        several.add(path)
 
 
 def leaves(event: Mapping[str, object], path: str) -> Iterator[tuple[Leaf, Membership]]:
