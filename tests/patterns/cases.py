@@ -69,15 +69,45 @@ class Cases:
         """Return true in so many of all cases."""
         return self.random.random() < share
 
-    def pattern(self, *, simple: bool = False) -> Obj:
-        """Return a valid pattern. A simple one asks few questions, so that structure alone decides."""
-        rules = self.simple_rules if simple else self.rules
-        return self._object(rules, 0)
+    def focus(self) -> str:
+        """Return what cases are about: `values`, with all operators; `structure`; or `arrays` of objects."""
+        return self.random.choice(["values", "structure", "arrays"])
 
-    def event(self, *, simple: bool = False) -> Obj:
+    def pattern(self, focus: str) -> Obj:
+        """Return a valid pattern. But for `values` it asks few questions, so that structure alone decides."""
+        if focus == "arrays":
+            return Obj([("a", self._several_rules(1))])
+        return self._object(self.rules if focus == "values" else self.simple_rules, 0)
+
+    def event(self, focus: str) -> Obj:
         """Return an event, with arrays, arrays of objects, empty ones and keys that stand twice."""
-        scalar = self.simple_scalar if simple else self.scalar
-        return Obj([(self.key(), self._value(scalar, 0)) for _ in range(self.random.randint(0 if simple else 1, 4))])
+        if focus == "arrays":
+            return Obj([("a", self._elements(1))])
+        scalar = self.scalar if focus == "values" else self.simple_scalar
+        return Obj([(self.key(), self._value(scalar, 0)) for _ in range(self.random.randint(0, 4))])
+
+    def _several_rules(self, depth: int) -> Obj:
+        """Return rules about fields that stand side by side in an array's elements."""
+        names = self.random.sample("bcd", self.random.choice([2, 2, 3]))
+        deeper = depth < 3 and self.chance(0.5)
+        rules: list[Any] = [self._several_rules(depth + 1) if deeper else self.simple_rules()]
+        rules += [self.simple_rules() for _ in names[1:]]
+        pairs = list(zip(names, rules, strict=True))
+        return Obj([("$or", [Obj([pair]) for pair in pairs]), pairs[0]] if self.chance(0.1) else pairs)
+
+    def _elements(self, depth: int) -> list[Any]:
+        """Return an array of objects, some of whose fields are arrays of objects in turn."""
+        return [
+            self._elements(depth + 1)
+            if depth < 3 and self.chance(0.1)
+            else Obj([(name, self._element(depth)) for name in "bcd" if self.chance(0.8)])
+            for _ in range(self.random.randint(1, 3))
+        ]
+
+    def _element(self, depth: int) -> Any:
+        if depth < 3 and self.chance(0.4):
+            return self._elements(depth + 1)
+        return self.simple_scalar() if self.chance(0.8) else [self.simple_scalar(), self.simple_scalar()]
 
     def key(self) -> str:
         """Return a field's name, most often a plain one."""

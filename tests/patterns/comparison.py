@@ -39,10 +39,10 @@ def of_readings(seed: int, cases: int) -> Comparison:
     made = Cases(seed)
     found = Comparison()
     while found.cases < cases:
-        simple = made.chance(0.5)
-        text = spell(made.pattern(simple=simple))
+        focus = made.focus()
+        text = spell(made.pattern(focus))
         pattern = compile(text)
-        for event, given in _events(made, simple):
+        for event, given in _events(made, focus):
             expected = verdict(text, event)
             found.note(text, event, expected, pattern.matches(given))
             if (pattern.explain(given) is None) is not expected:
@@ -55,11 +55,11 @@ def of_index(seed: int, cases: int) -> Comparison:
     made = Cases(seed)
     found = Comparison()
     while found.cases < cases:
-        simple = made.chance(0.5)
-        texts = [spell(made.pattern(simple=simple)) for _ in range(TOGETHER)]
+        focus = made.focus()
+        texts = [spell(made.pattern(focus)) for _ in range(TOGETHER)]
         alone = [compile(text) for text in texts]
         index = _index(alone, made.random)
-        for event, given in _events(made, simple):
+        for event, given in _events(made, focus):
             together = index.match(given)
             for key in index:
                 found.note(texts[key], event, alone[key].matches(given), key in together)
@@ -79,10 +79,10 @@ def _index(patterns: list[Pattern], random: Random) -> Index[int]:
     return index
 
 
-def _events(made: Cases, simple: bool) -> Iterator[tuple[str, Any]]:
+def _events(made: Cases, focus: str) -> Iterator[tuple[str, Any]]:
     """Yield JSON texts, with what to hand in for each: itself, its bytes, or the mapping that it becomes."""
     for _ in range(EVENTS // 2):
-        text = spell(made.event(simple=simple))
+        text = spell(made.event(focus))
         yield text, made.random.choice([text, text.encode()])
         data = json.loads(text)
         plain = json.dumps(data)
