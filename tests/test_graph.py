@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from triggers import App, Event, Folder, ObjectCreated, RunFailed, anything_but, at, every, prefix
+from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, anything_but, at, every, prefix
 from triggers.errors import WiringError
 from triggers.graph import check, check_here, refuse, triggered_by
 
@@ -217,8 +217,9 @@ def test_a_source_folder_that_is_not_there_is_told_for_this_machine(tmp_path: Pa
         " --bind in=PATH"
     )
     assert "(source 'file') is not a folder; create it" in wrong
-    (tmp_path / "in").mkdir()
-    assert check_here(app.bound({"file": tmp_path}), 0.0) == []
+    for name in ("in", "other"):
+        (tmp_path / name).mkdir()
+    assert check_here(app.bound({"file": tmp_path / "other"}), 0.0) == []
 
 
 def test_a_schedule_that_is_over_is_told() -> None:
@@ -245,3 +246,46 @@ def test_a_state_folder_among_the_watched_files_is_refused(tmp_path: Path) -> No
     refuse(app, tmp_path.parent / "state")
     with pytest.raises(WiringError, match=r"\(source 'in'\) does not exist"):
         refuse(app.bound({"in": tmp_path / "nowhere"}), tmp_path / "state")
+
+
+def test_a_watched_folder_inside_another_is_refused_unless_the_outer_one_ignores_it(tmp_path: Path) -> None:
+    def start(*folders: Folder) -> None:
+        for folder in folders:
+            folder.path.mkdir(exist_ok=True)
+        refuse(app_of((to_none, ObjectCreated, {}), sources=folders, outputs=[]), tmp_path.parent / "state")
+
+    outer, inner = Folder(tmp_path, name="all"), Folder(tmp_path / "sub", name="some")
+    message = (
+        rf"^the watched folder 'some' \({inner.path}\) lies in the watched folder 'all' \({outer.path}\), so each of"
+        r" its files would be told twice; watch one of them, or have 'all' ignore it: ignore=\[\*IGNORED, 'sub'\]$"
+    )
+    for folders in ((outer, inner), (inner, outer)):
+        with pytest.raises(WiringError, match=message):
+            start(*folders)
+    (tmp_path / "link").symlink_to(inner.path)
+    for folders in ((inner, Folder(tmp_path / "link", name="again")), (outer, Folder(tmp_path, name="again"))):
+        with pytest.raises(WiringError, match=r"^the watched folder '.*' .* lies in the watched folder 'again' .*$"):
+            start(*folders)
+    start(Folder(tmp_path, name="all", ignore=["sub"]), inner)
+    start(inner, Folder(tmp_path / "subway"))
+
+
+def test_a_route_that_writes_into_a_folder_inside_a_watched_one_is_refused() -> None:
+    app = app_of(
+        (to_none, ObjectCreated, {"writes": {"out"}}), sources=[Folder("data")], outputs=[Folder("data/deep/out")]
+    )
+    (found,) = errors(app)
+    assert found.startswith("route 'to_none' writes to 'out', which triggers it again for ever; write somewhere else")
+
+
+def test_a_route_for_deletions_that_no_folder_tells_is_warned_of() -> None:
+    sources = [Folder("a"), Folder("b", deletions=True)]
+    assert warnings(app_of((to_none, ObjectDeleted, {}), sources=sources)) == []
+    for listening in (
+        app_of((to_none, ObjectDeleted, {}), sources=sources[:1]),
+        app_of((to_none, ObjectDeleted, {"source": "a"}), sources=sources),
+    ):
+        assert warnings(listening) == [
+            "route 'to_none' waits for ObjectDeleted, which none of its folders tells; declare one with"
+            " Folder(..., deletions=True)"
+        ]

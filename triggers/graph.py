@@ -11,7 +11,7 @@ from typing import Any
 
 from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, ObjectCreated, RunFailed
+from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 from triggers.sources.folder import Folder
 
@@ -65,6 +65,23 @@ def _source_problems(app: App, name: str, state: Path | None) -> Iterator[Proble
             f"the state folder {state} lies in the watched folder {name!r} ({folder.path}), where its own files would"
             " be events; name another one with --state",
         )
+    yield from _nested(app, folder)
+
+
+def _nested(app: App, folder: Folder) -> Iterator[Problem]:
+    """Find watched folders that lie in this one and are delivered by it, too; of two on one place, the later one."""
+    before = True
+    for name, other in app.sources.items():
+        before = before and name != folder.name
+        if not isinstance(other, Folder) or name == folder.name or not _delivers(folder, other.path):
+            continue
+        if before or not _delivers(other, folder.path):
+            yield Problem(
+                True,
+                f"the watched folder {name!r} ({other.path}) lies in the watched folder {folder.name!r}"
+                f" ({folder.path}), so each of its files would be told twice; watch one of them, or have"
+                f" {folder.name!r} ignore it: ignore=[*IGNORED, {other.path.resolve().name!r}]",
+            )
 
 
 def _past(app: App, now: float) -> Iterator[Problem]:
@@ -265,6 +282,19 @@ def _takes_failure(route: Route, failing: Route) -> bool:
     return route.where is None or not route.where.fields <= set(known) or route.where.matches(known)
 
 
+_NO_DELETIONS = "which none of its folders tells; declare one with Folder(..., deletions=True)"
+
+
+def _heard(app: App, route: Route) -> list[str]:
+    """Return the names of the sources that the route listens to."""
+    return [name for name in app.sources if route.source in (None, name)]
+
+
+def _tells_deletions(app: App, name: str) -> bool:
+    source = app.sources[name]
+    return not isinstance(source, Folder) or source.deletions
+
+
 def _unhandled(app: App) -> Iterator[Problem]:
     handled = {route.trigger.__event_type__ for route in app.routes.values()}
     for route in app.routes.values():
@@ -272,5 +302,7 @@ def _unhandled(app: App) -> Iterator[Problem]:
             yield Problem(False, f"route {route.name!r} emits {name}, which no route handles")
     delivered = bool(app.sources)
     for route in app.routes.values():
+        if route.trigger is ObjectDeleted and not any(_tells_deletions(app, name) for name in _heard(app, route)):
+            yield Problem(False, f"route {route.name!r} waits for ObjectDeleted, {_NO_DELETIONS}")
         if route.trigger is ObjectCreated and not delivered:
             yield Problem(False, f"route {route.name!r} waits for ObjectCreated, but the app has no source")

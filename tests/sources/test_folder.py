@@ -128,6 +128,19 @@ def test_a_file_in_place_of_the_folder_is_a_wiring_error(tmp_path: Path) -> None
         run(main())
 
 
+def test_a_folder_that_may_not_be_read_is_a_wiring_error(public: Path) -> None:
+    for mode in (0o000, 0o444, 0o111):
+        public.chmod(mode)
+        with (
+            another_user(),
+            pytest.raises(WiringError, match=r"source 'in'\) cannot be read by uid 65534; give it the"),
+        ):
+            Folder(public, name="in").require()
+    public.chmod(0o555)
+    with another_user():
+        assert Folder(public).require() == os.fsencode(public)
+
+
 # --- what arrives --------------------------------------------------------------------------------
 
 
@@ -643,7 +656,7 @@ def test_a_folder_that_is_polled_is_looked_at_every_so_many_seconds_and_trusts_n
             assert await tap.keys() == ["a.csv"]
             await tap.idle()
             (root.parent / "a.csv").write_text("the kernel has nothing to tell of it")
-            await site.time.advance(59)
+            await site.time.advance(54)
             await site.time.someone_sleeps()
             await site.time.advance(1)
             await site.time.advance(4)

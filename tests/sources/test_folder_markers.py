@@ -1,6 +1,5 @@
 """Files that wait for a marker."""
 # ruff: noqa: ASYNC230  # the files are local and tiny, and what is tested is when they are touched
-# the files are local and tiny, and what is tested is when they are touched
 
 from __future__ import annotations
 
