@@ -21,6 +21,7 @@ from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, 
 from triggers.flows import WINDOW
 from triggers.journal import DEAD, DELAYED, EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
 from triggers.journal.overlaps import Verdict, delayed
+from triggers.journal.pauses import paused
 from triggers.limits import Limits
 from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
@@ -73,6 +74,8 @@ class Dispatcher:
         self._overtaken: set[int] = set()
         """Runs that were dropped while the news of their end was on its way to the journal."""
         self.alarm = Alarm(journal, self._ring)
+        self.paused: dict[str, float] = {}
+        """The schedules that do not fire, and since when."""
         self._journal = journal
         self.clock = journal.clock
         self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock)
@@ -81,6 +84,7 @@ class Dispatcher:
         """Begin to work off what waits. Called on the running loop."""
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
+        self.pipeline.ask(paused, self.pause)
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self._hold)
 
@@ -148,6 +152,11 @@ class Dispatcher:
                 run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
                 runs.append(run)
         return runs
+
+    def pause(self, schedules: Mapping[str, float]) -> None:
+        """Take note of the schedules that do not fire, and since when."""
+        self.paused.clear()
+        self.paused.update(schedules)
 
     def resume(self, runs: Sequence[Promoted]) -> None:
         """Take runs among those that wait that the journal has put back there."""

@@ -13,6 +13,7 @@ from triggers.errors import WiringError
 from triggers.journal import memories, memories_below, remember
 from triggers.requests import accept
 from triggers.sources import Source
+from triggers.sources.timer import NAME as TIMER
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Intake:
         self._busy = set(self.sources)
         self._pokes = {name: asyncio.Event() for name in self.sources}
         self._tasks: list[asyncio.Task[None]] = []
+        self._asked = asyncio.Event()
+        """Set once all is carried out that operators asked for while the app was down."""
 
     def start(self) -> None:
         """Begin to listen to all sources."""
@@ -85,6 +88,8 @@ class Intake:
     def idle(self, source: str) -> None:
         """Take note that the source waits."""
         self._busy.discard(source)
+        if source == OPERATORS:
+            self._asked.set()
         self._dispatcher.pipeline.touch()
 
     async def poked(self, source: str) -> None:
@@ -94,6 +99,8 @@ class Intake:
 
     async def _listen(self, source: Source) -> None:
         pause = 1.0
+        if source.name == TIMER and OPERATORS in self.sources:
+            await self._asked.wait()  # a schedule may have been paused
         while True:
             try:
                 async with _closing(source.deliveries(self)) as batches:

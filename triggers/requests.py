@@ -6,8 +6,8 @@ So a request is durable when the command returns, is carried out once, and stand
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -15,13 +15,18 @@ from triggers.dispatcher import Dispatcher
 from triggers.errors import EventError
 from triggers.events import Event, decode
 from triggers.journal import EventRow, drop, event_rows, insert, redrive
+from triggers.journal.pauses import pause, resume
 from triggers.pipeline import Question
 from triggers.sources import Delivery
+from triggers.sources.timer import backfilled
 
 log = logging.getLogger("triggers.requests")
 
 NAMED = 5
 """How many events a warning names."""
+
+Order = tuple[Question, Callable[[Any], None]]
+"""A change of the journal by hand, and what is told of its outcome."""
 
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 """Of a run or an event, as SQLite can hold it."""
@@ -46,37 +51,85 @@ class Replay(Event, type="triggers.replay"):
     route: str | None = None
 
 
-REQUESTS: dict[str, type[Event]] = {kind.__event_type__: kind for kind in (Redrive, Drop, Replay)}
+class Pause(Event, type="triggers.pause"):
+    """Let a schedule not fire until it is resumed. What comes due meanwhile is not missed."""
+
+    schedule: str
+
+
+class Resume(Event, type="triggers.resume"):
+    """Let a paused schedule fire again, from now on."""
+
+    schedule: str
+
+
+class Backfill(Event, type="triggers.backfill"):
+    """Fire a schedule for past instants (Unix seconds). One that has fired does not fire again, but with `again`."""
+
+    schedule: str
+    instants: list[float] = Field(max_length=10_000)
+    again: bool = False
+
+
+REQUESTS: dict[str, type[Event]] = {
+    kind.__event_type__: kind for kind in (Redrive, Drop, Replay, Pause, Resume, Backfill)
+}
 
 
 async def accept(dispatcher: Dispatcher, batch: Sequence[Delivery]) -> None:
     """Append a batch and carry out the requests in it, in one commit; return when it is durable."""
-    orders = [await _order(dispatcher, delivery) for delivery in batch if delivery.type in REQUESTS]
-    durable = dispatcher.append(batch)
+    requests = [(delivery, _read(delivery)) for delivery in batch if delivery.type in REQUESTS]
+    orders = [await _order(dispatcher, delivery, request) for delivery, request in requests if request]
+    firings = [tick for delivery, request in requests for tick in _firings(dispatcher, delivery, request)]
+    durable = dispatcher.append([*batch, *firings] if firings else batch)
     for order in orders:
         if order:
-            dispatcher.pipeline.order(order, dispatcher.resume)
+            dispatcher.pipeline.order(*order)
     await durable
 
 
-async def _order(dispatcher: Dispatcher, delivery: Delivery) -> Question | None:
-    identity = f"{delivery.source}\0{delivery.id}"
+def _read(delivery: Delivery) -> Event | None:
+    """Return the request, or None where it cannot be read, and say so."""
     try:
-        request = decode(REQUESTS[delivery.type], delivery.data, delivery.version)
+        return decode(REQUESTS[delivery.type], delivery.data, delivery.version)
     except EventError as error:
         log.error("a request cannot be carried out: %s", error)
         return None
+
+
+async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> Order | None:
+    """Return what carries out a request in the commit that holds it, and what its answer is given to."""
+    identity = f"{delivery.source}\0{delivery.id}"
+    now = dispatcher.clock.now()
     match request:
         case Redrive(runs=runs):
-            return redrive(identity, runs)
+            return redrive(identity, runs), dispatcher.resume
         case Drop(runs=runs):
-            return drop(identity, runs)
+            return drop(identity, runs), dispatcher.resume
+        case Pause(schedule=schedule):
+            return pause(identity, schedule, now), dispatcher.pause
+        case Resume(schedule=schedule):
+            return resume(identity, schedule, now), dispatcher.pause
         case Replay(events=events, route=only):
             found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
             if gone := sorted(set(events) - {event.number for event in found}):
                 _miss(gone)
-            return insert(identity, [run for event in found for run in dispatcher.new_runs(event, only)])
+            return insert(
+                identity, [run for event in found for run in dispatcher.new_runs(event, only)]
+            ), dispatcher.resume
     return None
+
+
+def _firings(dispatcher: Dispatcher, delivery: Delivery, request: Event | None) -> list[Delivery]:
+    """Return the ticks of a backfill. Each has the identity of its firing; one more time, that of the request too."""
+    if not isinstance(request, Backfill):
+        return []
+    route = dispatcher.router.routes.get(request.schedule)
+    if route is None or route.schedule is None:
+        log.error("a request cannot be carried out: the app has no schedule %r to backfill", request.schedule)
+        return []
+    suffix = f"#{delivery.id}" if request.again else ""
+    return [backfilled(request.schedule, due, suffix) for due in request.instants]
 
 
 def _miss(events: Sequence[int]) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 from tests.kit import Life
 from triggers import App, Retry, Tick, at, cron, every
+from triggers.events import encode
+from triggers.requests import Backfill, Pause, Resume
+from triggers.sources.inbox import line, write
 from triggers.testing import FakeClock
 
 Start = Callable[..., Life]
@@ -352,3 +355,57 @@ def test_a_month_of_five_minutes_fires_every_instant_once(start: Start) -> None:
     first = NOON.timestamp()
     assert due == [first + 300 * n for n in range(1, 30 * 288 + 1)]
     assert life.dispatcher.counts["done"] == len(due)
+
+
+# --- pausing and backfilling
+
+
+def test_a_paused_schedule_does_not_fire_and_what_came_due_meanwhile_was_not_missed(start: Start) -> None:
+    clock = FakeClock(NOON)
+    schedules = {"five": every(minutes=5, missed="all"), "other": every(minutes=5)}
+    life = start(clock, **schedules)
+    life.advance(300)
+    life.accept(Pause(schedule="five"))
+    life.advance(600)
+    life.crash()
+    life = start(clock, **schedules)
+    life.advance(600)
+    assert [due for name, due in fired(life) if name == "five"] == ["01 12:05:00"]
+    assert len([due for name, due in fired(life) if name == "other"]) == 5
+    life.advance(30)
+    life.accept(Resume(schedule="five"))
+    life.crash()
+    life = start(clock, **schedules)
+    life.advance(600)
+    assert [due for name, due in fired(life) if name == "five"] == [f"01 12:{n:02}:00" for n in (5, 30, 35)]
+
+
+def test_what_was_asked_for_while_the_app_was_down_comes_before_what_it_missed(start: Start, tmp_path: Path) -> None:
+    clock = FakeClock(NOON)
+    life = start(clock, five=every(minutes=5))
+    life.crash()
+    clock.step(clock.monotonic() + 3600)
+    request = line("x", "cli", Pause.__event_type__, 1, None, clock.now(), encode(Pause(schedule="five")))
+    write(life.engine.state.requests, [request])
+    life = start(clock, five=every(minutes=5))
+    life.advance(600)
+    assert fired(life) == []
+
+
+def test_an_instant_that_was_backfilled_does_not_fire_again(start: Start) -> None:
+    life = start(FakeClock(NOON), five=every(minutes=5))
+    life.accept(Backfill(schedule="five", instants=[NOON.timestamp() + 300, NOON.timestamp() - 300]))
+    life.advance(600)
+    assert fired(life) == [("five", "01 12:05:00"), ("five", "01 11:55:00"), ("five", "01 12:10:00")]
+    life.accept(Backfill(schedule="five", instants=[NOON.timestamp() + 600, NOON.timestamp()]))
+    assert fired(life)[3:] == [("five", "01 12:00:00")]
+    assert len(life.runs("five")) == 4
+
+
+def test_a_backfill_of_what_is_no_schedule_is_refused_with_its_name(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = start(FakeClock(NOON), five=every(minutes=5))
+    life.accept(Backfill(schedule="fife", instants=[NOON.timestamp()]))
+    assert fired(life) == []
+    assert "the app has no schedule 'fife' to backfill" in caplog.text

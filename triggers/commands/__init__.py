@@ -26,6 +26,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Look at an app": {
         "check": ("wiring", "Find what is wrong with an app's wiring."),
         "graph": ("wiring", "Draw what flows where."),
+        "schedule": ("schedule", "List the next firings; pause and resume a schedule."),
     },
     "Look at what happened": {
         "events": ("history", "List events."),
@@ -37,6 +38,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "dead": ("dead", "The dead letters: list, show, redrive, drop."),
         "retry": ("dead", "Run a dead or delayed run again, now."),
         "replay": ("replay", "Give events to their routes again."),
+        "backfill": ("backfill", "Fire a schedule for a past range."),
         "doctor": ("doctor", "Examine this machine and a state folder."),
         "completion": ("completion", "Print what makes a shell complete our commands."),
     },

@@ -13,6 +13,7 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
+from triggers.events import Tick
 from triggers.journal import EventRow, views
 from triggers.journal.views import RunView
 from triggers.state import StateFolder
@@ -121,6 +122,9 @@ def twice(event: EventRow, duplicates: Mapping[int, int]) -> str:
 
 def digest(event: EventRow) -> str:
     """Return what an event is about, in a few words: its subject, or its first fields."""
+    if event.type == Tick.__event_type__ and event.subject:
+        tick = json.loads(event.data)
+        return f"{event.subject} {tick['due']}{' (backfill)' if tick.get('backfill') else ''}"
     if event.subject:
         return event.subject
     return " ".join(f"{key}={_brief(value)}" for key, value in json.loads(event.data).items())

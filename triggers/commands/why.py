@@ -12,6 +12,7 @@ from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import duration, find, find_event, reader, state_of
+from triggers.commands.schedule import of_schedule
 from triggers.errors import did_you_mean
 from triggers.journal import EventRow, views
 from triggers.journal.views import RouteView, RunView
@@ -39,20 +40,25 @@ class Scene:
 @state_option
 @json_option
 def why(id: str, folder: str | None, as_json: bool) -> None:
-    """Say in a line what an event or a run waits for, or how it ended and why."""
+    """Say in a line what an event or a run waits for, or how it ended and why; of a schedule, when it fires."""
     answers: list[tuple[str, str | None, str]]
     with reader(folder) as (state, connection):
-        asked = find(connection, id)
         scene = Scene(connection, state.holder(), views.epoch(connection), views.routes(connection))
-        if isinstance(asked, RunView):
-            answers = [(f"r{asked.number}", state_of(asked, scene.epoch), of_run(scene, asked))]
+        if id in scene.routes and scene.routes[id].policy.get("schedule"):
+            answers = [(id, None, of_schedule(connection, scene.routes[id], time.time()))]
         else:
-            answers = of_event(scene, asked)
+            answers = _of_found(scene, find(connection, id))
     if as_json:
         say_json([{"id": name, "state": word, "why": text} for name, word, text in answers])
         return
     for name, word, text in answers:
         say(f"{paint(name, None, bold=True)}{f' {word}' if word else ''}: {plain(text)}")
+
+
+def _of_found(scene: Scene, asked: EventRow | RunView) -> list[tuple[str, str | None, str]]:
+    if isinstance(asked, RunView):
+        return [(f"r{asked.number}", state_of(asked, scene.epoch), of_run(scene, asked))]
+    return of_event(scene, asked)
 
 
 def of_run(scene: Scene, run: RunView) -> str:

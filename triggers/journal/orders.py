@@ -37,7 +37,7 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
     """
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if not _first_time(connection, request):
+        if not first_time(connection, request):
             return []
         back: list[Promoted] = []
         for states, opened in (((DEAD, DROPPED), True), ((DELAYED, DELAYED), False)):
@@ -52,7 +52,7 @@ def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[
     """Return the order that takes dead runs off the dead letters."""
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if _first_time(connection, request):
+        if first_time(connection, request):
             connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs))
         return []
 
@@ -63,7 +63,7 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
     """Return the order that adds new runs for events that are in the journal already."""
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
-        if not _first_time(connection, request):
+        if not first_time(connection, request):
             return []
         rows = [(run.number, run.event, run.route, run.priority, run.event) for run in runs]
         inserted = connection.executemany(_REPLAYED, rows)
@@ -95,7 +95,7 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
     return apply
 
 
-def _first_time(connection: apsw.Connection, request: str) -> bool:
+def first_time(connection: apsw.Connection, request: str) -> bool:
     """Take note of a request, and say whether it has not been carried out before."""
     note = "INSERT INTO ledger (source, key, value, event) VALUES ('requests', ?, x'', 0) ON CONFLICT DO NOTHING"
     connection.execute(note, (request.encode(),))

@@ -16,7 +16,7 @@ from typing import Unpack
 from triggers.errors import ScheduleError
 from triggers.schedule.crontab import Cron
 from triggers.schedule.instants import DAY, At, Every, Schedule
-from triggers.schedule.timetable import Firing, Timetable, TimetableOptions, firing, instant, timetable
+from triggers.schedule.timetable import Firing, Timetable, TimetableOptions, firing, instant, timetable, timezone_of
 
 
 def cron(text: str, *, timezone: str = "UTC", **options: Unpack[TimetableOptions]) -> Schedule:
@@ -85,4 +85,5 @@ __all__ = [
     "every",
     "firing",
     "timetable",
+    "timezone_of",
 ]

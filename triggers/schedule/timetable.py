@@ -165,6 +165,11 @@ def firing(schedule: Schedule) -> Firing:
     return schedule.firing if isinstance(schedule, Timetable) else AS_USUAL
 
 
+def timezone_of(schedule: Schedule) -> str:
+    """Return the time zone that a schedule is read in; UTC where it has none."""
+    return str(getattr(schedule, "timezone", "UTC"))
+
+
 def instant(what: str, moment: object, timezone: str) -> float:
     """Return the Unix time of a datetime or an ISO 8601 text; one without an offset is read in a time zone.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import islice
 from math import inf, nextafter
 
@@ -224,18 +225,10 @@ class Series:
 
     def _tick(self, due: float) -> Delivery:
         self._move(due)
-        tick = Tick(schedule=self.name, due=moment(due), missed=self._missed)
+        delivery = _delivery(Tick(schedule=self.name, due=moment(due), missed=self._missed))
+        delivery.memory, delivery.unique = (self.name.encode(), self.memory()), True
         self._missed = 0
-        return Delivery(
-            source=NAME,
-            id=identity(self.name, due),
-            type=Tick.__event_type__,
-            data=encode(tick),
-            time=due,
-            subject=self.name,
-            memory=(self.name.encode(), self.memory()),
-            unique=True,
-        )
+        return delivery
 
     def _move(self, instant: float) -> None:
         self._after = instant
@@ -250,6 +243,24 @@ class Series:
         return self._firing.offset(self.name, due, self._schedule.next(due))
 
 
-def identity(schedule: str, due: float) -> str:
+def backfilled(schedule: str, due: float, suffix: str = "") -> Delivery:
+    """Return the tick of a firing that somebody asked for. A suffix makes it another one than the schedule's own."""
+    delivery = _delivery(Tick(schedule=schedule, due=moment(due), backfill=True))
+    delivery.id += suffix
+    return delivery
+
+
+def identity(schedule: str, due: datetime) -> str:
     """Return the identity of a firing within the source: the schedule and the UTC instant."""
-    return f"{schedule}@{moment(due).isoformat()}"
+    return f"{schedule}@{due.isoformat()}"
+
+
+def _delivery(tick: Tick) -> Delivery:
+    return Delivery(
+        source=NAME,
+        id=identity(tick.schedule, tick.due),
+        type=Tick.__event_type__,
+        data=encode(tick),
+        time=tick.due.timestamp(),
+        subject=tick.schedule,
+    )

@@ -1,0 +1,52 @@
+"""Schedules that are paused, kept as what the source `paused` remembers: a name and since when, in Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import apsw
+
+from triggers.journal.orders import first_time
+
+_SOURCE = "paused"
+
+
+def pause(request: str, schedule: str, now: float) -> Callable[[apsw.Connection], dict[str, float]]:
+    """Return the order that pauses a schedule; it returns all that are paused then.
+
+    `request` is the identity of the request; nothing is done where it was a duplicate.
+    """
+
+    def apply(connection: apsw.Connection) -> dict[str, float]:
+        if first_time(connection, request):
+            connection.execute(_PAUSE, (_SOURCE, schedule.encode(), repr(now).encode()))
+        return paused(connection)
+
+    return apply
+
+
+def resume(request: str, schedule: str, now: float) -> Callable[[apsw.Connection], dict[str, float]]:
+    """Return the order that lets a schedule fire again: from now on, for what came due meanwhile was not missed."""
+
+    def apply(connection: apsw.Connection) -> dict[str, float]:
+        if first_time(connection, request):
+            name = schedule.encode()
+            connection.execute("DELETE FROM ledger WHERE source = ? AND key = ?", (_SOURCE, name))
+            if connection.changes():
+                connection.execute(_FORGET, (f"{now!r} ".encode(), name))
+        return paused(connection)
+
+    return apply
+
+
+def paused(connection: apsw.Connection) -> dict[str, float]:
+    """Return the names of the schedules that are paused, and since when."""
+    rows = connection.execute("SELECT key, value FROM ledger WHERE source = ? ORDER BY key", (_SOURCE,))
+    return {bytes(name).decode(): float(bytes(since)) for name, since in rows}
+
+
+_PAUSE = "INSERT INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+
+# A timer remembers the instant that it last fired for, a blank, and the schedule's text.
+_FORGET = """
+UPDATE ledger SET value = CAST(? || substr(value, instr(value, ' ') + 1) AS BLOB) WHERE source = 'timer' AND key = ?"""

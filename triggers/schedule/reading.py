@@ -1,0 +1,45 @@
+"""From the canonical text of a schedule back to the schedule, for those who have the journal and not the code."""
+
+from __future__ import annotations
+
+import re
+
+from triggers.errors import ScheduleError
+from triggers.schedule.crontab import Cron
+from triggers.schedule.instants import At, Every, Schedule
+from triggers.schedule.timetable import TimetableOptions, instant, timetable
+
+_TEXT = re.compile(
+    r"(?P<kind>cron|every|at)\((?P<inside>[^()]*)\)"
+    r"(?: from (?P<start>\S+))?(?: until (?P<end>\S+))?(?: except (?P<exclude>\S+)(?: in (?P<timezone>\S+))?)?"
+)
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+
+
+def read(text: str) -> Schedule:
+    """Return the schedule that `str()` gave this text, without its jitter and what it does about missed instants.
+
+    Raises `ScheduleError` where the text does not say all: a schedule of one's own, or a calendar that is a function.
+    """
+    found = _TEXT.fullmatch(text)
+    if not found:
+        raise ScheduleError(f"{text!r} is the text of no schedule of ours")
+    schedule, timezone = _core(found["kind"], found["inside"])
+    options: TimetableOptions = {}
+    if found["start"]:
+        options["start"] = found["start"]
+    if found["end"]:
+        options["end"] = found["end"]
+    if found["exclude"]:
+        options["exclude"] = found["exclude"].split(",")
+    return timetable(schedule, timezone=found["timezone"] or timezone, **options)
+
+
+def _core(kind: str, inside: str) -> tuple[Schedule, str]:
+    """Return the schedule that a text begins with, and its time zone."""
+    if kind == "cron":
+        text, _, timezone = inside.rpartition(", ")
+        return Cron(text, timezone), timezone
+    if kind == "at":
+        return At(instant("at", inside, "UTC")), "UTC"
+    return Every(sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)([wdhms])", inside))), "UTC"
