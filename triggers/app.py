@@ -177,9 +177,9 @@ class App:
 
 
 def _compiled(where: Where) -> Pattern:
-    from triggers.patterns import compile  # an app without conditions need not load them
+    from triggers.patterns import compile, to_pattern  # an app without conditions need not load them
 
-    return compile(where)
+    return compile(where if isinstance(where, str) else to_pattern(where))
 
 
 _BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)}

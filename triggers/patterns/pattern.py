@@ -19,6 +19,10 @@ Items: TypeAlias = dict[str, list[object]]
 
 MAX_ALTERNATIVES = 1_000
 """How many alternatives the `$or`s of one pattern may multiply to: EventBridge's quota."""
+MAX_DEPTH = 200
+"""So many names may a path have. Payloads have 64 levels at most."""
+MAX_LENGTH = 1_000_000
+"""So many characters may a pattern's text have."""
 
 _NOT_IN_OR = frozenset(OPERATORS) | {"=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case"} | {
     "date-after", "date-on-or-after", "date-before", "date-on-or-before", "in-date-range",
@@ -26,26 +30,44 @@ _NOT_IN_OR = frozenset(OPERATORS) | {"=", "<", "<=", ">", ">=", "regex", "not-wi
 }  # fmt: skip
 
 
-def compile(pattern: str | bytes | Mapping[str, object]) -> Pattern:
-    """Return the compiled pattern for EventBridge JSON text, or for a mapping that may also hold matchers.
+def compile(pattern: str | bytes | bytearray | Mapping[str, object]) -> Pattern:
+    """Return the compiled pattern, of an EventBridge pattern as JSON text or as a mapping, which may hold matchers.
 
-    In a mapping a scalar means equality, a list any of its items, a nested mapping nests; JSON text must be a complete
-    EventBridge pattern. Raises `PatternError` with the path and the reason when it is not valid.
+    Raises `PatternError` with the path and the reason when it is not valid.
     """
     if isinstance(pattern, Mapping):
-        return Pattern(plain(pattern, None))
-    try:
-        data = _DECODER.decode(pattern if isinstance(pattern, str) else bytes(pattern).decode())
-    except (ValueError, RecursionError) as error:
-        raise PatternError("", f"is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise PatternError("", f"must be a JSON object, not {show(data)}")
-    return Pattern(data)
+        return _pattern(lambda: _plain(pattern, None, shorthand=False))
+    if isinstance(pattern, str | bytes | bytearray):
+        return _pattern(lambda: _read(pattern))
+    raise PatternError("", f"must be JSON text or a mapping, not {show(pattern)}")
 
 
 def to_pattern(where: Mapping[str, object]) -> Data:
-    """Return the complete EventBridge pattern, as JSON data, that a `where=` stands for; raises `PatternError`."""
-    return compile(where).pattern
+    """Return the complete EventBridge pattern, as JSON data, that a `where=` stands for; raises `PatternError`.
+
+    It takes what `compile` takes, and a bare scalar for equality, as in `{"route": "train"}`.
+    """
+    return _pattern(lambda: _plain(where, None, shorthand=True)).pattern
+
+
+def _pattern(read: Callable[[], Data]) -> Pattern:
+    try:
+        return Pattern(read())
+    except RecursionError:
+        raise PatternError("", f"is nested too deep; {MAX_DEPTH} levels will do") from None
+
+
+def _read(text: str | bytes | bytearray) -> Data:
+    if len(text) > MAX_LENGTH:
+        raise PatternError("", f"is {len(text):,} characters long; {MAX_LENGTH:,} is the most, EventBridge takes 4,096")
+    try:
+        data = _DECODER.decode(text if isinstance(text, str) else text.decode())
+    except ValueError as error:
+        raise PatternError("", f"is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise PatternError("", f"must be a JSON object, not {show(data)}; write {{...}}")
+    _check_repeats(data, None)
+    return data
 
 
 class Pattern:
@@ -280,22 +302,22 @@ def _identity(item: object) -> object:
     return (type(item).__name__, item) if value is None else ("number", value)
 
 
-def plain(where: Mapping[str, object], path: str | None) -> Data:
-    """Return pattern data without matchers, from a mapping as people write it."""
+def _plain(where: Mapping[str, object], path: str | None, *, shorthand: bool) -> Data:
+    """Return pattern data without matchers, from a mapping as people write it; a `shorthand` has bare scalars."""
     found: Data = {}
     for key, value in where.items():
         if not isinstance(key, str):
             raise PatternError(path or "", f"a field's name must be a string, not {show(key)}")
-        place = key if path is None else f"{path}.{key}"
+        place = _join(path, key)
         if isinstance(value, Matcher):
             found[key] = value.rules()
         elif isinstance(value, Mapping):
             _check_not_operator(value, place)
-            found[key] = plain(value, place)
+            found[key] = _plain(value, place, shorthand=shorthand)
         elif isinstance(value, list | tuple | set | frozenset):
-            found[key] = _plain_items(value, place)
+            found[key] = _plain_items(value, place, shorthand=shorthand)
         else:
-            found[key] = [_plain_scalar(value, place)]
+            found[key] = [_plain_scalar(value, place)] if shorthand else value
     return found
 
 
@@ -311,13 +333,13 @@ def _check_not_operator(value: Mapping[str, object], path: str) -> None:
     )
 
 
-def _plain_items(items: Iterable[object], path: str) -> list[object]:
+def _plain_items(items: Iterable[object], path: str, *, shorthand: bool) -> list[object]:
     found: list[object] = []
     for index, item in enumerate(items):
         if isinstance(item, Matcher):
             found += item.rules()
         elif isinstance(item, Mapping) and path.rpartition(".")[2] == "$or":
-            found.append(plain(item, f"{path}[{index}]"))
+            found.append(_plain(item, f"{path}[{index}]", shorthand=shorthand))
         else:
             found.append(_plain_operand(item, f"{path}[{index}]"))
     return found
@@ -343,10 +365,12 @@ def _branches(data: Mapping[str, object], path: str | None, branches: list[Items
 
     Keys take effect in the order written, as in EventBridge: what comes later replaces the same path set before.
     """
+    if path and path.count(".") >= MAX_DEPTH:
+        raise PatternError(f"{path[:40]}...", f"is nested too deep; {MAX_DEPTH} levels will do")
     if not data:
         raise PatternError(path or "", "is empty; give a field, or leave it out to match everything")
     for key, value in data.items():
-        place = key if path is None else f"{path}.{key}"
+        place = _join(path, key)
         if key == "$or" and _is_or(value):
             assert isinstance(value, list)
             branches = [
@@ -357,6 +381,7 @@ def _branches(data: Mapping[str, object], path: str | None, branches: list[Items
             if len(branches) > MAX_ALTERNATIVES:
                 raise PatternError(place, f"more than {MAX_ALTERNATIVES:,} alternatives; EventBridge takes no more")
         elif isinstance(value, Mapping):
+            _check_not_operator(value, place)
             branches = _branches(value, place, branches)
         elif isinstance(value, list):
             _check_items(key, value, place)
@@ -400,15 +425,48 @@ def _names(data: Mapping[str, object]) -> set[str]:
     return found
 
 
+class _Repeating(dict[str, object]):
+    """An object of a pattern's text with a key that stands twice, where the two cannot be told apart."""
+
+    __slots__ = ("key",)
+    key: str
+
+
 def _pattern_object(pairs: list[tuple[str, object]]) -> Data:
-    found: Data = {}
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    found.clear()
+    repeating = ""
     for key, value in pairs:
         if key in found:
-            if not (isinstance(value, list) and isinstance(found[key], list)) or key == "$or":
-                raise PatternError(key, "is given twice in one object; merge the two")
+            earlier = found[key]
+            if isinstance(value, list) and isinstance(earlier, list) and key != "$or":
+                _check_items(key, earlier, key)
+            else:
+                repeating = key
             del found[key]  # the last one counts, at its own place in the order
         found[key] = value
+    if repeating:
+        found = _Repeating(found)
+        found.key = repeating
     return found
+
+
+def _check_repeats(value: object, path: str | None) -> None:
+    """Refuse an object or an operator that is given twice: EventBridge's parsers do not agree on what it means."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_repeats(item, f"{path}[{index}]")
+    elif isinstance(value, dict):
+        if isinstance(value, _Repeating):
+            raise PatternError(_join(path, value.key), "is given twice in one object; merge the two")
+        for key, item in value.items():
+            _check_repeats(item, _join(path, key))
+
+
+def _join(path: str | None, key: str) -> str:
+    return key if path is None else f"{path}.{key}"
 
 
 _DECODER = decoder(_pattern_object)

@@ -99,32 +99,33 @@ def flatten(event: Mapping[str, object]) -> tuple[dict[str, object], set[str]]:
     """Return the one scalar at each path that has one; and all paths with values, also where `leaves` must tell."""
     found: dict[str, object] = {}
     several: set[str] = set()
-    _flatten(event, "", found, several)
+    objects: list[tuple[Mapping[str, object], str]] = [(event, "")]
+    for value, above in objects:  # grows on the way
+        for key, item in value.items():
+            path = f"{above}{key}"
+            if type(item) in EXACT_TYPES and path not in found:
+                found[path] = item
+            elif type(item) is dict:
+                objects.append((item, f"{path}."))
+            else:
+                several |= _below(item, path)
     for path in several:
         found.pop(path, None)
     return found, several.union(found)
 
 
-def _flatten(value: Mapping[str, object], above: str, found: dict[str, object], several: set[str]) -> None:
-    for key, item in value.items():
-        path = f"{above}{key}"
-        if type(item) is dict:
-            _flatten(item, f"{path}.", found, several)
-        elif type(item) in EXACT_TYPES and path not in found:
-            found[path] = item
+def _below(item: object, path: str) -> set[str]:
+    """Return the paths of all values in an array, or in whatever is no plain object."""
+    paths: set[str] = set()
+    items = [(item, path)]
+    for value, place in items:  # grows on the way
+        if isinstance(value, Mapping):
+            items += [(each, f"{place}.{key}") for key, each in value.items()]
+        elif isinstance(value, _ARRAYS):
+            items += [(each, place) for each in value]
         else:
-            _mark(item, path, several)
-
-
-def _mark(item: object, path: str, several: set[str]) -> None:
-    if isinstance(item, Mapping):
-        for key, each in item.items():
-            _mark(each, f"{path}.{key}", several)
-    elif isinstance(item, _ARRAYS):
-        for each in item:
-            _mark(each, path, several)
-    else:
-        several.add(path)
+            paths.add(place)
+    return paths
 
 
 def leaves(event: Mapping[str, object], path: str) -> Iterator[tuple[Leaf, Membership]]:
@@ -132,7 +133,10 @@ def leaves(event: Mapping[str, object], path: str) -> Iterator[tuple[Leaf, Membe
 
     Raises `EventError` when what it finds there is no JSON value.
     """
-    return _walk(event, path, tuple(path.split(".")), (), ())
+    try:
+        yield from _walk(event, path, tuple(path.split(".")), (), ())
+    except RecursionError:
+        raise EventError(f"{path}: the event is nested too deep") from None
 
 
 def _walk(
