@@ -220,7 +220,6 @@ def test_a_stop_while_the_disk_refuses_ends_at_once_frees_the_folder_and_the_nex
     assert there.keys("held") == there.keys("held", "reads") | there.keys("held", "ends")
 
 
-@pytest.mark.xfail(reason="StateFolder.acquire writes its holder's name outside of _usable()", strict=False)
 def test_a_start_on_a_full_disk_names_the_folder(machine: Make) -> None:
     there = machine(Tiny)
     there.disk.refuse()
@@ -245,7 +244,6 @@ def test_a_restart_on_a_full_disk_names_the_journal_and_loses_nothing(machine: M
     assert there.done() == once("before", "after")
 
 
-@pytest.mark.xfail(reason="sources.inbox.write lets the system's error through", strict=False)
 def test_what_is_sent_to_a_full_disk_is_refused_whole(machine: Make) -> None:
     there = machine(Tiny)
     assert there.drain() == (0, "")
@@ -257,7 +255,6 @@ def test_what_is_sent_to_a_full_disk_is_refused_whole(machine: Make) -> None:
     assert not list((there.disk.seen / "state" / "inbox").iterdir())
 
 
-@pytest.mark.xfail(reason="sources.inbox.write lets the system's error through", strict=False)
 def test_an_app_that_sends_to_a_full_disk_hears_it_and_hands_nothing_in(tmp_path: Path) -> None:
     disk, process = Capped(tmp_path / "disk"), os.getpid()
     app = App("disk")

@@ -201,7 +201,6 @@ def test_the_runs_of_a_route_that_is_gone_do_not_hold_the_sources_up(start: Star
     assert life.engine.journal.open_runs == 0
 
 
-@pytest.mark.xfail(reason="journal.reading.stranded leaves out what is delayed, which open_runs counts", strict=False)
 def test_the_delayed_runs_of_a_route_that_is_gone_do_not_hold_the_sources_up(start: Start) -> None:
     async def gone(event: A) -> None:
         raise Later(days=1)

@@ -13,7 +13,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -105,10 +105,13 @@ class StateFolder:
                         f"{self.path} is in use by {holder}; stop it, or name another folder with --state"
                     ) from None
             time.sleep(0.02)  # a command may be looking who holds it
-        os.ftruncate(lock, 0)
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode(), 0)
         self._lock = lock
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        with ExitStack() as undo, self._usable():
+            undo.callback(self.release)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode(), 0)
+            undo.pop_all()
         os.register_at_fork(after_in_child=self._forget)
 
     def release(self) -> None:

@@ -69,6 +69,14 @@ def test_quiet_says_nothing_where_all_is_well(project: Project) -> None:
     assert [run["state"] for run in project("runs", "--json").data] == ["done"]
 
 
+def test_quiet_still_says_what_fails(project: Project) -> None:
+    project.drop("bad.csv", "flaky.csv")
+    said = project("run", "app", "--drain", "--quiet").err
+    assert "error: train r3  dead after attempt 1 of 3: ValueError: this table is bad" in said
+    assert "failed (attempt 1 of 3)" in said
+    assert "started" not in said
+
+
 def test_warnings_of_the_wiring_are_said_at_the_start(project: Project) -> None:
     assert "warning: route 'train' emits Trained, which no route handles" in project.drain().err
 

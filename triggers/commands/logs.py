@@ -66,8 +66,8 @@ def set_up(level: int, *, as_json: bool) -> logging.Handler:
 
 def log_run(run: Run, outcome: Outcome | None) -> None:
     """Log that a run starts (`outcome` is None) or what came of its attempt. A listener of the dispatcher."""
-    if not log.isEnabledFor(logging.INFO):
-        return
+    if isinstance(outcome, Done | None) and not log.isEnabledFor(logging.INFO):
+        return  # what goes well is not worth the words where nobody reads them
     name, attempts = f"r{run.number}", run.route.policy.retry.attempts
     fields: dict[str, object] = {
         "run": name, "route": run.route.name, "event": f"e{run.event.number}", "attempt": run.attempt

@@ -73,11 +73,18 @@ def write(folder: Path, lines: Sequence[str]) -> Path:
     one commit of the file system holds both the content and the name. A power loss may leave the name without the
     content then. What fits into a page is empty or whole, which is safe: an empty batch has no events. More than that
     is synced before, so that no reader ever takes a part for a batch. Raises `EventError` when the batch is larger
-    than a reader accepts.
+    than a reader accepts, `StateError` when the disk refuses it; nothing is left of it then.
     """
     content = "".join(f"{text}\n" for text in lines).encode()
     if len(content) > MAX_FILE:
         raise EventError(f"a batch of {len(content):,} bytes is over the limit of {MAX_FILE:,}; write several")
+    try:
+        return _written(folder, content)
+    except OSError as error:
+        raise StateError(f"the inbox {folder} cannot be written ({error.strerror}); nothing was handed in") from error
+
+
+def _written(folder: Path, content: bytes) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = f"{_stamps.next():020d}-{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}"
     unfinished, path = folder / f".{name}.tmp", folder / name
