@@ -5,13 +5,33 @@ from __future__ import annotations
 import os
 import time
 
+from benchmarks.producers import is_whole
 from benchmarks.workload import Made
-from triggers import App, Folder, ObjectCreated, Tick, every
+from triggers import App, Folder, ObjectCreated, Reject, Tick, every
 
 HANDLER_SECONDS = 0.02
 
 crash = App("crash")
 idle = App("idle", sources=[Folder(os.environ.get("BENCH_INCOMING", "."), name="incoming")])
+files = App("files", sources=[Folder(os.environ.get("BENCH_FILES", "."), name="incoming")])
+partial = App("partial", sources=[Folder(os.environ.get("BENCH_FILES", "."), name="incoming")], threads=4)
+
+
+@files.on(ObjectCreated)
+async def taken(event: ObjectCreated) -> None:
+    pass
+
+
+@partial.on(ObjectCreated)
+def looked_at(event: ObjectCreated) -> None:
+    try:
+        with event.open() as file:
+            whole = "whole" if is_whole(file.read()) else "partial"
+    except Reject:
+        whole = "superseded"
+    log = os.open(os.environ["BENCH_FILES"] + "/../log", os.O_WRONLY | os.O_APPEND, 0o600)
+    os.write(log, f"{event.key} {whole}\n".encode())
+    os.close(log)
 
 
 @crash.on(Made)

@@ -139,6 +139,61 @@ def timers(trials: Trials) -> list[Row]:
     return [Row(f"{days} days of a 5-minute timer, simulated", "s", "less", None, take(found, "seconds"))]
 
 
+STORMS = {
+    "burst": "files in one burst",
+    "stall": "the same, the watcher stopped for 1 s",
+    "folders": "the same into 1,000 new folders",
+    "rename": "the same by a rename",
+}
+OURS_ALONE = {"kill": "the same, killed five times", "down": "the same, dropped while down"}
+
+
+def files(trials: Trials) -> list[Row]:
+    """Storms of files."""
+    count = trials.setup.few(100_000, 5_000)
+    rows = []
+    for storm, words in {**STORMS, **OURS_ALONE}.items():
+        arguments = {"count": count, "storm": storm}
+        watchers = ("watchdog", "watchfiles") if storm in STORMS else ()
+        peers: list[Variant] = [("files.observer", {**arguments, "watcher": name}) for name in watchers]
+        ours, *theirs = trials.beside(("files.triggers", arguments), *peers)
+        note = "; ".join(
+            f"{name} lost {max(take(found, 'lost')):,.0f}" for name, found in zip(watchers, theirs, strict=True)
+        )
+        bad = [one["lost"] + one["twice"] for one in ours]
+        rows.append(Row(f"{count:,} {words}: lost or twice", "files", "less", 0, bad, [], None, note))
+        rows.append(Row("durable", "files/s", "more", 20_000 if storm == "burst" else None, take(ours, "rate")))
+    return [*rows, *_half_written(trials), *_known(trials), *_after_a_move(trials)]
+
+
+def _half_written(trials: Trials) -> list[Row]:
+    count = trials.setup.few(10_000, 800)
+    (found,) = trials.beside(("files.partial", {"count": count}))
+    note = f"{sum(take(found, 'handled')):,.0f} handlers; {sum(take(found, 'superseded')):,.0f} refused as overwritten"
+    return [
+        Row(f"{count:,} files written in four ways: seen half", "files", "less", 0, take(found, "partial"), [], None,
+            note),
+        Row("the same: never seen whole", "files", "less", 0, take(found, "never_whole")),
+    ]  # fmt: skip
+
+
+def _known(trials: Trials) -> list[Row]:
+    count = trials.setup.few(100_000, 5_000)
+    (found,) = trials.beside(("files.restart", {"count": count}))
+    return [
+        Row(f"start with {count:,} new files", "s", "less", None, take(found, "first")),
+        Row(f"start with {count:,} known files", "s", "less", 1, take(found, "ready")),
+    ]
+
+
+def _after_a_move(trials: Trials) -> list[Row]:
+    samples = trials.setup.few(30, 10)
+    names = ("triggers", "watchdog", "watchfiles")
+    ours, *theirs = trials.beside(*(("files.after_a_move", {"samples": samples, "watcher": name}) for name in names))
+    note = "; ".join(f"{name} {max(take(found, 'p50')):,.0f}" for name, found in zip(names[1:], theirs, strict=True))
+    return [Row("file written after another is moved out, p50", "ms", "less", 10, take(ours, "p50"), [], None, note)]
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "events": events,
     "chains": chains,
@@ -149,6 +204,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle,
     "backlog": backlog,
     "timers": timers,
+    "files": files,
 }
 
 
