@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from triggers.errors import EventError, PatternError
-from triggers.patterns import compile
+from triggers.patterns import compile, to_pattern
 
 
 def matches(pattern: object, event: object) -> bool:
@@ -397,7 +398,7 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"a": 1}', r"a: must be a list or an object, not 1; write \[1\]"),
         ('{"a": [[1]]}', r"a\[0\]: \[1\] is no string"),
         ('{"a": {"b": ["x", {"sufix": "y"}]}}', r"a\.b\[1\]: unknown operator 'sufix'; did you mean 'suffix'\?"),
-        ('{"a": [{}]}', r"a\[0\]: one operator"),
+        ('{"a": [{}]}', r"a\[0\]: is an empty object; write an operator"),
         ('{"a": [{"prefix": "x", "suffix": "y"}]}', r"a\[0\]: one operator is allowed here, not 2"),
         ('{"a": [{"prefix": 1}]}', r"a\[0\]\.prefix: needs a string, not 1"),
         ('{"a": [{"prefix": ["x"]}]}', r"a\[0\]\.prefix: needs a string"),
@@ -405,7 +406,9 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"a": [{"equals-ignore-case": ["x"]}]}', "needs a string"),
         ('{"a": [{"wildcard": ["x"]}]}', "needs a string"),
         ('{"a": [{"exists": 1}]}', "needs true or false, not 1"),
-        ('{"a": [{"anything-but": []}]}', "needs strings only"),
+        ('{"a": [{"anything-but": []}]}', r"a\[0\]\.anything-but: is an empty list"),
+        ('{"a": [{"anything-but": {}}]}', "takes one of prefix, suffix"),
+        ('{"a": [{"anything-but": {"anything-but": "x"}}]}', "takes one of prefix, suffix"),
         ('{"a": [{"anything-but": ["x", 1]}]}', "needs strings only"),
         ('{"a": [{"anything-but": null}]}', "needs strings only"),
         ('{"a": [{"anything-but": [true]}]}', "needs strings only"),
@@ -423,11 +426,77 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"a": [{"numeric": [">", true]}]}', "needs a number, not True"),
         ('{"a": [{"numeric": ["<", 1, ">", 0]}]}', "a range is written"),
         ('{"a": [{"numeric": [">", 1, "<", 1]}]}', "lower bound must be less"),
+        ('{"a": [{"numeric": [">", 5, "<", 3]}]}', r"lower bound must be less .*\[.>., 5, .<., 3\]; swap the two"),
+        ('{"a": [{"numeric": ["==", 1]}]}', r"a\[0\]\.numeric: unknown comparison '=='; known: <, <=, =, >, >="),
+        ('{"a": [{"cidr": "10.0.0.0"}]}', r"a\[0\]\.cidr: needs a network such as '10\.0\.0\.0/8'"),
+        ('{"a": [{"cidr": "10.0.0.0/33"}]}', r"a\[0\]\.cidr: the mask must be less than 32, not 33"),
+        ('{"a": [{"cidr": 5}]}', r"a\[0\]\.cidr: needs a string, not 5"),
+        ('{"a": [{"wildcard": "x**"}]}', r"a\[0\]\.wildcard: 'x\*\*' has two stars in a row"),
+        ('{"a": {"prefix": "x"}}', r"a: write \[\{'prefix': 'x'\}\], or prefix\(\.\.\.\) for the operator"),
         ('{"a": {"b": [1]}, "a": {"c": [1]}}', "a: is given twice"),
+        ('{"x": {"a": [1], "a": {"c": [1]}}}', r"x\.a: is given twice in one object; merge the two"),
+        ('{"x": {"a": [{"prefix": "b", "prefix": "c"}]}}', r"x\.a\[0\]\.prefix: is given twice"),
+        ('{"$or": [{"a": [1]}, {"b": [1]}], "$or": [{"c": [1]}, {"d": [1]}]}', r"\$or: is given twice"),
+        ('{"a": [{"nope": 1}], "a": [1]}', r"a\[0\]: unknown operator 'nope'"),
+        ('{"$or": []}', r"\$or: is an empty list"),
+        ('{"$or": [{"a": [1]}, 1]}', r"\$or\[0\].*As \$or it needs two objects"),
+        ('{"$or": [{"a": [1]}, {"prefix": [1]}]}', r"\$or\[0\].*none with an operator's name"),
+        ('{"b": {"$or": [{"a": [1]}, {}]}}', r"b\.\$or\[1\]: is empty"),
+        ('{"$or": [{"a": [1]}, {"b": 1}]}', "b: must be a list or an object, not 1"),
+        ('{"a": [1]} x', "pattern: is not JSON: Extra data"),
+        ("{'a': [1]}", "pattern: is not JSON"),
+        ('{"a": ' * 300 + "[1]" + "}" * 300, r"a\.a.*: is nested too deep; 200 levels will do"),
+        ("[" * 100_000, "pattern: is nested too deep"),
+        ('{"a": ["' + "x" * 1_000_000 + '"]}', "pattern: is 1,000,011 characters long"),
         ('{"a": [NaN]}', "is not JSON"),
         (f'{{"a": [{"9" * 5000}]}}', "5,000 digits is too long"),
     ],
 )
 def test_a_bad_pattern_names_the_place_and_the_reason(pattern: str, message: str) -> None:
+    with pytest.raises(PatternError, match=message) as caught:
+        compile(pattern)
+    assert str(caught.value) == f"{caught.value.path or 'pattern'}: {caught.value.reason}"
+    with pytest.raises(PatternError, match=message):
+        compile(pattern.encode())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        (None, "pattern: must be JSON text or a mapping, not None"),
+        ([{"a": [1]}], "pattern: must be JSON text or a mapping"),
+        (b"\xff", "pattern: is not JSON"),
+        ({"a": "x"}, r"a: must be a list or an object, not 'x'; write \['x'\]"),
+        ({"a": {"b": None}}, r"a\.b: must be a list or an object"),
+        ({"a": {"suffix": "x"}}, r"a: write \[\{'suffix': 'x'\}\], or suffix\(\.\.\.\)"),
+        ({"a": [object()]}, r"a\[0\]: .* is no JSON value"),
+        ({"a": [{"numeric": [">", float("inf")]}]}, r"a\[0\]\.numeric: inf is no number"),
+        ({"$or": [{"a": [1]}, {"b": "x"}]}, r"b: must be a list or an object"),
+        ({"": {"a": []}}, r"\.a: is an empty list"),
+    ],
+)
+def test_a_bad_pattern_that_is_no_text_names_the_place_and_the_reason(pattern: Any, message: str) -> None:
     with pytest.raises(PatternError, match=message):
         compile(pattern)
+
+
+def test_a_bad_pattern_nested_without_end_is_refused() -> None:
+    endless: dict[str, Any] = {}
+    endless["a"] = endless
+    with pytest.raises(PatternError, match="nested too deep"):
+        compile(endless)
+    with pytest.raises(PatternError, match="nested too deep"):
+        to_pattern(endless)
+
+
+def test_texts_may_start_with_a_byte_order_mark() -> None:
+    assert compile(b'\xef\xbb\xbf{"a": [1]}').matches(b'\xef\xbb\xbf{"a": 1}')
+
+
+def test_an_event_nested_beyond_all_bounds_is_an_error_only_where_the_pattern_looks() -> None:
+    inside: Any = 1
+    for _ in range(5_000):
+        inside = [inside]
+    assert compile({"b": [1]}).matches({"a": inside, "b": 1})
+    with pytest.raises(EventError, match="a: the event is nested too deep"):
+        compile({"a": [1]}).matches({"a": inside})

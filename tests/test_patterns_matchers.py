@@ -163,7 +163,7 @@ def test_an_operator_without_its_list_is_refused_for_it_would_be_a_nested_field(
         (lambda: between(2, 1), "lower bound must be less"),
         (lambda: cidr("10.0.0.0/32"), "mask must be less than 32"),
         (lambda: wildcard("**"), "two stars"),
-        (lambda: anything_but(), "needs strings only"),
+        (lambda: anything_but(), "is an empty list"),
         (lambda: anything_but("a", 1), "needs strings only"),
         (lambda: anything_but(above(1)), "takes one of prefix"),
         (lambda: anything_but(prefix("a"), suffix("b")), "matchers of one kind"),

@@ -50,6 +50,8 @@ def rule(item: object, path: str) -> Rule:
     """Return the rule for one item of a field's list; raises `PatternError` naming `path`."""
     if not isinstance(item, Mapping):
         return exactly([item], path)
+    if not item:
+        raise PatternError(path, "is an empty object; write an operator, such as {'prefix': 'a'}")
     if len(item) != 1:
         raise PatternError(path, f"one operator is allowed here, not {len(item)}; put each in an object of its own")
     [(operator, operand)] = item.items()
@@ -117,7 +119,8 @@ def _membership(
 
 def _text(operand: object, path: str) -> str:
     if not isinstance(operand, str):
-        raise PatternError(path, f"needs a string, not {show(operand)}")
+        hint = "; give each string an object of its own" if isinstance(operand, list) else ""
+        raise PatternError(path, f"needs a string, not {show(operand)}{hint}")
     return operand
 
 
@@ -234,8 +237,9 @@ def _anything_but(operand: object, path: str) -> Rule:
     if isinstance(operand, Mapping):
         return _anything_but_operator(operand, path)
     items = operand if isinstance(operand, list) else [operand]
-    words = bool(items) and all(isinstance(item, str) for item in items)
-    if not words and not (items and all(comparable(item) for item in items)):
+    if not items:
+        raise PatternError(path, "is an empty list, which excludes nothing; write {'exists': true} for any value")
+    if not (all(isinstance(item, str) for item in items) or all(comparable(item) for item in items)):
         raise PatternError(path, f"needs strings only, or numbers that a double holds only, not {show(operand)}")
     excluded = frozenset(map(as_key, items))
     return Rule(lambda value: as_key(value) not in excluded, _excluded(items), access=(Access("others", excluded),))
@@ -276,7 +280,9 @@ def _numeric(operand: object, path: str) -> Rule:
         if number(limit) is None:
             raise PatternError(path, f"needs a number, not {show(limit)}")
         if not comparable(limit):
-            raise PatternError(path, f"{show(limit)} is no number that a double holds exactly")
+            raise PatternError(
+                path, f"{show(limit)} is no number that a double holds exactly; only a plain value can be so"
+            )
         bounds[sign] = limit
     if len(operand) == 4:
         _check_range(operand, path)
@@ -305,7 +311,8 @@ def _check_range(operand: list[object], path: str) -> None:
     assert bottom is not None
     assert top is not None
     if bottom >= top:
-        raise PatternError(path, f"the lower bound must be less than the upper, not {show(operand)}")
+        hint = f"write ['=', {bottom}]" if bottom == top else "swap the two"
+        raise PatternError(path, f"the lower bound must be less than the upper, not {show(operand)}; {hint}")
 
 
 def _range(bounds: Mapping[str, float]) -> Test:

@@ -61,7 +61,7 @@ def _read(text: str | bytes | bytearray) -> Data:
     if len(text) > MAX_LENGTH:
         raise PatternError("", f"is {len(text):,} characters long; {MAX_LENGTH:,} is the most, EventBridge takes 4,096")
     try:
-        data = _DECODER.decode(text if isinstance(text, str) else text.decode())
+        data = _DECODER.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except ValueError as error:
         raise PatternError("", f"is not JSON: {error}") from error
     if not isinstance(data, dict):
@@ -373,10 +373,12 @@ def _branches(data: Mapping[str, object], path: str | None, branches: list[Items
         place = _join(path, key)
         if key == "$or" and _is_or(value):
             assert isinstance(value, list)
+            if {} in value:
+                raise PatternError(
+                    f"{place}[{value.index({})}]", "is empty; give a field, or leave the alternative out"
+                )
             branches = [
-                found
-                for index, part in enumerate(value)
-                for found in _branches(part, path, [dict(branch) for branch in branches])
+                found for part in value for found in _branches(part, path, [dict(branch) for branch in branches])
             ]
             if len(branches) > MAX_ALTERNATIVES:
                 raise PatternError(place, f"more than {MAX_ALTERNATIVES:,} alternatives; EventBridge takes no more")

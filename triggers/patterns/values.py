@@ -112,7 +112,7 @@ def parse_event(event: str | bytes | bytearray) -> Mapping[str, object]:
     Text after the closing brace is ignored, as EventBridge does. Raises `EventError` when it is no JSON object.
     """
     try:
-        text = event if isinstance(event, str) else event.decode()
+        text = event if isinstance(event, str) else event.decode("utf-8-sig")
         start = len(text) - len(text.lstrip(" \t\r\n"))
         found, _ = _EVENT_DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
