@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, nextafter
 from operator import eq, ge, gt, le, lt
 from typing import Any, NamedTuple, TypeAlias
@@ -286,9 +286,9 @@ def _numeric(operand: object, path: str) -> Rule:
         bounds[sign] = limit
     if len(operand) == 4:
         _check_range(operand, path)
-    fault = "is not " + " and ".join(f"{sign} {limit!r}" for sign, limit in bounds.items())
     if "=" in bounds:
-        return replace(exactly([bounds["="]], path), fault=fault)
+        return exactly([bounds["="]], path)
+    fault = "is not " + " and ".join(f"{sign} {limit!r}" for sign, limit in bounds.items())
     return Rule(_range(bounds), fault, access=(Access("range", _interval(bounds)),))
 
 

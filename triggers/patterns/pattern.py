@@ -9,7 +9,7 @@ from typing import TypeAlias
 from triggers.errors import PatternError
 from triggers.patterns.conditions import OPERATORS, Access, Rule, Test, exactly, rule
 from triggers.patterns.matchers import Matcher
-from triggers.patterns.values import Leaf, decoder, number, parse_event, scalar, show, write
+from triggers.patterns.values import Leaf, Spelling, decoder, number, parse_event, scalar, show, write
 from triggers.patterns.walk import ABSENT, SEVERAL, Reach, fit_together, leaves, quick
 
 EventLike: TypeAlias = str | bytes | bytearray | Mapping[str, object]
@@ -190,9 +190,20 @@ class Condition:
         """Return why the condition does not hold."""
         values = [leaf for leaf, _ in leaves(event, self.path)]
         if not values:
-            return f"{self.path}: missing"
+            return f"{self.path}: {_nothing(event, self.path)}"
         more = f" (and so for {len(values) - 1} more)" if len(values) > 1 else ""
-        return f"{self.path}: {show(values[0])} {self.fault}{more}"
+        odd = " (no double holds it, so it equals only its own text)" if isinstance(number(values[0]), Spelling) else ""
+        return f"{self.path}: {show(values[0])} {self.fault}{odd}{more}"
+
+
+def _nothing(event: Mapping[str, object], path: str) -> str:
+    """Return what there is at a path without a value."""
+    found: object = event
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    if isinstance(found, Mapping):
+        return "missing; there is an object, and only the fields in it are values"
+    return "missing; there is an array without a value" if isinstance(found, list | tuple) else "missing"
 
 
 class _Group:
