@@ -86,7 +86,9 @@ def test_a_mapping_is_compared_by_its_values() -> None:
     assert not compile('{"a": [{"numeric": [">", 0]}]}').matches({"a": 9007199254740993})
     assert compile({"a": [0.12345678901234566]}).matches({"a": float("0.12345678901234567")})
     assert compile({"a": [10**22]}).matches({"a": 1e22})
-    assert compile({"a": [1]}).explain({"a": 10**5000}) == "a: a number of thousands of digits is not 1"
+    explained = compile({"a": [1]}).explain({"a": 10**5000})
+    assert explained is not None
+    assert explained.startswith("a: a number of thousands of digits is not 1 (no double holds it")
     assert compile({"a": [{"anything-but": 0}]}).matches({"a": float("nan")})
 
 
