@@ -7,9 +7,9 @@ deletions it goes the other way, too: names come from the ledger, and the tree s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ of what another name of a file was written by, of the target of a link, of a dis
 _FEW = 8  # files that are examined at once, which takes less than to wake the thread
 
 InThread = Callable[..., Awaitable[Any]]
+Make = Callable[[list[Delivery]], Coroutine[Any, Any, list[Delivery] | None]]
 
 
 async def follow(folder: Folder, site: Site) -> AsyncIterator[Sequence[Delivery]]:
@@ -43,14 +44,41 @@ async def follow(folder: Folder, site: Site) -> AsyncIterator[Sequence[Delivery]
             running.callback(asyncio.ensure_future(_audit(site, hints)).cancel)
         work = Work(hints, tree, ledger, in_thread)
         while True:
-            while files := await work.next():
-                known = await site.recall(folder.name, list(files))
-                few = len(files) <= _FEW and not tree.remote
-                if batch := tree.examine(files, known) if few else await in_thread(tree.examine, files, known):
+            async with aclosing(_batches(partial(_examined, work, tree, ledger, in_thread))) as batches:
+                async for batch in batches:
                     yield batch
             if not tree.waitlist.settling():
                 site.idle(folder.name)
             await changed(site, folder.name, hints, tree.waitlist.seconds_left())
+
+
+async def _batches(make: Make) -> AsyncGenerator[list[Delivery]]:
+    """Yield what there is to tell. While a batch is being committed, the next one is made."""
+    ahead = asyncio.ensure_future(make([]))
+    try:
+        while (batch := await ahead) is not None:
+            ahead = asyncio.ensure_future(make(batch))
+            if batch:
+                yield batch
+    finally:
+        ahead.cancel()
+
+
+async def _examined(
+    work: Work, tree: Tree, ledger: Ledger, in_thread: InThread, handed: list[Delivery]
+) -> list[Delivery] | None:
+    """Return what there is to tell of the next files, None if there are no more.
+
+    What was handed in before may not be in the ledger yet, but counts as remembered.
+    """
+    files = await work.next()
+    if not files:
+        return None
+    known = await ledger.known(files)
+    known.update(delivery.memory for delivery in handed if delivery.memory)
+    few = len(files) <= _FEW and not tree.remote
+    found: list[Delivery] = tree.examine(files, known) if few else await in_thread(tree.examine, files, known)
+    return found
 
 
 async def _audit(site: Site, hints: Hints) -> None:
@@ -88,7 +116,7 @@ class Work:
 
 
 class Ledger:
-    """What a folder remembers, where it is to tell of what is gone. Where it is not, there is nothing to do."""
+    """What a folder remembers of its files; where it is to tell deletions, what of it is gone."""
 
     def __init__(self, folder: Folder, site: Site, tree: Tree, in_thread: InThread) -> None:
         self._folder = folder
@@ -116,6 +144,10 @@ class Ledger:
             while gone := await self.missing():
                 await self._site.remember(name, dict.fromkeys(gone, GONE))
             await self._site.remember(name, {EVERYWHERE: now})
+
+    async def known(self, files: Files) -> dict[bytes, bytes]:
+        """Return what is remembered of these files."""
+        return await self._site.recall(self._folder.name, list(files))
 
     def begin(self, place: bytes) -> None:
         """Go through what is remembered of the files at or below a folder."""
