@@ -194,6 +194,28 @@ def _after_a_move(trials: Trials) -> list[Row]:
     return [Row("file written after another is moved out, p50", "ms", "less", 10, take(ours, "p50"), [], None, note)]
 
 
+def patterns(trials: Trials) -> list[Row]:
+    """Patterns: events a second, and verdicts that differ."""
+    few = trials.setup.few
+    (found,) = trials.beside(("patterns.rates", {"events": few(20_000, 2_000)}))
+    cases = few(110_000, 5_000)
+    verdicts = [trials.run("patterns.verdicts", cases=cases, seed=seed) for seed in range(trials.setup.runs)]
+
+    def over(name: str) -> list[float]:
+        return [one[f"{name}_many"] / one[f"{name}_few"] for one in found]
+
+    return [
+        Row("10 rules of ten operators", "events/s", "more", 100_000, take(found, "operators")),
+        Row("10 exact rules", "events/s", "more", 100_000, take(found, "exact_few")),
+        Row("10,000 exact rules, over 10", "", "more", 0.5, over("exact")),
+        Row("10 rules of three conditions", "events/s", "more", 100_000, take(found, "three_few")),
+        Row("10,000 rules of three conditions, over 10", "", "more", 0.1, over("three"), [], None,
+            f"{found[0]['three_many_matches']:.1f} of them match an event"),
+        Row(f"{cases:,} verdicts by a second reading: different", "", "less", 0, take(verdicts, "readings")),
+        Row(f"{cases:,} verdicts among 50 and alone: different", "", "less", 0, take(verdicts, "index")),
+    ]  # fmt: skip
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "events": events,
     "chains": chains,
@@ -204,6 +226,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle,
     "backlog": backlog,
     "timers": timers,
+    "patterns": patterns,
     "files": files,
 }
 
