@@ -1,7 +1,8 @@
 """An app over one folder in a process of its own: `python -m tests.sources.intake STATE ROOT [JSON]`.
 
 It prints a line for each event that a handler was given, `created KEY` or `deleted KEY`, and `idle` when it has told
-all that it found at the start. The JSON holds options of the folder, and for those that begin with `test_`: how many
+all that it found at the start. With the option `test_read` it reads what was created, and prints `whole KEY`,
+`partial KEY` or `refused KEY`. The JSON holds options of the folder, and for those that begin with `test_`: how many
 seconds the source takes for what it does unasked.
 """
 
@@ -12,21 +13,31 @@ import json
 import logging
 import sys
 
-from triggers import App, Folder, ObjectCreated, ObjectDeleted
+from benchmarks.producers import is_whole
+from triggers import App, Folder, ObjectCreated, ObjectDeleted, Reject
 from triggers.engine import Engine
 from triggers.sources import tree, watch
 from triggers.state import StateFolder
+
+
+def look(event: ObjectCreated) -> str:
+    try:
+        with event.open() as file:
+            return "whole" if is_whole(file.read()) else "partial"
+    except Reject:
+        return "refused"
 
 
 async def main(state: str, root: str, text: str = "{}") -> None:
     options = json.loads(text)
     tree.AGAIN = options.pop("test_again", tree.AGAIN)
     watch._QUIET = options.pop("test_quiet", watch._QUIET)
+    read = options.pop("test_read", False)
     app = App("intake", sources=[Folder(root, name="in", **options)])
 
     @app.on(ObjectCreated)
     async def created(event: ObjectCreated) -> None:
-        print("created", event.key, flush=True)
+        print(await asyncio.to_thread(look, event) if read else "created", event.key, flush=True)
 
     @app.on(ObjectDeleted)
     async def deleted(event: ObjectDeleted) -> None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.sources.running import Intake
 from tests.sources.test_folder import Told
 from triggers.sources.mounts import _plain, is_remote
 from triggers.sources.watch import EVERYWHERE, KernelWatcher
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 15.0  # seconds that an app may take for a test
 SOON = {"test_again": 0.1, "test_quiet": 100}
 
 
@@ -27,48 +22,6 @@ def root(tmp_path: Path) -> Path:
     path = tmp_path / "in coming"
     path.mkdir()
     return path
-
-
-class Intake:
-    """A running app over a folder, as another process."""
-
-    def __init__(self, prefix: Sequence[str], home: Path, root: Path, options: dict[str, Any]) -> None:
-        self._log = home / "stderr"
-        command = [*prefix, sys.executable, "-m", "tests.sources.intake", str(home / "state"), str(root)]
-        with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command, json.dumps(options)], cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-
-        self._patience = threading.Timer(PATIENCE, self.process.kill)
-        self._patience.start()
-
-    def next(self, number: int = 1) -> list[str]:
-        """Return the next lines that it prints, sorted."""
-        assert self.process.stdout
-        return sorted(self.process.stdout.readline().rstrip("\n") for _ in range(number))
-
-    def warnings(self) -> str:
-        return self._log.read_text()
-
-    def end(self) -> None:
-        self._patience.cancel()
-        if self.process.returncode is None:
-            self.process.kill()
-            self.process.communicate()
-
-
-@pytest.fixture
-def intake(tmp_path: Path, root: Path) -> Iterator[Callable[..., Intake]]:
-    running = []
-
-    def start(*prefix: str, **options: Any) -> Intake:
-        running.append(Intake(prefix, tmp_path, root, options))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.end()
 
 
 def limited(name: str, most: int) -> list[str]:
