@@ -78,7 +78,7 @@ class Index(Generic[Key]):
                 if value is _UNREAD:
                     value = values[path] = fork.read(found)
                 if value is ABSENT:
-                    nodes += fork.lead(ABSENT) if path in node.unless_there else ()
+                    nodes += fork.absent
                 elif type(value) is Several:
                     (nodes if value.free else unsure).extend(fork.lead_any(value))
                 else:

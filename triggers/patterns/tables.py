@@ -28,10 +28,11 @@ class Table(ABC, Generic[N]):
             self.changed(key, 1)
         return found
 
-    def drop(self, key: object) -> None:
-        """Forget a key."""
-        del self.entries[key]
+    def drop(self, key: object) -> N:
+        """Forget a key, and return what it led to."""
+        dropped = self.entries.pop(key)
         self.changed(key, -1)
+        return dropped
 
     def changed(self, key: object, by: int) -> None:
         """Note that a key came (1) or went (-1)."""

@@ -36,12 +36,14 @@ Plan: TypeAlias = list[list[Edge]]
 class Fork(Generic[Key]):
     """The ways on from a node by what stands at one path, with a table for each kind of condition."""
 
-    __slots__ = ("exact", "read", "tables")
+    __slots__ = ("absent", "exact", "read", "tables")
 
     def __init__(self, read: Look) -> None:
         self.read = read
         self.exact: dict[object, Node[Key]] = {}
         self.tables: dict[str, Table[Node[Key]]] = {}
+        self.absent: list[Node[Key]] = []
+        """The nodes that are reached because there is no value at the path."""
 
     def child(self, edge: Edge) -> Node[Key]:
         """Return the node that an edge leads to, made if it is new."""
@@ -49,7 +51,10 @@ class Fork(Generic[Key]):
             return self.exact.setdefault(edge.key, Node())
         if edge.kind not in self.tables:
             self.tables[edge.kind] = KINDS[edge.kind]()
-        return self.tables[edge.kind].put(edge.key, Node)
+        found = self.tables[edge.kind].put(edge.key, Node)
+        if isinstance(edge.key, Condition) and edge.key.when_absent and found not in self.absent:
+            self.absent.append(found)
+        return found
 
     def find(self, edge: Edge) -> Node[Key] | None:
         """Return the node that an edge leads to, if there is one."""
@@ -64,15 +69,15 @@ class Fork(Generic[Key]):
             del self.exact[edge.key]
             return
         table = self.tables[edge.kind]
-        table.drop(edge.key)
+        dropped = table.drop(edge.key)
+        self.absent = [node for node in self.absent if node is not dropped]
         if not table.entries:
             del self.tables[edge.kind]
 
     def lead(self, value: object) -> list[Node[Key]]:
         """Return the nodes that a scalar, or `ABSENT`, leads to."""
         if value is ABSENT:
-            tests = self.tables.get("test")
-            return [node for test, node in tests.entries.items() if test.when_absent] if tests else []
+            return self.absent
         led = [node for table in self.tables.values() for node in table.lead(value)]
         found = self.exact.get(as_key(value))
         return led if found is None else [*led, found]
@@ -80,7 +85,7 @@ class Fork(Generic[Key]):
     def lead_any(self, values: Several) -> set[Node[Key]]:
         """Return the nodes that some of the values may lead to."""
         led = {node for value in values for node in self.lead(value)}
-        return led if values.free else led.union(self.lead(ABSENT))
+        return led if values.free else led.union(self.absent)
 
 
 class Node(Generic[Key]):
@@ -123,7 +128,7 @@ class Node(Generic[Key]):
 
     def _forget(self, fork: Fork[Key], edge: Edge) -> None:
         fork.drop(edge)
-        if not fork.lead(ABSENT):
+        if not fork.absent:
             self.unless_there -= {edge.path}
         if not (fork.exact or fork.tables):
             del self.forks[edge.path]

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeAlias
 
 from triggers.errors import EventError
@@ -22,6 +23,7 @@ EXACT_TYPES = frozenset({str, int, float, bool, type(None)})
 _SAFE = 2**53  # up to here every integer is a double, and Python's own comparison is EventBridge's
 _PLAIN_DIGITS = 15  # a decimal of so many digits survives the way to a double and back
 _LONGEST_INTEGER = 4_000  # Python refuses to read integers of 4,300 digits
+_LONGEST_ADDRESS = len("2001:0db8:0000:0000:0000:0000:0000:0001")
 _IPV4 = re.compile(r"[0-9]+(?:\.[0-9]+){3}")
 _IPV6 = re.compile(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*")
 
@@ -155,8 +157,11 @@ def address(value: object) -> tuple[int, int] | None:
     As in EventBridge, leading zeros of an IPv4 part mean nothing, IPv6 with dots in it is no address, and
     `::ffff:a00:1` is 10.0.0.1.
     """
-    if not isinstance(value, str):
-        return None
+    return _address(value) if isinstance(value, str) and len(value) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=1024)
+def _address(value: str) -> tuple[int, int] | None:
     if _IPV4.fullmatch(value):
         parts = [int(part) for part in value.split(".")] if len(value) <= len("255.255.255.255") else [256]
         return (4, int.from_bytes(bytes(parts))) if max(parts) < 256 else None
