@@ -29,7 +29,7 @@ def looked_at(event: ObjectCreated) -> None:
             whole = "whole" if is_whole(file.read()) else "partial"
     except Reject:
         whole = "superseded"
-    log = os.open(os.environ["BENCH_FILES"] + "/../log", os.O_WRONLY | os.O_APPEND, 0o600)
+    log = os.open(os.environ["BENCH_LOG"], os.O_WRONLY | os.O_APPEND, 0o600)
     os.write(log, f"{event.key} {whole}\n".encode())
     os.close(log)
 

@@ -1,8 +1,9 @@
 """Storms of files: what is lost, what is told twice, what is seen half-written, and how fast it is durable.
 
-The files come from another process. triggers runs as its command does, beside it the stock observers of watchdog and
-watchfiles, each in a process of its own: `python -m benchmarks.files NAME FOLDER` says "ready", notes each path that
-it is told of, and prints what it has when its input ends.
+The files come from another process, into a folder in memory where there is one: what is measured is not how fast a
+disk makes files. The journal is on the disk, and synced. triggers runs as its command does, beside it the stock
+observers of watchdog and watchfiles, each in a process of its own: `python -m benchmarks.files NAME FOLDER` says
+"ready", notes each path that it is told of, and prints what it has when its input has ended and nothing new comes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -31,7 +34,7 @@ from triggers.state import StateFolder
 STALL = 1.0
 """Seconds that a watcher is stopped."""
 KILLS = 5
-STILL = 2.0
+STILL = 4.0
 """Seconds without a new path after which a watcher of the peers has told all that it will."""
 
 Result = dict[str, Any]
@@ -42,14 +45,17 @@ Result = dict[str, Any]
 
 def triggers(folder: Path, count: int, storm: str) -> Result:
     """Have a storm pass over `triggers run`; every file must be one event."""
-    root, state = folder / "in", folder / "state"
-    root.mkdir()
+    with in_memory(folder) as root:
+        return _storm(root, folder / "state", count, storm)
+
+
+def _storm(root: Path, state: Path, count: int, storm: str) -> Result:
     drop = peer.Producer("drop", str(root), str(count), storm)
     if storm == "down":
         times = _carried_out(drop)
-        with _app(root, state, "BENCH_FILES") as app:
+        with _app(root, state) as app:
             return _durable(state, count, app.begin)
-    with _app(root, state, "BENCH_FILES") as app:
+    with _app(root, state) as app:
         _wait_for(state)
         drop.go()
         if storm == "stall":
@@ -60,6 +66,16 @@ def triggers(folder: Path, count: int, storm: str) -> Result:
                 app.restart()
         times = json.loads(drop.ended())
         return {**_durable(state, count, times["begin"]), "drop_rate": count / (times["end"] - times["begin"])}
+
+
+@contextmanager
+def in_memory(folder: Path) -> Iterator[Path]:
+    """Make a folder to be watched."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else folder))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 class Running:
@@ -93,8 +109,8 @@ class Running:
 
 
 @contextmanager
-def _app(root: Path, state: Path, variable: str, app: str = "files") -> Iterator[Running]:
-    running = Running(app, state, {variable: str(root)})
+def _app(root: Path, state: Path, app: str = "files", **more: str) -> Iterator[Running]:
+    running = Running(app, state, {"BENCH_FILES": str(root), **more})
     try:
         yield running
     finally:
@@ -152,20 +168,18 @@ def _carried_out(producer: peer.Producer) -> dict[str, float]:
 
 def partial(folder: Path, count: int) -> Result:
     """Write files in four ways; the handlers say of each that they are given whether it was whole."""
-    root, log = folder / "in", folder / "log"
-    root.mkdir()
+    log = folder / "log"
     log.touch()
-    with _app(root, folder / "state", "BENCH_FILES", "partial") as running:
+    with in_memory(folder) as root, _app(root, folder / "state", "partial", BENCH_LOG=str(log)):
         _wait_for(folder / "state")
         _carried_out(peer.Producer("write", str(root), str(count)))
-        _told(folder / "state", until=10**9 if count > 10**9 else count)
+        _told(folder / "state", until=count)
         still = time.monotonic()
         seen = -1
         while time.monotonic() < still + STILL:
             time.sleep(0.1)
             if (now := log.stat().st_size) != seen:
                 seen, still = now, time.monotonic()
-        del running
     found = Counter(line.split()[1] for line in log.read_text().splitlines())
     whole = {line.split()[0] for line in log.read_text().splitlines() if line.endswith(" whole")}
     return {"handled": sum(found.values()), "partial": found["partial"], "superseded": found["superseded"],
@@ -177,10 +191,9 @@ def partial(folder: Path, count: int) -> Result:
 
 def restart(folder: Path, count: int) -> Result:
     """Take in many files, stop, and see how soon a fresh process has found that it knows them all."""
-    root, state = folder / "in", folder / "state"
-    root.mkdir()
-    _carried_out(peer.Producer("drop", str(root), str(count), "folders"))
-    first, second = (_started(root, state) for _ in range(2))
+    with in_memory(folder) as root:
+        _carried_out(peer.Producer("drop", str(root), str(count), "folders"))
+        first, second = (_started(root, folder / "state") for _ in range(2))
     assert second["events"] == 0
     return {"first": first["seconds"], "ready": second["seconds"]}
 
@@ -208,8 +221,10 @@ async def after_a_move(folder: Path, samples: int, watcher: str) -> Result:
     root = folder / "in"
     root.mkdir()
     told: dict[str, float] = {}
-    note = lambda key: told.setdefault(key, time.monotonic())  # noqa: E731
     closed: dict[str, float] = {}
+
+    def note(key: str) -> None:
+        told.setdefault(key, time.monotonic())
 
     async def write() -> None:
         for number in range(samples):
@@ -228,7 +243,7 @@ async def after_a_move(folder: Path, samples: int, watcher: str) -> Result:
             await engine.quiet()
             await write()
     else:
-        stop = _WATCHERS[watcher](root, lambda path: note(os.path.basename(path)))
+        stop: Callable[[], object] = _WATCHERS[watcher](root, lambda path: note(os.path.basename(path)))
         await write()
         stop()
     waits = sorted(told.get(name, float("inf")) - moment for name, moment in closed.items())
@@ -250,8 +265,11 @@ def _noting(root: Path, note: Callable[[str], object]) -> App:
 
 def observer(folder: Path, count: int, storm: str, watcher: str) -> Result:
     """Have a storm pass over a stock observer, which only notes the paths in memory."""
-    root = folder / "in"
-    root.mkdir()
+    with in_memory(folder) as root:
+        return _observed(root, count, storm, watcher)
+
+
+def _observed(root: Path, count: int, storm: str, watcher: str) -> Result:
     drop = peer.Producer("drop", str(root), str(count), storm)
     command = [sys.executable, "-m", "benchmarks.files", watcher, str(root)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -281,7 +299,8 @@ def watch(name: str, root: Path) -> Result:
     stop = _WATCHERS[name](root, note)
     print("ready", flush=True)
     sys.stdin.read()
-    while time.monotonic() < last[0] + STILL:
+    last.append(time.monotonic())
+    while time.monotonic() < max(last) + STILL:
         time.sleep(0.05)
     stop()
     return {"told": len(told), "last": last[0]}
