@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from benchmarks.measure import Benchmark, Row, Trials, Variant, take
 from benchmarks.workload import BATCH
 
+CRON_TOOLS = ("triggers", "croniter", "cronsim", "apscheduler")
 HUEY_WORKERS = (1, 4, 32)
 TUNED = {"workers": 32, "delay": 0.005, "max_delay": 0.005}
 """huey polls; so often that its latency is near its best, at the price of processor time when idle."""
@@ -133,10 +136,37 @@ def backlog(trials: Trials) -> list[Row]:
 
 
 def timers(trials: Trials) -> list[Row]:
-    """A month of timers in the test harness."""
-    days = trials.setup.few(30, 2)
+    """A month of timers in the test harness, next firings, and many timers at one instant."""
+    few = trials.setup.few
+    days, seconds, many, most = few(30, 2), few(10, 2) / 10, few(10_000, 1_000), few(100_000, 5_000)
     (found,) = trials.beside(("resources.timers", {"days": days}))
-    return [Row(f"{days} days of a 5-minute timer, simulated", "s", "less", None, take(found, "seconds"))]
+    rates = trials.beside(*[("timers.rate", {"tool": tool, "seconds": seconds}) for tool in CRON_TOOLS])
+    (some,) = trials.beside(("timers.instant", {"count": many, "lead": 4}))
+    all_of_them = trials.run("timers.instant", count=most, lead=20)
+    peer = trials.run("timers.apscheduler_instant", count=many, lead=4)
+    peers = ", ".join(
+        f"{tool} {median(take(results, 'slowest')):,.0f} to {median(take(results, 'fastest')):,.0f}"
+        for tool, results in zip(CRON_TOOLS[1:], rates[1:], strict=True)
+    )
+    theirs = f"APScheduler: {peer['fired_once']:,} fired, p99 {peer['started']:,.0f} ms"
+    return [
+        Row(f"{days} days of a 5-minute timer, simulated", "s", "less", None, take(found, "seconds")),
+        Row("next firings in a time zone, slowest text", "1/s", "more", 100_000, take(rates[0], "slowest"), note=peers),
+        Row(f"{many:,} timers at one instant, released p99", "ms", "less", 100, take(some, "released")),
+        Row(f"{many:,} timers at one instant, started p99", "ms", "less", 800, take(some, "started"), note=theirs),
+        Row(f"{most:,} timers at one instant, fired once", "", "more", most, [all_of_them["fired_once"]]),
+    ]
+
+
+def daylight(trials: Trials) -> list[Row]:
+    """All zones that change their clocks in ten years against the oracle, and two of them by the peers."""
+    found = trials.run("timers.daylight", tool="triggers", every=trials.setup.few(1, 40))
+    notes = []
+    for tool in CRON_TOOLS[1:]:
+        peer = trials.run("timers.daylight", tool=tool, every=120)
+        notes.append(f"{tool} {peer['different']} (and refuses {peer['refused']}) of {peer['cases']}")
+    title = f"{found['cases']:,} cases in {found['zones']} zones, different"
+    return [Row(title, "", "less", 0, [found["different"]], note=f"in 2 zones: {', '.join(notes)}")]
 
 
 STORMS = {
@@ -226,6 +256,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "idle": idle,
     "backlog": backlog,
     "timers": timers,
+    "daylight": daylight,
     "patterns": patterns,
     "files": files,
 }

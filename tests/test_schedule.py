@@ -11,22 +11,23 @@ import sys
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import triggers
+from tests import oracle
+from tests.oracle import ALL_DAY, COMMON, Spec, changes
 from triggers.errors import ScheduleError
 from triggers.schedule import At, Cron, Every, Schedule, at, cron, every
 
 ZONES = ("Europe/Berlin", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia", "UTC")
-ALL_DAY = frozenset(range(24))
 
 
 def unix(text: str, zone: str = "UTC", fold: int = 0) -> float:
@@ -44,57 +45,6 @@ def walls(schedule: Schedule, zone: str, first: str, last: str) -> list[str]:
 
 
 # --- The oracle ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a five-field text means, as sets. `star_day`, `star_weekday`: the field begins with `*`."""
-
-    text: str
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]  # 0 = Sunday
-    star_day: bool
-    star_weekday: bool
-
-    def fires(self, local: Local) -> bool:
-        minute, hour, day, month, weekday, second_pass = local
-        if minute not in self.minutes or hour not in self.hours or month not in self.months:
-            return False
-        if second_pass and self.hours != ALL_DAY:
-            return False
-        if self.star_day or self.star_weekday:
-            return day in self.days and weekday in self.weekdays
-        return day in self.days or weekday in self.weekdays
-
-
-Local = tuple[int, int, int, int, int, int]
-
-
-@cache
-def walk(zone: str, start: int, end: int, step: int = 60) -> tuple[tuple[int, Local], ...]:
-    """Every step of a stretch of time, and what a clock on the wall shows there."""
-    tz, found = ZoneInfo(zone), []
-    for moment in range(start, end, step):
-        local = datetime.fromtimestamp(moment, tz)
-        shown = (local.minute, local.hour, local.day, local.month, local.isoweekday() % 7, local.fold)
-        found.append((moment, shown))
-    return tuple(found)
-
-
-@cache
-def changes(zone: str, first: int, last: int) -> tuple[tuple[int, int], ...]:
-    """Two days before to two days after each change of the clocks, as Unix seconds."""
-    tz = ZoneInfo(zone)
-    days = range(
-        int(datetime(first, 1, 1, tzinfo=UTC).timestamp()), int(datetime(last, 1, 1, tzinfo=UTC).timestamp()), 86400
-    )
-    offsets = [datetime.fromtimestamp(day, tz).utcoffset() for day in days]
-    return tuple(
-        (day - 86400, day + 3 * 86400) for day, (old, new) in zip(days, pairwise(offsets), strict=False) if old != new
-    )
 
 
 @st.composite
@@ -144,7 +94,7 @@ def cron_or_nothing(spec: Spec, zone: str) -> Cron | None:
 
 
 def agree(spec: Spec, zone: str, start: int, end: int, step: int = 60) -> None:
-    expected = [float(moment) for moment, local in walk(zone, start, end, step) if spec.fires(local)]
+    expected = oracle.expected(spec, zone, start, end, step)
     schedule = cron_or_nothing(spec, zone)
     assert (list(schedule.firings(start - 1, end - 1)) if schedule else []) == expected
     if schedule:
@@ -153,26 +103,21 @@ def agree(spec: Spec, zone: str, start: int, end: int, step: int = 60) -> None:
             assert schedule.latest(start - 1, until) == (expected[place - 1] if place else None)
 
 
-EVERY = frozenset(range(60))
-COMMON = [
-    Spec("* * * * *", EVERY, ALL_DAY, EVERY, EVERY, EVERY, True, True),
-    Spec("*/15 * * * *", frozenset({0, 15, 30, 45}), ALL_DAY, EVERY, EVERY, EVERY, True, True),
-    Spec("0 3 * * *", frozenset({0}), frozenset({3}), EVERY, EVERY, EVERY, True, True),
-    Spec("30 2 * * *", frozenset({30}), frozenset({2}), EVERY, EVERY, EVERY, True, True),
-    Spec("15,45 0-2,23 * * *", frozenset({15, 45}), frozenset({0, 1, 2, 23}), EVERY, EVERY, EVERY, True, True),
-    Spec("0 */2 * * *", frozenset({0}), frozenset(range(0, 24, 2)), EVERY, EVERY, EVERY, True, True),
-    Spec("5 0 1,15 * SUN", frozenset({5}), frozenset({0}), frozenset({1, 15}), EVERY, frozenset({0}), False, False),
-    Spec(
-        "0 * * 3,4,10 FRI-SUN", frozenset({0}), ALL_DAY, EVERY, frozenset({3, 4, 10}), frozenset({5, 6, 0}), True, False
-    ),
-]
-
-
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("spec", COMMON, ids=lambda spec: spec.text)
 def test_common_texts_fire_at_the_right_minutes_around_every_change_of_the_clocks(spec: Spec, zone: str) -> None:
     for start, end in changes(zone, 2011, 2013) + changes(zone, 2024, 2026):
         agree(spec, zone, start, end)
+
+
+def test_a_sample_of_all_zones_fires_at_the_right_minutes_around_its_changes() -> None:
+    """`python -m benchmarks daylight` does the same for all of them, and all of their changes."""
+    found = list(oracle.changing_zones(sorted(available_timezones())[::23]))
+    assert len(found) > 5
+    for zone in found:
+        for start, end in changes(zone, oracle.FIRST, oracle.LAST)[:2]:
+            for spec in {*COMMON, *oracle.at_a_change(zone, start, end)}:
+                agree(spec, zone, start, end)
 
 
 @pytest.mark.parametrize("zone", ZONES)

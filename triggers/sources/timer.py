@@ -35,6 +35,9 @@ COUNTED = 1000
 AGAIN = 60.0
 """Seconds after which a schedule that raised an error is asked again."""
 
+IN_TIME = 1.0
+"""Seconds within which a firing is what it was planned to be, whatever the schedule says of missed ones."""
+
 PUNCTUAL = 2 * LONGEST_SLEEP
 """Seconds by which a firing may be late and is not missed: after a sleep of the machine nobody looks for a minute."""
 
@@ -64,6 +67,7 @@ class Timer:
             site.idle(self.name)
             if not queue:
                 return  # every instant lies in the past
+            _prepare(queue)
             await site.clock.sleep_until(queue[0][0])
 
     async def _begin(self, site: Site) -> list[Series]:
@@ -98,6 +102,17 @@ def _queue(series: Sequence[Series], now: float) -> list[tuple[float, int, Serie
     return queue
 
 
+def _prepare(queue: list[tuple[float, int, Series]]) -> None:
+    """Make the ticks of those that are due first, so that nothing is left to be done when that moment comes."""
+    places, made = [0], 0
+    while places and made < AT_ONCE:
+        place = places.pop()
+        if place < len(queue) and queue[place][0] == queue[0][0]:
+            queue[place][2].prepare()
+            made += 1
+            places += (2 * place + 1, 2 * place + 2)  # nothing in a heap is due before what it lies under
+
+
 def _put(item: tuple[int, Series], queue: list[tuple[float, int, Series]], now: float) -> None:
     try:
         release = item[1].release()
@@ -124,6 +139,10 @@ class Series:
         """The highest of those; above `_after` where the wall clock was set back."""
         self._missed = 0
         """How many instants were left out since the last one that fired."""
+        self._next: float | None = None
+        """The next instant, as `release` has found it."""
+        self._prepared: tuple[float, float, Delivery] | None = None
+        """The next instant, the one that follows it, and the tick of the first."""
 
     def recall(self, memory: bytes | None) -> bool:
         """Go on where the schedule stood; say whether it was known. One whose text has changed begins anew."""
@@ -143,10 +162,10 @@ class Series:
     def look(self, now: float) -> None:
         """Take note of what the wall clock shows: it may have been set."""
         if now < self._after:
-            self._after = now
+            self._after, self._prepared = now, None
             self._live = min(self._live, now)
         elif now >= self._high > self._after:  # it is past all that has fired, so nothing of that lies ahead any more
-            self._after = self._high
+            self._after, self._prepared = self._high, None
 
     def complain(self, error: Exception) -> None:
         """Say that the schedule itself has failed."""
@@ -154,12 +173,41 @@ class Series:
 
     def release(self) -> float | None:
         """Return when the next instant is to be fired, or None where there is none."""
-        due = self._schedule.next(self._after)
+        if self._prepared:
+            return self._prepared[0]
+        self._next = due = self._schedule.next(self._after)
         return None if due is None else due + self._offset(due)
+
+    def prepare(self) -> None:
+        """Make the next tick, for when nothing comes between."""
+        due = self._next
+        if due is None or self._prepared or self._missed or self._high > self._after or self._firing.jitter:
+            return
+        try:
+            following = self._schedule.next(due)
+        except Exception:  # it is asked again, and complained of, when it is due
+            return
+        before = self._after, self._high
+        self._prepared = (due, inf if following is None else following, self._tick(due))
+        self._after, self._high = before
+
+    def _ready(self, now: float) -> Delivery | None:
+        """Return the tick that was prepared, where its instant is the only one that is due, and in time."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is None:
+            return None
+        due, following, tick = prepared
+        in_time = min(IN_TIME, self._firing.within or IN_TIME)
+        if self._after <= due <= now < min(following, due + in_time) and due > self._live:
+            self._move(due)
+            return tick
+        return None
 
     def fire(self, now: float, *, paused: bool = False) -> list[Delivery]:
         """Return the ticks that are due, at most `AT_ONCE`, and move on behind them. While paused nothing fires."""
         self.look(now)
+        if (tick := self._ready(now)) and not paused:
+            return [tick]
         newest = self._newest(now)
         if newest is None:
             return []
