@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from triggers.errors import EventError, PatternError
-from triggers.patterns import compile, to_pattern
+from triggers.patterns import Index, compile, to_pattern
 
 
 def matches(pattern: object, event: object) -> bool:
-    """Ask with text, and where the event is data also with the mapping: the two must agree."""
+    """Ask with text, and where the event is data also with the mapping, alone and in an index: all must agree."""
     made = compile(pattern if isinstance(pattern, str) else json.dumps(pattern))
-    if isinstance(event, str):
-        verdict = made.matches(event)
-        assert (made.explain(event) is None) == verdict
-        return verdict
-    assert isinstance(event, dict)
-    verdict = made.matches(event)
-    assert made.matches(json.dumps(event)) == made.matches(json.dumps(event).encode()) == verdict
-    assert (made.explain(event) is None) == verdict
+    index: Index[str] = Index()
+    index.add("it", made)
+    index.add("other", {"c": ["x"]})
+    given = [event] if isinstance(event, str) else [json.dumps(event), json.dumps(event).encode(), event]
+    verdicts = {made.matches(one) for one in given}
+    assert verdicts == {made.explain(one) is None for one in given}
+    assert verdicts == {"it" in index.match(one) for one in given}
+    [verdict] = verdicts
     return verdict
 
 
@@ -347,6 +347,17 @@ def test_ignoring_case_is_the_lower_or_the_upper_form_of_each_character(rule: st
     assert field({"anything-but": {"equals-ignore-case": rule}}, value) is not verdict
     assert field({"prefix": {"equals-ignore-case": rule}}, value + "\nx") is verdict
     assert field({"suffix": {"equals-ignore-case": rule}}, "\nx" + value) is verdict
+
+
+def test_whatever_the_case_of_a_character_an_index_finds_what_the_pattern_matches() -> None:
+    index: Index[str] = Index()
+    letters = [chr(code) for code in range(0x20000) if chr(code).lower() != chr(code).upper()]
+    assert len(letters) > 2_000
+    for letter in letters:
+        index.add(letter, {"a": [{"equals-ignore-case": letter}]})
+    for letter in letters:
+        assert letter in index.match({"a": letter.lower()})
+        assert letter in index.match({"a": letter.upper()})
 
 
 def test_a_suffix_that_is_not_ascii_hides_no_exact_match() -> None:
