@@ -139,7 +139,7 @@ class Ledger:
             return
         now = await self._in_thread(self._tree.disk)
         self._tree.expect(disk or now)
-        if not disk:
+        if now and not disk:
             self.begin(EVERYWHERE)
             while gone := await self.missing():
                 await self._site.remember(name, dict.fromkeys(gone, GONE))

@@ -175,8 +175,8 @@ class Tree:
         except OSError:
             return None
 
-    def expect(self, disk: bytes) -> None:
-        """Tell deletions from now on. What is told on another disk is remembered with that disk's mark."""
+    def expect(self, disk: bytes | None) -> None:
+        """Tell deletions from now on, if there is a disk. What is told on another disk is remembered with that disk's mark."""
         self._disk = disk
 
     def missing(self, known: Mapping[bytes, bytes]) -> Files:
