@@ -176,7 +176,7 @@ class Tree:
             return None
 
     def expect(self, disk: bytes | None) -> None:
-        """Tell deletions from now on, if there is a disk. What is told on another disk is remembered with that disk's mark."""
+        """Tell deletions from now on, if there is a disk. What is told on another one is remembered with its mark."""
         self._disk = disk
 
     def missing(self, known: Mapping[bytes, bytes]) -> Files:
