@@ -13,13 +13,14 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
-from triggers.events import Tick
 from triggers.journal import EventRow, views
 from triggers.journal.views import RunView
 from triggers.state import StateFolder
 
 LONG = 60
 """Characters of a field that is no text, beyond which it is cut where people read it."""
+TICK = "Tick"
+"""The type of what schedules fire; to load the class takes long."""
 FIRST = 3
 """How many items of a long list are shown."""
 
@@ -122,7 +123,7 @@ def twice(event: EventRow, duplicates: Mapping[int, int]) -> str:
 
 def digest(event: EventRow) -> str:
     """Return what an event is about, in a few words: its subject, or its first fields."""
-    if event.type == Tick.__event_type__ and event.subject:
+    if event.type == TICK and event.subject:
         tick = json.loads(event.data)
         return f"{event.subject} {tick['due']}{' (backfill)' if tick.get('backfill') else ''}"
     if event.subject:

@@ -12,7 +12,6 @@ from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import duration, find, find_event, reader, state_of
-from triggers.commands.schedule import of_schedule
 from triggers.errors import did_you_mean
 from triggers.journal import EventRow, views
 from triggers.journal.views import RouteView, RunView
@@ -45,6 +44,8 @@ def why(id: str, folder: str | None, as_json: bool) -> None:
     with reader(folder) as (state, connection):
         scene = Scene(connection, state.holder(), views.epoch(connection), views.routes(connection))
         if id in scene.routes and scene.routes[id].policy.get("schedule"):
+            from triggers.commands.schedule import of_schedule  # loads pydantic, which nothing else here needs
+
             answers = [(id, None, of_schedule(connection, scene.routes[id], time.time()))]
         else:
             answers = _of_found(scene, find(connection, id))
