@@ -134,6 +134,13 @@ def test_an_event_goes_to_every_route_of_its_type_whose_conditions_hold() -> Non
     assert names(router, "Unknown") == []
 
 
+def test_of_many_routes_with_conditions_those_that_match_are_found_in_the_order_of_their_declaration() -> None:
+    many = [route(name=f"r{n}", where={"name": [f"x{n % 50}", suffix("!")]}) for n in range(200)]
+    router = Router([route(name="first"), *many, route(name="last")])
+    assert names(router, "A", data='{"name": "x7"}') == ["first", "r7", "r57", "r107", "r157", "last"]
+    assert len(names(router, "A", data='{"name": "y!"}')) == 202
+
+
 def test_a_tick_goes_to_the_one_route_of_its_schedule_and_to_listeners_of_all() -> None:
     router = Router([
         route(ticked, every(minutes=1), name="one"), route(ticked, every(minutes=1), name="two"),

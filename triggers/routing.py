@@ -20,7 +20,7 @@ from triggers.retry import Retry
 from triggers.signature import read_signature
 
 if TYPE_CHECKING:  # an app that uses neither need not load them
-    from triggers.patterns import Pattern
+    from triggers.patterns import Index, Pattern
     from triggers.schedule import Schedule
 
 COROUTINE: Final = "coroutine"
@@ -282,6 +282,7 @@ class Router:
         if self._scheduled:  # there may be a hundred thousand, so they are found by their names
             ticks = self._by_type[Tick.__event_type__]
             self._by_type[Tick.__event_type__] = [route for route in ticks if not route.schedule]
+        self._indexes = {kind: _index(routes) for kind, routes in self._by_type.items() if any(r.where for r in routes)}
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
@@ -290,15 +291,22 @@ class Router:
             return ()
         if kind in self._unconditional:
             return routes
-        payload: Any = None
         scheduled = self._scheduled.get(subject or "") if kind == Tick.__event_type__ else None
         matched = [scheduled] if scheduled else []
+        taking = self._indexes[kind].match(from_json(data)) if kind in self._indexes else ()
         for route in routes:
             if route.source is not None and route.source != source:
                 continue
-            if route.where is not None:
-                payload = from_json(data) if payload is None else payload
-                if not route.where.matches(payload):
-                    continue
-            matched.append(route)
+            if route.where is None or route in taking:
+                matched.append(route)
         return matched
+
+
+def _index(routes: Iterable[Route]) -> Index[Route]:
+    from triggers.patterns import Index
+
+    index: Index[Route] = Index()
+    for route in routes:
+        if route.where is not None:
+            index.add(route, route.where)
+    return index
