@@ -6,10 +6,12 @@ import fcntl
 import os
 import signal
 
-LEASES = hasattr(fcntl, "F_SETLEASE")
-"""Whether this system has leases."""
-
 _FOR_A_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC  # an open that cannot hang
+
+
+def has_leases() -> bool:
+    """Return whether this system has leases."""
+    return hasattr(fcntl, "F_SETLEASE")
 
 
 def look(path: bytes, leases: bool) -> tuple[bool | None, os.stat_result]:
@@ -36,4 +38,4 @@ def look(path: bytes, leases: bool) -> tuple[bool | None, os.stat_result]:
         os.close(descriptor)
 
 
-__all__ = ["LEASES", "look"]
+__all__ = ["has_leases", "look"]

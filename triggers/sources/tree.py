@@ -23,7 +23,7 @@ from triggers.content import content_version
 from triggers.events import ObjectCreated, ObjectDeleted
 from triggers.sources import Delivery
 from triggers.sources.folder import Folder
-from triggers.sources.lease import LEASES, look
+from triggers.sources.lease import has_leases, look
 from triggers.sources.marker import Marker
 from triggers.sources.mounts import identity, is_remote, mark_of, same_disk
 from triggers.sources.waitlist import Waitlist
@@ -60,7 +60,7 @@ class Tree:
         self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
         self._uri = f"file://{quote_from_bytes(self._root)}/"
         self.remote = folder.poll is not None or is_remote(self._root)
-        self._leases = LEASES and not self.remote
+        self._leases = has_leases() and not self.remote
         patterns = "|".join(map(fnmatch.translate, folder.ignore)) or "(?!)"
         self._is_ignored = re.compile(os.fsencode(patterns)).match  # of a name, not of a key
         self._marker = Marker(self._root, folder.marker) if folder.marker is not None else None
