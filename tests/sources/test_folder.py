@@ -271,6 +271,17 @@ def test_an_overwrite_in_place_is_told_again(root: Path) -> None:
     run(main())
 
 
+def test_a_content_whose_version_only_begins_as_the_known_one_does_is_told(root: Path) -> None:
+    (root / "a.csv").write_text("1")
+    tree = Tree(Folder(root), FakeClock(), watched=False)
+    (told,) = tree.examine({b"a.csv": True}, {})
+    assert told.memory is not None
+    key, version = told.memory
+    assert tree.examine({key: True}, {key: version}) == []
+    assert len(tree.examine({key: True}, {key: version + b"0"})) == 1
+    assert len(tree.examine({key: True}, {key: version[:-1]})) == 1
+
+
 def test_folders_made_and_filled_at_once_lose_and_double_nothing(root: Path) -> None:
     wanted = set()
 

@@ -216,6 +216,9 @@ class Tree:
         for key, closed in files.items():
             before = known.get(key)
             try:
+                if before and self._is_as_known(key, before):
+                    self.waitlist.drop(key)
+                    continue
                 status = self._examined(key, closed, before)
             except (FileNotFoundError, NotADirectoryError):
                 self.waitlist.drop(key)
@@ -231,6 +234,11 @@ class Tree:
         created = [self._creation(key, status, mark) for key, status in complete]  # now it is known what was moved
         created.sort(key=lambda delivery: (delivery.time, delivery.id))  # told in the order in which it was written
         return created + deleted if deleted and self._disk_mark() == mark else created
+
+    def _is_as_known(self, key: bytes, known: bytes) -> bool:
+        """Return whether a file is as it was told; of a link it is not found out here."""
+        value = _value(os.lstat(self._root + b"/" + key))
+        return known == value or known.startswith(value + b"@")
 
     def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
         """Return the status of a file that is to be delivered now, None of one that is not."""
@@ -251,7 +259,10 @@ class Tree:
         return None
 
     def _plain(self, key: bytes, known: bytes | None) -> bytes | None:
-        """Return the path of a plain file in the tree that is not as `known`, else None. It opens nothing."""
+        """Return the path of a plain file in the tree that is not as `known`, else None. It opens nothing.
+
+        Raises `FileNotFoundError` where a file was told, and something else has its name.
+        """
         if self._is_ignored(key.rpartition(b"/")[2]):
             return None
         path = self._root + b"/" + key
@@ -263,7 +274,7 @@ class Tree:
             status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
             if known:
-                raise FileNotFoundError(path)  # what was told is gone: something else has its name
+                raise FileNotFoundError(path)
             return None
         return None if known and _value(status) == known.partition(b"@")[0] else path
 
