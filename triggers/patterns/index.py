@@ -89,17 +89,21 @@ class Index(Generic[Key]):
                             matching.update(led.keys)
                     for table in fork.tables.values():
                         nodes += table.lead(value)
-        return matching | self._asked_themselves(unsure, found) if unsure else matching
+        return matching | self._asked_themselves(unsure, found, values) if unsure else matching
 
-    def _asked_themselves(self, unsure: Iterable[Node[Key]], event: Mapping[str, object]) -> set[Key]:
+    def _asked_themselves(
+        self, unsure: Iterable[Node[Key]], event: Mapping[str, object], values: dict[str, object]
+    ) -> set[Key]:
         """Return what matches at or below nodes where conditions may hold, but in different elements of an array."""
         seen = dict.fromkeys(unsure)
         nodes = list(seen)
         matching: set[Key] = set()
         for node in nodes:  # grows on the way
             matching.update(key for key, branch in node.keys.items() if branch.matches(event))
-            for fork in node.forks.values():
-                value = fork.read(event)
+            for path, fork in node.forks.items():
+                if path not in values:
+                    values[path] = fork.read(event)
+                value = values[path]
                 led = fork.lead_any(value) if isinstance(value, Several) else fork.lead(value)
                 fresh = [one for one in led if one not in seen]
                 seen.update(dict.fromkeys(fresh))

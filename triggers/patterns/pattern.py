@@ -152,12 +152,13 @@ class Condition:
 
     def reach(self, event: Mapping[str, object]) -> tuple[Reach, Reach | None]:
         """Return where the condition holds, and where there is any value if it also holds without one."""
-        good, anything = Reach(), Reach()
+        good, anything = Reach(), Reach() if self.when_absent else None
         for leaf, member in leaves(event, self.path):
-            anything.add(member)
+            if anything is not None:
+                anything.add(member)
             if self.test(leaf):
                 good.add(member)
-        return good, anything if self.when_absent else None
+        return good, anything
 
     def explain(self, event: Mapping[str, object]) -> str:
         """Return why the condition does not hold."""

@@ -14,6 +14,10 @@ from triggers.patterns.values import Spelling, address, as_key, fold, number
 N = TypeVar("N", bound=Hashable)
 
 
+_SMALL = 2**50
+"""Integers below need not be looked at closely: they are their own doubles."""
+
+
 class Table(ABC, Generic[N]):
     """What the conditions of one kind at one path lead to, by their keys (`Access.key`)."""
 
@@ -159,7 +163,7 @@ class Ranges(Table[N]):
 
     def lead(self, value: object) -> Iterable[N]:
         """Collect what stands at each level of the tree above the value's place."""
-        found = number(value)
+        found = value if type(value) is int and -_SMALL < value < _SMALL else number(value)
         if found is None or isinstance(found, Spelling):
             return ()
         starts = self._build() if self._starts is None else self._starts
