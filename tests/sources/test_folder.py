@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -396,7 +397,7 @@ def test_what_is_ignored_can_be_chosen(root: Path) -> None:
     assert run(main([])) == ["a.tmp", "b.log"]
 
 
-def test_pipes_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root: Path) -> None:
+def test_pipes_devices_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root: Path) -> None:
     secret = root.parent / "secret"
     secret.write_text("s")
     (root.parent / "more").mkdir()
@@ -404,6 +405,8 @@ def test_pipes_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root
 
     def litter() -> None:
         os.mkfifo(root / "pipe")
+        with suppress(PermissionError):
+            os.mknod(root / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3))
         (root / "out.csv").symlink_to(secret)
         (root / "up.csv").symlink_to("../secret")
         (root / "folder").symlink_to(root.parent / "more")
@@ -414,7 +417,9 @@ def test_pipes_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root
             await tap.idle()
             litter()
             tree = Tree(Folder(root), FakeClock(), watched=True)
-            told = tree.examine(dict.fromkeys([b"pipe", b"out.csv", b"up.csv", b"folder", b"dangling"], True), {})
+            told = tree.examine(
+                dict.fromkeys([b"pipe", b"device", b"out.csv", b"up.csv", b"folder", b"dangling"], True), {}
+            )
             assert (told, tree.waitlist.seconds_left()) == ([], None)
             with socket.socket(socket.AF_UNIX) as server:
                 server.bind(str(root / "s"))
@@ -426,6 +431,19 @@ def test_pipes_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root
             assert tap.told == 1
 
     run(main())
+
+
+def test_a_file_behind_a_folder_that_became_a_link_is_not_told(root: Path) -> None:
+    outside = root.parent / "outside"
+    for folder in (root / "sub", root / "kept/deep", outside):
+        folder.mkdir(parents=True)
+        (folder / "a.csv").write_text("1")
+    tree = Tree(Folder(root), FakeClock(), watched=False)
+    hints = {b"sub/a.csv": True, b"kept/deep/a.csv": True}
+    assert [told.subject for told in tree.examine(hints, {})] == ["sub/a.csv", "kept/deep/a.csv"]
+    shutil.rmtree(root / "sub")
+    (root / "sub").symlink_to(outside)
+    assert [told.subject for told in tree.examine(hints, {})] == ["kept/deep/a.csv"]
 
 
 def test_links_of_both_kinds_that_stay_in_the_folder_are_told(root: Path) -> None:

@@ -143,6 +143,8 @@ def test_a_link_to_the_folder_that_leads_elsewhere_is_followed(root: Path, intak
     (first / "b.csv").write_text("1")
     (second / "c.csv").write_text("1")
     assert app.next() == ["created c.csv"]
+    (second / "link.csv").symlink_to("c.csv")
+    assert app.next() == ["created link.csv"]
 
 
 def test_a_folder_above_that_is_replaced_is_noticed(root: Path, tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ class Tree:
         self._watcher: Watcher | None = None
         self._complained: set[bytes] = set()
         self._root = folder.require()
-        self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
+        self._real_root = b""
+        self._inside: dict[bytes, bool] = {}
+        self._find_root()
         self._uri = f"file://{quote_from_bytes(self._root)}/"
         self.remote = folder.poll is not None or is_remote(self._root)
         self._leases = has_leases() and not self.remote
@@ -66,6 +68,10 @@ class Tree:
         self._marker = Marker(self._root, folder.marker) if folder.marker is not None else None
         self._disk: bytes | None = None
         self._gone: dict[bytes, bytes] = {}
+
+    def _find_root(self) -> None:
+        """Look where the root is now: it may be a link that leads elsewhere than before."""
+        self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
 
     # --- the watch
 
@@ -108,6 +114,8 @@ class Tree:
         """Yield the keys of the files at or below a folder, `BATCH` at a time, holding no more of the tree."""
         if place != EVERYWHERE and self._is_ignored(place.rpartition(b"/")[2]):
             return
+        if place == EVERYWHERE:
+            self._find_root()
         found: Files = {}
         path = [self._list(place)]
         while path:
@@ -211,6 +219,7 @@ class Tree:
         complete: list[tuple[bytes, os.stat_result]] = []
         deleted: list[Delivery] = []
         mark = b"" if self._disk is None else self._disk_mark()
+        self._inside.clear()
         if self._marker is not None:
             self._marker.forget()
         for key, closed in files.items():
@@ -272,11 +281,17 @@ class Tree:
             if not path.startswith(self._real_root):
                 return None
             status = os.lstat(path)
-        if not stat.S_ISREG(status.st_mode):
+        if not (stat.S_ISREG(status.st_mode) and self._is_inside(key.rpartition(b"/")[0])):
             if known:
                 raise FileNotFoundError(path)
             return None
         return None if known and _value(status) == known.partition(b"@")[0] else path
+
+    def _is_inside(self, folder: bytes) -> bool:
+        """Return whether no link leads to a folder: hints may be older than what now has its name."""
+        if folder and folder not in self._inside:
+            self._inside[folder] = os.path.realpath(self._root + b"/" + folder) == self._real_root + folder
+        return not folder or self._inside[folder]
 
     def _is_released(self, key: bytes) -> bool:
         """Return whether a file is no marker, and its own is there."""
