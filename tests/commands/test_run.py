@@ -121,6 +121,9 @@ def test_a_module_of_a_package_is_found_by_its_path(project: Project) -> None:
         ("syntax", 4, "SyntaxError"),
         ("./notes.txt", 3, "./notes.txt is no Python module; name a file such as app.py"),
         ("broken", 4, "KeyError: 'x'"),
+        (".", 3, ". is a folder and no package; name a module in it"),
+        ("", 3, "'' names no module; write MODULE or MODULE:APP"),
+        (":app", 3, "':app' names no module; write MODULE or MODULE:APP"),
     ],
 )
 def test_an_app_that_is_not_there_is_explained(project: Project, target: str, code: int, said: str) -> None:

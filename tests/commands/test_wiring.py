@@ -100,6 +100,23 @@ def f(event: ObjectCreated) -> None: ...
 """
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "cron('61 * * * *')",
+        "every(minutes=0)",
+        "cron('0 3 * * *', timezone='Mars/Olympus')",
+        "Retry(attempts=0)",
+        "Retry(on=3)",
+    ],
+)
+def test_a_value_that_is_refused_where_it_is_made_is_told_by_the_users_line(project: Project, wrong: str) -> None:
+    project.write("timed.py", f"from triggers import Retry, cron, every\n\nvalue = {wrong}\n")
+    answer = project("check", "timed")
+    assert answer.code == 4
+    assert answer.err.startswith("error: timed.py:3: ")
+
+
 def test_the_graph_is_mermaid_or_svg(project: Project) -> None:
     assert project("graph", "app").out.startswith("flowchart TD\n")
     assert project("graph", "app", "--format", "svg").out.startswith("<svg ")

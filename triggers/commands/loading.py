@@ -30,6 +30,8 @@ def load_app(target: str) -> App:
     Raises `NotFound` where there is no such module or app, `WiringError` where the module does not import.
     """
     place, _, name = target.partition(":")
+    if not place:
+        raise NotFound(f"{target!r} names no module; write MODULE or MODULE:APP, as in app or app.py:app")
     module = _import(place)
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
     if name:
@@ -106,14 +108,14 @@ def _import(place: str) -> ModuleType:
 
 def _locate(place: str) -> tuple[Path, str]:
     """Return the folder that must be on Python's path, and the module's name."""
-    if not (place.endswith(".py") or "/" in place):
+    if not (place.endswith(".py") or "/" in place or place.startswith(".")):
         return Path.cwd(), place
-    path = Path(place).resolve()
+    path, what = Path(place).resolve(), f"no file {place}"
     if path.is_dir():
-        path = path / "__init__.py"
+        path, what = path / "__init__.py", f"{place} is a folder and no package; name a module in it"
     if not path.is_file():
         near = did_you_mean(path.name, [entry.name for entry in path.parent.glob("*.py")])
-        raise NotFound(f"no file {place}{near}")
+        raise NotFound(f"{what}{near}")
     if path.suffix != ".py":
         raise NotFound(f"{place} is no Python module; name a file such as app.py, or a module as Python imports it")
     parts = [] if path.stem == "__init__" else [path.stem]
@@ -147,7 +149,8 @@ def _shown(filename: str) -> str:
 
 
 def _is_users(filename: str) -> bool:
-    return not filename.startswith(("<frozen", _OURS, _IMPORTLIB, _PYDANTIC))
+    """Say whether a frame is in a file of the user's: not in what `<...>` stands for, such as a generated method."""
+    return not filename.startswith(("<", _OURS, _IMPORTLIB, _PYDANTIC))
 
 
 def users_first(text: str) -> str:
