@@ -263,7 +263,73 @@ def test_a_second_signal_ends_it_at_once(project: Project, start: Start) -> None
     process.tell(signal.SIGTERM)
     assert process.end() == 143
     assert "stopped" not in process.heard
-    assert project("why", "r1").out.startswith("r1 running: the process that ran wait has ended")
+    assert project("why", "r1").out.startswith("r1 interrupted: the process that ran wait has ended")
+
+
+BLOCKED = """
+import hashlib
+import time
+from triggers import App, Event
+
+class Job(Event):
+    how: str
+
+app = App("blocked")
+
+@app.on(Job)
+async def block(event: Job) -> None:
+    if event.how == "loops":
+        while True:
+            pass
+    if event.how == "sleeps":
+        time.sleep(600)
+    if event.how == "computes":
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+@pytest.mark.parametrize("how", ["loops", "sleeps", "computes"])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_loop_that_is_blocked_keeps_no_signal_from_being_heard(
+    project: Project, start: Start, how: str, number: signal.Signals, code: int
+) -> None:
+    place = blocked(project, how)
+    process = start("run", "blocked")
+    process.until("block r1  started")
+    process.tell(number)
+    process.until(f"the stop waits: the event loop is blocked at {place}")
+    process.tell(number)
+    assert process.end() == code
+    assert [(run["state"], run["attempt"]) for run in project("runs", "--json").data] == [("interrupted", 1)]
+
+
+def test_a_loop_that_stays_blocked_is_left_behind_when_the_grace_is_over(project: Project, start: Start) -> None:
+    blocked(project, "loops")
+    process = start("run", "blocked", "--grace", "0.1")
+    process.until("block r1  started")
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143
+    assert "ended although the event loop is blocked at" in process.heard
+
+
+def test_a_closed_terminal_stops_it_and_is_no_second_signal(project: Project, start: Start) -> None:
+    project.write("slow.py", SLOW)
+    project.drop("a.csv")
+    process = start("run", "slow")
+    process.until("wait r1  started")
+    process.tell(signal.SIGHUP)
+    process.until("stopping: 1 run")
+    process.tell(signal.SIGHUP)
+    project.write("go", "")
+    assert process.end() == 129
+    assert "wait r1  done" in process.heard
+
+
+def blocked(project: Project, how: str) -> str:
+    """Hand in an event whose handler blocks the loop, and return the file that it does it in."""
+    file = project.write("blocked.py", BLOCKED)
+    project("send", "Job", f'{{"how": "{how}"}}', "--app", "blocked")
+    return str(file)
 
 
 STUBBORN = """

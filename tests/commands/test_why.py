@@ -134,9 +134,31 @@ def test_interrupted_by_a_crash(project: Project, live: Any, gate: asyncio.Event
     life.until(lambda: life.dispatcher.running)
     life.crash()
     assert why(project, "r1") == (
-        "r1 running: the process that ran work has ended in attempt 1; no dispatcher is running; it starts again with"
-        " `triggers run`"
+        "r1 interrupted: the process that ran work has ended in attempt 1; no dispatcher is running; it starts again"
+        " with `triggers run`"
     )
+
+
+def test_a_run_whose_process_is_gone_is_interrupted_wherever_it_is_shown(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    life = live(app_with(waits_for(gate)))
+    life.append(Job())
+    life.until(lambda: life.dispatcher.running)
+    assert "1 running" in project("doctor").out
+    assert [run["state"] for run in project("runs", "--json", "--state", "running").data] == ["running"]
+    assert project("runs", "--json", "--state", "interrupted").data == []
+    life.crash()
+    assert [run["state"] for run in project("runs", "--json").data] == ["interrupted"]
+    assert [run["run"] for run in project("runs", "--json", "--state", "interrupted").data] == ["r1"]
+    assert project("runs", "--json", "--state", "running").data == []
+    assert "r1 work  interrupted" in project("trace", "r1").out
+    assert project("dead", "show", "r1", "--json").data["state"] == "interrupted"
+    assert "r1 work  interrupted" in project("dead", "show", "r1").out
+    assert "; 1 interrupted; " in project("doctor").out
+    retried = project("retry", "r1")
+    assert retried.code == 1
+    assert retried.err.startswith("error: r1 is interrupted; only what is dead or delayed can be retried; it starts")
 
 
 def test_waiting_for_the_limit_of_its_route(project: Project, live: Any, gate: asyncio.Event) -> None:

@@ -9,7 +9,17 @@ import click
 
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
 from triggers.commands.parameters import json_option, number_of, state_option
-from triggers.commands.reading import digest, event_json, find_event, find_run, reader, run_json
+from triggers.commands.reading import (
+    INTERRUPTED,
+    digest,
+    event_json,
+    find_event,
+    find_run,
+    living_epoch,
+    reader,
+    run_json,
+    state_of,
+)
 from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import TriggersError
 from triggers.events import Event
@@ -45,9 +55,9 @@ def _folder(folder: str | None) -> str | None:
 @json_option
 def list_dead(route: str | None, limit: int, folder: str | None, as_json: bool) -> None:
     """List the dead letters, the newest last."""
-    with reader(_folder(folder)) as (_, connection):
+    with reader(_folder(folder)) as (place, connection):
         found = views.runs(connection, state="dead", route=route, limit=limit)
-        epoch = views.epoch(connection)
+        epoch = living_epoch(place, connection)
         abouts = [digest(find_event(connection, run.event)) for run in found]
     if as_json:
         say_json([run_json(run, epoch) for run in found])
@@ -76,12 +86,12 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
     """Show a run with its event, every failed attempt and its traceback, your own frames first."""
     from triggers.commands.loading import users_first  # loads the app's side, which no other command here needs
 
-    with reader(_folder(folder)) as (_, connection):
+    with reader(_folder(folder)) as (place, connection):
         run = find_run(connection, number_of(id, "r"))
         event = find_event(connection, run.event)
         attempts = views.attempts(connection, run.number)
         dropped = views.duplicates(connection, [event])
-        epoch = views.epoch(connection)
+        epoch = living_epoch(place, connection)
     if as_json:
         tries = [
             {"attempt": one.attempt, "outcome": one.outcome, "error": one.error, "traceback": one.traceback}
@@ -89,7 +99,8 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
         ]
         say_json({**run_json(run, epoch), "on": event_json(event, dropped), "attempts": tries})
         return
-    say(f"{paint(f'r{run.number} {plain(run.route)}', None, bold=True)}  {state(run.state)}  {clock(run.ended)}")
+    word = state(state_of(run, epoch))
+    say(f"{paint(f'r{run.number} {plain(run.route)}', None, bold=True)}  {word}  {clock(run.ended)}")
     say(f"on e{event.number} {plain(event.type)} from {plain(event.source)}: {plain(event.data, 2000)}")
     for one in attempts:
         say(f"\nattempt {one.attempt} {one.outcome} at {clock(one.ended or one.started)}: {plain(one.error or '-')}")
@@ -111,7 +122,7 @@ def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str
         raise click.UsageError("say which: RUN..., --all or --route NAME")
     with reader(_folder(folder)) as (place, connection):
         if ids:
-            runs = _chosen(connection, ids, {"dead", "dropped", "delayed"}, "run again")
+            runs = _chosen(place, connection, ids, {"dead", "dropped", "delayed"}, "run again")
         else:
             runs = views.runs(connection, state="dead", route=route)
     if not runs:
@@ -126,7 +137,7 @@ def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str
 def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> None:
     """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back."""
     with reader(_folder(folder)) as (place, connection):
-        runs = _chosen(connection, ids, {"dead"}, "be dropped")
+        runs = _chosen(place, connection, ids, {"dead"}, "be dropped")
     _carry_out(place, Drop, "dropped", runs, as_json)
 
 
@@ -137,19 +148,30 @@ def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> None:
 def retry(id: str, folder: str | None, as_json: bool) -> None:
     """Run a dead or delayed run again, now, with all its attempts before it."""
     with reader(folder) as (place, connection):
-        runs = _chosen(connection, [id], {"dead", "delayed"}, "be retried")
+        runs = _chosen(place, connection, [id], {"dead", "delayed"}, "be retried")
     _carry_out(place, Redrive, "retried", runs, as_json)
 
 
-def _chosen(connection: apsw.Connection, ids: Sequence[str], states: set[str], what: str) -> list[RunView]:
+def _chosen(
+    place: StateFolder, connection: apsw.Connection, ids: Sequence[str], states: set[str], what: str
+) -> list[RunView]:
     """Return the runs, or raise where one is in no state for it."""
     runs = {number: find_run(connection, number) for number in (number_of(id, "r") for id in ids)}
     for run in runs.values():
         if run.state not in states:
+            word = state_of(run, living_epoch(place, connection))
             allowed = " or ".join(sorted(states))
-            hint = f"; `triggers replay --event e{run.event}` runs its event again" if run.state == "done" else ""
-            raise TriggersError(f"r{run.number} is {run.state}; only what is {allowed} can {what}{hint}")
+            raise TriggersError(f"r{run.number} is {word}; only what is {allowed} can {what}{_instead(run, word)}")
     return list(runs.values())
+
+
+def _instead(run: RunView, word: str) -> str:
+    """Return what to do about a run that nothing needs to be done about, as the end of a sentence."""
+    ways = {
+        "done": f"; `triggers replay --event e{run.event}` runs its event again",
+        INTERRUPTED: "; it starts again with `triggers run`",
+    }
+    return ways.get(word, "")
 
 
 def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool) -> None:

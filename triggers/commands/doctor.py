@@ -19,6 +19,7 @@ from triggers import __version__
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, say, say_json, state
 from triggers.commands.parameters import find_state, json_option, state_option
+from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
 from triggers.journal import views
 from triggers.journal.journal import SAFE_SQLITE
@@ -175,6 +176,7 @@ def _journal(place: StateFolder) -> Iterator[Finding]:
         connection = views.open_reader(place)
         try:
             held = views.summary(connection)
+            interrupted = _interrupted(place, connection)
         finally:
             connection.close()
     except TriggersError as error:
@@ -188,12 +190,18 @@ def _journal(place: StateFolder) -> Iterator[Finding]:
     yield _finding("journal integrity", f"{held.integrity}{hint}", problem=broken)
     old = held.schema < len(MIGRATIONS)
     yield _finding("journal schema", f"version {held.schema}{'; `triggers run` brings it forward' if old else ''}")
-    runs = ", ".join(f"{many:,} {word}" for word, many in held.runs.items() if many) or "no runs"
+    states = {**held.runs, "running": held.runs["running"] - interrupted, INTERRUPTED: interrupted}
+    runs = ", ".join(f"{many:,} {word}" for word, many in states.items() if many) or "no runs"
     yield _finding("journal", f"{count(held.events, 'event')}; {runs}; epoch {held.epoch}")
     if dead := held.runs["dead"]:
         yield _finding("dead letters", f"{count(dead, 'run')}; see `triggers dead`", warning=True)
     if held.newest and held.newest > time.time() + 60:
         yield _finding("clock went back", f"the newest event is of {clock(held.newest)}", problem=True)
+
+
+def _interrupted(place: StateFolder, connection: apsw.Connection) -> int:
+    epoch = living_epoch(place, connection)
+    return sum(run.epoch < epoch for run in views.runs(connection, state="running"))
 
 
 # --- the app -------------------------------------------------------------------------------------

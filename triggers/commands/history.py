@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import apsw
 import click
 
 from triggers.commands.output import clock, note, plain, print_table, say_json, span, state
 from triggers.commands.parameters import Moment, json_option, state_option
-from triggers.commands.reading import digest, duration, event_json, reader, run_json, started, state_of, twice
+from triggers.commands.reading import (
+    INTERRUPTED,
+    digest,
+    duration,
+    event_json,
+    living_epoch,
+    reader,
+    run_json,
+    started,
+    state_of,
+    twice,
+)
 from triggers.journal import STATES, views
+from triggers.journal.views import RunView
+
+WORDS = (*STATES, INTERRUPTED)
+"""The states of a run as people see them."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
@@ -54,7 +72,7 @@ def events(
 @limit_option
 @click.option(
     "--state", "states", multiple=True, metavar="STATE|DIR",
-    help=f"Only runs in this state: {', '.join(STATES)}. Anything else is the app's state folder.",
+    help=f"Only runs in this state: {', '.join(WORDS)}. Anything else is the app's state folder.",
 )  # fmt: skip
 @json_option
 def runs(
@@ -65,9 +83,9 @@ def runs(
     A state folder that is called like a state is written as a path: --state ./dead.
     """
     word, folder = _split(states)
-    with reader(folder) as (_, connection):
-        found = views.runs(connection, type=kind, route=route, state=word, since=since, limit=limit)
-        epoch = views.epoch(connection)
+    with reader(folder) as (place, connection):
+        epoch = living_epoch(place, connection)
+        found = _runs(connection, epoch, word, limit, type=kind, route=route, since=since)
     if as_json:
         say_json([run_json(run, epoch) for run in found])
     elif not found:
@@ -89,10 +107,18 @@ def runs(
         print_table(["run", "route", "event", "state", ">try", "started", ">took", "error"], rows)
 
 
+def _runs(connection: apsw.Connection, epoch: int, word: str | None, limit: int, **filters: Any) -> list[RunView]:
+    """Return the newest runs in a state. The journal keeps those at work and those interrupted as one state."""
+    if word not in ("running", INTERRUPTED):
+        return views.runs(connection, state=word, limit=limit, **filters)
+    claimed = views.runs(connection, state="running", **filters)
+    return [run for run in claimed if state_of(run, epoch) == word][-limit:]
+
+
 def _split(states: tuple[str, ...]) -> tuple[str | None, str | None]:
     """Return (the state to filter by, the state folder) of what `--state` was given."""
-    words = [text for text in states if text in STATES]
-    folders = [text for text in states if text not in STATES]
+    words = [text for text in states if text in WORDS]
+    folders = [text for text in states if text not in WORDS]
     if len(words) > 1 or len(folders) > 1:
         raise click.UsageError(f"--state takes one state and one folder, not {', '.join(states)}")
     return next(iter(words), None), next(iter(folders), None)

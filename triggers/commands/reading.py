@@ -21,6 +21,8 @@ LONG = 60
 """Characters of a field that is no text, beyond which it is cut where people read it."""
 TICK = "Tick"
 """The type of what schedules fire; to load the class takes long."""
+INTERRUPTED = "interrupted"
+"""The state of a run whose process has ended, while nobody has started it again."""
 FIRST = 3
 """How many items of a long list are shown."""
 
@@ -34,6 +36,15 @@ def reader(folder: str | None) -> Iterator[tuple[StateFolder, apsw.Connection]]:
         yield state, connection
     finally:
         connection.close()
+
+
+def living_epoch(state: StateFolder, connection: apsw.Connection) -> int:
+    """Return the epoch whose claims are at work: the journal's, or where nobody owns the folder, one that is to come.
+
+    The journal is read first, so that an owner who comes in between is never taken for one that has gone.
+    """
+    epoch = views.epoch(connection)
+    return epoch if state.holder() else epoch + 1
 
 
 def find_run(connection: apsw.Connection, number: int) -> RunView:
@@ -111,8 +122,8 @@ def duration(run: RunView) -> float | None:
 
 
 def state_of(run: RunView, epoch: int) -> str:
-    """Return a run's state; one whose process is gone is `interrupted`. `epoch` is the journal's."""
-    return "interrupted" if run.state == "running" and run.epoch < epoch else run.state
+    """Return a run's state; one whose process is gone is `interrupted`. `epoch` is the living one."""
+    return INTERRUPTED if run.state == "running" and run.epoch < epoch else run.state
 
 
 def twice(event: EventRow, duplicates: Mapping[int, int]) -> str:

@@ -17,6 +17,7 @@ from triggers.commands.reading import (
     event_json,
     find,
     find_event,
+    living_epoch,
     reader,
     run_json,
     state_of,
@@ -31,8 +32,8 @@ Item = EventRow | RunView
 class Chain:
     """All events and runs that come from one root, and who caused whom."""
 
-    def __init__(self, connection: apsw.Connection, root: int, limit: int) -> None:
-        self.epoch = views.epoch(connection)
+    def __init__(self, connection: apsw.Connection, root: int, limit: int, epoch: int) -> None:
+        self.epoch = epoch
         events = views.events(connection, root=root, limit=limit + 1, oldest=True)
         self.root = events[0] if events else find_event(connection, root)  # the root itself may have been pruned
         self.cut = len(events) > limit
@@ -75,10 +76,10 @@ def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
 
     The tree begins at the root of the chain: the event that a source delivered. What was asked for is marked.
     """
-    with reader(folder) as (_, connection):
+    with reader(folder) as (place, connection):
         asked = find(connection, id)
         event = asked if isinstance(asked, EventRow) else find_event(connection, asked.event)
-        chain = Chain(connection, event.root, limit)
+        chain = Chain(connection, event.root, limit, living_epoch(place, connection))
     if as_json:
         say_json({"asked": _name(asked), "root": f"e{event.root}", "cut": chain.cut, "tree": _json(chain)})
         return

@@ -11,7 +11,7 @@ import click
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
-from triggers.commands.reading import duration, find, find_event, reader, state_of
+from triggers.commands.reading import duration, find, find_event, living_epoch, reader, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import EventRow, views
 from triggers.journal.views import RouteView, RunView
@@ -31,6 +31,7 @@ class Scene:
     holder: str | None
     """Who owns the state folder, or None."""
     epoch: int
+    """The living one."""
     routes: dict[str, RouteView]
 
 
@@ -42,7 +43,7 @@ def why(id: str, folder: str | None, as_json: bool) -> None:
     """Say in a line what an event or a run waits for, or how it ended and why; of a schedule, when it fires."""
     answers: list[tuple[str, str | None, str]]
     with reader(folder) as (state, connection):
-        scene = Scene(connection, state.holder(), views.epoch(connection), views.routes(connection))
+        scene = Scene(connection, state.holder(), living_epoch(state, connection), views.routes(connection))
         if id in scene.routes and scene.routes[id].policy.get("schedule"):
             from triggers.commands.schedule import of_schedule  # loads pydantic, which nothing else here needs
 
@@ -135,8 +136,6 @@ def _attempt(scene: Scene, run: RunView) -> str:
 
 
 def _running(scene: Scene, run: RunView) -> str:
-    if scene.holder is None:
-        return f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
     seconds = time.time() - (run.started or 0)
     since = f"since {clock(run.started)} ({span(seconds)})"
     stuck = _stuck(scene.routes.get(run.route), seconds)
