@@ -19,6 +19,7 @@ from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Folder, Retry, RunFailed
 from triggers.admission import units
+from triggers.errors import HandlerError
 
 Start = Callable[..., Life]
 
@@ -86,7 +87,7 @@ def test_an_isolated_handler_writes_to_its_places(start: Start, tmp_path: Path) 
         (jobs.killed, "HandlerError: the process of handler 'killed' was killed by SIGKILL; the kernel does that when"),
         (jobs.crashes, "HandlerError: the process of handler 'crashes' was killed by SIGSEGV"),
         (jobs.closes_everything, "HandlerError: the process of handler 'closes_everything' "),
-        (jobs.exits, "SystemExit: bye"),
+        (jobs.exits, "HandlerError: handler 'exits' called sys.exit('bye'); raise an error instead"),
         (jobs.fails, "FileNotFoundError: x"),
         (jobs.fails_with_bytes, r"ValueError: a\udcff.csv"),
         (jobs.rejects, "Reject: never"),
@@ -111,6 +112,18 @@ def test_the_death_of_a_process_is_tried_again_whatever_retry_names(start: Start
     life.send(Job())
     life.advance(600)
     assert life.states() == [("dead", 3)]
+
+
+@pytest.mark.parametrize(("on", "attempts"), [(Exception, 3), (HandlerError, 3), (OSError, 1), (SystemExit, 1)])
+@pytest.mark.parametrize("isolate", [True, False])
+def test_an_exit_is_an_error_of_its_handler_wherever_that_runs(
+    start: Start, isolate: bool, on: type[BaseException], attempts: int
+) -> None:
+    life = start(jobs.exits, isolate=isolate, retry=Retry(on=on, attempts=3))
+    life.send(Job(text="x"))
+    life.advance(600)
+    assert life.states() == [("dead", attempts)]
+    assert 'sys.exit("bye")' in (life.attempts(1)[0].traceback or "")
 
 
 @pytest.mark.parametrize(("on", "attempts"), [(OSError, 3), (FileNotFoundError, 3), (ValueError, 1)])

@@ -278,14 +278,21 @@ def judge(run: Run, error: BaseException) -> Outcome:
 def _judge(run: Run, error: BaseException) -> Outcome:
     if isinstance(error, Later):
         return Again(error.delay, "later", counted=False, failure=Failure("Later", _message(error), ""))
-    if isinstance(error, SystemExit):
-        error = HandlerError(f"handler {run.route.name!r} called sys.exit({error.code!r}); raise an error instead")
+    error = without_exit(error, run.route.name)
     failure = describe(error)
     retry = run.route.policy.retry
     if isinstance(error, HandlerError) and error.lost:
         retry = replace(retry, on=HandlerError)  # ended from outside: only the number of attempts counts
     delay = retry.decide(error, run.attempt, seed=run.effect_key)
     return Dead(failure) if delay is None else Again(delay, "failed", counted=True, failure=failure)
+
+
+def without_exit(error: BaseException, route: str) -> BaseException:
+    """Return the error itself, or what stands for a `sys.exit()`: that is a mistake, wherever the handler runs."""
+    if not isinstance(error, SystemExit):
+        return error
+    mistake = HandlerError(f"handler {route!r} called sys.exit({error.code!r}); raise an error instead")
+    return mistake.with_traceback(error.__traceback__)
 
 
 def describe(error: BaseException) -> Failure:

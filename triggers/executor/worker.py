@@ -22,7 +22,7 @@ from typing import Any
 
 from triggers.errors import Later
 from triggers.events import Event
-from triggers.executor.attempt import Run, call_coroutine, call_plain, describe
+from triggers.executor.attempt import Run, call_coroutine, call_plain, describe, without_exit
 from triggers.journal import EventRow
 from triggers.retry import kinds_of
 from triggers.routing import Policy, Route
@@ -85,7 +85,8 @@ def _answer(job: dict[str, Any], stream: Any) -> dict[str, Any]:
         done = asyncio.run(call_coroutine(run)) if run.route.coroutine else Context().run(call_plain, run)
     except Later as later:
         return {"later": later.delay, "reason": str(later)}
-    except BaseException as error:  # SystemExit too: it ends the attempt, not the warm process
+    except BaseException as raised:  # SystemExit too: it ends the attempt, not the warm process
+        error = without_exit(raised, job["name"])
         failure = describe(error)
         return {"kinds": kinds_of(error), "original": [failure.error, failure.message, failure.traceback]}
     return {"emitted": done.emitted}
