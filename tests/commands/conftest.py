@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ import pytest
 from click.testing import CliRunner
 
 from triggers.commands import cli
+
+PATIENCE = 60.0
+"""Seconds after which a process that a test has forgotten, or waits for in vain, is killed."""
 
 APP = """
 from triggers import App, Context, Event, Folder, Later, ObjectCreated, Retry, suffix
@@ -134,7 +138,7 @@ class Process:
 @pytest.fixture
 def start(project: Project) -> Iterator[Callable[..., Process]]:
     """Return a function that starts `triggers ARGS` in the project's folder; what still runs is killed at the end."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[tuple[subprocess.Popen[str], threading.Timer]] = []
 
     def start(*args: str) -> Process:
         popen = subprocess.Popen(
@@ -145,11 +149,14 @@ def start(project: Project) -> Iterator[Callable[..., Process]]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        started.append(popen)
+        limit = threading.Timer(PATIENCE, popen.kill)
+        limit.start()
+        started.append((popen, limit))
         return Process(popen)
 
     yield start
-    for popen in started:
+    for popen, limit in started:
+        limit.cancel()
         popen.kill()
         popen.wait()
         assert popen.stderr

@@ -127,5 +127,5 @@ def cli() -> None:
     the one state folder in .triggers/. Data goes to stdout (--json where there is data), all else to stderr.
 
     Exit codes: 0 all is well, 1 a run failed or a problem was found, 2 wrong usage, 3 not found, 4 wiring or data is
-    not valid, 5 the state folder is in use, 130 and 143 ended by SIGINT and SIGTERM.
+    not valid, 5 the state folder is in use, 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP.
     """

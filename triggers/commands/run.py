@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Coroutine
@@ -20,6 +19,7 @@ from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app
 from triggers.commands.output import coloured, count, note, span
 from triggers.commands.parameters import bind_option
+from triggers.commands.signals import Signals
 from triggers.engine import Engine
 from triggers.graph import check
 from triggers.state import StateFolder
@@ -66,7 +66,7 @@ def run(
 
     SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
     with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
-    1 if a run went to the dead letters.
+    1 if a run went to the dead letters or a batch that was handed in was rejected.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -85,15 +85,16 @@ def run(
 
 async def _to_the_end(session: Session) -> int:
     """Work, and return the exit code, or exit with it at once where a task does not end although it is cancelled."""
-    try:
-        code = await session.work()
-    except Exception as error:
+    with Signals(session.stop, session.last_words, session.engine.grace):
+        try:
+            code = await session.work()
+        except Exception as error:
+            if stuck := await _stuck():
+                _exit(complain(error), stuck)
+            raise
         if stuck := await _stuck():
-            _exit(complain(error), stuck)
-        raise
-    if stuck := await _stuck():
-        _exit(code, stuck)
-    return code
+            _exit(code, stuck)
+        return code
 
 
 async def _stuck() -> set[asyncio.Task[Any]]:
@@ -138,7 +139,6 @@ class Session:
     async def work(self) -> int:
         """Work, and return the exit code."""
         started = time.monotonic()
-        self._listen()
         try:
             async with self.engine as engine:
                 self._begin()
@@ -160,19 +160,16 @@ class Session:
             with suppress(asyncio.CancelledError):
                 await self._view
 
-    def _listen(self) -> None:
-        """Have the first signal stop the work, and a second one end the process."""
+    def stop(self, number: int) -> None:
+        """Stop the work because of a signal. Called on the loop."""
+        self.signal = number
+        self._told.set()
 
-        def told(number: int) -> None:
-            if self.signal:
-                if self.display:
-                    self.display.abandon()
-                os._exit(128 + number)
-            self.signal = number
-            self._told.set()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, told, number)
+    def last_words(self) -> None:
+        """Leave the terminal usable and the output complete; the process is about to end."""
+        if self.display:
+            self.display.abandon()
+        sys.stdout.flush()
 
     async def _until_told(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work until it ends or a signal comes; raise what makes it impossible to go on."""
@@ -209,9 +206,13 @@ class Session:
         counts = self.engine.dispatcher.counts
         events = counts["events"] + counts["emitted"]
         dead = f", {counts['dead']} dead (see `triggers dead`)" if counts["dead"] else ""
+        rejected = self.engine.rejected
+        refused = f", {count(rejected, 'batch', 'batches')} rejected (see `triggers doctor`)" if rejected else ""
+        failed = counts["dead"] or rejected
         word = "stopped" if self.signal else "drained"
-        said = f"{word}: {count(events, 'event')}, {count(counts['done'], 'run')} done{dead} in {span(seconds)}"
-        log.log(logging.WARNING if counts["dead"] else logging.INFO, said)
+        done = f"{count(counts['done'], 'run')} done{dead}{refused}"
+        said = f"{word}: {count(events, 'event')}, {done} in {span(seconds)}"
+        log.log(logging.WARNING if failed else logging.INFO, said)
         if self.signal:
             return 128 + self.signal
-        return FAILED if counts["dead"] else OK
+        return FAILED if failed else OK

@@ -7,7 +7,6 @@ import logging
 import sys
 import threading
 import traceback
-from types import FrameType
 
 log = logging.getLogger("triggers.dispatcher")
 
@@ -46,7 +45,7 @@ class LoopWatch:
             self._answered.clear()
             loop.call_soon_threadsafe(self._answered.set)
             if not self._answered.wait(PATIENCE):
-                where = _user_frame(sys._current_frames().get(thread))
+                where = user_frame(thread)
                 log.warning(
                     "the event loop has been blocked for %g s at %s; nothing else can run meanwhile:"
                     " await there, or make the handler a plain `def`, which gets a thread",
@@ -57,8 +56,9 @@ class LoopWatch:
             self._closed.wait(PATIENCE)
 
 
-def _user_frame(frame: FrameType | None) -> str:
-    """Return the outermost frame that is neither ours nor asyncio's, as `file:line in function`."""
+def user_frame(thread: int) -> str:
+    """Return the outermost frame of a thread that is neither ours nor asyncio's, as `file:line in function`."""
+    frame = sys._current_frames().get(thread)
     if frame is None:
         return "an unknown place"
     stack = traceback.extract_stack(frame)
