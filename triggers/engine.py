@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from triggers.app import App
 from triggers.clock import Clock, SystemClock
@@ -111,7 +111,11 @@ class Engine:
         self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
         self.intake = Intake(self.dispatcher, self._sources(), watches=self._watches)
         self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
-        self._routes = declare([describe_route(route) for route in self.app.routes.values()])
+        self._routes = declare([describe_route(route) for route in self.app.routes.values()], self._described())
+
+    def _described(self) -> dict[str, Any]:
+        """Return what the journal keeps of the app besides its routes, see `AppView`."""
+        return {"sources": sorted(self.intake.sources), "capacity": self.app.limits.capacity()}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

@@ -182,6 +182,59 @@ def test_waiting_for_a_resource_of_another_route(project: Project, live: Any, ga
     assert why(project, "r2") == "r2 waiting: it needs gpu, taken by r1 (work)"
 
 
+def test_only_what_is_exhausted_is_named_and_only_who_holds_it(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    app = app_with(waits_for(gate))  # takes one of a thousand slots for coroutines, as all three do
+
+    @app.on(Made, needs={"gpu": 1, "cpu": 0.001})
+    async def train(event: Made) -> None:
+        await gate.wait()
+
+    life = live(app)
+    life.append(Job())
+    life.append(Made(name="a"), Made(name="b"))
+    life.until(lambda: len(life.dispatcher.running) == 2)
+    assert why(project, "r3") == "r3 waiting: it needs gpu, taken by r2 (train)"
+
+
+def test_waiting_for_a_slot_names_who_has_them(project: Project, live: Any) -> None:
+    opened = threading.Event()
+    app = App("churn", threads=2)
+
+    @app.on(Job)
+    def work(event: Job) -> None:
+        opened.wait(30)
+
+    life = live(app)
+    life.append(Job(), Job(), Job())
+    life.until(lambda: len(life.dispatcher.running) == 2)
+    said = why(project, "r3")
+    opened.set()
+    assert said == "r3 waiting: it needs a thread slot, taken by r1 (work), r2 (work)"
+
+
+def test_waiting_behind_a_run_that_is_to_be_tried_again(project: Project, live: Any) -> None:
+    def work(event: Job) -> None:
+        raise OSError("the disk had a moment")
+
+    life = live(app_with(work, overlap="queue", retry=Retry(initial=60, maximum=60, jitter=False)))
+    life.send(Job(), Job())
+    assert why(project, "r2") == (
+        "r2 waiting: work runs one at a time (overlap='queue'); to be tried again before: r1 (work)"
+    )
+
+
+def test_where_nothing_is_known_of_the_apps_limits_no_cause_is_named(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    life = live(app_with(waits_for(gate), needs={"gpu": 1}))
+    life.append(Job(), Job())
+    life.until(lambda: life.dispatcher.running)
+    life.ask("DELETE FROM meta WHERE name = 'app'")
+    assert why(project, "r2") == "r2 waiting: work starts it when its turn comes"
+
+
 def test_waiting_without_a_dispatcher(project: Project, live: Any, gate: asyncio.Event) -> None:
     life = live(app_with(waits_for(gate), concurrency=1))
     life.append(Job(), Job())

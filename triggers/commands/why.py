@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import apsw
@@ -19,6 +21,15 @@ from triggers.journal.views import RouteView, RunView
 NAMED = 5
 """How many runs are named where more hold a limit."""
 
+SLOTS = {"coroutine", "thread", "process"}
+"""The resources that are places in the executor."""
+
+TINY = 1e-6
+"""What sums of fractions may be off by."""
+
+ALLOW = "allow"
+"""What `overlap=` is where runs of a route may be open at once; to load `Overlap` takes long."""
+
 LAST_WORDS = 5.0
 """Seconds that a coroutine may take to end after its timeout."""
 
@@ -33,6 +44,16 @@ class Scene:
     epoch: int
     """The living one."""
     routes: dict[str, RouteView]
+
+    def at_work(self) -> list[RunView]:
+        """Return the runs whose handlers are at work now."""
+        return [run for run in views.runs(self.connection, state="running") if run.epoch == self.epoch]
+
+    def needs(self, name: str) -> dict[str, float]:
+        """Return what a run of the route holds while it runs: resources, the slot of the executor last."""
+        policy = self.routes[name].policy if name in self.routes else {}
+        slot = {policy["kind"]: 1.0} if policy else {}
+        return {**policy.get("needs", {}), **slot}
 
 
 @click.command()
@@ -97,24 +118,40 @@ def _waiting(scene: Scene, run: RunView) -> str:
         return f"route {run.route!r} is not in the app any more{known}; it waits until the app has it again"
     if scene.holder is None:
         return f"no dispatcher is running; {run.route} starts it with `triggers run`"
-    at_work = [other for other in views.runs(scene.connection, state="running") if other.epoch == scene.epoch]
-    own = [other for other in at_work if other.route == run.route]
+    return f"{_held_up(scene, route) or f'{run.route} starts it when its turn comes'}{_before(scene, run)}"
+
+
+def _held_up(scene: Scene, route: RouteView) -> str | None:
+    """Return what keeps runs of the route from starting now, or None where nothing is known that does."""
+    at_work = scene.at_work()
+    own = [other for other in at_work if other.route == route.name]
     limit = route.policy.get("concurrency")
     if limit and len(own) >= limit:
-        return f"{run.route} runs {limit} at a time (concurrency=); held by {_names(own)}{_before(scene, run)}"
-    if others := [other for other in at_work if shared(route, scene.routes.get(other.route))]:
-        what = sorted({name for other in others for name in shared(route, scene.routes.get(other.route))})
-        return f"it needs {' and '.join(what)}, taken by {_names(others)}{_before(scene, run)}"
-    return f"{run.route} starts it in a moment{_before(scene, run)}"
+        return f"{route.name} runs {limit} at a time (concurrency=); held by {_names(own)}"
+    overlap = route.policy.get("overlap", ALLOW)
+    if overlap != ALLOW and (delayed := views.runs(scene.connection, route=route.name, state="delayed")):
+        return f"{route.name} runs one at a time (overlap={overlap!r}); to be tried again before: {_names(delayed)}"
+    if short := exhausted(scene, route.name, at_work):
+        holders = [other for other in at_work if short & set(scene.needs(other.route))]
+        what = " and ".join(_thing(name) for name in scene.needs(route.name) if name in short)
+        return f"it needs {what}, taken by {_names(holders)}"
+    return None
 
 
-def shared(route: RouteView, other: RouteView | None) -> list[str]:
-    """Return which resources two routes both draw on, the slots of the executor last."""
-    if other is None:
-        return []
-    names = sorted(set(route.policy.get("needs", {})) & set(other.policy.get("needs", {})))
-    kind = route.policy.get("kind")
-    return names + ([f"a {kind} slot"] if kind == other.policy.get("kind") else [])
+def exhausted(scene: Scene, route: str, at_work: Sequence[RunView]) -> set[str]:
+    """Return of what the route needs too little is left. Nothing, where the journal does not say how much there is."""
+    app = views.app(scene.connection)
+    if app is None:
+        return set()
+    taken: Counter[str] = Counter()
+    for run in at_work:
+        taken.update(scene.needs(run.route))
+    left = {name: most - taken[name] for name, most in app.capacity.items()}
+    return {name for name, amount in scene.needs(route).items() if amount > left.get(name, amount) + TINY}
+
+
+def _thing(name: str) -> str:
+    return f"a {name} slot" if name in SLOTS else name
 
 
 def _before(scene: Scene, run: RunView) -> str:

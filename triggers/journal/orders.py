@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import apsw
 
@@ -20,12 +22,13 @@ def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connec
     return apply
 
 
-def declare(routes: Sequence[Sequence[str | None]]) -> Callable[[apsw.Connection], None]:
+def declare(routes: Sequence[Sequence[str | None]], app: Mapping[str, Any]) -> Callable[[apsw.Connection], None]:
     """Return an order that keeps what the app consists of, for those who read the journal without its code."""
 
     def apply(connection: apsw.Connection) -> None:
         connection.execute("DELETE FROM route")
         connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('app', ?)", (json.dumps(app),))
 
     return apply
 

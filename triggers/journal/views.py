@@ -62,6 +62,14 @@ class RouteView:
 
 
 @dataclass(frozen=True, slots=True)
+class AppView:
+    """The app as its last owner declared it: how much there is of each resource, and what its sources are called."""
+
+    capacity: dict[str, float]
+    sources: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """What a journal holds. `integrity` is SQLite's own verdict, `ok` where all is well; `newest` a Unix time."""
 
@@ -196,6 +204,12 @@ def routes(connection: apsw.Connection) -> dict[str, RouteView]:
         name: RouteView(name, trigger, source, pattern, json.loads(policy), json.loads(emits))
         for name, trigger, source, pattern, policy, emits in connection.execute(sql)
     }
+
+
+def app(connection: apsw.Connection) -> AppView | None:
+    """Return the app as it last ran, or None where a version of this package ran it that did not keep it."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'app'").get
+    return None if found is None else AppView(**json.loads(str(found)))
 
 
 def epoch(connection: apsw.Connection) -> int:
