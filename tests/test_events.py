@@ -10,13 +10,14 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field, Secret, SecretStr, field_serializer
+from pydantic import BaseModel, Field, Secret, SecretStr, field_serializer, model_serializer
 
 from triggers.content import content_version
 from triggers.errors import EventError, Reject
 from triggers.events import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_DIGITS,
     Event,
     MessageReceived,
     ObjectCreated,
@@ -26,7 +27,9 @@ from triggers.events import (
     encode,
     moment,
     parse,
+    read_json,
 )
+from triggers.secrecy import secret_field
 
 
 class Note(Event):
@@ -123,6 +126,67 @@ def test_nesting_is_bounded_at_the_documented_depth() -> None:
         encode(Anything(value=nested(MAX_DEPTH)))
 
 
+def test_what_is_nested_too_deep_to_be_written_at_all_is_told_alike() -> None:
+    with pytest.raises(EventError, match="Anything is nested deeper than 64; flatten it"):
+        encode(Anything(value=nested(70_000)))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_whole_numbers_are_accepted_as_long_as_they_can_be_read_back(sign: int) -> None:
+    longest = Anything(value=sign * (10**MAX_DIGITS - 1))
+    assert decode(Anything, encode(longest), 1) == longest
+    with pytest.raises(EventError, match=r"Anything holds a whole number of more than 4,300 digits, .* as text"):
+        encode(Anything(value=sign * 10**MAX_DIGITS))
+
+
+@given(st.integers(0, 3 * MAX_DIGITS), st.integers(0, 3 * MAX_DIGITS))
+def test_a_number_that_is_too_long_is_found_wherever_it_stands(before: int, after: int) -> None:
+    with pytest.raises(EventError, match="more than 4,300 digits"):
+        encode(Anything(value=["x" * before, 10**MAX_DIGITS, "x" * after]))
+
+
+def test_digits_in_text_are_no_number() -> None:
+    note = Note(text="7" * 20_000)
+    assert decode(Note, encode(note), 1) == note
+
+
+def test_a_payload_that_is_no_object_is_refused() -> None:
+    class Bare(Event):
+        n: int
+
+        @model_serializer
+        def bare(self) -> int:
+            return self.n
+
+    with pytest.raises(EventError, match=r"the data of Bare must be a JSON object like .*, not 5"):
+        encode(Bare(n=5))
+
+
+def test_a_field_with_an_alias_is_written_by_its_name_and_read_back() -> None:
+    class Named(Event):
+        size: int = Field(alias="bytes")
+
+    event = Named.model_validate({"bytes": 1})
+    assert encode(event) == '{"size":1}'
+    assert decode(Named, encode(event), 1) == event == decode(Named, '{"bytes":1}', 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"{'a': 1}", "it is not JSON: key must be a string"),
+        (b'{"a":"\xff"}', "it is not UTF-8: byte 7 is 0xff; convert it"),
+        (b"[" * 70_000, "it is nested deeper than 64; flatten it"),
+        (b'{"a":' + b"9" * 4301 + b"}", "it holds a whole number of more than 4,300 digits"),
+        (b'{"a":"\\ud800"}', r"it holds a \\u escape that is no character"),
+        (b'{"a":"\\udc00 "}', r"it holds a \\u escape that is no character"),
+    ],
+)
+def test_what_is_wrong_with_json_from_outside_is_said_in_our_words(text: bytes, said: str) -> None:
+    with pytest.raises(EventError, match=said):
+        read_json("it", text)
+
+
 def test_brackets_inside_text_are_not_nesting() -> None:
     encode(Note(text="[{" * 500 + '\\"['))
 
@@ -211,6 +275,16 @@ def test_a_secret_that_its_own_serializer_reveals_is_refused(event: Event) -> No
         encode(event)
 
 
+def test_the_field_that_declares_a_secret_is_known() -> None:
+    declared = {Login: "password", Outer: "inside", Paid: "card", PaidTwice: "wallet"}
+    assert {kind: secret_field(kind) for kind in declared} == declared
+
+
+@pytest.mark.parametrize("kind", [Note, Anything, Open, ObjectCreated])
+def test_a_field_that_takes_anything_declares_no_secret(kind: type[Event]) -> None:
+    assert secret_field(kind) is None
+
+
 def test_a_field_for_a_secret_that_holds_none_is_fine() -> None:
     assert encode(Paid(card=Card())) == '{"card":{"number":null}}'
 
@@ -221,6 +295,7 @@ def test_a_secret_that_is_not_written_is_fine() -> None:
         password: SecretStr = Field(exclude=True)
 
     assert encode(Hidden(user="a", password=SecretStr("hunter2"))) == '{"user":"a"}'
+    assert secret_field(Hidden) is None
 
 
 def test_asterisks_are_no_secret() -> None:

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick, encode, new_id
+from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
@@ -123,14 +123,11 @@ class App:
         `state` is the app's state folder, `.triggers/NAME` if not given. Raises `EventError` for an event that cannot
         be accepted, before any is handed in.
         """
-        from triggers.sources.inbox import line, write  # loads asyncio, which only a process that sends needs
+        from triggers.sources.inbox import line_of, write  # loads asyncio, which only a process that sends needs
 
         now = time.time()
+        lines = [line_of(event, "send", now) for event in events]
         folder = StateFolder(state or default_state(self.name)).create()
-        lines = [
-            line(new_id(), "send", event.__event_type__, event.__event_version__, None, now, encode(event))
-            for event in events
-        ]
         if lines:
             write(folder.inbox, lines)
 

@@ -34,7 +34,7 @@ the lock back after every statement, and a busy loop would make each of them wai
 
 class Engine:
     """Owns a state folder while it is entered. Raises `StateHeld` where another engine does, `WiringError` where the
-    app cannot work.
+    app cannot work, `StateError` where the folder is that of another app, unless `adopt` says that it is to be its.
 
     `durable`, `threaded` and `watches` are for tests: see `Journal` and `Site`.
     """
@@ -49,10 +49,12 @@ class Engine:
         threaded: bool = True,
         watches: bool = True,
         grace: float = 0.0,
+        adopt: bool = False,
     ) -> None:
         self.app = app
         self.state = state
         self.grace = grace
+        self._adopt = adopt
         self._clock = clock or SystemClock()
         self._durable = durable
         self._threaded = threaded
@@ -63,7 +65,7 @@ class Engine:
         self.state.create().acquire()
         with ExitStack() as taken:  # what fails in here frees what was taken before it
             taken.callback(self.state.release)
-            self.journal = Journal(self.state, self._clock, durable=self._durable, threaded=self._threaded)
+            self.journal = self._open()
             taken.callback(self.journal.close)
             self._compose()
             self._start()
@@ -78,6 +80,11 @@ class Engine:
             self.housekeeping.stop()
             await self.intake.stop()
             await self.dispatcher.stop(self.grace)
+
+    @property
+    def rejected(self) -> int:
+        """Return how many batches that were handed in were not valid, so that nothing of them was taken in."""
+        return sum(source.rejected for source in self.intake.sources.values() if isinstance(source, Inbox))
 
     async def quiet(self) -> None:
         """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.
@@ -106,6 +113,10 @@ class Engine:
             raise error
         await self.dispatcher.pipeline.changed()
 
+    def _open(self) -> Journal:
+        options = {"adopt": self._adopt, "durable": self._durable, "threaded": self._threaded}
+        return Journal(self.state, self._clock, app=self.app.name, **options)
+
     def _compose(self) -> None:
         router = Router(self.app.routes.values())
         self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
@@ -115,7 +126,8 @@ class Engine:
 
     def _described(self) -> dict[str, Any]:
         """Return what the journal keeps of the app besides its routes, see `AppView`."""
-        return {"sources": sorted(self.intake.sources), "capacity": self.app.limits.capacity()}
+        capacity = self.app.limits.capacity()
+        return {"name": self.app.name, "sources": sorted(self.intake.sources), "capacity": capacity}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

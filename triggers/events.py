@@ -6,8 +6,9 @@ An event type is a frozen pydantic model. Its name and version travel with every
         table: str
 
 The envelope follows CloudEvents 1.0 (`id`, `source`, `type`, `subject`, `time`) and adds the lineage
-(`cause`, `root`, `depth`, `budget`). Payloads are JSON only: no `NaN`, no secrets, at most `MAX_BYTES`, nested at
-most `MAX_DEPTH` deep, because every place that an app runs in must be able to carry them.
+(`cause`, `root`, `depth`, `budget`). Payloads are JSON objects only: no `NaN`, no secrets, at most `MAX_BYTES`, nested
+at most `MAX_DEPTH` deep, numbers of at most `MAX_DIGITS`, because every place that an app runs in must be able to carry
+them, and every reader to read them back.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ MAX_BYTES = 256 * 1024
 """The largest payload, in bytes of JSON: what a DynamoDB item and an EventBridge entry can carry."""
 MAX_DEPTH = 64
 """How deep arrays and objects may be nested in a payload."""
+MAX_DIGITS = 4300
+"""How many digits a whole number may have in a payload: as many as Python and pydantic read back."""
+
+_BLOCK = MAX_DIGITS // 2  # characters; a longer number than is allowed fills at least one such block of the text
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH}; flatten it, or write it to a file and pass its key"
+_TOO_LONG = f"holds a whole number of more than {MAX_DIGITS:,} digits, which no reader takes; pass it as text"
+_NO_TEXT = "holds a \\u escape that is no character, like half of a surrogate pair; JSON text is Unicode"
+_MEANT = {
+    "recursion limit": _TOO_DEEP,
+    "serialization depth": _TOO_DEEP,
+    "out of range": _TOO_LONG,
+    "hex escape": _NO_TEXT,
+}  # what the parser and the serializer say, and what is meant
 
 _MASK = "**********"  # what pydantic writes in place of a secret, unless a serializer reveals it
 
@@ -44,7 +58,13 @@ class Event(BaseModel):
     When a stored event is older than the class, `upgrade` is asked to bring its data forward.
     """
 
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants", defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        ser_json_inf_nan="constants",
+        defer_build=True,
+        validate_by_name=True,  # a field with an alias is written by its name, unless the type says otherwise
+        validate_by_alias=True,
+    )
 
     __event_type__: ClassVar[str] = "Event"
     __event_version__: ClassVar[int] = 1
@@ -187,7 +207,7 @@ def encode(event: Event) -> str:
     try:
         text = kind.__pydantic_serializer__.to_json(event).decode()
     except (PydanticSerializationError, UnicodeError) as error:
-        raise EventError(f"{kind.__event_type__} cannot be written as JSON: {error}") from error
+        raise EventError(f"{kind.__event_type__} {_meant(error) or f'cannot be written as JSON: {error}'}") from error
     if (_MASK in text or may_hold_secret(kind)) and holds_secret(event):
         raise EventError(
             f"{kind.__event_type__} holds a secret; events are stored and shown, so pass the secret's name"
@@ -197,21 +217,53 @@ def encode(event: Event) -> str:
 
 
 def check_payload(name: str, text: str) -> None:
-    """Raise `EventError` when the JSON text is too large, too deep, or not plain JSON."""
+    """Raise `EventError` when the JSON text is no object, too large, too deep, or not what every reader takes."""
     size = len(text) if text.isascii() else len(text.encode())
     if size > MAX_BYTES:
         raise EventError(
             f"{name} is {size:,} bytes, over the limit of {MAX_BYTES:,}; write the data to a file and pass its key"
         )
+    if not text.startswith("{"):
+        raise EventError(f'the data of {name} must be a JSON object like {{"table": "a"}}, not {text[:40]}')
     if text.count("[") + text.count("{") > MAX_DEPTH and depth_of(text) > MAX_DEPTH:
-        raise EventError(
-            f"{name} is nested deeper than {MAX_DEPTH}; flatten it, or write it to a file and pass its key"
-        )
+        raise EventError(f"{name} {_TOO_DEEP}")
+    if size > MAX_DIGITS and _may_hold_long_number(text):
+        read_json(name, text.encode())
     if "NaN" in text or "Infinity" in text:
         try:
             from_json(text, allow_inf_nan=False)
         except ValueError as error:
-            raise EventError(f"{name} holds NaN or Infinity, which JSON has no word for; use None") from error
+            raise EventError(f"{name} holds NaN or Infinity, which JSON has no word for; use None (null)") from error
+
+
+def read_json(name: str, text: bytes) -> Any:
+    """Return what JSON text from outside holds; raise `EventError` saying what is wrong with `name`.
+
+    `NaN` and `Infinity` are read, so that `check_payload` may say what to do about them.
+    """
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise EventError(f"{name} {_not_unicode(text) or _meant(error) or f'is not JSON: {error}'}") from error
+
+
+def _not_unicode(text: bytes) -> str:
+    """Say where bytes are not UTF-8; nothing where they are."""
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8: byte {error.start + 1} is 0x{text[error.start]:02x}; convert it, as with iconv"
+    return ""
+
+
+def _meant(error: Exception) -> str:
+    """Return our words for what the parser or the serializer says; nothing where we have none."""
+    return next((words for said, words in _MEANT.items() if said in str(error)), "")
+
+
+def _may_hold_long_number(text: str) -> bool:
+    """Say whether a number in the text may be too long. It takes a small part of the time of parsing the text."""
+    return any(text[first : first + _BLOCK].isdecimal() for first in range(0, len(text), _BLOCK))
 
 
 def depth_of(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Secrets in events: which types may hold one, and whether a value does.
+"""Secrets in events: which types declare one or may hold one, and whether a value does.
 
 pydantic masks a secret when it is written, unless a serializer of the field's own reveals it. So an event's text alone
 does not tell, and every event of a type that may hold a secret is looked through.
@@ -20,22 +20,31 @@ _SECRETS = (SecretStr, SecretBytes, Secret)
 @cache
 def may_hold_secret(kind: type[BaseModel]) -> bool:
     """Say whether the type declares a secret, or a field that takes anything; found out once for each type."""
-    return _declares_secret(kind, [])
+    return _declares_secret(kind, [], anything=True)
 
 
-def _declares_secret(hint: Any, seen: list[Any]) -> bool:
-    """Say whether a value of the annotation may be or contain a secret. What cannot be resolved may."""
+def secret_field(kind: type[BaseModel]) -> str | None:
+    """Return the first field of the type that is declared as a secret or contains one, and is written."""
+    written = {name: field.annotation for name, field in kind.model_fields.items() if not field.exclude}
+    return next((name for name, hint in written.items() if _declares_secret(hint, [], anything=False)), None)
+
+
+def _declares_secret(hint: Any, seen: list[Any], *, anything: bool) -> bool:
+    """Say whether a value of the annotation is or contains a secret.
+
+    `anything` is the answer for annotations that take any value, or that cannot be resolved.
+    """
     if hint in (Any, object) or isinstance(hint, typing.TypeVar | typing.ForwardRef):
-        return True
+        return anything
     origin = get_origin(hint)
     if origin is typing.Literal or hint in seen:
         return False
     seen.append(hint)
     kind = origin or hint
-    if isinstance(kind, type) and (issubclass(kind, _SECRETS) or _takes_extra(kind)):
+    if isinstance(kind, type) and (issubclass(kind, _SECRETS) or (anything and _takes_extra(kind))):
         return True
     parts = get_args(hint)[:1] if origin is typing.Annotated else get_args(hint) or _declared(kind)
-    return any(_declares_secret(part, seen) for part in parts)
+    return any(_declares_secret(part, seen, anything=anything) for part in parts)
 
 
 def _takes_extra(kind: type) -> bool:

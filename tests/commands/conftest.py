@@ -78,7 +78,7 @@ class Project:
         for key in keys:
             self.write(f"incoming/{key}", f"content of {key}\n")
 
-    def __call__(self, *args: str, input: str | None = None, env: dict[str, str] | None = None) -> Answer:
+    def __call__(self, *args: str, input: str | bytes | None = None, env: dict[str, str] | None = None) -> Answer:
         """Call a command in this process."""
         result = CliRunner().invoke(cli, list(args), input=input, env=env, prog_name="triggers")
         if result.exception and not isinstance(result.exception, SystemExit):

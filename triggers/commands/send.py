@@ -6,17 +6,26 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import click
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from triggers.app import App, default_state
 from triggers.commands.loading import load_app
 from triggers.commands.output import count, note, say, say_json
 from triggers.commands.parameters import HOME, find_state, json_option, state_option
 from triggers.errors import EventError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, check_payload, encode, new_id, parse
+from triggers.events import (
+    Event,
+    MessageReceived,
+    ObjectCreated,
+    ObjectDeleted,
+    check_payload,
+    encode,
+    new_id,
+    parse,
+    read_json,
+)
 from triggers.requests import REQUESTS
 from triggers.sources.inbox import line, write
 from triggers.state import StateFolder
@@ -58,9 +67,9 @@ def send(
     if kind in REQUESTS:
         raise EventError(f"{kind} is a request; use `triggers dead redrive`, `dead drop`, `retry` or `replay`")
     payloads = list(_payloads(kind, model, data))
-    if identity and len(payloads) != 1:
+    if identity is not None and len(payloads) != 1:
         raise click.UsageError(f"--id names one event, not {len(payloads)}; send them one by one")
-    ids = [identity or new_id() for _ in payloads]
+    ids = [new_id() if identity is None else identity for _ in payloads]
     meant = model.__event_version__ if model else version or 1
     now = time.time()
     lines = [line(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
@@ -72,8 +81,12 @@ def send(
         return
     for id in ids:
         say(id)
+    if not ids:
+        note("nothing was handed in: no line of stdin holds an event")
+        return
     guess = "" if model or version else f" as version 1 of {kind} (--version or --app says which)"
-    waits = "" if running else "; no dispatcher is running there, `triggers run` will take it in"
+    them = "it" if len(ids) == 1 else "them"
+    waits = "" if running else f"; no dispatcher is running there, `triggers run` will take {them} in"
     note(f"handed in {count(len(ids), 'event')} to {state.path}{guess}{waits}")
 
 
@@ -104,9 +117,9 @@ def _model(app: App, kind: str) -> type[Event]:
 def _payloads(kind: str, model: type[Event] | None, data: str) -> Iterator[str]:
     """Yield the checked payloads as JSON text; an error names the line of stdin."""
     if data != "-":
-        yield _payload(kind, model, data)
+        yield _payload(kind, model, os.fsencode(data))
         return
-    for number, text in enumerate(sys.stdin, 1):
+    for number, text in enumerate(sys.stdin.buffer, 1):
         if not text.isspace():
             try:
                 yield _payload(kind, model, text)
@@ -114,15 +127,12 @@ def _payloads(kind: str, model: type[Event] | None, data: str) -> Iterator[str]:
                 raise EventError(f"line {number}: {error}; nothing was handed in") from error
 
 
-def _payload(kind: str, model: type[Event] | None, text: str) -> str:
-    try:
-        found: Any = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
-        raise EventError(f"{kind}: the data is not JSON: {error}") from error
+def _payload(kind: str, model: type[Event] | None, text: bytes) -> str:
+    found = read_json(f"{kind}: the data", text)
     if not isinstance(found, Mapping):
         raise EventError(f'{kind}: the data must be a JSON object like {{"table": "a"}}, not {str(found)[:40]!r}')
     if model:
         return encode(parse(model, found))
-    payload = to_json(found).decode()
+    payload = to_json(found, inf_nan_mode="constants").decode()
     check_payload(kind, payload)
     return payload

@@ -6,7 +6,8 @@ One file is one batch: JSON lines, each an event in CloudEvents 1.0's structured
     {"specversion":"1.0","id":"7","source":"shell","type":"Retrain","time":"2026-01-31T08:00:00Z","data":{"model":"m"}}
 
 `write` is durable before it returns, whether or not a dispatcher runs. The dispatcher takes batches in the order of
-their names, which is the order of their writing, and removes a batch when its events are in the journal.
+their names, which is the order of their writing, and removes a batch when its events are in the journal. `line` refuses
+what a reader would, so only a batch that another program wrote can be rejected.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from triggers.clock import SystemClock
 from triggers.errors import EventError, StateError
-from triggers.events import check_payload, moment
+from triggers.events import Event, check_payload, encode, moment, new_id, read_json
 from triggers.sources import Delivery, Site
 
 BATCH = 1000
@@ -53,7 +55,11 @@ _log = logging.getLogger("triggers.inbox")
 def line(
     id: str, source: str, type: str, version: int, subject: str | None, time: float | None, data_json_text: str
 ) -> str:
-    """Return one event as a line of a batch. `time` is in Unix seconds; None is the time of its arrival."""
+    """Return one event as a line of a batch. `time` is in Unix seconds; None is the time of its arrival.
+
+    Raises `EventError` for what a reader would refuse.
+    """
+    _checked(Delivery(source, id, type, data_json_text, time or 0.0, version, subject))
     attributes: dict[str, object] = {"specversion": "1.0", "id": id, "source": source, "type": type}
     attributes["dataversion"] = version
     if subject is not None:
@@ -64,6 +70,19 @@ def line(
     if "\n" in data or "\r" in data:  # only between tokens: inside a JSON string they are escaped
         data = data.replace("\n", " ").replace("\r", " ")
     return f'{to_json(attributes).decode()[:-1]},"data":{data}}}'
+
+
+def line_of(event: object, source: str, time: float) -> str:
+    """Return an event with a new identity as a line of a batch; raise `EventError` for what is none."""
+    if not isinstance(event, Event):
+        raise EventError(
+            f"{str(event)[:80]!r} is no event but {_kind(event)}; send events, each as an argument of its own"
+        )
+    return line(new_id(), source, event.__event_type__, event.__event_version__, None, time, encode(event))
+
+
+def _kind(thing: object) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"of the type {type(thing).__name__}"
 
 
 def write(folder: Path, lines: Sequence[str]) -> Path:
@@ -77,7 +96,10 @@ def write(folder: Path, lines: Sequence[str]) -> Path:
     """
     content = "".join(f"{text}\n" for text in lines).encode()
     if len(content) > MAX_FILE:
-        raise EventError(f"a batch of {len(content):,} bytes is over the limit of {MAX_FILE:,}; write several")
+        raise EventError(
+            f"the events are {len(content):,} bytes together, over the limit of {MAX_FILE:,} for one batch;"
+            " hand them in as several"
+        )
     try:
         return _written(folder, content)
     except OSError as error:
@@ -138,6 +160,8 @@ class Inbox:
     def __init__(self, path: Path, name: str = "inbox") -> None:
         self.path = path
         self.name = name
+        self.rejected = 0
+        """How many batches were rejected since the start."""
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield the waiting events in the order of their writing, then those that come."""
@@ -172,6 +196,7 @@ class Inbox:
                 while await in_thread(reading.next, site.clock.now()):
                     for first in range(0, len(reading.events), BATCH):
                         yield reading.events[first : first + BATCH]
+                self.rejected += reading.rejected
                 if not hints:
                     site.idle(self.name)
                     await changed(site, self.name, hints, AGAIN if blind or reading.skipped else None)
@@ -184,6 +209,7 @@ class Reading:
         self.events: list[Delivery] = []
         self.skipped = False
         """Whether a batch was left where it is, because reading it failed in a way that may pass."""
+        self.rejected = 0
         self._folder = folder
         self._names: deque[str] | None = None
         self._read: list[Path] = []
@@ -231,11 +257,20 @@ class Reading:
     def _reject(self, path: Path, reason: str) -> None:
         rejected = self._folder / "rejected"
         rejected.mkdir(mode=0o700, exist_ok=True)
-        note = rejected / f"{path.name}.reason"
+        place = _free(rejected, path.name)
+        advice = f"nothing of it was taken in; mend it and move it back to {self._folder}"
+        note = f"{place}.reason"
         with open(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-            file.write(f"{reason}\n")
-        path.rename(rejected / path.name)
-        _log.error("inbox: %s was rejected (%s); it lies in %s", path.name, reason, rejected)
+            file.write(f"{reason}\n{advice}\n")
+        path.rename(place)
+        self.rejected += 1
+        _log.error("inbox: %s was rejected (%s) and lies in %s: %s", path.name, reason, rejected, advice)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Return a path in the folder that nothing has, so that no batch replaces an earlier one of its name."""
+    names = (name if number == 1 else f"{name.removesuffix(_SUFFIX)}-{number}{_SUFFIX}" for number in count(1))
+    return next(path for path in (folder / name for name in names) if not os.path.lexists(path))
 
 
 def read(path: Path) -> bytes:
@@ -249,7 +284,7 @@ def read(path: Path) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise EventError("it is not a file")
         if status.st_size > MAX_FILE:
-            raise EventError(f"it has {status.st_size:,} bytes, over the limit of {MAX_FILE:,}; write several")
+            raise EventError(f"it has {status.st_size:,} bytes, over the limit of {MAX_FILE:,}; split it")
         return file.read()
 
 
@@ -259,37 +294,52 @@ def parse(content: bytes, now: float) -> Iterator[Delivery]:
         if text and not text.isspace():
             try:
                 yield _event(text, now)
-            except (ValueError, EventError) as error:
+            except EventError as error:
                 raise EventError(f"line {number}: {error}") from error
 
 
 def _event(text: bytes, now: float) -> Delivery:
-    fields = from_json(text, allow_inf_nan=False)
+    fields = read_json("the event", text)
     if not isinstance(fields, dict):
         raise EventError("not a JSON object")
     if fields.get("specversion") != "1.0":
         raise EventError(f"specversion must be '1.0', not {fields.get('specversion')!r}")
-    id, source, kind = _name(fields, "id"), _name(fields, "source"), _name(fields, "type")
-    data = fields.get("data", {})
-    if not isinstance(data, dict) or "data_base64" in fields:
-        raise EventError(f"data of {kind} must be a JSON object")
-    payload = to_json(data, inf_nan_mode="constants").decode()
-    check_payload(kind, payload)
+    if "data_base64" in fields:
+        raise EventError("data must be a JSON object, not data_base64")
+    payload = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
+    id, source, kind = (cast(str, fields.get(attribute)) for attribute in ("id", "source", "type"))  # if it is checked
     version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
-    if type(version) is not int or not 1 <= version < 2**31:
-        raise EventError(f"dataversion must be an integer of 1 or more, not {version!r}")
-    if subject is not None and not isinstance(subject, str):
-        raise EventError(f"subject must be text, not {subject!r}")
-    return Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject)
+    return _checked(Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject))
 
 
-def _name(fields: dict[str, Any], attribute: str) -> str:
-    value = fields.get(attribute)
-    if not isinstance(value, str) or not value:
-        raise EventError(f"{attribute} must be text and not empty, not {value!r}")
-    if len(value) > LONGEST_NAME:
-        raise EventError(f"{attribute} has {len(value):,} characters, over the limit of {LONGEST_NAME:,}")
-    return value
+def _checked(event: Delivery) -> Delivery:
+    """Return an event that is fit for the journal; raise `EventError` for any other. Writer and reader both ask."""
+    for attribute, name in (("id", event.id), ("source", event.source), ("type", event.type)):
+        _check_name(attribute, name)
+    if type(event.version) is not int or not 1 <= event.version < 2**31:
+        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {event.version!r}")
+    if event.subject is not None:
+        _check_text("subject", event.subject)
+    check_payload(event.type, event.data)
+    return event
+
+
+def _check_name(attribute: str, name: object) -> None:
+    if not name:
+        raise EventError(f"{attribute} must be text and not empty, not {name!r}")
+    if (length := _check_text(attribute, name)) > LONGEST_NAME:
+        raise EventError(f"{attribute} has {length:,} characters, over the limit of {LONGEST_NAME:,}; shorten it")
+
+
+def _check_text(attribute: str, value: object) -> int:
+    """Return how many characters a text has; raise `EventError` for what is none."""
+    if not isinstance(value, str):
+        raise EventError(f"{attribute} must be text, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise EventError(f"{attribute} must be Unicode text, not {value[:80]!r}") from error
+    return len(value)
 
 
 def _seconds(time: object) -> float:
@@ -306,4 +356,4 @@ def _is_batch(name: str) -> bool:
     return name.endswith(_SUFFIX) and not name.startswith(".")
 
 
-__all__ = ["Inbox", "line", "write"]
+__all__ = ["Inbox", "line", "line_of", "write"]
