@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, anything_but, at, every, prefix
 from triggers.errors import WiringError
@@ -289,3 +290,15 @@ def test_a_route_for_deletions_that_no_folder_tells_is_warned_of() -> None:
             "route 'to_none' waits for ObjectDeleted, which none of its folders tells; declare one with"
             " Folder(..., deletions=True)"
         ]
+
+
+class Login(Event):
+    password: SecretStr
+
+
+def test_an_event_type_that_declares_a_secret_is_warned_of() -> None:
+    (problem,) = check(app_of((to_none, Login, {})))
+    assert str(problem) == (
+        "warning: event type Login declares a secret in 'password', but events are stored and shown, so one that holds"
+        " it is refused; declare text and pass the secret's name"
+    )

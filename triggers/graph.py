@@ -13,6 +13,7 @@ from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
+from triggers.secrecy import secret_field
 from triggers.sources.folder import Folder
 
 
@@ -38,7 +39,7 @@ def refuse(app: App, state: Path | None = None) -> None:
 def check(app: App) -> list[Problem]:
     """Return everything that is wrong with the app's wiring, errors first."""
     found = [problem for route in app.routes.values() for problem in _route_problems(app, route)]
-    for look in (_cycles, _failure_cycles, _unhandled):
+    for look in (_cycles, _failure_cycles, _unhandled, _secrets):
         found.extend(look(app))
     if not app.routes:
         found.append(Problem(False, f"app {app.name!r} has no routes; register a handler with @app.on(...)"))
@@ -306,3 +307,14 @@ def _unhandled(app: App) -> Iterator[Problem]:
             yield Problem(False, f"route {route.name!r} waits for ObjectDeleted, {_NO_DELETIONS}")
         if route.trigger is ObjectCreated and not delivered:
             yield Problem(False, f"route {route.name!r} waits for ObjectCreated, but the app has no source")
+
+
+def _secrets(app: App) -> Iterator[Problem]:
+    """Find event types that declare a secret, which no event may hold."""
+    for name, kind in app.event_types().items():
+        if field := secret_field(kind):
+            yield Problem(
+                False,
+                f"event type {name} declares a secret in {field!r}, but events are stored and shown, so one that holds"
+                " it is refused; declare text and pass the secret's name",
+            )
