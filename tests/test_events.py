@@ -255,6 +255,14 @@ class Open(Event, extra="allow"):
     pass
 
 
+class Loose(BaseModel, extra="allow"):
+    pass
+
+
+class Holder(Event):
+    inside: Loose
+
+
 CARD = Card(number=SecretStr("hunter2"))
 
 
@@ -280,7 +288,7 @@ def test_the_field_that_declares_a_secret_is_known() -> None:
     assert {kind: secret_field(kind) for kind in declared} == declared
 
 
-@pytest.mark.parametrize("kind", [Note, Anything, Open, ObjectCreated])
+@pytest.mark.parametrize("kind", [Note, Anything, Open, Holder, ObjectCreated])
 def test_a_field_that_takes_anything_declares_no_secret(kind: type[Event]) -> None:
     assert secret_field(kind) is None
 
