@@ -464,6 +464,29 @@ def test_a_source_that_fails_is_started_again_later_and_later_and_the_others_go_
     assert life.engine.intake.failing in ({}, {"broken": "the share is gone"})
 
 
+class Unlisted:
+    """A source that says itself what is wrong."""
+
+    name = "unlisted"
+
+    async def deliveries(self, site: Any) -> Any:
+        raise StateError("the folder in/ cannot be listed; restore it")
+        yield []
+
+
+def test_a_source_that_says_what_is_wrong_is_quoted_without_a_traceback(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    life = start(App("a", sources=[Unlisted(), Broken()]))
+    life.until(lambda: len(life.engine.intake.failing) == 2)
+    said = {record.args[0]: record for record in caplog.records if record.args}  # type: ignore[index]
+    assert said["unlisted"].getMessage() == (
+        "source 'unlisted' failed: the folder in/ cannot be listed; restore it; it is started again in 1 s"
+    )
+    assert not said["unlisted"].exc_info
+    assert said["broken"].exc_info
+
+
 class Unwired:
     """A source that finds nothing to listen to."""
 

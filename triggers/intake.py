@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
-from triggers.errors import WiringError
+from triggers.errors import TriggersError, WiringError
 from triggers.journal import memories, memories_below, remember
 from triggers.requests import accept
 from triggers.sources import Source
@@ -117,11 +117,21 @@ class Intake:
             except WiringError:
                 raise  # no use in trying again: the app is not wired to what is there
             except Exception as error:  # a source that breaks must not take the others with it
-                self.failing[source.name] = str(error) or type(error).__name__
-                self._dispatcher.pipeline.wake()
-                log.exception("source %r failed; it is started again in %g s", source.name, pause)
+                if not self._report(source.name, error, pause):
+                    return
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _report(self, source: str, error: Exception, pause: float) -> bool:
+        """Say that a source failed, and return whether there is a journal left that it can be started again for."""
+        self._dispatcher.pipeline.verify()
+        if self._dispatcher.pipeline.fatal:
+            return False
+        self.failing[source] = why = str(error) or type(error).__name__
+        self._dispatcher.pipeline.wake()
+        trace = None if isinstance(error, TriggersError) else error  # what was foreseen says all in its words
+        log.error("source %r failed: %s; it is started again in %g s", source, why, pause, exc_info=trace)
+        return True
 
 
 @asynccontextmanager

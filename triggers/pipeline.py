@@ -168,6 +168,11 @@ class Pipeline:
         self.fatal = error
         self.wake()
 
+    def verify(self) -> None:
+        """Stop for good where the journal is no longer at its place, and what is done would be lost."""
+        if error := self._journal.lost():
+            self.fail(error)
+
     def _refuse(self, turn: Turn, error: BaseException) -> None:
         """Try a commit again that the disk refused: nothing of it is acknowledged, so waiting loses nothing."""
         if not transient(error):

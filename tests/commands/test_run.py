@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable
 
@@ -222,6 +223,40 @@ def test_a_state_folder_in_use_names_its_holder(project: Project) -> None:
     held.release()
     assert answer.code == 5
     assert "error: .triggers/churn is in use by process" in answer.err
+
+
+def test_the_state_folder_of_another_app_is_refused_until_it_is_adopted(project: Project) -> None:
+    project.drain("a.csv")
+    project.write("other.py", (project.home / "app.py").read_text().replace('"churn"', '"fraud"'))
+    project.drop("b.csv")
+    answer = project("run", "other", "--drain", env={"TRIGGERS_STATE": str(project.state)})
+    assert answer.code == 4
+    [line] = answer.err.splitlines()
+    assert line.endswith(
+        "journal.db is the journal of app 'churn', not of 'fraud'; name another folder with --state (or"
+        " TRIGGERS_STATE), or, if 'churn' was renamed, start it once with `triggers run --adopt`"
+    )
+    answer = project("run", "other", "--drain", "--adopt", "--state", str(project.state))
+    assert answer.code == 0
+    assert "b.csv" in answer.err
+    assert "a.csv" not in answer.err
+    assert project("run", "other", "--drain", "--state", str(project.state)).code == 0
+    assert project("run", "app", "--drain").code == 4
+
+
+def test_a_state_folder_that_is_deleted_under_an_idle_app_ends_it(project: Project, start: Start) -> None:
+    process = start("run", "app")
+    process.until("churn runs with 2 routes")
+    project("send", "Processed", '{"table": "a"}')
+    process.until("train r1  done")
+    shutil.rmtree(project.state)
+    assert process.end() == 4
+    assert process.heard.splitlines()[-1] == (
+        "error: the state folder .triggers/churn was deleted, moved or replaced while the app ran; what is done from"
+        " now on would be lost: put it back, or start again with a new one"
+    )
+    assert "Traceback" not in process.heard
+    assert not project.state.exists()
 
 
 # --- signals -------------------------------------------------------------------------------------

@@ -83,6 +83,39 @@ def test_each_owner_has_an_epoch_of_its_own_and_the_journal_one_name(opened: Ope
     assert one.id == two.id
 
 
+def test_a_journal_is_that_of_one_app_until_another_adopts_it(folder: StateFolder) -> None:
+    def open_for(app: str | None, *, adopt: bool = False) -> int:
+        journal = Journal(folder, FakeClock(), app=app, adopt=adopt, durable=False, threaded=False)
+        journal.close()
+        return journal.epoch
+
+    assert [open_for(None), open_for("churn"), open_for("churn")] == [1, 2, 3]
+    with pytest.raises(StateError, match=r"is the journal of app 'churn', not of 'fraud'.*--state.*--adopt"):
+        open_for("fraud")
+    assert open_for("churn") == 4  # what was refused has voided nothing
+    assert [open_for("fraud", adopt=True), open_for("fraud")] == [5, 6]
+    with pytest.raises(StateError, match="is the journal of app 'fraud', not of 'churn'"):
+        open_for("churn")
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_a_journal_that_is_gone_is_noticed_within_a_second_and_takes_nothing_more(
+    folder: StateFolder, how: str
+) -> None:
+    clock = FakeClock()
+    journal = Journal(folder, clock, durable=False, threaded=False)
+    assert journal.lost() is None
+    folder.path.rename(folder.path.with_name("away"))
+    if how == "replaced":
+        Journal(StateFolder(folder.path).create(), FakeClock(), durable=False, threaded=False).close()
+    clock.step(clock.monotonic() + 1)
+    answer = journal._apply(Change(journal.epoch, events=[event(1)]))
+    assert "was deleted, moved or replaced" in str(answer)
+    assert isinstance(answer, StateError)
+    assert str(journal.lost()) == str(answer)
+    journal.close()
+
+
 def test_numbers_go_on_after_a_restart(opened: Open) -> None:
     filled(opened())
     journal = opened()

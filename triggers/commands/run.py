@@ -44,6 +44,7 @@ NAMED = 5
     "--grace", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long running handlers may go on when it is told to stop; then their runs are given back.",
 )  # fmt: skip
+@click.option("--adopt", is_flag=True, help="Take a state folder over that is another app's: this one was renamed.")
 @click.option("-q", "--quiet", is_flag=True, help="Print warnings and errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what the engine does.")
 @click.option(
@@ -56,6 +57,7 @@ def run(
     drain: bool,
     binds: tuple[tuple[str, str], ...],
     grace: float,
+    adopt: bool,
     quiet: bool,
     verbose: bool,
     log_format: str | None,
@@ -75,7 +77,7 @@ def run(
     app = bind(load_app(target), dict(binds))
     state = StateFolder(folder or default_state(app.name))
     live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
-    session = Session(app, Engine(app, state, grace=grace), drain=drain)
+    session = Session(app, Engine(app, state, grace=grace, adopt=adopt), drain=drain)
     if live:
         from triggers.commands.live import Display  # loads rich, for a terminal only
 

@@ -6,7 +6,9 @@ import asyncio
 import itertools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from queue import SimpleQueue
 from uuid import uuid4
 
@@ -24,7 +26,16 @@ SAFE_SQLITE = 3_051_003
 BUSY = 5000
 """Milliseconds that a commit waits for another program that holds the file, such as a shell or a backup."""
 
+LOOK = 1.0
+"""Seconds between two looks whether the file is still at its place."""
+
+_UNKNOWN = (0, 0)
+
 _OPEN = "SELECT (SELECT count(*) FROM run WHERE state < 2) + (SELECT count(*) FROM run WHERE state = 2)"  # by index
+
+_ALONE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+_INSIDE = ("SAVEPOINT change", "RELEASE change", "ROLLBACK TO change")
+"""How a change begins and ends by itself, and inside a transaction that holds several."""
 
 Then = Callable[[Result | BaseException], None]
 
@@ -34,9 +45,20 @@ class Journal:
 
     `durable=False` (tests only) leaves the syncing to the system. `threaded=False` (tests, simulation) commits on the
     loop itself, so that the order of everything is the loop's.
+
+    Raises `StateError` where the journal is that of another app than `app`, unless `adopt` says that it is to be its.
     """
 
-    def __init__(self, state: StateFolder, clock: Clock, *, durable: bool = True, threaded: bool = True) -> None:
+    def __init__(
+        self,
+        state: StateFolder,
+        clock: Clock,
+        *,
+        app: str | None = None,
+        adopt: bool = False,
+        durable: bool = True,
+        threaded: bool = True,
+    ) -> None:
         if apsw.SQLITE_VERSION_NUMBER < SAFE_SQLITE:
             raise StateError(f"SQLite {apsw.sqlite_lib_version()} can lose commits; install apsw 3.51.3 or newer")
         self.clock = clock
@@ -44,6 +66,8 @@ class Journal:
         self._connection = _open(state, durable=durable)
         try:
             schema.prepare(self._connection)
+            if app is not None:
+                _own(self._connection, app, adopt=adopt)
             self.id, self.epoch = _take_over(self._connection, clock)
         except BaseException as error:
             why = self.explain(error)
@@ -54,7 +78,11 @@ class Journal:
         self.number_event = itertools.count(self._maximum("event") + 1).__next__
         self.number_run = itertools.count(self._maximum("run") + 1).__next__
         self.open_runs = int(self._connection.execute(_OPEN).get)
+        self._place = self.path.absolute()
+        self._file = _identity(self._place)
+        self._looked = clock.monotonic()
         self._queue: SimpleQueue[tuple[Change, Then] | None] = SimpleQueue()
+        self._together = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._write, name="triggers-journal", daemon=True) if threaded else None
         if self._thread:
@@ -77,6 +105,15 @@ class Journal:
         code = self._connection.system_errno if isinstance(error, apsw.IOError | apsw.CantOpenError) else 0
         return f"{self.path}: {error}" + (f" ({os.strerror(code)})" if code else "")
 
+    def lost(self) -> StateError | None:
+        """Return what to raise where the file is no longer at its place: nobody would find what is committed to it."""
+        if _identity(self._place) in (self._file, _UNKNOWN):
+            return None
+        return StateError(
+            f"the state folder {self.path.parent} was deleted, moved or replaced while the app ran;"
+            " what is done from now on would be lost: put it back, or start again with a new one"
+        )
+
     def close(self) -> None:
         """Finish what was handed in, and close the file."""
         if self._thread:
@@ -93,24 +130,46 @@ class Journal:
 
     def _apply(self, change: Change) -> Result | BaseException:
         try:
+            self._look()
             if change.writes():
                 return self._transact(change)
             return Result(replies=[question(self._connection) for question in change.questions])
         except Exception as error:  # whatever it is, the writer lives on and the loop hears of it
             return error
 
+    def _look(self) -> None:
+        """Raise `StateError` where the file is no longer at its place. It looks once in `LOOK` seconds at most."""
+        if (now := self.clock.monotonic()) - self._looked < LOOK:
+            return
+        self._looked = now
+        if error := self.lost():
+            raise error
+
     def _transact(self, change: Change) -> Result:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        begin, commit, undo = _INSIDE if self._together else _ALONE
+        connection.execute(begin)
         try:
             result = change.apply(connection)
             result.replies.extend(question(connection) for question in change.questions)  # all of it, or nothing
-            connection.execute("COMMIT")
+            connection.execute(commit)
         except BaseException:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")
+                connection.execute(undo)
             raise
         return result
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Commit all changes that are handed in meanwhile as one, at the end. For tests, and not with `threaded`."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
 
     def _maximum(self, table: str) -> int:
         return int(self._connection.execute(f"SELECT ifnull(max(number), 0) FROM {table}").get)
@@ -138,6 +197,30 @@ def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
         why = f"{error}; is its disk full, or read-only?"
         raise StateError(f"the journal {state.journal} cannot be opened: {why}") from error
     return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file lies there: its device and number, None where there is none, `_UNKNOWN` where that is hidden."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:  # the disk has failed, say: its commits fail too, and are tried again
+        return _UNKNOWN
+    return status.st_dev, status.st_ino
+
+
+def _own(connection: apsw.Connection, app: str, *, adopt: bool) -> None:
+    """Remember the name of the app whose journal this is; raise `StateError` where it is another one's."""
+    owner = connection.execute("SELECT value FROM meta WHERE name = 'name'").get
+    if owner == app:
+        return
+    if owner is not None and not adopt:
+        raise StateError(
+            f"{connection.filename} is the journal of app {owner!r}, not of {app!r}; name another folder with --state"
+            f" (or TRIGGERS_STATE), or, if {owner!r} was renamed, start it once with `triggers run --adopt`"
+        )
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('name', ?)", (app,))
 
 
 def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int]:
