@@ -9,24 +9,26 @@ import pty
 import select
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from tests.commands.conftest import Project
 from tests.kit import Life
 from triggers import App, Event, Retry
-from triggers.commands.live import Display
+from triggers.commands.live import Display, share
 
 
 class Job(Event):
     n: int = 0
 
 
-def shown(display: Display) -> str:
-    console = Console(width=80, color_system=None)
-    with console.capture() as capture:
-        console.print(display.render())
+def shown(display: Display, width: int = 80, height: int = 24) -> str:
+    display.console = Console(width=width, height=height, color_system=None)
+    with display.console.capture() as capture:
+        display.console.print(display.render())
     return capture.get()
 
 
@@ -57,10 +59,51 @@ def test_it_shows_what_runs_what_ended_and_what_failed(tmp_path: Path) -> None:
     assert "failing: the inbox cannot be listed" in text
     assert "r2 work: ValueError: number \\x1b one" in text
     [route] = [line.split() for line in text.splitlines() if line.startswith("work ")]
-    assert route == ["work", "1", "1", "1", "1"]
+    assert route == ["work", "0", "1", "1", "1", "1"]
     [running] = [line for line in text.splitlines() if line.startswith("r4 ")]
     assert "e5 Job" in running
     assert all(len(line) <= 80 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (100, 40), (80, 12)])
+def test_what_fails_runs_and_waits_is_seen_on_a_terminal_of_any_size(tmp_path: Path, width: int, height: int) -> None:
+    gate, app = asyncio.Event(), App("live")
+
+    def handler(place: int) -> Callable[[Job], Awaitable[None]]:
+        async def work(event: Job) -> None:
+            if place == 17:
+                raise ValueError("table 17 is bad")
+            if place == 23:
+                await gate.wait()
+
+        work.__name__ = f"route{place:02}"
+        return work
+
+    for place in range(30):
+        app.on(Job, where={"n": [place]}, concurrency=1, retry=Retry(attempts=1))(handler(place))
+    life = Life(app, tmp_path / "state")
+    display = Display(life.engine, logging.StreamHandler())
+    life.dispatcher.listeners.append(display.listen)
+    life.append(*(Job(n=place) for place in range(30)), *(Job(n=23) for _ in range(5)))
+    life.until(lambda: len(display.failures) == 1 and life.dispatcher.counts["done"] == 28)
+    lines = shown(display, width, height).splitlines()
+    life.end()
+    assert len(lines) < height
+    assert all(len(line) <= width for line in lines)
+    assert any("route17: ValueError: table 17 is bad" in line for line in lines)
+    assert any(line.split()[:2] == ["r24", "route23"] for line in lines)
+    assert ["route23", "5", "1", "0", "0", "0"] in [line.split() for line in lines]
+    routes = [line for line in lines if line.startswith("route") and "waiting" not in line]
+    left = 30 - len(routes)
+    assert any(line.startswith(f"and {left} more routes") for line in lines) is (left > 0)
+
+
+def test_each_table_gets_a_few_lines_before_one_gets_more() -> None:
+    assert share(20, [3, 10, 2]) == [3, 10, 2]
+    assert share(20, [50, 50, 2]) == [14, 4, 2]
+    assert share(20, [0, 50, 8]) == [0, 16, 4]
+    assert share(6, [50, 50, 2]) == [4, 2, 0]
+    assert share(-3, [50, 50, 2]) == [0, 0, 0]
 
 
 def test_on_a_terminal_it_is_the_default_and_the_cursor_comes_back(project: Project) -> None:

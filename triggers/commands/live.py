@@ -1,6 +1,7 @@
 """The live view of `triggers run` on a terminal.
 
-It repaints when something has happened, and once a second while something runs; never while nothing does.
+It repaints when something has happened, and once a second while something runs; never while nothing does. It is never
+higher than the terminal: what fails, what runs and the routes with a backlog come first, and the rest is counted.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import logging
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -30,8 +31,8 @@ PAUSE = 0.125
 """The least seconds between two repaints."""
 TICK = 1.0
 """Seconds between two repaints while something runs and nothing else happens."""
-ROWS = 8
-"""How many running runs are shown."""
+LEAST = 4
+"""The lines that each table gets, where there are so many, before one of them gets more."""
 
 
 class Display:
@@ -79,7 +80,12 @@ class Display:
 
     def render(self) -> Group:
         """Return the picture of this moment."""
-        return Group(self._head(), *self._sources(), *self._routes(), *self._running(), *self._failures())
+        head, alarms = self._head(), list(self._alarms())
+        room = self.console.size.height - 1 - len(self.console.render_lines(head)) - len(alarms)
+        parts = [self._running(), self._routes(), self._sources()]
+        lines = share(room, [len(rows) + 1 if rows else 0 for rows, _, _ in parts])
+        tables = (_table(rows, most - 1, what, titles) for (rows, what, titles), most in zip(parts, lines, strict=True))
+        return Group(head, *alarms, *(table for table in tables if table))
 
     def _head(self) -> Text:
         engine, dispatcher = self.engine, self.engine.dispatcher
@@ -106,47 +112,66 @@ class Display:
         rate = len(self._ends) / 10
         return f"{rate:,.0f} runs/s" if rate >= 1 else ""
 
-    def _sources(self) -> Iterator[Table]:
-        intake = self.engine.intake
-        table = _table("source", "", "")
-        places = self.engine.app.places()
-        for name in intake.sources:
-            failing = intake.failing.get(name)
-            if name in ("inbox", "requests") and not failing:
-                continue
-            health = Text(f"failing: {plain(failing)}", "red") if failing else Text("ok", "green")
-            table.add_row(name, str(places.get(name, "")), health)
-        if table.row_count:
-            yield table
+    def _alarms(self) -> Iterator[Text]:
+        for source, why in self.engine.intake.failing.items():
+            yield _line(f"source {source} failing: {why}")
+        for when, text in self.failures:
+            yield _line(f"{clock(when)} {text}")
 
-    def _routes(self) -> Iterator[Table]:
-        table = _table("route", ">running", ">done", ">again", ">dead")
+    def _running(self) -> Part:
+        runs = sorted(self.engine.dispatcher.running.values(), key=lambda run: run.started)
+        now, rows = time.time(), []
+        for place, run in enumerate(runs):
+            again = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+            cells = [f"r{run.number}", run.route.name + again, span(now - run.started), subject_of(run)]
+            rows.append(Row(-place, cells))
+        return rows, "run", ["run", "route", ">for", "event"]
+
+    def _routes(self) -> Part:
         running = Counter(run.route.name for run in self.engine.dispatcher.running.values())
+        colours, rows = ("cyan", "blue", "green", "yellow", "red"), []
         for name in self.engine.app.routes:
             done, again, dead = (self.by_route[name, word] for word in ("done", "again", "dead"))
-            colours = ("blue", "green", "yellow", "red")
-            numbers = zip((running[name], done, again, dead), colours, strict=True)
-            cells = [Text(f"{number:,}", colour if number else "bright_black") for number, colour in numbers]
-            table.add_row(name, *cells)
-        if table.row_count:
-            yield table
+            flow = self.engine.dispatcher.admission.flows[name]
+            numbers = (flow.held, running[name], done, again, dead)
+            cells: list[str | Text] = [name]
+            for number, colour in zip(numbers, colours, strict=True):
+                cells.append(Text(f"{number:,}", colour if number else "bright_black"))
+            if flow.horizon is not None and flow.held:
+                cells[1] = Text(f"{flow.held:,}+", "cyan")  # there is more in the journal, which nobody has counted
+            rows.append(Row((flow.held + running[name] > 0, dead > 0, again > 0, done > 0), cells))
+        return rows, "route", ["route", ">waiting", ">running", ">done", ">again", ">dead"]
 
-    def _running(self) -> Iterator[Table]:
-        runs = sorted(self.engine.dispatcher.running.values(), key=lambda run: run.started)
-        if not runs:
-            return
-        table = _table("run", "route", ">for", "event")
-        now = time.time()
-        for run in runs[:ROWS]:
-            again = f" (attempt {run.attempt})" if run.attempt > 1 else ""
-            table.add_row(f"r{run.number}", run.route.name + again, span(now - run.started), subject_of(run))
-        if len(runs) > ROWS:
-            table.add_row("", f"and {len(runs) - ROWS} more", "", "")
-        yield table
+    def _sources(self) -> Part:
+        intake, places, rows = self.engine.intake, self.engine.app.places(), []
+        for name in intake.sources:
+            if name not in ("inbox", "requests"):
+                fails = name in intake.failing
+                health = Text("failing", "red") if fails else Text("ok", "green")
+                rows.append(Row(fails, [name, str(places.get(name, "")), health]))
+        return rows, "source", ["source", "", ""]
 
-    def _failures(self) -> Iterator[Text]:
-        for when, text in self.failures:
-            yield Text(f"{clock(when)} {plain(text)}", "red", overflow="ellipsis", no_wrap=True)
+
+class Row(NamedTuple):
+    """A row of a table, and what decides whether it is shown where not all of them are: the greatest are."""
+
+    weight: Any
+    cells: Sequence[str | Text]
+
+
+Part = tuple[Sequence[Row], str, Sequence[str]]
+"""The rows of a table, what one of them is, and the titles of the columns."""
+
+
+def share(room: int, wanted: Sequence[int]) -> list[int]:
+    """Return how many lines each table gets: `LEAST` for each in turn, then what is left, in the same order."""
+    given, room = [0] * len(wanted), max(0, room)
+    for most in (LEAST, room):
+        for place, want in enumerate(wanted):
+            more = min(max(0, min(want, most) - given[place]), room)
+            given[place] += more
+            room -= more
+    return given
 
 
 class _Above:
@@ -164,9 +189,23 @@ class _Above:
         """Do nothing; every write is complete."""
 
 
-def _table(*titles: str) -> Table:
+def _line(text: str) -> Text:
+    return Text(plain(text), "red", overflow="ellipsis", no_wrap=True)
+
+
+def _table(rows: Sequence[Row], most: int, what: str, titles: Sequence[str]) -> Table | None:
+    """Return a table of at most so many rows below its titles; the last one may count those that are left out."""
+    if not rows or most < 1:
+        return None
     table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
     for title in titles:
-        side = "right" if title.startswith(">") else "left"
-        table.add_column(title.lstrip(">"), justify=side, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+        side: Any = "right" if title.startswith(">") else "left"
+        table.add_column(title.lstrip(">"), justify=side, no_wrap=True, overflow="ellipsis")
+    shown = set(range(len(rows)))
+    if len(rows) > most:
+        shown = set(sorted(shown, key=lambda place: rows[place].weight, reverse=True)[: most - 1])
+    for place in sorted(shown):
+        table.add_row(*rows[place].cells)
+    if left := len(rows) - len(shown):
+        table.add_row(f"and {count(left, f'more {what}')}")
     return table

@@ -200,7 +200,7 @@ def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return which file lies there: its device and number, None where there is none, `_UNKNOWN` where that is hidden."""
+    """Return which file lies there: its device and number, None where there is none, `_UNKNOWN` where it is hidden."""
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
