@@ -584,6 +584,29 @@ def test_nothing_is_acknowledged_while_the_disk_is_full_and_work_goes_on_by_itse
     assert life.dispatcher.pipeline.refused is None
 
 
+def test_the_time_for_which_the_disk_refused_the_claim_is_not_the_handlers_time(start: Start) -> None:
+    app = App("a")
+    took: list[float] = []
+
+    @app.on(A)
+    async def handler(event: A) -> None: ...
+
+    life = start(app)
+    life.dispatcher.listeners.append(lambda run, outcome: took.append(life.clock.now() - run.started))
+
+    async def refused() -> None:
+        with full_disk():
+            life.dispatcher.append([delivery(A(n=1))])
+            while not life.dispatcher.pipeline.refused:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            life.clock.step(life.clock.monotonic() + 0.5)
+
+    life.run(refused())
+    life.clock.step(life.clock.monotonic() + 60)
+    life.settle()
+    assert took == [0, 0]
+
+
 def test_a_result_that_finds_the_disk_full_is_kept_and_the_handler_does_not_run_again(start: Start) -> None:
     runs: list[int] = []
     gate: list[asyncio.Event] = []

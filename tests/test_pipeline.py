@@ -218,6 +218,21 @@ def test_the_delayed_runs_of_a_route_that_is_gone_do_not_hold_the_sources_up(sta
     assert life.engine.journal.open_runs == 0
 
 
+@pytest.mark.parametrize(("runs", "said"), [(1, "1 run waits for route 'gone'"), (2, "2 runs wait for route 'gone'")])
+def test_delayed_runs_of_a_route_that_is_gone_are_told_of(
+    start: Start, caplog: pytest.LogCaptureFixture, runs: int, said: str
+) -> None:
+    async def gone(event: A) -> None:
+        raise Later(days=1)
+
+    life = start(app_of(gone, A))
+    life.send(*(A(n=n) for n in range(runs)))
+    life.stop()
+    life = start(App("a"))
+    life.settle()
+    assert said in caplog.text
+
+
 def test_driving_the_runs_of_a_route_that_is_gone_does_not_hold_the_sources_up(start: Start) -> None:
     async def gone(event: A) -> None:
         raise Reject("no")

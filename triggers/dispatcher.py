@@ -189,6 +189,7 @@ class Dispatcher:
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
+        run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
         for listener in self.listeners:
             listener(run, None)
         if self.admission.closed:  # claimed in a commit that was under way when the stop began
@@ -280,7 +281,10 @@ class Dispatcher:
     def _leave(self, stranded: Mapping[str, int]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""
         for route, runs in stranded.items():
-            log.warning("%d runs wait for route %r, which this app does not have; they wait on", runs, route)
+            words = "run waits" if runs == 1 else "runs wait"
+            log.warning(
+                "%d %s for route %r, which this app does not have; nothing is done until it does", runs, words, route
+            )
             self._journal.open_runs -= runs
 
     def _ring(self) -> None:

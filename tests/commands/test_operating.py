@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
 import threading
+from collections.abc import Callable
 
 import apsw
 import pytest
 
-from tests.commands.conftest import Project
+from tests.commands.conftest import Process, Project
 from triggers.state import StateFolder
 
 HANDED_IN = "handed in: {} when `triggers run` next starts; no dispatcher is running now\n"
@@ -262,3 +265,27 @@ def test_what_cannot_be_sent_is_explained_and_nothing_is_handed_in(
     assert said in answer.err
     assert answer.out == ""
     assert not list(project.home.glob("**/*.jsonl"))
+
+
+def test_an_attempt_without_an_error_is_shown_without_one(project: Project, start: Callable[..., Process]) -> None:
+    project.write("slow.py", SLOW)
+    project("send", "Job", "--app", "slow")
+    process = start("run", "slow", "--grace", "0")
+    process.until("wait r1  started")
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143
+    assert re.fullmatch(r"attempt 1 given back at [0-9:]+", project("dead", "show", "r1").out.splitlines()[-1])
+
+
+SLOW = """
+import asyncio
+from triggers import App, Event
+
+class Job(Event): ...
+
+app = App("slow")
+
+@app.on(Job)
+async def wait(event: Job) -> None:
+    await asyncio.sleep(600)
+"""

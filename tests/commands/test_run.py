@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -257,6 +259,32 @@ def test_a_state_folder_that_is_deleted_under_an_idle_app_ends_it(project: Proje
     )
     assert "Traceback" not in process.heard
     assert not project.state.exists()
+
+
+def test_the_last_line_tells_of_dead_letters_that_were_redriven_meanwhile(project: Project, start: Start) -> None:
+    app = (project.home / "app.py").read_text()
+    app = app.replace('"bad.csv":', '"bad.csv" and not Path("mended").exists():')
+    project.write("app.py", f"from pathlib import Path\n{app}")
+    project.drop("bad.csv")
+    process = start("run", "app")
+    process.until("train r2  dead")
+    project.write("mended", "")
+    while not project("dead", "--json").data:  # what is logged becomes durable a moment later
+        pass
+    project("dead", "redrive", "r2")
+    process.until("train r2  done")
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143
+    assert ", 2 runs done, 1 redriven or dropped in " in process.heard
+    assert "see `triggers dead`" not in process.heard
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_obstacle(project: Project, closed: str) -> None:
+    project.drop("a.csv")
+    words = f"exec {sys.executable} -m triggers run app.py --drain {closed}"
+    assert subprocess.run(["sh", "-c", words], cwd=project.home, timeout=60).returncode == 0
+    assert [run["state"] for run in project("runs", "--json").data] == ["done", "done"]
 
 
 # --- signals -------------------------------------------------------------------------------------

@@ -103,7 +103,8 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
     say(f"{paint(f'r{run.number} {plain(run.route)}', None, bold=True)}  {word}  {clock(run.ended)}")
     say(f"on e{event.number} {plain(event.type)} from {plain(event.source)}: {plain(event.data, 2000)}")
     for one in attempts:
-        say(f"\nattempt {one.attempt} {one.outcome} at {clock(one.ended or one.started)}: {plain(one.error or '-')}")
+        why = f": {plain(one.error)}" if one.error else ""
+        say(f"\nattempt {one.attempt} {one.outcome} at {clock(one.ended or one.started)}{why}")
         if one.traceback:
             say("\n".join(f"  {plain(text)}" for text in users_first(one.traceback).splitlines()))
     if run.state == "dead":

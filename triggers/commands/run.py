@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
+import apsw
 import click
 
 from triggers.app import App, default_state
@@ -21,7 +22,9 @@ from triggers.commands.output import coloured, count, note, span
 from triggers.commands.parameters import bind_option
 from triggers.commands.signals import Signals
 from triggers.engine import Engine
+from triggers.errors import StateError
 from triggers.graph import check
+from triggers.journal.views import open_reader, runs
 from triggers.state import StateFolder
 
 log = logging.getLogger("triggers.run")
@@ -207,7 +210,7 @@ class Session:
     def _sum_up(self, seconds: float) -> int:
         counts = self.engine.dispatcher.counts
         events = counts["events"] + counts["emitted"]
-        dead = f", {counts['dead']} dead (see `triggers dead`)" if counts["dead"] else ""
+        dead = _deaths(counts["dead"], self.engine.state, time.time() - seconds) if counts["dead"] else ""
         rejected = self.engine.rejected
         refused = f", {count(rejected, 'batch', 'batches')} rejected (see `triggers doctor`)" if rejected else ""
         failed = counts["dead"] or rejected
@@ -218,3 +221,18 @@ class Session:
         if self.signal:
             return 128 + self.signal
         return FAILED if failed else OK
+
+
+def _deaths(died: int, state: StateFolder, since: float) -> str:
+    """Return what to say of runs that died since a moment; some may have been redriven or dropped meanwhile."""
+    try:
+        connection = open_reader(state)
+        try:
+            left = sum(run.ended is not None and run.ended >= since for run in runs(connection, state="dead"))
+        finally:
+            connection.close()
+    except (StateError, apsw.Error):  # the disk has failed: what is known is that they died
+        left = died
+    left = min(left, died)
+    said = f", {left:,} dead (see `triggers dead`)" if left else ""
+    return f"{said}, {died - left:,} redriven or dropped" if left < died else said

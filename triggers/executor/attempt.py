@@ -40,7 +40,8 @@ def ended() -> None:
 class Run:
     """A claimed run, as the executor gets it.
 
-    `started` is the wall clock at the claim, `first` that of the first attempt where this is a later one.
+    `started` is the wall clock at the claim and, once it is at work, at its start; `first` that of the first attempt
+    where this is a later one.
     """
 
     number: int
