@@ -99,6 +99,47 @@ def test_nothing_found_is_said_aside_and_is_an_empty_list(project: Project) -> N
     assert project("runs", "--json").data == []
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["runs", "--route", "tran"], "no route 'tran' in this journal; did you mean 'train'?"),
+        (["runs", "--type", "Traned"], "no event type 'Traned' in this journal; did you mean 'Trained'?"),
+        (["events", "--type", "Gone"], "no event type 'Gone' in this journal; known: MessageReceived, ObjectCreated, "),
+        (["events", "--source", "incomming"], "no source 'incomming' in this journal; did you mean 'incoming'?"),
+    ],
+)
+def test_a_name_that_neither_app_nor_journal_has_is_not_found(project: Project, args: list[str], said: str) -> None:
+    project.drain("a.csv")
+    answer = project(*args)
+    assert (answer.code, answer.out) == (3, "")
+    assert said in answer.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["runs", "--route", "train"],
+        ["runs", "--type", "RunFailed"],
+        ["events", "--type", "Trained"],
+        ["events", "--source", "incoming"],
+        ["events", "--source", "send"],
+        ["events", "--source", "churn"],
+    ],
+)
+def test_a_name_of_which_there_is_nothing_yet_is_found(project: Project, args: list[str]) -> None:
+    project.drain()
+    assert project(*args).code == 0
+
+
+def test_what_the_journal_remembers_is_found_though_the_app_has_it_no_more(project: Project) -> None:
+    project.drain("a.csv")
+    app = (project.home / "app.py").read_text()
+    project.write("app.py", app.partition("@app.on(Processed")[0])
+    project.drain()
+    assert [run["run"] for run in project("runs", "--route", "train", "--json").data] == ["r2"]
+    assert [event["type"] for event in project("events", "--type", "Trained", "--json").data] == ["Trained"]
+
+
 @pytest.mark.parametrize("text", ["yesterday", "10", "5x", "2026-13-01", ""])
 def test_a_moment_that_is_none_is_wrong_usage(project: Project, text: str) -> None:
     answer = project("runs", "--since", text)

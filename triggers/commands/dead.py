@@ -17,6 +17,7 @@ from triggers.commands.reading import (
     find_run,
     living_epoch,
     reader,
+    require_names,
     run_json,
     state_of,
 )
@@ -56,6 +57,7 @@ def _folder(folder: str | None) -> str | None:
 def list_dead(route: str | None, limit: int, folder: str | None, as_json: bool) -> None:
     """List the dead letters, the newest last."""
     with reader(_folder(folder)) as (place, connection):
+        require_names(connection, route=route)
         found = views.runs(connection, state="dead", route=route, limit=limit)
         epoch = living_epoch(place, connection)
         abouts = [digest(find_event(connection, run.event)) for run in found]
@@ -122,6 +124,7 @@ def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str
     if bool(ids) + everything + bool(route) != 1:
         raise click.UsageError("say which: RUN..., --all or --route NAME")
     with reader(_folder(folder)) as (place, connection):
+        require_names(connection, route=route)
         if ids:
             runs = _chosen(place, connection, ids, {"dead", "dropped", "delayed"}, "run again")
         else:

@@ -16,6 +16,7 @@ from triggers.commands.reading import (
     event_json,
     living_epoch,
     reader,
+    require_names,
     run_json,
     started,
     state_of,
@@ -44,6 +45,7 @@ def events(
 ) -> None:
     """List events, the newest last."""
     with reader(folder) as (_, connection):
+        require_names(connection, kind=kind, source=source)
         found = views.events(connection, type=kind, source=source, since=since, limit=limit)
         dropped = views.duplicates(connection, found)
     if as_json:
@@ -84,6 +86,7 @@ def runs(
     """
     word, folder = _split(states)
     with reader(folder) as (place, connection):
+        require_names(connection, route=route, kind=kind)
         epoch = living_epoch(place, connection)
         found = _runs(connection, epoch, word, limit, type=kind, route=route, since=since)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import apsw
@@ -13,6 +13,7 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
+from triggers.errors import did_you_mean
 from triggers.journal import EventRow, views
 from triggers.journal.views import RunView
 from triggers.state import StateFolder
@@ -23,6 +24,10 @@ TICK = "Tick"
 """The type of what schedules fire; to load the class takes long."""
 INTERRUPTED = "interrupted"
 """The state of a run whose process has ended, while nobody has started it again."""
+BUILT_IN = ("MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", TICK)
+"""The types that every app knows; to load the classes takes long."""
+SENDERS = ("send", "cli")
+"""The sources of what is handed in by `send`, and of what operators ask."""
 FIRST = 3
 """How many items of a long list are shown."""
 
@@ -59,6 +64,25 @@ def find_event(connection: apsw.Connection, number: int) -> EventRow:
     for event in views.events(connection, number=number):
         return event
     raise NotFound(f"no event e{number} in this journal; `triggers events` lists them")
+
+
+def require_names(
+    connection: apsw.Connection, *, route: str | None = None, kind: str | None = None, source: str | None = None
+) -> None:
+    """Raise `NotFound` for a name that neither the app as it last ran nor any row of the journal has."""
+    if route is not None and not views.runs(connection, route=route, limit=1):
+        _require("route", route, views.routes(connection))
+    if kind is not None and not views.events(connection, type=kind, limit=1):
+        routes = views.routes(connection).values()
+        _require("event type", kind, {*BUILT_IN, *(name for one in routes for name in (one.trigger, *one.emits))})
+    app = views.app(connection)
+    if source is not None and app and not views.events(connection, source=source, limit=1):
+        _require("source", source, {*app.sources, app.name, *SENDERS})
+
+
+def _require(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise NotFound(f"no {what} {name!r} in this journal{did_you_mean(name, known)}")
 
 
 def find(connection: apsw.Connection, id: str) -> EventRow | RunView:

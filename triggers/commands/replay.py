@@ -11,7 +11,7 @@ from triggers.commands.failures import NotFound
 from triggers.commands.matching import verdicts
 from triggers.commands.output import clock, count, note, plain, print_table, say, say_json
 from triggers.commands.parameters import Moment, json_option, number_of, state_option
-from triggers.commands.reading import digest, find_event, reader
+from triggers.commands.reading import digest, find_event, reader, require_names
 from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import did_you_mean
 from triggers.journal import EventRow, views
@@ -79,6 +79,7 @@ def _plan(
     ids: Sequence[str],
 ) -> Plan:
     """Return the events that are meant and trigger something, with their routes."""
+    require_names(connection, kind=kind)
     routes = views.routes(connection)
     if route is not None:
         if route not in routes:

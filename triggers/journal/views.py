@@ -63,8 +63,12 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True)
 class AppView:
-    """The app as its last owner declared it: how much there is of each resource, and what its sources are called."""
+    """The app as its last owner declared it: how much there is of each resource, and what its sources are called.
 
+    Its own name is the source of the events that its handlers emit.
+    """
+
+    name: str
     capacity: dict[str, float]
     sources: list[str]
 
