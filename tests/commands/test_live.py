@@ -127,3 +127,18 @@ def test_on_a_terminal_it_is_the_default_and_the_cursor_comes_back(project: Proj
     assert b"Ctrl-C stops" in heard
     assert b"stopped: " in heard
     assert heard.rindex(b"\x1b[?25h") > heard.rindex(b"\x1b[?25l")
+
+
+def test_a_terminal_that_is_closed_stops_the_work_in_order(project: Project) -> None:
+    project.drop("a.csv")
+    process, terminal = pty.fork()
+    if process == 0:
+        os.environ.update(TERM="xterm", COLUMNS="80", LINES="30")
+        os.execv(sys.executable, [sys.executable, "-m", "triggers", "run", "app.py"])
+    heard = b""
+    while b"2 done" not in heard and select.select([terminal], [], [], 20)[0]:
+        heard += os.read(terminal, 65536)
+    os.close(terminal)
+    _, status = os.waitpid(process, 0)
+    assert os.waitstatus_to_exitcode(status) == 129
+    assert [run["state"] for run in project("runs", "--json").data] == ["done", "done"]

@@ -59,8 +59,12 @@ class Display:
             log_run(run, outcome)
 
     async def show(self) -> None:
-        """Repaint whenever something has happened."""
+        """Repaint whenever something has happened, until the terminal is gone."""
         self._handler.setStream(_Above(self.console))  # type: ignore[attr-defined]  # it is a StreamHandler
+        with suppress(OSError):  # work goes on without a terminal
+            await self._repaint()
+
+    async def _repaint(self) -> None:
         both = sys.stdout.isatty()  # what handlers print must not write over the view
         with Live(self.render(), console=self.console, auto_refresh=False, redirect_stdout=both) as live:
             try:
