@@ -305,15 +305,15 @@ def test_replace_refuses_the_end_of_a_run_that_ends_too_late(start: Start, caplo
 
     async def both_at_once() -> None:
         appended = life.dispatcher.append([delivery(A(n=2))])
-        await asyncio.sleep(0)  # the commit is under way
-        bench.gates.setdefault(1, asyncio.Event()).set()
+        bench.gates[1].set()  # the handler ends while the commit is under way
         await appended
 
     life.run(both_at_once())
     bench.let_go(life, 2)
     life.settle()
-    assert states(life) in (["dropped", "done"], ["done", "done"])
-    assert len(life.data(B)) == states(life).count("done")
+    assert bench.ended == [1, 2]
+    assert states(life) == ["dropped", "done"]
+    assert life.data(B) == ['{"n":2}']
     assert life.engine.journal.open_runs == 0
     assert life.dispatcher.admission.flows["job"].running == 0
     assert "another dispatcher" not in caplog.text
@@ -366,6 +366,28 @@ def test_replace_kills_a_handler_in_a_process_of_its_own(start: Start) -> None:
     life.append(A(n=2))
     life.settle()
     assert states(life) == ["dropped", "done"]
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_replace_keeps_a_run_from_beginning_that_is_claimed_in_the_same_commit(start: Start, isolated: bool) -> None:
+    bench = Bench("replace")
+    app = bench.app
+    if isolated:
+        app = App("a")
+        app.on(A, name="job", overlap="replace", isolate=True)(slow)
+    life = start(app)
+
+    async def one_after_the_other() -> None:
+        for n in (1, 2):
+            bench.gates[n] = asyncio.Event()
+            bench.gates[n].set()
+            await life.dispatcher.append([delivery(A(n=n))])
+
+    life.run(one_after_the_other())
+    life.settle()
+    assert bench.begun == ([] if isolated else [2])
+    assert states(life) == ["dropped", "done"]
+    assert life.engine.journal.open_runs == 0
 
 
 def test_a_plain_function_in_a_thread_cannot_be_replaced(start: Start) -> None:

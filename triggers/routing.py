@@ -227,12 +227,16 @@ def make_route(
         source=source,
         schedule=schedule,
     )
-    if policy.overlap == REPLACE and route.kind == THREAD:
+    _check_end(route)
+    return route
+
+
+def _check_end(route: Route) -> None:
+    if route.policy.overlap == REPLACE and route.kind == THREAD:
         raise WiringError(
-            f"route {route_name!r}: overlap='replace' ends a run at work, and a plain function in a thread can't be"
+            f"route {route.name!r}: overlap='replace' ends a run at work, and a plain function in a thread can't be"
             " ended; give it isolate=True, or make it `async def`"
         )
-    return route
 
 
 def _check_fields(route: str, kind: type[Event], where: Pattern) -> None:
