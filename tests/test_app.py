@@ -20,8 +20,8 @@ def handler(event: A) -> None: ...
 def of_failures(event: RunFailed) -> None: ...
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "../up"])
-def test_a_name_that_names_no_folder_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "../up", 3, None])
+def test_a_name_that_names_no_folder_is_refused(name: Any) -> None:
     with pytest.raises(WiringError, match="an app's name names its state folder"):
         App(name)
 
@@ -41,6 +41,8 @@ def test_a_name_that_names_no_folder_is_refused(name: str) -> None:
         ({"threads": None}, "app 'a': threads=None must be a whole number above 0"),
         ({"processes": 1.5}, r"app 'a': processes=1.5 must be a whole number above 0"),
         ({"retention": 0}, "app 'a': retention=0 is in days and must be above 0"),
+        ({"retention": "x"}, "app 'a': retention='x' is in days and must be above 0"),
+        ({"resources": 3}, r"app 'a': resources=3 will not do; write e.g. resources=\{'gpu': 1\}"),
         ({"sources": ["in"]}, r"app 'a': sources= holds 'in', which is no source; write e.g. Folder\('in'\)"),
         ({"sources": [Folder]}, "app 'a': sources= holds <class .*Folder'>, which is no source"),
         ({"sources": [Timer]}, "app 'a': sources= holds <class .*Timer'>, which is no source"),
@@ -177,6 +179,17 @@ def test_the_event_types_of_an_app_are_those_that_its_routes_take_and_emit() -> 
 def test_a_trigger_that_is_neither_a_type_nor_a_schedule_is_refused(trigger: object) -> None:
     with pytest.raises(WiringError, match=r"triggers nothing; write @app.on\(EventType\)"):
         App("a").on(trigger)  # type: ignore[call-overload]
+
+
+def test_several_triggers_at_once_are_refused() -> None:
+    with pytest.raises(WiringError, match=r"app 'churn': @app.on takes one trigger, and not 2; register the handler"):
+        App("churn").on(A, RunFailed)  # type: ignore[call-overload]  # that is the mistake
+
+
+@pytest.mark.parametrize("where", [lambda event: True, 3, ["a"]])
+def test_a_condition_that_is_no_pattern_is_refused(where: Any) -> None:
+    with pytest.raises(WiringError, match=r"route 'handler': where=.* is no pattern; write fields and values"):
+        App("churn").on(A, where=where)(handler)
 
 
 def test_a_decorator_that_was_not_called_names_the_handler() -> None:

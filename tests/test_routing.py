@@ -61,6 +61,7 @@ def test_what_is_no_quantity_is_refused_with_its_value(value: float | str) -> No
     [
         ({"retries": 3}, "r has no option 'retries'; did you mean 'retry'"),
         ({"writes": "out"}, r"r: writes='out' must be a set: writes=\{'out'\}"),
+        ({"emits": B}, r"r: emits=B must be a set: emits=\{B\}"),
         ({"timeout": 0}, "r: timeout=0 must be more than 0; leave it out for no bound"),
         ({"timeout": float("nan")}, "timeout=nan must be more than 0"),
         ({"concurrency": -1}, "concurrency=-1 must be more than 0"),

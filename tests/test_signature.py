@@ -92,6 +92,10 @@ async def async_generator(event: A) -> Any:
         (three, r"handler three must take \(event\) or \(event, context\)"),
         (keyword, r"handler keyword must take \(event\) or \(event, context\)"),
         (wrong_second, "handler wrong_second: the second parameter is the Context, but it is annotated B"),
+        (
+            Methods.handle,
+            "handler Methods.handle is a method, and there is no self to call it with; write it as a func",
+        ),
         (takes_no_event, "handler takes_no_event takes int, which is no event type; subclass triggers.Event"),
         (returns_no_event, "handler returns_no_event returns NoEvent, which is no event type"),
         (returns_any_event, "handler returns_any_event returns Event itself, which says nothing; name its types"),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, every, suffix
+from triggers.errors import WiringError
 from triggers.testing import START, FakeClock, Harness
 
 Make = Callable[[App], Harness]
@@ -66,6 +67,16 @@ def test_a_dropped_file_is_complete_where_the_kernel_grants_no_leases(
     pipeline.drop("incoming", "a.csv", "x")
     assert pipeline.events(Processed) == [Processed(key="a.csv")]
     assert pipeline.clock.now() == before
+
+
+def test_what_is_no_app_and_what_is_no_folder_of_it_are_refused_by_name(harness: Make) -> None:
+    with pytest.raises(WiringError, match="harness takes an App, not 'first'"):
+        harness("first")  # type: ignore[arg-type]  # that is the mistake
+    pipeline = harness(pipeline_app())
+    with pytest.raises(WiringError, match="app 'first' has no folder source 'incomming'; did you mean 'incoming'"):
+        pipeline.drop("incomming", "a.csv", "")
+    with pytest.raises(WiringError, match="app 'first' has no folder source 'models'; known: incoming"):
+        pipeline.look("models")
 
 
 def test_the_app_that_is_tested_is_left_as_it_was(harness: Make) -> None:

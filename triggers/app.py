@@ -63,7 +63,7 @@ class App:
         outputs: Iterable[Folder] = (),
         **options: Unpack[AppOptions],
     ) -> None:
-        if not name or "/" in name or name.startswith("."):
+        if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
             raise WiringError(f"an app's name names its state folder, so {name!r} will not do; use a word like 'churn'")
         self.name = name
         self.sources, self.outputs = _places(f"app {name!r}", sources, outputs)
@@ -87,7 +87,7 @@ class App:
     def on(
         self,
         trigger: type[Event] | Schedule,
-        *,
+        *more: object,
         where: Where | None = None,
         source: str | None = None,
         name: str | None = None,
@@ -99,7 +99,7 @@ class App:
         route's name (the function's own if not given). What the handler returns is emitted: an event, a list of
         events, or nothing. Raises `WiringError` where handler and trigger do not fit.
         """
-        _check_trigger(f"app {self.name!r}", trigger)
+        _check_trigger(f"app {self.name!r}", trigger, more)
 
         def register(handler: Callable[..., Any]) -> Callable[..., Any]:
             owner = f"route {name or getattr(handler, '__name__', handler)!r}"
@@ -108,7 +108,7 @@ class App:
                     handler,
                     trigger,
                     name=name,
-                    where=None if where is None else _compiled(where),
+                    where=None if where is None else _compiled(owner, where),
                     source=source,
                     policy=make_policy(owner, {**self._defaults, **policy}),
                 )
@@ -173,7 +173,12 @@ class App:
         self.routes[route.name] = route
 
 
-def _compiled(where: Where) -> Pattern:
+def _compiled(owner: str, where: Where) -> Pattern:
+    if not isinstance(where, str | Mapping):
+        raise WiringError(
+            f"{owner}: where={where!r} is no pattern; write fields and values, as in where={{'key': suffix('.csv')}};"
+            " what only code can say belongs into the handler"
+        )
     from triggers.patterns import compile, to_pattern  # an app without conditions need not load them
 
     return compile(where if isinstance(where, str) else to_pattern(where))
@@ -227,8 +232,13 @@ def _check_place(owner: str, option: str, place: object) -> None:
         raise WiringError(f"{owner}: {option}= holds {place!r}, which is no {what}; write e.g. Folder({example!r})")
 
 
-def _check_trigger(owner: str, trigger: object) -> None:
-    """Refuse what is neither an event type nor a schedule."""
+def _check_trigger(owner: str, trigger: object, more: tuple[object, ...]) -> None:
+    """Refuse what is neither an event type nor a schedule, and several of them at once."""
+    if more:
+        raise WiringError(
+            f"{owner}: @app.on takes one trigger, and not {len(more) + 1}; register the handler for each of them, as in"
+            " @app.on(A) above @app.on(B, name='...')"
+        )
     if isinstance(trigger, type) or (hasattr(trigger, "next") and hasattr(trigger, "latest")):
         return
     ways = "write @app.on(EventType) or @app.on(every(hours=1))"

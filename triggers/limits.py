@@ -52,13 +52,16 @@ class Limits:
 
 def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     """Return the checked limits; `owner` names the app in errors (`WiringError`)."""
-    resources = {name: quantity(owner, name, amount) for name, amount in (options.get("resources") or {}).items()}
+    given = options.get("resources") or {}
+    if not isinstance(given, Mapping):
+        raise WiringError(f"{owner}: resources={given!r} will not do; write e.g. resources={{'gpu': 1}}")
+    resources = {name: quantity(owner, name, amount) for name, amount in given.items()}
     limits = Limits(**{**options, "resources": resources})
     for name in ("threads", "processes", "backlog"):
         value = getattr(limits, name)
         if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
-    if not limits.retention > 0:
+    if not (isinstance(limits.retention, int | float) and limits.retention > 0):
         raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
     return limits
 

@@ -133,7 +133,8 @@ def _single(owner: str, overlap: object, concurrency: int | None) -> int:
 def _names(owner: str, option: str, value: object) -> frozenset[Any]:
     """Return the set that `reads=`, `writes=`, `allow_loops=` (of names) or `emits=` (of event types) must be."""
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise WiringError(f"{owner}: {option}={value!r} must be a set: {option}={{{value!r}}}")
+        shown = value.__name__ if isinstance(value, type) else repr(value)
+        raise WiringError(f"{owner}: {option}={shown} must be a set: {option}={{{shown}}}")
     wanted, what = (type, "an event type") if option == "emits" else (str, "a name")
     for item in value:
         if not isinstance(item, wanted):

@@ -34,6 +34,11 @@ def read_signature(handler: Callable[..., Any]) -> Signature:
     parameters = list(inspect.signature(handler).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    if positional and positional[0].name in ("self", "cls"):
+        raise WiringError(
+            f"handler {name} is a method, and there is no {positional[0].name} to call it with; write it as a function,"
+            " or register the method of an object: app.on(EventType)(thing.method)"
+        )
     if not positional or len(required) > 2 or any(p not in positional[:2] for p in required):
         raise WiringError(f"handler {name} must take (event) or (event, context), not {inspect.signature(handler)}")
     hints = _hints(handler, name)

@@ -51,7 +51,7 @@ class StateFolder:
         """
         with self._usable():
             if not self.has_journal():
-                self._refuse_strangers()
+                self.refuse_strangers()
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.chmod(0o700)
             self.inbox.mkdir(exist_ok=True, mode=0o700)
@@ -83,8 +83,10 @@ class StateFolder:
         except OSError as error:
             raise StateError(f"the state folder {self.path} cannot be used: {error.strerror}") from error
 
-    def _refuse_strangers(self) -> None:
-        strangers = {entry.name for entry in self.path.iterdir()} - _OURS if self.path.exists() else ()
+    def refuse_strangers(self) -> None:
+        """Raise `StateError` if the folder holds what is not ours, so that no journal is made in it."""
+        with self._usable():
+            strangers = {entry.name for entry in self.path.iterdir()} - _OURS if self.path.exists() else ()
         if strangers:
             name = min(strangers)
             raise StateError(f"{self.path} is not a state folder: it holds {name!r}; name an empty one with --state")

@@ -107,9 +107,13 @@ class Harness:
     """An app at work in a folder of its own, on a fake clock. Made by the fixture `harness`."""
 
     def __init__(self, app: App, folder: Path) -> None:
-        from triggers.engine import Engine  # pytest loads this module in every run, with or without a pipeline
+        from triggers.app import App  # pytest loads this module in every run, with or without a pipeline
+        from triggers.engine import Engine
+        from triggers.errors import WiringError
         from triggers.state import StateFolder
 
+        if not isinstance(app, App):
+            raise WiringError(f"harness takes an App, not {app!r}; import the one that you test")
         self.folder = folder
         self.clock = FakeClock()
         self.app = app.bound({name: self._make(name) for name in app.places()})
@@ -154,7 +158,7 @@ class Harness:
 
     def drop(self, source: str, key: str, content: str | bytes) -> Path:
         """Put a file into a folder source, and return its path."""
-        path = self.app.places()[source] / key
+        path = self._place(source) / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.look(source)
@@ -162,6 +166,7 @@ class Harness:
 
     def look(self, source: str) -> None:
         """Have a folder source look at what is there now."""
+        self._place(source)
         self._engine.intake.poke(source)
         self.settle()
 
@@ -198,6 +203,15 @@ class Harness:
         self._run(self._engine.__aexit__(None, None, None))
         self._runner.close()
 
+    def _place(self, source: str) -> Path:
+        """Return where a folder source is, or raise `WiringError`."""
+        from triggers.errors import WiringError, did_you_mean
+
+        folders = {name: path for name, path in self.app.places().items() if name in self.app.sources}
+        if source not in folders:
+            raise WiringError(f"app {self.app.name!r} has no folder source {source!r}{did_you_mean(source, folders)}")
+        return folders[source]
+
     def _make(self, name: str) -> Path:
         path = self.folder / name
         path.mkdir(parents=True, exist_ok=True)
@@ -224,7 +238,7 @@ def harness(tmp_path: Path) -> Iterator[Callable[[App], Harness]]:
     made: list[Harness] = []
 
     def start(app: App) -> Harness:
-        made.append(Harness(app, tmp_path / f"{app.name}-{len(made)}"))
+        made.append(Harness(app, tmp_path / f"{getattr(app, 'name', 'none')}-{len(made)}"))
         return made[-1]
 
     yield start

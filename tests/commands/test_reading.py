@@ -172,6 +172,15 @@ def test_without_a_state_folder_a_reader_says_what_to_do(project: Project) -> No
     assert answer.err.startswith("error: no state folder here: .triggers/ holds none; start `triggers run` here")
 
 
+@pytest.mark.parametrize("args", [["events"], ["why", "e1"]])
+def test_no_journal_is_promised_in_a_folder_of_something_else(project: Project, args: list[str]) -> None:
+    project.write("foreign/notes.txt", "mine")
+    answer = project(*args, "--state", "foreign")
+    assert answer.code == 4
+    assert answer.err == "error: foreign is not a state folder: it holds 'notes.txt'; name an empty one with --state\n"
+    assert "foreign is not a state folder: it holds 'notes.txt'" in project("doctor", "--state", "foreign").out
+
+
 def test_several_state_folders_are_listed(project: Project) -> None:
     project.drain()
     project("run", "app", "--drain", "--state", ".triggers/other")

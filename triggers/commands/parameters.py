@@ -89,9 +89,10 @@ def find_state(folder: str | None) -> StateFolder:
     if named := folder or os.environ.get("TRIGGERS_STATE"):
         state = StateFolder(named)
         if not state.has_journal():
-            inside = _states(state.path)
-            hint = f"; did you mean {inside[0]}?" if inside else "; `triggers run` makes one there"
-            raise NotFound(f"no journal in {named}{hint}")
+            if inside := _states(state.path):
+                raise NotFound(f"no journal in {named}; did you mean {inside[0]}?")
+            state.refuse_strangers()
+            raise NotFound(f"no journal in {named}; `triggers run` makes one there")
         return state
     found = _states(HOME)
     if len(found) == 1:
