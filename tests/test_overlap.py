@@ -79,7 +79,7 @@ def sent(life: Life, *numbers: int) -> None:
     """Send events, and wait until all that may begin has begun."""
     for n in numbers:
         life.append(A(n=n))
-    life.until(lambda: not life.dispatcher.pipeline.busy and not life.dispatcher._ending)
+    life.until(lambda: not life.dispatcher.pipeline.busy and not life.dispatcher._displaced._ending)
 
 
 def test_skip_drops_what_comes_while_a_run_is_at_work_and_says_so(start: Start) -> None:
@@ -248,7 +248,7 @@ def test_replace_starts_only_the_newest_of_those_that_come_at_once(start: Start)
     assert states(life) == ["dropped"] * 5 + ["done"]
     assert life.engine.journal.open_runs == 0
     assert life.dispatcher.running == {}
-    assert life.dispatcher._ending == {}
+    assert life.dispatcher._displaced._ending == {}
 
 
 def test_replace_is_done_once_it_is_durable_whatever_crashes(start: Start) -> None:
@@ -339,7 +339,7 @@ def test_replace_waits_for_a_handler_that_takes_its_time_to_end(start: Start) ->
     assert sent_one
     life.until(lambda: log)
     life.append(A(n=2))
-    life.until(lambda: life.dispatcher._ending)
+    life.until(lambda: life.dispatcher._displaced._ending)
     assert log == ["begins 1"]
 
     async def release() -> None:

@@ -62,6 +62,11 @@ class Admission:
             if flow is not None:
                 flow.add((-row.priority, row.run), Head(row.run, row.event, row.attempt))
 
+    def hold(self, delayed: Sequence[tuple[str, int]]) -> None:
+        """Take note of delayed runs, each with its route before it, that hold up the others of their route."""
+        for route, run in delayed:
+            self.flows[route].hold(run)
+
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""
         heads = []

@@ -16,14 +16,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from triggers.admission import Admission
+from triggers.alarm import Alarm
 from triggers.claims import Claims
-from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run
+from triggers.displaced import Displaced
+from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DEAD, DELAYED, EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
-from triggers.journal.overlaps import Verdict, delayed
+from triggers.journal import DELAYED, EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
+from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.limits import Limits
-from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
 from triggers.settling import (
@@ -39,15 +40,8 @@ from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
 
-NAMED = 5
-"""How many runs a log line names."""
-
 LAST_WORDS = 5.0
 """Seconds that a coroutine has to end once it is cancelled; one that swallows its cancellation is given back too."""
-
-
-REPLACED = Again(0.0, "replaced", counted=False)
-"""What listeners are told of an attempt that the next run of its route has ended."""
 
 
 class Dispatcher:
@@ -68,12 +62,9 @@ class Dispatcher:
         """Called with each run that starts (None), and with each that leaves its attempt."""
         self.pipeline = Pipeline(journal, lambda turn: self.claims.choose(turn), self._committed)
         self.admission = Admission(router.routes, limits.capacity())
-        self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._dropped)
-        self._ending: dict[int, Run] = {}
-        """Runs that were dropped while they were at work, until their attempts have ended."""
-        self._overtaken: set[int] = set()
-        """Runs that were dropped while the news of their end was on its way to the journal."""
-        self.alarm = Alarm(journal, self._ring)
+        self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
+        self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
+        self.alarm = Alarm(journal.clock, self._ring)
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""
         self._journal = journal
@@ -86,7 +77,7 @@ class Dispatcher:
         self.pipeline.ask(stranded(self.router.routes), self._leave)
         self.pipeline.ask(paused, self.pause)
         if self.admission.single:
-            self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self._hold)
+            self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.
@@ -179,7 +170,10 @@ class Dispatcher:
             self.counts["events"] -= len(result.duplicates)
             turn.change.runs = [run for run in turn.change.runs if run.event not in result.duplicates]
         if result.stale:
-            self._refused(turn, result.stale)
+            void = {event.number for event in turn.change.events if event.cause in result.stale}
+            turn.change.runs = [run for run in turn.change.runs if run.event not in void]
+            if lost := result.stale - self._displaced.expected(result.stale):
+                log.error("refused to settle %s: another dispatcher has claimed them", sorted(lost))
         self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)
@@ -190,8 +184,7 @@ class Dispatcher:
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
         run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
-        for listener in self.listeners:
-            listener(run, None)
+        self._tell(run, None)
         if self.admission.closed:  # claimed in a commit that was under way when the stop began
             self._finished(run, GIVEN_BACK)
         else:
@@ -200,7 +193,7 @@ class Dispatcher:
     def _finished(self, run: Run, outcome: Outcome) -> None:
         """Put what came of a run into the pending turn."""
         if self.running.pop(run.number, None) is None:
-            self._ended(run)
+            self._displaced.ended(run)
             return
         self.admission.release(self.admission.flows[run.route.name])
         try:
@@ -209,10 +202,13 @@ class Dispatcher:
         except Exception as error:  # half a settled run must never be committed
             self.pipeline.fail(error)
 
-    def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
-        now, turn = self.clock.now(), self.pipeline.turn
+    def _tell(self, run: Run, outcome: Outcome | None) -> None:
         for listener in self.listeners:
             listener(run, outcome)
+
+    def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
+        now, turn = self.clock.now(), self.pipeline.turn
+        self._tell(run, outcome)
         if isinstance(outcome, Done):
             turn.change.done.setdefault(run.attempt, []).append(run.number)
             self.counts["done"] += 1
@@ -236,48 +232,6 @@ class Dispatcher:
                 self._add(event)
         self.pipeline.touch()
 
-    def _ended(self, run: Run) -> None:
-        """Free what a run had taken that was dropped while it was at work; others were given back before they ended."""
-        if self._ending.pop(run.number, None):
-            self.admission.release(self.admission.flows[run.route.name])
-            self.pipeline.touch()
-
-    def _dropped(self, flow: SingleFile, verdict: Verdict) -> None:
-        """Let go of runs that the journal has dropped because they overlap, and end those that are at work."""
-        flow.forget(verdict.dropped)
-        self._journal.open_runs -= len(verdict.dropped)
-        self.counts["dropped"] += len(verdict.dropped)
-        overlap = flow.route.policy.overlap
-        log.info("route %r: %s dropped (overlap=%r)", flow.route.name, named(verdict.dropped), overlap)
-        for number in verdict.ended:
-            run = self.running.pop(number, None)
-            if run is None:  # it has ended meanwhile, which the journal is going to refuse
-                self._overtake(number)
-                continue
-            self._ending[number] = run
-            for listener in self.listeners:
-                listener(run, REPLACED)
-            run.stop()
-
-    def _overtake(self, run: int) -> None:
-        change = self.pipeline.turn.change
-        done = any(run in runs for runs in change.done.values())
-        self.pipeline.turn.ended -= done or any(row.run == run and row.state == DEAD for row in change.settles)
-        self._overtaken.add(run)
-
-    def _refused(self, turn: Turn, stale: set[int]) -> None:
-        """Take back what rests on runs whose end the journal refused."""
-        void = {event.number for event in turn.change.events if event.cause in stale}
-        turn.change.runs = [run for run in turn.change.runs if run.event not in void]
-        if lost := sorted(stale - self._overtaken):
-            log.error("refused to settle %s: another dispatcher has claimed them", lost)
-        self._overtaken -= stale
-
-    def _hold(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Take note of delayed runs that hold up the others of their route."""
-        for route, run in runs:
-            self.admission.flows[route].hold(run)
-
     def _leave(self, stranded: Mapping[str, int]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""
         for route, runs in stranded.items():
@@ -291,43 +245,3 @@ class Dispatcher:
         """Have the delayed runs promoted whose time has come."""
         self.pipeline.turn.change.promote = (self.clock.monotonic(), WINDOW)
         self.pipeline.touch()
-
-
-def named(runs: Sequence[int]) -> str:
-    """Return `r1, r2`, or how many there are beyond a few."""
-    return ", ".join(f"r{number}" for number in runs) if len(runs) <= NAMED else f"{len(runs):,} runs"
-
-
-class Alarm:
-    """Rings at the earliest moment that it was set to, in the boot's monotonic seconds."""
-
-    def __init__(self, journal: Journal, ring: Callable[[], None]) -> None:
-        self.due: float | None = None
-        self._clock = journal.clock
-        self._ring = ring
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
-
-    def set(self, due: float | None) -> None:
-        """Ring at `due`, unless it is set to an earlier moment already."""
-        if self._closed or due is None or (self.due is not None and self.due <= due):
-            return
-        self.cancel()
-        self.due = due
-        self._task = asyncio.get_running_loop().create_task(self._wait(due))
-
-    def cancel(self) -> None:
-        """Forget it."""
-        if self._task:
-            self._task.cancel()
-        self._task = self.due = None
-
-    def close(self) -> None:
-        """Forget it, and ring no more."""
-        self._closed = True
-        self.cancel()
-
-    async def _wait(self, due: float) -> None:
-        await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
-        self._task = self.due = None
-        self._ring()
