@@ -140,6 +140,23 @@ def test_an_isolated_handler_must_be_one_that_another_process_can_import() -> No
     assert errors(app_of((to_none, A, {"timeout": 3}))) == []
 
 
+def unsaid(event: A): ...  # type: ignore[no-untyped-def]  # that is what is warned of
+async def unsaid_too(event: A): ...  # type: ignore[no-untyped-def]  # the same
+
+
+@pytest.mark.parametrize("handler", [unsaid, unsaid_too, lambda event: None])
+def test_a_handler_that_does_not_say_what_it_returns_is_warned_of(handler: Any) -> None:
+    route, name = handler.__name__, handler.__qualname__
+    [said] = warnings(app_of((handler, A, {})))
+    assert said == (
+        f"route {route!r}: handler {name} has no return annotation; write -> None, or the events that it returns"
+    )
+
+
+def test_what_a_handler_emits_may_be_said_by_the_route_alone() -> None:
+    assert warnings(app_of((unsaid, A, {"emits": {B}}), (to_none, B, {}))) == []
+
+
 def test_what_nobody_handles_is_only_a_warning() -> None:
     assert warnings(app_of((to_b, A, {}))) == ["route 'to_b' emits B, which no route handles"]
     assert warnings(app_of((to_none, ObjectCreated, {}), sources=[])) == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -156,6 +157,7 @@ def _route_problems(app: App, route: Route) -> Iterator[Problem]:
         )
     yield from _enclosed(app, route)
     yield from _bases(app, route)
+    yield from _silent(route)
     yield from _needs_problems(app, route)
     if route.kind == PROCESS:
         yield from _process_problems(route)
@@ -190,6 +192,16 @@ def _bases(app: App, route: Route) -> Iterator[Problem]:
                 f"route {route.name!r} emits {bases[0]}, but {other.name!r} waits for its subclass {kind.__name__},"
                 f" which no route emits; name it where it is returned, as in -> {bases[0]} | {kind.__name__}",
             )
+
+
+def _silent(route: Route) -> Iterator[Problem]:
+    """Find a handler that does not say what it returns: an event that it returns would end its run."""
+    if not route.emits and inspect.signature(route.handler).return_annotation is inspect.Signature.empty:
+        yield Problem(
+            False,
+            f"route {route.name!r}: handler {route.handler.__qualname__} has no return annotation; write -> None, or"
+            " the events that it returns",
+        )
 
 
 def _needs_problems(app: App, route: Route) -> Iterator[Problem]:
