@@ -149,3 +149,11 @@ def test_a_tick_goes_to_the_one_route_of_its_schedule_and_to_listeners_of_all() 
     ])  # fmt: skip
     assert names(router, "Tick", "timer", "two") == ["two", "any"]
     assert names(router, "Tick", "timer", None) == ["any"]
+
+
+@pytest.mark.parametrize("many", range(1, 7))
+def test_however_many_conditions_there_are_on_a_type_each_decides_for_its_own_route(many: int) -> None:
+    routes = [route(name=f"of{n}", where={"name": suffix(f"{n}")}) for n in range(many)]
+    router = Router([*routes, route(name="any")])
+    for n in range(many):
+        assert names(router, "A", data=f'{{"name": "a{n}"}}') == [f"of{n}", "any"]

@@ -270,6 +270,10 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
     return (route.name, route.trigger.__event_type__, route.source, pattern, json.dumps(shown), emits)
 
 
+FEW: Final = 3
+"""As many patterns as are asked one by one in less time than their index takes."""
+
+
 class Router:
     """The index from an event to the routes that it triggers."""
 
@@ -287,7 +291,10 @@ class Router:
         if self._scheduled:  # there may be a hundred thousand, so they are found by their names
             ticks = self._by_type[Tick.__event_type__]
             self._by_type[Tick.__event_type__] = [route for route in ticks if not route.schedule]
-        self._indexes = {kind: _index(routes) for kind, routes in self._by_type.items() if any(r.where for r in routes)}
+        conditional = {kind: [r for r in routes if r.where] for kind, routes in self._by_type.items()}
+        self._indexes = {kind: _index(routes) for kind, routes in conditional.items() if len(routes) > FEW}
+        self._asked = {kind for kind, routes in conditional.items() if 0 < len(routes) <= FEW}
+        """The types whose few patterns are asked one by one."""
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
@@ -298,13 +305,20 @@ class Router:
             return routes
         scheduled = self._scheduled.get(subject or "") if kind == Tick.__event_type__ else None
         matched = [scheduled] if scheduled else []
-        taking = self._indexes[kind].match(from_json(data)) if kind in self._indexes else ()
+        taking = self._taking(kind, routes, data)
         for route in routes:
             if route.source is not None and route.source != source:
                 continue
             if route.where is None or route in taking:
                 matched.append(route)
         return matched
+
+    def _taking(self, kind: str, routes: Iterable[Route], data: str) -> Collection[Route]:
+        """Return those of the routes with a condition whose condition the event meets."""
+        if kind in self._asked:
+            payload = from_json(data)
+            return [route for route in routes if route.where and route.where.matches(payload)]
+        return self._indexes[kind].match(from_json(data)) if kind in self._indexes else ()
 
 
 def _index(routes: Iterable[Route]) -> Index[Route]:
