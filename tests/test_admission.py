@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import permutations
 
 from tests.test_flows import A, handler
-from triggers.admission import UNIT, Admission
+from triggers.admission import UNIT, Admission, units
 from triggers.journal import RunRow
 from triggers.routing import make_policy, make_route
 
@@ -32,3 +32,7 @@ def test_fractions_of_a_resource_come_back_whole_in_whatever_order() -> None:
             assert flow_of_run is not None
             admission.release(flow_of_run)
         assert admission.free["share"] == 4 * UNIT
+
+
+def test_no_need_is_so_small_that_it_counts_for_nothing() -> None:
+    assert units({"share": 1e-9}) == {"share": 1}

@@ -20,7 +20,7 @@ from triggers.executor.attempt import MAX_CHAIN
 from triggers.flows import WINDOW
 from triggers.journal import Change, Journal, SettleRow
 from triggers.requests import Drop, Redrive, Replay, accept
-from triggers.settling import BUDGET
+from triggers.settling import BUDGET, LAST
 from triggers.sources import Delivery
 from triggers.state import StateFolder
 from triggers.testing import FakeClock
@@ -805,6 +805,25 @@ def test_a_chain_that_spends_its_budget_ends_in_the_dead_letters(start: Start) -
     assert sum(run.state == "dead" for run in life.runs()) == 0
 
 
+def test_a_run_that_waits_no_more_when_it_is_claimed_does_not_start_and_keeps_no_slot(start: Start) -> None:
+    gate, seen = asyncio.Event(), []
+    app = App("a")
+
+    @app.on(A, concurrency=1)
+    async def handler(event: A) -> None:
+        seen.append(event.n)
+        await gate.wait()
+
+    life = start(app)
+    life.append(A(n=1), A(n=2), A(n=3))
+    life.until(lambda: seen)
+    life.engine.journal._connection.execute("UPDATE run SET state = 5 WHERE number = 2")
+    gate.set()
+    life.settle()
+    assert seen == [1, 3]
+    assert life.dispatcher.admission.free == units(app.limits.capacity())
+
+
 def test_what_leads_nowhere_takes_no_share_of_the_budget(start: Start) -> None:
     app = App("a")
 
@@ -819,6 +838,7 @@ def test_what_leads_nowhere_takes_no_share_of_the_budget(start: Start) -> None:
     life.send(A())
     assert {run.state for run in life.runs()} == {"done"}
     assert len(life.data(B)) == 60
+    assert {budget for (budget,) in life.ask("SELECT budget FROM event WHERE type = 'B'")} == {LAST}
 
 
 # --- requests
