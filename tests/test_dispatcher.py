@@ -16,11 +16,11 @@ import pytest
 from tests.kit import Life, delivery, numbers
 from triggers import App, Context, Event, Later, Reject, Retry, RunFailed
 from triggers.admission import units
-from triggers.executor.attempt import MAX_CHAIN
+from triggers.attempt import MAX_CHAIN
 from triggers.flows import WINDOW
 from triggers.journal import Change, Journal, SettleRow
+from triggers.lineage import BUDGET, LAST
 from triggers.requests import Drop, Redrive, Replay, accept
-from triggers.settling import BUDGET, LAST
 from triggers.sources import Delivery
 from triggers.state import StateFolder
 from triggers.testing import FakeClock

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triggers.attempt import LONGEST_TEXT, judge, run_plain
 from triggers.clock import SystemClock
 from triggers.context import Context
 from triggers.errors import HandlerError, Later, Reject
 from triggers.events import Event
 from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run, describe
-from triggers.executor.attempt import LONGEST_TEXT, judge, run_coroutine, run_plain
-from triggers.journal import EventRow
+from triggers.executor.deadline import run_coroutine
+from triggers.lineage import EventRow
 from triggers.retry import Retry
 from triggers.routing import make_policy, make_route
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import RUNNING, EventRow, Promoted, RunRow, WaitingRow
+from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
+from triggers.lineage import EventRow
 from triggers.overlap import SingleFile
 from triggers.policy import Rank, choose
 from triggers.routing import ALLOW, PROCESS, Route

@@ -12,8 +12,9 @@ from pathlib import Path
 from triggers.admission import Admission
 from triggers.executor import Dead, Failure, Run
 from triggers.flows import WINDOW, Flow, Head
-from triggers.journal import RUNNING, Change, EventRow, Journal, Result, RunRow, event_row, waiting
+from triggers.journal import RUNNING, Change, Journal, Result, RunRow, event_row, waiting
 from triggers.journal.overlaps import Verdict
+from triggers.lineage import EventRow
 from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
 

@@ -19,23 +19,17 @@ from triggers.admission import Admission
 from triggers.alarm import Alarm
 from triggers.claims import Claims
 from triggers.displaced import Displaced
+from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DELAYED, EventRow, Journal, Promoted, Result, RunRow, next_due, stranded
+from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, next_due, stranded
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.limits import Limits
+from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import THREAD, Router
-from triggers.settling import (
-    arrived,
-    emissions,
-    emitted,
-    remembered,
-    settled,
-    within_budget,
-    within_time,
-)  # fmt: skip
+from triggers.settling import remembered, settled
 from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")

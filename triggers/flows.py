@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from operator import itemgetter
 
-from triggers.journal import EventRow, RunRow
+from triggers.journal import RunRow
+from triggers.lineage import EventRow
 from triggers.policy import Rank, View
 from triggers.routing import Route
 

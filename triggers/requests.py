@@ -14,8 +14,9 @@ from pydantic import Field
 from triggers.dispatcher import Dispatcher
 from triggers.errors import EventError
 from triggers.events import Event, decode
-from triggers.journal import EventRow, drop, event_rows, insert, redrive
+from triggers.journal import drop, event_rows, insert, redrive
 from triggers.journal.pauses import pause, resume
+from triggers.lineage import EventRow
 from triggers.pipeline import Question
 from triggers.sources import Delivery
 from triggers.sources.timer import backfilled

@@ -1,77 +1,12 @@
-"""From an outcome to rows: what a commit must hold when an event arrives and when a run leaves its attempt.
+"""From an outcome to rows: what a commit must hold when a run leaves its attempt otherwise than well.
 
-Pure building of rows, kept apart from the loop that decides when. An emitted event's identity is (run, ordinal), the
-same in every attempt, and its rows go into the commit that settles the run: all of it happens or nothing.
+Pure building of rows, kept apart from the loop that decides when.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-
-from triggers.context import Emitted
-from triggers.events import RunFailed, encode
-from triggers.executor.attempt import Again, Dead, Done, Failure, Outcome, Run
-from triggers.journal import DEAD, DELAYED, WAITING, AttemptRow, EventRow, SettleRow
-from triggers.sources import Delivery
-
-BUDGET = 1_000_000
-"""How many events one source event may lead to in all."""
-
-LAST = 1
-"""What is left for an event whose routes emit nothing: the news that one of them failed."""
-
-
-def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
-    """Return the row of an event that a source delivered: the root of a chain."""
-    d = delivery
-    return EventRow(number, d.id, d.source, d.type, d.version, d.subject, d.time, now, d.data, None, number, 0, BUDGET)
-
-
-def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
-    """Return what the run emits: its handler's events, or `RunFailed` when it failed for good.
-
-    A handler of `RunFailed` that fails emits none, or failures would breed.
-    """
-    if isinstance(outcome, Done):
-        return outcome.emitted
-    if isinstance(outcome, Dead) and run.event.type != RunFailed.__event_type__ and run.event.budget > 0:
-        return [_failure_event(run, outcome.failure)]
-    return []
-
-
-def emitted(
-    run: Run, source: str, events: list[Emitted], number: Callable[[], int], now: float, leading: Collection[str]
-) -> list[EventRow]:
-    """Return the rows of the events that a run emitted.
-
-    An event's identity is (run, ordinal). That of a failure is numbered: a run that is redriven may fail again.
-    What is left of the chain's budget is shared by the events of the `leading` types, whose routes emit more.
-    """
-    parent, key = run.event, run.effect_key
-    root, depth = parent.root, parent.depth + 1
-    share = (parent.budget - len(events)) // max(1, sum(kind in leading for kind, _, _ in events))
-    rows = []
-    for ordinal, (kind, version, data) in enumerate(events):
-        n, budget = number(), share if kind in leading else min(share, LAST)
-        identity = f"{key}.failed{n}" if kind == RunFailed.__event_type__ else f"{key}.{ordinal}"
-        rows.append(EventRow(n, identity, source, kind, version, None, now, now, data, run.number, root, depth, budget))
-    return rows
-
-
-def within_budget(run: Run, outcome: Outcome) -> Outcome:
-    """Return the outcome, or `Dead` where the chain has emitted more events than any chain may."""
-    if isinstance(outcome, Done) and len(outcome.emitted) > run.event.budget:
-        message = f"the chain from e{run.event.root} has used its budget of {BUDGET:,} events; is it a loop?"
-        return Dead(Failure("LoopError", message, ""))
-    return outcome
-
-
-def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
-    """Return the outcome, or `Dead` where the next attempt would start later than `Retry(within=)` allows."""
-    if not (isinstance(outcome, Again) and outcome.counted and outcome.failure):
-        return outcome
-    first = run.started if run.first is None else run.first
-    return outcome if run.route.policy.retry.starts(now + outcome.delay - first) else Dead(outcome.failure)
+from triggers.attempt import Again, Dead, Run
+from triggers.journal import DEAD, DELAYED, WAITING, AttemptRow, SettleRow
 
 
 def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic: float) -> SettleRow:
@@ -96,17 +31,3 @@ def remembered(run: Run, outcome: Again | Dead, epoch: int, wall: float) -> Atte
     word = outcome.word if isinstance(outcome, Again) else "dead"
     text, trace = (str(outcome.failure), outcome.failure.traceback) if outcome.failure else (None, None)
     return AttemptRow(run.number, run.attempt, epoch, run.started, wall, word, text, trace)
-
-
-def _failure_event(run: Run, failure: Failure) -> Emitted:
-    """Return the `RunFailed` event of a run that failed for good."""
-    event = RunFailed(
-        run=f"r{run.number}",
-        route=run.route.name,
-        event_id=run.event.id,
-        event_type=run.event.type,
-        error=failure.error,
-        message=failure.message[:4000],
-        attempts=run.attempt,
-    )
-    return Emitted(RunFailed.__event_type__, RunFailed.__event_version__, encode(event))

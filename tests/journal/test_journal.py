@@ -19,7 +19,6 @@ from triggers.journal import (
     WAITING,
     AttemptRow,
     Change,
-    EventRow,
     Journal,
     Result,
     RunRow,
@@ -30,6 +29,7 @@ from triggers.journal import (
 )
 from triggers.journal import journal as journal_module
 from triggers.journal.views import open_reader
+from triggers.lineage import EventRow
 from triggers.state import StateFolder
 from triggers.testing import FakeClock
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from triggers.errors import TriggersError
-from triggers.journal import EventRow
 from triggers.journal.views import RouteView
+from triggers.lineage import EventRow
 from triggers.patterns import Pattern, compile
 
 

@@ -14,8 +14,9 @@ from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state
 from triggers.errors import did_you_mean
-from triggers.journal import EventRow, views
+from triggers.journal import views
 from triggers.journal.views import RunView
+from triggers.lineage import EventRow
 from triggers.state import StateFolder
 
 LONG = 60

@@ -14,7 +14,8 @@ from triggers.commands.parameters import Moment, json_option, number_of, state_o
 from triggers.commands.reading import digest, find_event, reader, require_names
 from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import did_you_mean
-from triggers.journal import EventRow, views
+from triggers.journal import views
+from triggers.lineage import EventRow
 from triggers.requests import Replay
 from triggers.state import StateFolder
 

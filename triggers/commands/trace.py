@@ -23,8 +23,9 @@ from triggers.commands.reading import (
     state_of,
     twice,
 )
-from triggers.journal import EventRow, views
+from triggers.journal import views
 from triggers.journal.views import RunView
+from triggers.lineage import EventRow
 
 Item = EventRow | RunView
 

@@ -15,8 +15,9 @@ from triggers.commands.output import clock, count, paint, plain, say, say_json, 
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import duration, find, find_event, living_epoch, reader, state_of
 from triggers.errors import did_you_mean
-from triggers.journal import EventRow, views
+from triggers.journal import views
 from triggers.journal.views import RouteView, RunView
+from triggers.lineage import EventRow
 
 NAMED = 5
 """How many runs are named where more hold a limit."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from triggers.attempt import GIVEN_BACK, Again, Dead, Done, Failure, Finished, Outcome, Run, describe
 from triggers.clock import Clock
-from triggers.executor.attempt import GIVEN_BACK, Again, Dead, Done, Failure, Finished, Outcome, Run, describe
 from triggers.executor.coroutines import Coroutines
 from triggers.executor.isolated import Isolated
 from triggers.executor.threads import Threads

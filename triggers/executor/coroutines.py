@@ -10,8 +10,9 @@ import asyncio
 from collections import deque
 from contextvars import Context, copy_context
 
+from triggers.attempt import GIVEN_BACK, Finished, Run, cancelled
 from triggers.clock import Clock
-from triggers.executor.attempt import GIVEN_BACK, Finished, Run, cancelled, run_coroutine
+from triggers.executor.deadline import run_coroutine
 from triggers.executor.stuck import Late
 from triggers.executor.watch import LoopWatch
 

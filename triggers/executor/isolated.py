@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from triggers.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
-from triggers.executor.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
 from triggers.executor.groups import Groups
 from triggers.executor.process import Worker
 

@@ -16,8 +16,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from triggers.attempt import Done, Outcome, Run
 from triggers.clock import Clock
-from triggers.executor.attempt import Deadline, Done, Outcome, Run
+from triggers.executor.deadline import Deadline
 
 log = logging.getLogger("triggers.dispatcher")
 

@@ -12,8 +12,8 @@ from collections import deque
 from contextvars import Context
 from queue import SimpleQueue
 
+from triggers.attempt import Finished, Outcome, Run, run_plain
 from triggers.clock import Clock
-from triggers.executor.attempt import Finished, Outcome, Run, run_plain
 from triggers.executor.stuck import Lookout, Slow
 
 

@@ -20,10 +20,10 @@ from contextvars import Context
 from pathlib import Path
 from typing import Any
 
+from triggers.attempt import Run, call_coroutine, call_plain, describe, without_exit
 from triggers.errors import Later
 from triggers.events import Event
-from triggers.executor.attempt import Run, call_coroutine, call_plain, describe, without_exit
-from triggers.journal import EventRow
+from triggers.lineage import EventRow
 from triggers.retry import kinds_of
 from triggers.routing import Policy, Route
 

@@ -1,6 +1,6 @@
 """The journal: every event, run, attempt and decision is a row, written before it is acknowledged."""
 
-from triggers.journal.change import AttemptRow, Change, EventRow, Promoted, Result, RunRow, SettleRow
+from triggers.journal.change import AttemptRow, Change, Promoted, Result, RunRow, SettleRow
 from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import declare, drop, insert, prune, redrive, remember
 from triggers.journal.reading import (
@@ -25,7 +25,6 @@ __all__ = [
     "WAITING",
     "AttemptRow",
     "Change",
-    "EventRow",
     "Journal",
     "Promoted",
     "Result",

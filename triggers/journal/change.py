@@ -14,28 +14,11 @@ from typing import NamedTuple, TypeVar
 import apsw
 
 from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
+from triggers.lineage import EventRow
 
 _T = TypeVar("_T")
 
 ROWS = 128  # rows to one statement at most; a power of two
-
-
-class EventRow(NamedTuple):
-    """A row of the table `event`."""
-
-    number: int
-    id: str
-    source: str
-    type: str
-    version: int
-    subject: str | None
-    time: float
-    recorded: float
-    data: str
-    cause: int | None
-    root: int
-    depth: int
-    budget: int
 
 
 COLUMNS = ",".join(EventRow._fields)

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import apsw
 
-from triggers.journal.change import COLUMNS, EventRow
+from triggers.journal.change import COLUMNS
 from triggers.journal.schema import DELAYED, WAITING
+from triggers.lineage import EventRow
 
 
 class WaitingRow(NamedTuple):

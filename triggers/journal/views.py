@@ -14,8 +14,9 @@ import apsw
 
 from triggers.errors import StateError
 from triggers.journal import schema
-from triggers.journal.change import COLUMNS, EventRow
+from triggers.journal.change import COLUMNS
 from triggers.journal.schema import STATES
+from triggers.lineage import EventRow
 from triggers.state import StateFolder
 
 

@@ -1,0 +1,245 @@
+"""One attempt of one run, and what came of it.
+
+An outcome is a value: `Done`, `Again` or `Dead`. Nothing that a handler does escapes from an attempt.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from triggers.context import Context, Emitted, encode_returned
+from triggers.errors import HandlerError, Later, Reject
+from triggers.events import Event, RunFailed, decode, moment
+from triggers.lineage import EventRow, envelope_of
+from triggers.routing import Route
+
+LONGEST_TEXT = 100_000
+"""Characters of an error's message or traceback that the journal keeps."""
+
+_OURS = ("triggers.attempt", "triggers.executor")
+"""Where the frames lie that a traceback leaves out, being none of the user's."""
+
+MAX_CHAIN = 100
+"""How many runs may lead from a source event to another one, where the route sets no `max_depth=`."""
+
+
+def not_at_work() -> None:
+    """End a run that is not at work: there is nothing to do."""
+
+
+def ended() -> None:
+    """End a run that has been ended: there is nothing to do, and it never begins."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A claimed run, as the executor gets it.
+
+    `started` is the wall clock at the claim and, once it is at work, at its start; `first` that of the first attempt
+    where this is a later one.
+    """
+
+    number: int
+    attempt: int
+    route: Route
+    event: EventRow
+    started: float
+    journal: str
+    places: Mapping[str, Path] = field(default_factory=dict)
+    first: float | None = None
+    end: Callable[[], object] = not_at_work
+    """What ends the handler at work, where the route says that it may be ended."""
+
+    def stop(self) -> None:
+        """End the handler, or keep it from beginning. Called on the loop."""
+        end, self.end = self.end, ended
+        end()
+
+    @property
+    def effect_key(self) -> str:
+        """Return the idempotency key: one for each run of each journal, whatever the attempt."""
+        return f"{self.journal}-r{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as the journal keeps it."""
+
+    error: str
+    message: str
+    traceback: str
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.message}" if self.message else self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler finished; these are the events that it emitted."""
+
+    emitted: list[Emitted]
+
+
+NOTHING = Done([])
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The run waits for so many seconds and is tried again; `counted` says whether this attempt is used up."""
+
+    delay: float
+    word: str
+    counted: bool
+    failure: Failure | None = None
+
+
+GIVEN_BACK = Again(0.0, "given back", counted=False)
+"""What comes of an attempt that a stop interrupts: the next start runs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The run failed for good."""
+
+    failure: Failure
+
+
+Outcome = Done | Again | Dead
+
+Finished = Callable[[Run, Outcome], None]
+"""What the pools call, on the loop, with each run that has left its attempt."""
+
+
+def make_context(run: Run) -> Context:
+    """Return the context that the run's handler is given."""
+    policy = run.route.policy
+    deadline = None if policy.timeout is None else moment(run.started) + timedelta(seconds=policy.timeout)
+    return Context(
+        envelope=envelope_of(run.event),
+        route=run.route.name,
+        run=f"r{run.number}",
+        attempt=run.attempt,
+        effect_key=run.effect_key,
+        deadline=deadline,
+        emits=run.route.emits,
+        reads=policy.reads,
+        writes=policy.writes,
+        places=run.places,
+    )
+
+
+def load(run: Run) -> Event:
+    """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes.
+
+    Raises `Reject` where the event is further down its chain than the route allows. The news of such a failure comes
+    two deeper, and is still let through.
+    """
+    event, limit = run.event, run.route.policy.max_depth or MAX_CHAIN
+    if event.depth > (limit + 2 if event.type == RunFailed.__event_type__ else limit):
+        raise Reject(f"{event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)")
+    return decode(run.route.trigger, event.data, event.version)
+
+
+def call_plain(run: Run) -> Done:
+    """Call a plain handler; raises whatever it raises."""
+    event = load(run)
+    if run.route.takes_context:
+        context = make_context(run)
+        return finish(run, run.route.handler(event, context), context)
+    return finish(run, run.route.handler(event), None)
+
+
+async def call_coroutine(run: Run) -> Done:
+    """Await a coroutine handler; raises whatever it raises."""
+    route = run.route
+    event = load(run)
+    if route.takes_context:
+        context = make_context(run)
+        return finish(run, await route.handler(event, context), context)
+    return finish(run, await route.handler(event), None)
+
+
+def run_plain(run: Run) -> Outcome:
+    """Call a plain handler and return what came of it. Called in a thread."""
+    try:
+        return call_plain(run)
+    except BaseException as error:  # whatever a handler raises, SystemExit too, is an outcome
+        return judge(run, error)
+
+
+def cancelled(run: Run) -> Outcome:
+    """Return what comes of an attempt that was cancelled, though nobody stops the app."""
+    return judge(run, HandlerError(f"handler {run.route.name!r} was cancelled by itself or by what it awaited"))
+
+
+def timed_out(route: Route) -> HandlerError:
+    """Return the error of an attempt that took longer than its route allows."""
+    return HandlerError(f"handler {route.name!r} ran out of time: timeout={route.policy.timeout:g} s", lost=True)
+
+
+def finish(run: Run, returned: object, context: Context | None) -> Done:
+    """Return `Done` with everything emitted, or raise `WiringError` or `EventError` where it cannot be."""
+    if returned is None and context is None:
+        return NOTHING
+    return Done(encode_returned(context.emitted if context else [], returned, run.route.name, run.route.emits))
+
+
+def judge(run: Run, error: BaseException) -> Outcome:
+    """Decide, by the error and the route's `retry=`, whether the run is tried again. It never raises."""
+    try:
+        return _judge(run, error)
+    except Exception as broken:  # an error class of the handler's that fails when it is looked at
+        return Dead(describe(broken))
+
+
+def _judge(run: Run, error: BaseException) -> Outcome:
+    if isinstance(error, Later):
+        return Again(error.delay, "later", counted=False, failure=Failure("Later", _message(error), ""))
+    error = without_exit(error, run.route.name)
+    failure = describe(error)
+    retry = run.route.policy.retry
+    if isinstance(error, HandlerError) and error.lost:
+        retry = replace(retry, on=HandlerError)  # ended from outside: only the number of attempts counts
+    delay = retry.decide(error, run.attempt, seed=run.effect_key)
+    return Dead(failure) if delay is None else Again(delay, "failed", counted=True, failure=failure)
+
+
+def without_exit(error: BaseException, route: str) -> BaseException:
+    """Return the error itself, or what stands for a `sys.exit()`: that is a mistake, wherever the handler runs."""
+    if not isinstance(error, SystemExit):
+        return error
+    mistake = HandlerError(f"handler {route!r} called sys.exit({error.code!r}); raise an error instead")
+    return mistake.with_traceback(error.__traceback__)
+
+
+def describe(error: BaseException) -> Failure:
+    """Return an error as the journal keeps it: its type, its message, and the traceback from the user's frame on."""
+    if isinstance(error, HandlerError) and error.original:
+        return Failure(*error.original)
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "triggers.errors")
+        else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    trace = error.__traceback__
+    while trace and trace.tb_next and trace.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        trace = trace.tb_next
+    text = "".join(traceback.format_exception(kind, error, trace))
+    return Failure(name, _message(error), _storable(text))
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _storable(str(error))
+    except Exception as broken:  # a handler's own class may fail to describe itself
+        return f"its __str__ failed with {type(broken).__name__}"
+
+
+def _storable(text: str) -> str:
+    """Return text that can be written as UTF-8: a file name in a message may hold bytes that can't."""
+    return text[:LONGEST_TEXT].encode("utf-8", "backslashreplace").decode()
