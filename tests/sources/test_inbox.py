@@ -16,11 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sources.site import FakeSite, run, tapped
+from triggers.cloudevents import LONGEST_NAME, to_text
 from triggers.errors import EventError, StateError
 from triggers.events import MAX_BYTES, Event, encode
 from triggers.sources import Delivery
 from triggers.sources import inbox as inbox_module
-from triggers.sources.inbox import AGAIN, LONGEST_NAME, Inbox, line, line_of, parse, write
+from triggers.sources.inbox import AGAIN, Inbox, line_of, parse, write
 from triggers.sources.watch import Hints
 
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def one(number: int, **data: object) -> str:
-    return line(f"e{number}", "shell", "Retrain", 1, None, 1_700_000_000.5, json.dumps(data))
+    return to_text(f"e{number}", "shell", "Retrain", 1, None, 1_700_000_000.5, json.dumps(data))
 
 
 def waiting(folder: Path) -> list[str]:
@@ -57,7 +58,7 @@ def batches(folder: Path, site: FakeSite) -> AsyncGenerator[Sequence[Delivery], 
 
 
 def test_what_is_written_is_delivered_as_it_was(folder: Path) -> None:
-    text = line('e"1', "shell", "Retrain", 3, "models/ü", 1_700_000_000.25, '{"model":\n "m\\n\\u00e9"}')
+    text = to_text('e"1', "shell", "Retrain", 3, "models/ü", 1_700_000_000.25, '{"model":\n "m\\n\\u00e9"}')
     write(folder, [text])
     (delivery,) = run(delivered(folder, 1))
     assert (delivery.id, delivery.source, delivery.type) == ('e"1', "shell", "Retrain")
@@ -67,7 +68,7 @@ def test_what_is_written_is_delivered_as_it_was(folder: Path) -> None:
 
 
 def test_a_line_is_one_line_in_the_form_of_cloudevents(folder: Path) -> None:
-    text = line("e1", "shell", "Retrain", 1, None, None, '{\r\n"a": 1}')
+    text = to_text("e1", "shell", "Retrain", 1, None, None, '{\r\n"a": 1}')
     assert text.splitlines() == [text]
     assert json.loads(text) == {
         **{"specversion": "1.0", "id": "e1", "source": "shell", "type": "Retrain", "dataversion": 1},
@@ -162,7 +163,7 @@ LONG = "x" * (LONGEST_NAME + 1)
 def test_what_a_reader_would_refuse_is_no_line(given: dict[str, Any], reason: str) -> None:
     event = {"id": "1", "source": "s", "type": "T", "version": 1, "subject": None, "time": None}
     with pytest.raises(EventError, match=reason):
-        line(**{**event, "data_json_text": "{}", **given})
+        to_text(**{**event, "data_json_text": "{}", **given})
 
 
 class Sent(Event, type="sent"):
@@ -188,7 +189,7 @@ def test_whatever_is_accepted_as_a_line_is_read_as_it_was(
 ) -> None:
     try:
         data = encode(Sent(value=value))
-        text = line(id, "s", type, version, subject, None, data)
+        text = to_text(id, "s", type, version, subject, None, data)
     except EventError:
         return
     assert list(parse(text.encode(), 1.5)) == [Delivery("s", id, type, data, 1.5, version, subject)]

@@ -9,9 +9,10 @@ import pytest
 
 from tests.kit import Life
 from triggers import App, Retry, Tick, at, cron, every
+from triggers.cloudevents import to_text
 from triggers.events import encode
 from triggers.requests import Backfill, Pause, Resume
-from triggers.sources.inbox import line, write
+from triggers.sources.inbox import write
 from triggers.testing import FakeClock
 
 Start = Callable[..., Life]
@@ -387,7 +388,7 @@ def test_what_was_asked_for_while_the_app_was_down_comes_before_what_it_missed(s
     life = start(clock, five=every(minutes=5))
     life.crash()
     clock.step(clock.monotonic() + 3600)
-    request = line("x", "cli", Pause.__event_type__, 1, None, clock.now(), encode(Pause(schedule="five")))
+    request = to_text("x", "cli", Pause.__event_type__, 1, None, clock.now(), encode(Pause(schedule="five")))
     write(life.engine.state.requests, [request])
     life = start(clock, five=every(minutes=5))
     life.advance(600)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TypeVar
 
+from triggers.cloudevents import to_text
 from triggers.commands.output import count, note
 from triggers.events import Event, encode, new_id
 from triggers.journal import views
-from triggers.sources.inbox import line, write
+from triggers.sources.inbox import write
 from triggers.state import StateFolder
 
 SOURCE = "cli"
@@ -29,7 +30,7 @@ def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
     write(
         state.requests,
         [
-            line(id, SOURCE, request.__event_type__, request.__event_version__, None, now, encode(request))
+            to_text(id, SOURCE, request.__event_type__, request.__event_version__, None, now, encode(request))
             for id, request in zip(ids, requests, strict=True)
         ],
     )

@@ -11,6 +11,7 @@ import click
 from pydantic_core import to_json
 
 from triggers.app import App, default_state
+from triggers.cloudevents import to_text
 from triggers.commands.loading import load_app
 from triggers.commands.output import count, note, say, say_json
 from triggers.commands.parameters import HOME, find_state, json_option, state_option
@@ -27,7 +28,7 @@ from triggers.events import (
     read_json,
 )
 from triggers.requests import REQUESTS
-from triggers.sources.inbox import line, write
+from triggers.sources.inbox import write
 from triggers.state import StateFolder
 
 SOURCE = "send"
@@ -72,7 +73,7 @@ def send(
     ids = [new_id() if identity is None else identity for _ in payloads]
     meant = model.__event_version__ if model else version or 1
     now = time.time()
-    lines = [line(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
+    lines = [to_text(id, SOURCE, kind, meant, subject, now, text) for id, text in zip(ids, payloads, strict=True)]
     if lines:
         write(state.create().inbox, lines)
     running = bool(lines) and state.holder() is not None

@@ -1,0 +1,100 @@
+"""Events as text: CloudEvents 1.0 in its structured JSON form, with our extension attribute `dataversion`.
+
+::
+
+    {"specversion":"1.0","id":"7","source":"shell","type":"Retrain","time":"2026-01-31T08:00:00Z","data":{"model":"m"}}
+
+It is the one form in which events come from outside and travel between processes and services.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import cast
+
+from pydantic_core import to_json
+
+from triggers.errors import EventError
+from triggers.events import check_payload, moment, read_json
+from triggers.sources import Delivery
+
+LONGEST_NAME = 1024
+"""The most characters of an event's id, source or type."""
+
+
+def to_text(
+    id: str, source: str, type: str, version: int, subject: str | None, time: float | None, data_json_text: str
+) -> str:
+    """Return one event as one line of text. `time` is in Unix seconds; None is the time of its arrival.
+
+    Raises `EventError` for what a reader would refuse.
+    """
+    _checked(Delivery(source, id, type, data_json_text, time or 0.0, version, subject))
+    attributes: dict[str, object] = {"specversion": "1.0", "id": id, "source": source, "type": type}
+    attributes["dataversion"] = version
+    if subject is not None:
+        attributes["subject"] = subject
+    if time is not None:
+        attributes["time"] = moment(time).isoformat()
+    data = data_json_text
+    if "\n" in data or "\r" in data:  # only between tokens: inside a JSON string they are escaped
+        data = data.replace("\n", " ").replace("\r", " ")
+    return f'{to_json(attributes).decode()[:-1]},"data":{data}}}'
+
+
+def from_text(text: bytes, now: float) -> Delivery:
+    """Return the event that the text holds; `now` is its time where it names none. Raises `EventError`."""
+    fields = read_json("the event", text)
+    if not isinstance(fields, dict):
+        raise EventError("not a JSON object")
+    if fields.get("specversion") != "1.0":
+        raise EventError(f"specversion must be '1.0', not {fields.get('specversion')!r}")
+    if "data_base64" in fields:
+        raise EventError("data must be a JSON object, not data_base64")
+    payload = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
+    id, source, kind = (cast(str, fields.get(attribute)) for attribute in ("id", "source", "type"))  # if it is checked
+    version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
+    return _checked(Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject))
+
+
+def _checked(event: Delivery) -> Delivery:
+    """Return an event that is fit for the journal; raise `EventError` for any other. Writer and reader both ask."""
+    for attribute, name in (("id", event.id), ("source", event.source), ("type", event.type)):
+        _check_name(attribute, name)
+    if type(event.version) is not int or not 1 <= event.version < 2**31:
+        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {event.version!r}")
+    if event.subject is not None:
+        _check_text("subject", event.subject)
+    check_payload(event.type, event.data)
+    return event
+
+
+def _check_name(attribute: str, name: object) -> None:
+    if not name:
+        raise EventError(f"{attribute} must be text and not empty, not {name!r}")
+    if (length := _check_text(attribute, name)) > LONGEST_NAME:
+        raise EventError(f"{attribute} has {length:,} characters, over the limit of {LONGEST_NAME:,}; shorten it")
+
+
+def _check_text(attribute: str, value: object) -> int:
+    """Return how many characters a text has; raise `EventError` for what is none."""
+    if not isinstance(value, str):
+        raise EventError(f"{attribute} must be text, not {value!r}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise EventError(f"{attribute} must be Unicode text, not {value[:80]!r}") from error
+    return len(value)
+
+
+def _seconds(time: object) -> float:
+    try:
+        instant = datetime.fromisoformat(time) if isinstance(time, str) else None
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise EventError(f"time must be of RFC 3339 with an offset, like '2026-01-31T08:00:00Z', not {time!r}")
+    return instant.timestamp()
+
+
+__all__ = ["LONGEST_NAME", "from_text", "to_text"]
