@@ -1,0 +1,71 @@
+"""What an app's things are called in AWS: one rule, for the template that makes them and for whoever looks for them.
+
+Every name holds the app's. Letters, digits, `-` and `_` are what all services take; a name that holds anything
+else, or is too long for the service, is cut and ends in a digest of the whole, so that two names never become one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+LONGEST = 64
+"""Characters that a name may have: functions, roles and rules have 64, queues 80."""
+
+DEAD = "-dead"
+FIFO = ".fifo"
+
+
+def queue(app: str, route: str, *, fifo: bool = False) -> str:
+    """Return the name of the queue that feeds a route."""
+    return _name(f"{app}-{route}", LONGEST - len(DEAD + FIFO)) + (FIFO if fifo else "")
+
+
+def dead_letters(queue: str) -> str:
+    """Return the name of a queue's own dead-letter queue, the net below the run records."""
+    bare = queue.removesuffix(FIFO)
+    return bare + DEAD + queue[len(bare) :]
+
+
+def source_queue(app: str, source: str) -> str:
+    """Return the name of the queue by which a dispatcher hears of a bucket's objects."""
+    return queue(app, f"source-{source}")
+
+
+def function(app: str, group: str) -> str:
+    """Return the name of the function that runs a group of routes."""
+    return _name(f"{app}-{group}", LONGEST)
+
+
+def rule(app: str, route: str) -> str:
+    """Return the name of the rule, or of the schedule, that sends a route its events."""
+    return _name(f"{app}-{route}", LONGEST)
+
+
+def bus(app: str) -> str:
+    """Return the name of the event bus that carries what the app's handlers emit."""
+    return _name(app, LONGEST)
+
+
+def table(app: str) -> str:
+    """Return the name of the table of run records."""
+    return _name(f"{app}-runs", LONGEST)
+
+
+def stack(app: str) -> str:
+    """Return the name of the CloudFormation stack, which must begin with a letter and takes no `_`."""
+    return _name(f"triggers-{app}", LONGEST, unfit=r"[^A-Za-z0-9-]+")
+
+
+def event_source(app: str) -> str:
+    """Return the `source` of the app's entries on its bus. EventBridge keeps `aws.` to itself."""
+    return f"triggers.{app}"
+
+
+def _name(wanted: str, longest: int, unfit: str = r"[^A-Za-z0-9_-]+") -> str:
+    """Return the name itself where the service takes it, else what is left of it with a digest."""
+    plain = re.sub(unfit, "-", wanted)
+    if plain == wanted and len(plain) <= longest:
+        return plain
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+    return f"{plain[: longest - len(digest) - 1]}-{digest}"
