@@ -1,0 +1,33 @@
+"""One emulated AWS for all tests; each test makes things of its own in it, by names that no other test has."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from triggers.aws.server import environment, serve
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """Yield the address of moto's server."""
+    with serve() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def endpoint(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the address of an AWS that botocore finds by itself."""
+    for name, value in environment(moto).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    return moto
+
+
+@pytest.fixture
+def unique() -> str:
+    """Return a name that no other test has."""
+    return f"t{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,87 @@
+"""moto's server on this machine, in a process of its own: the AWS that an app is emulated on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from triggers.errors import TriggersError
+
+ACCOUNT = "123456789012"
+"""The account that moto takes everybody for."""
+REGION = "us-east-1"
+PATIENCE = 60.0
+"""Seconds until a server that does not answer is given up."""
+
+_SERVE = """
+import os, sys, threading
+from werkzeug.serving import make_server
+from moto.server import DomainDispatcherApplication, create_backend_app
+server = make_server("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=True)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+print(server.server_port, flush=True)
+server.serve_forever()
+"""  # it ends with its standard input, that is, with the process that started it, however that ends
+
+
+@contextmanager
+def serve(port: int = 0) -> Iterator[str]:
+    """Run a server and yield its address, `http://127.0.0.1:PORT`; a free port if none is named.
+
+    Raises `TriggersError` where moto is not installed or does not come up.
+    """
+    if find_spec("moto") is None or find_spec("werkzeug") is None:
+        raise TriggersError("the emulation of AWS needs moto; install it with: pip install 'triggers-ml[emulation]'")
+    command = [sys.executable, "-c", _SERVE, str(port)]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, **credentials()},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            assert process.stdout
+            if not (line := process.stdout.readline()):
+                raise TriggersError(f"moto's server did not start on port {port}; is something else listening there?")
+            endpoint = f"http://127.0.0.1:{int(line)}"
+            _await(endpoint)
+            yield endpoint
+        finally:
+            process.kill()
+
+
+def credentials() -> dict[str, str]:
+    """Return environment variables with credentials that open nothing real."""
+    return {
+        "AWS_ACCESS_KEY_ID": "emulated",
+        "AWS_SECRET_ACCESS_KEY": "emulated",
+        "AWS_SESSION_TOKEN": "",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+    }
+
+
+def environment(endpoint: str) -> Mapping[str, str]:
+    """Return the environment variables by which botocore, wherever it runs, finds the emulation and nothing else."""
+    return {**credentials(), "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _await(endpoint: str) -> None:
+    """Return once the server answers."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=PATIENCE).close()  # noqa: S310  # our own
+            return
+        except urllib.error.URLError as error:
+            if time.monotonic() > end:
+                raise TriggersError(f"moto's server at {endpoint} does not answer: {error}") from error
