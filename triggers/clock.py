@@ -62,7 +62,7 @@ class SystemClock:
 
     async def sleep_until(self, moment: float) -> None:
         """Sleep, looking at the wall clock again once a minute: it may be set, or the machine may have slept."""
-        before = time.time()
-        while before <= (now := time.time()) < moment:  # no event tells that the wall clock was set
+        before = self.now()
+        while before <= (now := self.now()) < moment:  # no event tells that the wall clock was set
             before = now
             await asyncio.sleep(min(moment - now, LONGEST_SLEEP))
