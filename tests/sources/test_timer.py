@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from tests.kit import Life
+from tests.sources.site import FakeSite, run
 from triggers import App, Retry, Tick, at, cron, every
 from triggers.cloudevents import to_text
 from triggers.events import encode
 from triggers.requests import Backfill, Pause, Resume
+from triggers.schedule import Every, timetable
+from triggers.schedule.timetable import MOST
 from triggers.sources.inbox import write
+from triggers.sources.timer import Timer
 from triggers.testing import FakeClock
 
 Start = Callable[..., Life]
@@ -241,6 +245,76 @@ def test_more_than_can_be_counted_is_told_as_such(start: Start, caplog: pytest.L
     life = start(clock, one=every(seconds=1))
     assert [Tick.model_validate_json(text).missed for text in life.data(Tick)] == [1000]
     assert "1,000 or more instants were missed" in caplog.text
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+def test_of_the_millions_of_a_year_down_or_a_clock_far_ahead_the_latest_fire_and_a_warning_says_so(
+    start: Start, caplog: pytest.LogCaptureFixture, jumps: bool
+) -> None:
+    clock = FakeClock(NOON)
+    schedules = {"one": every(seconds=1, missed="all")}
+    life = start(clock, **schedules)
+    if jumps:
+        clock.set_wall(NOON.replace(year=2056))
+        life.advance(1)
+    else:
+        life.crash()
+        clock.step(clock.monotonic() + 365 * 86_400)
+        life = start(clock, **schedules)
+    due = [instant for (instant,) in life.ask("SELECT time FROM event WHERE type = 'Tick' ORDER BY number")]
+    assert due == [clock.now() - n for n in reversed(range(MOST))]
+    (warning,) = [record for record in caplog.records if record.name == "triggers.timer"]
+    assert warning.levelname == "WARNING"
+    assert warning.getMessage().startswith(
+        "schedule 'one': 1,000 or more instants were missed and do not fire (missed='all', missed_most=10000),"
+        " the first at 2026-01-01T12:00:01+00:00, the last before 20"
+    )
+    assert warning.getMessage().endswith("; `triggers backfill` fires them")
+
+
+def test_what_fires_of_many_that_were_missed_comes_by_the_batch_and_is_decided_on_once() -> None:
+    asked: list[float] = []
+
+    class Counted(Every):
+        def latest(self, after: float, until: float) -> float | None:
+            asked.append(until)
+            return super().latest(after, until)
+
+    async def batches() -> list[list[float]]:
+        site, found = FakeSite(), []
+        schedule = timetable(Counted(1), missed="all", missed_most=35_000)
+        timer = Timer({"one": schedule})
+        await site.remember("timer", {b"one": f"{site.time.now() - 1e6!r} {schedule}".encode()})
+        async for batch in timer.deliveries(site):
+            found.append([one.time for one in batch])
+            if len(found) == 2:
+                site.time.leap(5)  # it takes its time
+            if sum(map(len, found)) == 35_005:
+                return found
+        raise AssertionError("it came to an end")
+
+    found = run(batches())
+    assert max(map(len, found)) == 10_000
+    instants = [instant for batch in found for instant in batch]
+    assert instants == [instants[0] + n for n in range(35_005)]
+    assert len(asked) < 36_000
+
+
+def test_a_clock_set_back_amid_many_that_were_missed_fires_nothing_that_lies_ahead() -> None:
+    async def fired_after_it() -> list[float]:
+        site = FakeSite()
+        schedule = every(seconds=1, missed="all", missed_most=35_000)
+        await site.remember("timer", {b"one": f"{site.time.now() - 1e6!r} {schedule}".encode()})
+        deliveries = Timer({"one": schedule}).deliveries(site)
+        await anext(deliveries)
+        site.time.start -= 22_000
+        late = [one.time - site.time.now() for one in await anext(deliveries)]
+        await deliveries.aclose()
+        return late
+
+    late = run(fired_after_it())
+    assert max(late) == 0
+    assert len(late) == 3_000
 
 
 def test_a_schedule_that_skips_what_it_missed_fires_what_it_is_there_for(start: Start) -> None:

@@ -20,6 +20,10 @@ from triggers.schedule.zones import zone
 
 Missed = Literal["latest", "all", "skip"]
 
+MOST = 10_000
+"""Instants that `missed="all"` fires at most where `missed_most=` is not given. A clock that jumps ahead by years makes
+millions of them, of a time that has never been."""
+
 
 class TimetableOptions(TypedDict, total=False):
     """The keywords that every schedule takes. Moments without an offset and days are of the schedule's time zone."""
@@ -37,7 +41,7 @@ class TimetableOptions(TypedDict, total=False):
     """What fires of the instants that came due while the app was down, full or suspended: the `"latest"` of them (if
     not given), `"all"`, or none (`"skip"`)."""
     missed_most: int
-    """With `missed="all"`: at most so many of them fire, the latest ones."""
+    """With `missed="all"`: at most so many of them fire, the latest ones; 10,000 if not given."""
     missed_within: float
     """Seconds; what is later than that does not fire any more."""
 
@@ -48,8 +52,13 @@ class Firing:
 
     jitter: float = 0.0
     missed: Missed = "latest"
-    most: int | None = None
+    most: int = MOST
     within: float | None = None
+
+    def __str__(self) -> str:
+        text = f"missed={self.missed!r}"
+        text += f", missed_most={self.most}" if self.missed == "all" else ""
+        return text + ("" if self.within is None else f", missed_within={self.within:g}")
 
     def offset(self, name: str, due: float, following: float | None) -> float:
         """Return by how many seconds the firing of an instant is put off, given the instant that follows it.
@@ -217,7 +226,7 @@ def _firing(schedule: Schedule, options: TimetableOptions) -> Firing:
     return Firing(
         jitter=_seconds(schedule, "jitter", options.get("jitter")) or 0.0,
         missed=missed,
-        most=most,
+        most=MOST if most is None else most,
         within=_seconds(schedule, "missed_within", within),
     )
 

@@ -137,6 +137,8 @@ class Series:
         """The instant behind which we look: the last that fired or was left out."""
         self._high = start
         """The highest of those; above `_after` where the wall clock was set back."""
+        self._agreed = -inf
+        """Up to this instant `missed_most=` has been heeded: what is left of that, fires."""
         self._missed = 0
         """How many instants were left out since the last one that fired."""
         self._next: float | None = None
@@ -162,7 +164,7 @@ class Series:
     def look(self, now: float) -> None:
         """Take note of what the wall clock shows: it may have been set."""
         if now < self._after:
-            self._after, self._prepared = now, None
+            self._after, self._prepared, self._agreed = now, None, -inf
             self._live = min(self._live, now)
         elif now >= self._high > self._after:  # it is past all that has fired, so nothing of that lies ahead any more
             self._after, self._prepared = self._high, None
@@ -225,6 +227,8 @@ class Series:
         newest = self._schedule.latest(self._after, now)
         if newest is not None and newest + self._offset(newest) > now:
             newest = self._schedule.latest(self._after, nextafter(newest, -inf))
+        if newest is not None and self._after < self._agreed < newest:
+            return self._agreed
         return newest
 
     def _first(self, newest: float, now: float) -> float | None:
@@ -241,12 +245,15 @@ class Series:
                 first = self._schedule.next(first)
         if first is None or first > newest:
             return None
+        if newest <= self._agreed:
+            return first
+        self._agreed = newest
         return max(first, self._last_ones(newest))
 
     def _last_ones(self, newest: float) -> float:
         """Return the first of the last instants that `missed_most=` allows."""
-        first = newest if self._firing.most else -inf
-        for _ in range((self._firing.most or 0) - 1):
+        first = newest
+        for _ in range(self._firing.most - 1):
             before = self._schedule.latest(self._after, nextafter(first, -inf))
             if before is None:
                 break
@@ -261,12 +268,13 @@ class Series:
         last = nextafter(until, -inf) if fires else until
         number = 1 + sum(1 for _ in islice(self._schedule.firings(first, last), COUNTED - 1))
         self._missed = min(self._missed + number, COUNTED)
-        log.info(
-            "schedule %r: %s instants were missed and do not fire (missed=%r), the first at %s, the last before %s;"
+        log.log(
+            logging.WARNING if self._firing.missed == "all" else logging.INFO,
+            "schedule %r: %s instants were missed and do not fire (%s), the first at %s, the last before %s;"
             " `triggers backfill` fires them",
             self.name,
             f"{number:,}{' or more' if number == COUNTED else ''}",
-            self._firing.missed,
+            self._firing,
             moment(first).isoformat(),
             moment(until if fires else nextafter(until, inf)).isoformat(timespec="seconds"),
         )
