@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 GOOD = """
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 
 from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, above, every, suffix
 
@@ -58,6 +58,26 @@ async def ticks(event: Tick) -> list[Processed]:
 def of_any(event: Event) -> Iterable[Processed]:
     yield_nothing: list[Processed] = []
     return yield_nothing
+
+
+@app.resource
+def cores() -> int:
+    return 2
+
+
+@app.resource
+def models() -> Iterator[dict[str, bytes]]:
+    yield {"a": b""}
+
+
+@app.resource
+async def connection() -> AsyncIterator[str]:
+    yield "open"
+
+
+@app.on(Trained, name="shares")
+async def shares(event: Trained) -> Processed:
+    return Processed(table=(await connection()).upper(), rows=cores() + len(models()["a"]))
 
 
 def direct_call() -> Processed:

@@ -8,7 +8,17 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
@@ -18,6 +28,7 @@ from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
+from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
 from triggers.sources.folder import Folder
@@ -28,6 +39,7 @@ if TYPE_CHECKING:  # an app without timers need not load them
     from triggers.schedule import Schedule
 
 E = TypeVar("E", bound=Event)
+V = TypeVar("V")
 Emission = Event | Iterable[Event] | None
 R = TypeVar("R", bound=Emission | Awaitable[Emission])
 Where = Mapping[str, object] | str
@@ -68,6 +80,8 @@ class App:
         self.name = name
         self.sources, self.outputs = _places(f"app {name!r}", sources, outputs)
         self.routes: dict[str, Route] = {}
+        self.made_once: list[Resource[Any] | AsyncResource[Any]] = []
+        """What handlers share, in the order of its declaration."""
         self.limits, self._defaults = _read_options(f"app {name!r}", options)
 
     @overload
@@ -116,6 +130,24 @@ class App:
             return handler
 
         return register
+
+    @overload  # a coroutine or a generator could itself be the value of the last one: what is more special comes first
+    def resource(  # type: ignore[overload-overlap]
+        self, make: Callable[[], AsyncGenerator[V, None] | AsyncIterator[V] | Coroutine[Any, Any, V]]
+    ) -> AsyncResource[V]: ...
+    @overload
+    def resource(self, make: Callable[[], Generator[V, None, None] | Iterator[V]]) -> Resource[V]: ...
+    @overload
+    def resource(self, make: Callable[[], V]) -> Resource[V]: ...
+    def resource(self, make: Callable[[], Any]) -> Any:
+        """Declare what handlers share and what is costly to make: called, the function returns the one value.
+
+        It is made once in each process, when it is first asked for. A function that yields its value cleans up behind
+        the `yield` when the app stops. That of an `async` function is awaited, by coroutine handlers.
+        """
+        resource = make_resource(f"app {self.name!r}", make)
+        self.made_once.append(resource)
+        return resource
 
     def send(self, *events: Event, state: Path | str | None = None) -> None:
         """Hand events in from any process: they are durable when this returns, whether or not the app runs.

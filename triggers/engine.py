@@ -21,6 +21,7 @@ from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
+from triggers.resource import close_all
 from triggers.routing import Router, describe_route
 from triggers.sources import Source
 from triggers.sources.inbox import Inbox
@@ -80,6 +81,7 @@ class Engine:
             self.housekeeping.stop()
             await self.intake.stop()
             await self.dispatcher.stop(self.grace)
+            await close_all(self.app.made_once)
 
     @property
     def rejected(self) -> int:
