@@ -1,0 +1,92 @@
+"""Clients of AWS: where they find it, how long they wait for it, and how often they ask again.
+
+Endpoint, region and credentials are found as botocore defines it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`,
+`AWS_PROFILE`, ...); `AWS_REGION` counts, too, where botocore knows of no region. Credentials that botocore can renew,
+it renews.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from triggers.aws.refusals import explained
+from triggers.errors import TriggersError, WiringError
+
+CONNECT = 5.0
+"""Seconds until a connection that is not made is given up."""
+READ = 30.0
+"""Seconds until an answer of which nothing more comes is given up: more than the 20 of a long poll."""
+CALL = 60.0
+"""Seconds until a call is given up, with all that botocore tries again in it."""
+
+
+@asynccontextmanager
+async def connected(service: str) -> AsyncIterator[Any]:
+    """Yield an aiobotocore client, as for `sqs`. What its calls raise, `asking` puts into words.
+
+    Raises `WiringError` where aiobotocore is not installed or no region is named.
+    """
+    require("aiobotocore")
+    from aiobotocore.config import AioConfig
+    from aiobotocore.session import get_session
+
+    async with AsyncExitStack() as opened:
+        with explained(service):
+            session = get_session()
+            client = session.create_client(service, region_name=_region(session), config=AioConfig(**_settings()))
+            connection = await opened.enter_async_context(client)
+        yield connection
+
+
+@asynccontextmanager
+async def asking(thing: str, seconds: float | None = None) -> AsyncIterator[None]:
+    """Carry out calls about a thing, as `queue 'orders'`: in so many seconds, `CALL` if not given, or not at all.
+
+    Raises what goes wrong as a `TriggersError` that names the thing.
+    """
+    import asyncio  # a function in Lambda has no use for it
+
+    limit = CALL if seconds is None else seconds
+    try:
+        with explained(thing):
+            async with asyncio.timeout(limit):
+                yield
+    except TimeoutError as error:
+        raise TriggersError(f"{thing}: AWS did not answer within {limit:g} s; it is tried again") from error
+
+
+def client(service: str) -> Any:
+    """Return a boto3 client, as for `dynamodb`: for plain functions and for Lambda. Making one takes 0.1 s: keep it.
+
+    Its calls are bounded by `CONNECT` and `READ` for each attempt. Raises `WiringError` as `connected` does.
+    """
+    require("boto3")
+    from boto3.session import Session
+    from botocore.config import Config
+
+    with explained(service):
+        session = Session()
+        region = session.region_name or os.environ.get("AWS_REGION")
+        return session.client(service, region_name=region, config=Config(**_settings()))
+
+
+def require(library: str) -> None:
+    """Raise `WiringError` where a library of the `aws` extra is not installed."""
+    if find_spec(library) is None:
+        raise WiringError(f"AWS needs {library}; install it with: pip install 'triggers-ml[aws]'")
+
+
+def _settings() -> dict[str, Any]:
+    return {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard"}}
+
+
+def _region(session: Any) -> str | None:
+    region: str | None = session.get_config_variable("region") or os.environ.get("AWS_REGION")
+    return region
+
+
+__all__ = ["asking", "client", "connected", "require"]
