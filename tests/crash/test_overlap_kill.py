@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,9 +37,10 @@ each = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     """Return a function that starts the app, kills it, and returns what it told and the app's next life, at 12:12."""
     monkeypatch.chdir(tmp_path)
+    lives: list[Life] = []
 
     def start(overlap: str, kind: str, moment: str) -> tuple[list[str], Life]:
         script = f"from tests.crash.overlapping import die; die({overlap!r}, {kind!r}, *{MOMENTS[moment]!r})"
@@ -48,22 +50,31 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
         assert done.returncode == -signal.SIGKILL, f"it never came to that point:\n{done.stderr}"
         before = told()
         life = Life(app_of(overlap, kind), Path("state"), FakeClock(NOON + timedelta(minutes=12)), **REAL)
+        lives.append(life)
         life.until(lambda: len(told()) > len(before) and dealt_with(life))
         return before, life
 
-    return start
+    yield start
+    with opened():
+        for life in lives:
+            life.end()
+
+
+@contextmanager
+def opened() -> Iterator[None]:
+    """Let everybody through the gate."""
+    gate = os.open(GATE, os.O_RDWR)
+    yield
+    os.close(gate)
 
 
 def finish(life: Life) -> list[str]:
     """Open the gate, let it become 12:16, and return how the runs have ended, having seen each instant fire once."""
-    gate = os.open(GATE, os.O_RDWR)
-    life.settle()
-    life.advance(240)
+    with opened():
+        life.settle()
+        life.advance(240)
     assert [Tick.model_validate_json(text).due.minute for text in life.data(Tick)] == [5, 10, 15]
-    found = [run.state for run in life.runs("job")]
-    life.stop()
-    os.close(gate)
-    return found
+    return [run.state for run in life.runs("job")]
 
 
 @each
