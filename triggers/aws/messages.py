@@ -1,0 +1,163 @@
+"""What a message of a queue says, however it came: received by a poll, or in the records of a function.
+
+A body in the form of CloudEvents, plain or in an envelope of SNS or EventBridge, is the typed event that it names. Any
+other body is a `MessageReceived`. Nothing here knows where the message goes, or keeps anything.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple, TypeGuard
+
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from triggers.aws import wire
+from triggers.cloudevents import from_text
+from triggers.errors import EventError, did_you_mean
+from triggers.events import MessageReceived, describe, encode
+from triggers.lineage import EventRow, arrived
+from triggers.sources import Delivery
+
+OURS = "triggers."
+"""What the `source` of an app's own entries on its bus begins with, see `names.event_source`."""
+
+SYSTEM = ("ApproximateReceiveCount", "MessageGroupId", "MessageDeduplicationId")
+"""What SQS knows of a message that its handler may ask for, as attributes `AWS.MessageGroupId` and so on: nobody else
+may give an attribute a name that begins so."""
+
+_CLOUD = '"specversion"'
+_MARKS = (_CLOUD, '"TopicArn"', '"detail-type"')  # one of them is in every body that is more than a body
+
+
+class Message(NamedTuple):
+    """A message in one shape, without what SQS or SNS wrapped around it.
+
+    `id` is the message's, where it came through SNS the notification's: SNS may hand it to SQS twice. `sent` is in Unix
+    milliseconds. `event` is the text of the CloudEvent that the body holds, or claims to hold.
+    """
+
+    id: str
+    body: str
+    attributes: dict[str, str]
+    sent: int | None
+    group: str | None
+    handle: str
+    event: bytes | None
+
+
+def read(raw: Mapping[str, Any]) -> Message:
+    """Return a message of `ReceiveMessage` or a record of a function's event; raises `EventError` for what is none."""
+    id, body = _field(raw, "MessageId"), _field(raw, "Body")
+    if not (isinstance(id, str) and isinstance(body, str)):
+        has = ", ".join(map(str, raw)) or "nothing"
+        raise EventError(f"a message of a queue has a messageId and a body, this has {has}")
+    system = {name: str(value) for name, value in _fields(raw, "Attributes").items()}
+    attributes = {name: _value(raw) for name, raw in _fields(raw, "MessageAttributes").items()}
+    content = _json(body) if any(mark in body for mark in _MARKS) else None
+    if _is_notification(content):
+        id, body = str(content.get("MessageId") or id), content["Message"]
+        attributes |= {name: _value(raw) for name, raw in _fields(content, "MessageAttributes").items()}
+        content = _json(body)
+    return Message(
+        id=id,
+        body=body,
+        attributes=attributes | {f"AWS.{name}": system[name] for name in SYSTEM if name in system},
+        sent=_number(system.get("SentTimestamp")),
+        group=system.get("MessageGroupId"),
+        handle=str(_field(raw, "ReceiptHandle") or ""),
+        event=_event(body, content),
+    )
+
+
+def delivery_of(message: Message, source: str, now: float, known: Collection[str]) -> Delivery:
+    """Return what a message is to a dispatcher: its own event, or a `MessageReceived` from `source`.
+
+    Raises `EventError` for what claims to be an event and cannot be one, or is of a type that is not `known`.
+    """
+    if message.event is None:
+        return _received(message, source, now)
+    delivery = from_text(message.event, now)
+    _check(delivery.type, known)
+    return delivery
+
+
+def event_of(message: Message, source: str, now: float, known: Collection[str]) -> EventRow:
+    """Return what a message is to a function: like `delivery_of`, with the lineage that the event has."""
+    if message.event is None:
+        delivery = _received(message, source, now)
+        return arrived(delivery, wire.number_of(delivery.source, delivery.id), now)
+    event = wire.read(message.event, now)
+    _check(event.type, known)
+    return event
+
+
+def _received(message: Message, source: str, now: float) -> Delivery:
+    try:
+        data = encode(MessageReceived(body=message.body, attributes=message.attributes))
+    except ValidationError as error:
+        raise EventError(f"the message {describe(error)}") from error
+    time = now if message.sent is None else message.sent / 1000
+    return Delivery(source, message.id, MessageReceived.__event_type__, data, time)
+
+
+def _check(kind: str, known: Collection[str]) -> None:
+    if kind not in known:
+        raise EventError(f"no route takes or emits events of the type {kind!r}{did_you_mean(kind, known)}")
+
+
+# --- the two shapes, and what is wrapped around a body -------------------------------------------
+
+
+def _field(raw: Mapping[str, Any], name: str) -> Any:
+    """Return a field by its name in SQS's own shape, or in that of a function's event, which begins small."""
+    return raw[name] if name in raw else raw.get(name[0].lower() + name[1:])
+
+
+def _fields(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    fields = _field(raw, name)
+    return fields if isinstance(fields, Mapping) else {}
+
+
+def _value(attribute: Any) -> str:
+    """Return an attribute's value as text: binary ones in base64, as functions and SNS hand them over."""
+    names = ("StringValue", "BinaryValue", "Value") if isinstance(attribute, Mapping) else ()
+    value = next((value for name in names if (value := _field(attribute, name)) is not None), "")
+    return b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch("[0-9]{1,15}", text) else None
+
+
+def _json(text: str) -> Any:
+    """Return what a text holds as JSON, None where it holds none."""
+    try:
+        return from_json(text)
+    except ValueError:
+        return None
+
+
+def _is_notification(content: Any) -> TypeGuard[dict[str, Any]]:
+    """Say whether this is what SNS wraps around a message, where it is not told to hand it over raw."""
+    wrapped = isinstance(content, dict) and content.get("Type") == "Notification" and "TopicArn" in content
+    return wrapped and isinstance(content.get("Message"), str)
+
+
+def _event(body: str, content: Any) -> bytes | None:
+    """Return the text of the CloudEvent in a body or in the entry of a bus; None where it does not claim to be one."""
+    if not isinstance(content, dict):
+        cut = content is None and body.lstrip().startswith("{") and _CLOUD in body
+        return body.encode("utf-8", "surrogatepass") if cut else None
+    if "specversion" in content:
+        return body.encode("utf-8", "surrogatepass")
+    detail = content.get("detail")
+    if "detail-type" not in content or not isinstance(detail, dict):
+        return None
+    ours = "specversion" in detail or str(content.get("source")).startswith(OURS)
+    return to_json(detail, inf_nan_mode="constants") if ours else None
+
+
+__all__ = ["Message", "delivery_of", "event_of", "read"]
