@@ -21,6 +21,7 @@ from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
+from triggers.rejections import Rejections
 from triggers.resource import close_all
 from triggers.routing import Router, describe_route
 from triggers.sources import Source
@@ -85,8 +86,9 @@ class Engine:
 
     @property
     def rejected(self) -> int:
-        """Return how many batches that were handed in were not valid, so that nothing of them was taken in."""
-        return sum(source.rejected for source in self.intake.sources.values() if isinstance(source, Inbox))
+        """Return how many batches and messages that came were not valid, so that nothing of them was taken in."""
+        batches = sum(source.rejected for source in self.intake.sources.values() if isinstance(source, Inbox))
+        return batches + self.intake.rejections.count
 
     async def quiet(self) -> None:
         """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.
@@ -122,7 +124,8 @@ class Engine:
     def _compose(self) -> None:
         router = Router(self.app.routes.values())
         self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
-        self.intake = Intake(self.dispatcher, self._sources(), watches=self._watches)
+        rejections = Rejections(self.state.rejected)
+        self.intake = Intake(self.dispatcher, self._sources(), rejections, watches=self._watches)
         self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
         self._routes = declare([describe_route(route) for route in self.app.routes.values()], self._described())
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
 from triggers.errors import TriggersError, WiringError
 from triggers.journal import memories, memories_below, remember
+from triggers.rejections import Rejections
 from triggers.requests import accept
 from triggers.sources import Source
 from triggers.sources.timer import NAME as TIMER
@@ -29,9 +30,15 @@ LONGEST_PAUSE = 60.0
 class Intake:
     """The site of an app's sources: what they ask the app for, and which of them have something to tell."""
 
-    def __init__(self, dispatcher: Dispatcher, sources: Iterable[Source], *, watches: bool = True) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, sources: Iterable[Source], rejections: Rejections, *, watches: bool = True
+    ) -> None:
         self.clock = dispatcher.clock
         self.watches = watches
+        self.app = dispatcher.app
+        routes = dispatcher.router.routes.values()
+        self.types: Collection[str] = {kind for r in routes for kind in (r.trigger.__event_type__, *r.emits)}
+        self.rejections = rejections
         self.sources = {source.name: source for source in sources}
         self.failing: dict[str, str] = {}
         """Why a source does not deliver at present, by its name."""
@@ -96,6 +103,10 @@ class Intake:
         """Wait until the source is to look again."""
         await self._pokes[source].wait()
         self._pokes[source].clear()
+
+    async def reject(self, source: str, id: str, content: str, reason: str) -> None:
+        """Keep what came and cannot be an event."""
+        await self.rejections.keep(source, id, content, reason)
 
     async def _listen(self, source: Source) -> None:
         pause = 1.0

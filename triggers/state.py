@@ -1,7 +1,8 @@
 """The state folder: one app's journal, inbox and lock, owned by one dispatcher at a time.
 
 The kernel's lock is the ownership: it ends with the process, however that dies, so there is nothing to expire and
-nothing to clean up. Layout: `journal.db`, `lock`, `inbox/` for events, `requests/` for what operators ask.
+nothing to clean up. Layout: `journal.db`, `lock`, `inbox/` for events, `requests/` for what operators ask, `rejected/`
+for messages that cannot be events.
 
 Whose a folder is, is read from the first bytes of its journal before anything in it is touched, and without the SQLite
 driver, which a process that only sends events has no use for.
@@ -25,7 +26,7 @@ APPLICATION_ID: Final = 0x54524947
 SCHEMA_VERSION: Final = 1
 """The newest version of the journal's tables that this code knows."""
 
-_OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests"}
+_OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}
 _MAGIC = b"SQLite format 3\0"
 _PAGE_START = 105  # the bytes of page 1 that say whose it is: the file's header and the number of tables
 _NO_TABLES = (b"\x0d", b"\0\0")  # a leaf, with no cells
@@ -42,6 +43,7 @@ class StateFolder:
         self.journal = self.path / "journal.db"
         self.inbox = self.path / "inbox"
         self.requests = self.path / "requests"
+        self.rejected = self.path / "rejected"
         self._lock: int | None = None
 
     def create(self) -> Self:

@@ -167,9 +167,9 @@ def test_what_is_no_message_is_refused(raw: dict[str, Any]) -> None:
 
 
 FIELDS = (
-    "specversion id source type data detail detail-type Type TopicArn Message attributes messageAttributes"
-    " SentTimestamp MessageGroupId stringValue root time"
-).split()
+    *("specversion", "id", "source", "type", "data", "root", "time", "detail", "detail-type", "Type", "TopicArn"),
+    *("Message", "attributes", "messageAttributes", "SentTimestamp", "MessageGroupId", "stringValue"),
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec=None), max_size=5),
     lambda inner: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any, TypeVar
@@ -87,6 +87,9 @@ class FakeSite:
         self.time = FakeClock()
         self.clock: Clock = self.time
         self.watches = watches
+        self.app = "app"
+        self.types: Collection[str] = set()
+        self.rejected: list[tuple[str, str, str, str]] = []
         self.ledger: dict[tuple[str, bytes], bytes] = {}
         self.ids: set[tuple[str, str]] = set()
         self._idle: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -102,6 +105,9 @@ class FakeSite:
 
     async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
         self.ledger.update({(source, key): value for key, value in memories.items()})
+
+    async def reject(self, source: str, id: str, content: str, reason: str) -> None:
+        self.rejected.append((source, id, content, reason))
 
     def idle(self, source: str) -> None:
         self._idle[source].set()

@@ -11,7 +11,7 @@ a file, delete a message) happens only after the commit that holds those events 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +47,10 @@ class Site(Protocol):
     clock: Clock
     watches: bool
     """Whether the kernel may be asked to watch. Where not (in tests), a source looks only when it is poked."""
+    app: str
+    """The app's name."""
+    types: Collection[str]
+    """The types of the events that the app's routes take and emit."""
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the source remembers for these keys; a key that it never remembered is absent."""
@@ -59,6 +63,10 @@ class Site(Protocol):
 
     async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
         """Commit what a source wants to remember although it delivers nothing."""
+        ...
+
+    async def reject(self, source: str, id: str, content: str, reason: str) -> None:
+        """Keep what came and cannot be an event where a person finds it, with the reason, and say so."""
         ...
 
     def idle(self, source: str) -> None:
