@@ -32,6 +32,11 @@ def source_queue(app: str, source: str) -> str:
     return queue(app, f"source-{source}")
 
 
+def undelivered(app: str) -> str:
+    """Return the name of the queue of what could not be put into a route's own."""
+    return dead_letters(queue(app, "undelivered"))
+
+
 def function(app: str, group: str) -> str:
     """Return the name of the function that runs a group of routes."""
     return _name(f"{app}-{group}", LONGEST)
@@ -40,6 +45,11 @@ def function(app: str, group: str) -> str:
 def rule(app: str, route: str) -> str:
     """Return the name of the rule, or of the schedule, that sends a route its events."""
     return _name(f"{app}-{route}", LONGEST)
+
+
+def schedules(app: str) -> str:
+    """Return the name of the group of the app's schedules."""
+    return _name(app, LONGEST)
 
 
 def bus(app: str) -> str:

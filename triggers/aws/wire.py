@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from triggers.cloudevents import from_text, to_text
 from triggers.errors import EventError
@@ -49,6 +49,11 @@ def read(text: bytes, now: float) -> EventRow:
     return _in_its_chain(event, fields) if "root" in fields else event
 
 
+def type_of(text: str) -> str:
+    """Return the type of an event that `write` wrote."""
+    return str(from_json(text)["type"])
+
+
 def _in_its_chain(event: EventRow, fields: Mapping[str, Any]) -> EventRow:
     cause = fields.get("cause")
     return event._replace(
@@ -71,4 +76,4 @@ def _count(attribute: str, value: object) -> int:
     return value
 
 
-__all__ = ["number_of", "read", "run_number", "write"]
+__all__ = ["number_of", "read", "run_number", "type_of", "write"]

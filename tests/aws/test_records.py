@@ -1,0 +1,116 @@
+"""Run records, over a table in memory that holds conditions as DynamoDB does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.aws.deployed import row
+from tests.aws.memory import Table
+from triggers import Event
+from triggers.attempt import Failure
+from triggers.aws import wire
+from triggers.aws.records import Claim, Records, Standing, Superseded
+from triggers.errors import TriggersError
+
+
+class Processed(Event):
+    n: int
+
+
+EVENT = row(Processed(n=1), id="7")
+NOW = 1_800_000_000.25
+
+
+@pytest.fixture
+def table() -> Table:
+    return Table()
+
+
+@pytest.fixture
+def records(table: Table) -> Records:
+    return Records(table, "churn-runs", 30)
+
+
+def claim(records: Records, holder: str = "one", now: float = NOW, lease: float = 60.0) -> Claim | Standing:
+    return records.claim(5, "train", EVENT, wire.write(EVENT), holder, now, now + lease)
+
+
+def claimed(records: Records, holder: str = "one", now: float = NOW, lease: float = 60.0) -> Claim:
+    found = claim(records, holder, now, lease)
+    assert isinstance(found, Claim)
+    return found
+
+
+def test_a_run_that_is_claimed_is_not_claimed_by_another(records: Records) -> None:
+    assert claim(records) == Claim(5, 1, 1, NOW)
+    assert claim(records, "two") == Standing(5, "running", 1, NOW + 60, False)
+
+
+def test_a_lease_that_has_passed_is_taken_over_and_who_held_it_settles_nothing(records: Records, table: Table) -> None:
+    first = claimed(records)
+    second = claimed(records, "two", now=NOW + 61)
+    assert (second.start, second.attempt, second.first) == (2, 2, NOW)
+    with pytest.raises(Superseded, match=r"run r5 was settled too late: .* it is running by another"):
+        records.done(first, 0, NOW + 62)
+    records.done(second, 0, NOW + 63)
+    assert table.record()["state"] == "done"
+
+
+def test_a_claim_whose_answer_was_lost_is_the_same_when_it_is_asked_again(records: Records) -> None:
+    assert claim(records) == claim(records)
+
+
+def test_a_settlement_whose_answer_was_lost_is_the_same_when_it_is_asked_again(records: Records) -> None:
+    mine = claimed(records)
+    records.done(mine, 0, NOW + 1)
+    records.done(mine, 0, NOW + 1)
+
+
+def test_what_a_run_emitted_comes_back_in_order_from_as_many_parts_as_it_takes(records: Records, table: Table) -> None:
+    mine = claimed(records)
+    texts = [f"{n}" + "é" * 60_000 for n in range(9)]
+    assert records.keep(mine, texts, NOW) == 5
+    assert max(sum(len(text["S"].encode()) for text in item["events"]["L"]) for item in parts(table)) <= 350_000
+    assert list(records.emitted(5, mine.start)) == texts
+
+
+def test_what_an_attempt_kept_that_was_not_settled_does_not_count(records: Records) -> None:
+    records.keep(claimed(records), ["lost"], NOW)
+    second = claimed(records, "two", now=NOW + 61)
+    records.keep(second, ["kept"], NOW)
+    assert list(records.emitted(5, second.start)) == ["kept"]
+
+
+def test_a_run_waits_until_it_is_due(records: Records) -> None:
+    records.wait(claimed(records), Failure("OSError", "no", ""), NOW + 30, NOW, counted=False)
+    assert claim(records, now=NOW + 29) == Standing(5, "waiting", 1, NOW + 30, False)
+    again = claimed(records, now=NOW + 30)
+    assert (again.start, again.attempt) == (2, 1)
+
+
+def test_an_error_is_kept_as_far_as_a_record_has_room(records: Records, table: Table) -> None:
+    failure = Failure("OSError", "é" * 100_000, "first\n" + "é" * 100_000 + "\nlast")
+    records.dead(claimed(records), failure, 0, NOW)
+    kept = table.record()
+    assert len(kept["error"].encode()) <= 2_000
+    assert len(kept["traceback"].encode()) <= 30_000
+    assert kept["traceback"].endswith("last")
+
+
+def test_what_has_ended_is_kept_for_the_retention_and_at_least_as_long_as_a_message_may_come(table: Table) -> None:
+    records = Records(table, "churn-runs", 1)
+    records.done(claimed(records), 0, NOW)
+    assert table.record()["expires"] == int(NOW) + 14 * 86_400
+
+
+def test_a_run_of_another_event_is_an_error(records: Records) -> None:
+    claim(records)
+    other = row(Processed(n=2), id="8")
+    with pytest.raises(TriggersError, match=r"is one of .'test', '7', 'train'., not of .'test', '8', 'train'."):
+        records.claim(5, "train", other, wire.write(other), "one", NOW, NOW + 60)
+
+
+def parts(table: Table) -> list[dict[str, Any]]:
+    return [item for key, item in table.items.items() if key[1] != "run"]

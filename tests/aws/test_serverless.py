@@ -1,0 +1,649 @@
+"""What a function does with what it is given, over a table, a bus and a queue in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.aws.deployed import ROLE, Deployed, Invocation, batch, record, row
+from tests.aws.memory import Killed, Life, Refused
+from triggers import App, Context, Event, Later, MessageReceived, Reject, Retry
+from triggers.aws import wire
+from triggers.aws.serverless import Unfinished
+
+
+class Processed(Event):
+    n: int
+
+
+class Trained(Event):
+    n: int
+
+
+class Text(Event):
+    text: str
+
+
+PATIENT = Retry(attempts=3, initial=10, jitter=False)
+
+
+@pytest.fixture
+def app() -> App:
+    return App("churn", retry=PATIENT)
+
+
+@pytest.fixture
+def deployed(app: App) -> Iterator[Deployed]:
+    deployed = Deployed(app)
+    yield deployed
+    deployed.close()
+
+
+# --- one message -----------------------------------------------------------------------------------------------------
+
+
+def test_a_message_runs_its_queues_route_and_what_it_returns_is_on_the_bus(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        return Trained(n=event.n + 1)
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    [event] = deployed.published()
+    assert (event.type, event.data, event.source, event.depth) == ("Trained", '{"n":2}', "churn/train", 1)
+    entry = deployed.bus.entries[0]
+    assert (entry["Source"], entry["DetailType"], entry["EventBusName"]) == ("triggers.churn", "Trained", "churn")
+
+
+def test_an_emitted_event_belongs_to_its_chain(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        return Trained(n=1)
+
+    parent = row(Processed(n=1))
+    deployed.call(batch(record(Processed(n=1), id="1")))
+    [event] = deployed.published()
+    assert (event.root, event.cause) == (parent.number, wire.run_number(parent, "train"))
+
+
+def test_a_record_says_what_ran_and_how_it_ended(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        return Trained(n=1)
+
+    deployed.call(batch(record(Processed(n=1), id="1")))
+    kept = deployed.table.record()
+    assert {name: kept[name] for name in ("route", "source", "event_id", "state", "attempt", "counted", "parts")} == {
+        "route": "train", "source": "test", "event_id": "1", "state": "done", "attempt": 1, "counted": 1, "parts": 1,
+    }  # fmt: skip
+    assert kept["published"] is True
+    assert kept["root"] == f"e{wire.number_of('test', '1')}"
+    assert kept["expires"] == deployed.clock.now + 30 * 86_400
+    assert "lease" not in kept
+
+
+def test_a_queue_runs_no_other_route_than_its_own(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append("train")
+
+    @app.on(Processed)
+    def report(event: Processed) -> None:
+        ran.append("report")
+
+    deployed.call(batch(record(Processed(n=1), route="report")))
+    assert ran == ["report"]
+
+
+def test_a_queue_of_somebody_elses_runs_all_routes_that_the_function_has(app: App) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append("train")
+
+    @app.on(Processed)
+    def report(event: Processed) -> None:
+        ran.append("report")
+
+    @app.on(Processed)
+    def elsewhere(event: Processed) -> None:
+        ran.append("elsewhere")
+
+    Deployed(app, only=["train", "report"]).call(batch(record(Processed(n=1), app="other", route="queue")))
+    assert ran == ["train", "report"]
+
+
+def test_an_event_that_does_not_meet_the_routes_condition_is_acknowledged(app: App, deployed: Deployed) -> None:
+    @app.on(Processed, where={"n": [7]})
+    def train(event: Processed) -> None:
+        raise AssertionError
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert deployed.table.records() == []
+
+
+def test_a_message_that_comes_twice_runs_once(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        ran.append(event.n)
+        return Trained(n=1)
+
+    for _ in range(2):
+        assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert (ran, len(deployed.bus.entries)) == ([1], 1)
+
+
+def test_another_body_is_a_message_with_its_id_and_attributes(app: App, deployed: Deployed) -> None:
+    seen = []
+
+    @app.on(MessageReceived)
+    def train(event: MessageReceived, context: Context) -> None:
+        seen.append((event.body, event.attributes["colour"], context.envelope.id))
+
+    raw = record("hello", id="m7")
+    raw["messageAttributes"] = {"colour": {"stringValue": "red", "dataType": "String"}}
+    deployed.call(batch(raw))
+    assert seen == [("hello", "red", "m7")]
+
+
+def test_an_isolated_route_runs_in_the_functions_own_process(app: App, deployed: Deployed) -> None:
+    where = []
+
+    @app.on(Processed, isolate=True)
+    def train(event: Processed) -> None:
+        where.append(os.getpid())
+
+    deployed.call(batch(record(Processed(n=1))))
+    assert where == [os.getpid()]
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_run_waits_for_its_back_off_hidden_in_its_queue(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise OSError("the disk")
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert deployed.queue.hidden == {"handle-m1": 10}
+    assert deployed.queue.urls == ["https://sqs.test/123456789012/churn-train"]
+    kept = deployed.table.record()
+    assert (kept["state"], kept["due"], kept["error"]) == ("waiting", deployed.clock.now + 10, "OSError: the disk")
+    assert "in train" in kept["traceback"]
+
+
+def test_a_message_that_comes_before_the_run_is_due_is_handed_back_until_then(app: App, deployed: Deployed) -> None:
+    tries = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        tries.append(1)
+        raise OSError
+
+    deployed.call(batch(record(Processed(n=1))))
+    deployed.clock.now += 4
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert (len(tries), deployed.queue.hidden) == (1, {"handle-m1": 6})
+
+
+def test_attempts_are_counted_by_the_record_until_the_run_is_dead(app: App, deployed: Deployed) -> None:
+    attempts = []
+
+    @app.on(Processed)
+    def train(event: Processed, context: Context) -> None:
+        attempts.append(context.attempt)
+        raise OSError("no")
+
+    answers = []
+    for _ in range(4):
+        answers.append(deployed.failures(batch(record(Processed(n=1)))))
+        deployed.clock.now += 100
+    assert (attempts, answers) == ([1, 2, 3], [["m1"], ["m1"], [], []])
+    [failure] = deployed.published()
+    assert failure.type == "RunFailed"
+    assert json.loads(failure.data)["attempts"] == 3
+    assert deployed.table.record()["state"] == "dead"
+
+
+def test_later_uses_no_attempt(app: App, deployed: Deployed) -> None:
+    attempts = []
+
+    @app.on(Processed)
+    def train(event: Processed, context: Context) -> None:
+        attempts.append(context.attempt)
+        raise Later(minutes=5)
+
+    for _ in range(4):
+        deployed.call(batch(record(Processed(n=1))))
+        assert deployed.queue.hidden == {"handle-m1": 300}
+        deployed.clock.now += 300
+    assert attempts == [1, 1, 1, 1]
+
+
+def test_a_rejected_event_is_dead_at_once(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise Reject("never")
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert deployed.table.record()["error"] == "Reject: never"
+
+
+def test_an_attempt_that_took_the_process_with_it_is_made_again_after_its_lease(app: App, deployed: Deployed) -> None:
+    attempts = []
+
+    @app.on(Processed)
+    def train(event: Processed, context: Context) -> None:
+        attempts.append(context.attempt)
+
+    call_and_die(deployed)
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert deployed.queue.hidden == {"handle-m1": 65}  # the time that it had, and as much as clocks may differ
+    deployed.clock.now += 66
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert attempts == [1, 2]
+
+
+def test_a_run_that_kills_each_process_is_dead_when_its_attempts_are_used_up(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None: ...
+
+    for _ in range(3):
+        call_and_die(deployed)
+        deployed.clock.now += 100
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    kept = deployed.table.record()
+    assert (kept["state"], kept["counted"]) == ("dead", 3)
+    assert "the function ended in attempt 3 of 3" in kept["error"]
+
+
+def call_and_die(deployed: Deployed) -> None:
+    """Call with a message, and be killed when the run is to be settled."""
+    with pytest.raises(Killed):
+        deployed.call(batch(record(Processed(n=1))), life=Life(2))
+
+
+def test_a_message_that_nobody_can_read_is_kept_with_the_reason_and_does_not_block_the_rest(
+    app: App, deployed: Deployed, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append(event.n)
+
+    poison = record('{"specversion": "1.0", "type": "Nobody", "id": "9", "source": "s", "data": {}}', id="bad")
+    assert deployed.failures(batch(poison, record(Processed(n=2), id="good"))) == []
+    assert ran == [2]
+    [kept] = [item for item in deployed.table.records() if item["state"] == "rejected"]
+    assert (kept["route"], kept["event_id"], kept["event"]) == ("train", "bad", poison["body"])
+    assert "'Nobody'" in kept["error"]
+    assert "rejected bad from churn-train" in caplog.text
+
+
+def test_an_event_that_the_bus_cannot_carry_fails_the_run_with_the_way_out(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Text:
+        return Text(text="x" * 262_000)
+
+    deployed.call(batch(record(Processed(n=1))))
+    kept = deployed.table.record()
+    assert kept["state"] == "dead"
+    assert "over the limit of 262,144 for an entry of EventBridge; write the data to a place" in kept["error"]
+    assert [event.type for event in deployed.published()] == ["RunFailed"]
+
+
+def test_a_number_that_eventbridge_does_not_carry_fails_the_run(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        return Trained(n=2**63)
+
+    deployed.call(batch(record(Processed(n=1))))
+    assert "more than 64 bits" in deployed.table.record()["error"]
+
+
+def test_a_table_that_fails_hands_its_message_back_and_goes_on(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append(event.n)
+
+    update, failing = deployed.table.update_item, [True]
+
+    def update_item(**arguments: Any) -> dict[str, Any]:
+        if failing.pop() if failing else False:
+            raise Refused("ThrottlingException")
+        return update(**arguments)
+
+    deployed.table.update_item = update_item  # type: ignore[method-assign]
+    assert deployed.failures(batch(record(Processed(n=1), id="a"), record(Processed(n=2), id="b"))) == ["a"]
+    assert (ran, deployed.queue.hidden) == ([2], {"handle-a": 30})
+
+
+def test_two_events_of_one_number_are_an_error_and_never_taken_for_one(
+    app: App, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None: ...
+
+    monkeypatch.setattr(wire, "run_number", lambda event, route: 7)
+    assert deployed.failures(batch(record(Processed(n=1), id="a"), record(Processed(n=2), id="b"))) == ["b"]
+    assert "two events have one number; send the event again under another id" in caplog.text
+
+
+def test_events_that_the_bus_fails_to_take_are_put_again(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> list[Trained]:
+        return [Trained(n=n) for n in range(12)]
+
+    deployed.bus.failing = [3, 1]
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert deployed.bus.calls == [10, 3, 1, 2]
+    assert sorted(json.loads(event.data)["n"] for event in deployed.published()) == list(range(12))
+
+
+def test_events_that_the_bus_never_takes_come_with_the_next_delivery(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        ran.append(event.n)
+        return Trained(n=1)
+
+    deployed.bus.failing = [1] * 6
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert (ran, len(deployed.bus.entries)) == ([1], 1)
+
+
+# --- long waits ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_waits_longer_than_a_message_can_is_sent_again_by_a_schedule(app: App, deployed: Deployed) -> None:
+    ready: list[bool] = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        if not ready:
+            raise Later(days=2)
+        return Trained(n=event.n)
+
+    assert deployed.failures(batch(record(Processed(n=1), id="1"))) == []
+    [schedule] = deployed.scheduler.schedules.values()
+    assert schedule["ScheduleExpression"] == "at(2027-01-17T08:00:00)"
+    assert schedule["ActionAfterCompletion"] == "DELETE"
+    assert schedule["Target"]["Arn"] == "arn:aws:sqs:eu-west-1:123456789012:churn-train"
+    assert schedule["Target"]["RoleArn"] == ROLE
+    ready.append(True)
+    deployed.clock.now += 2 * 86_400
+    assert deployed.failures(batch(record(schedule["Target"]["Input"], id="another"))) == []
+    assert [event.type for event in deployed.published()] == ["Trained"]
+
+
+def test_a_schedule_that_is_there_is_not_made_again(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise Later(days=2)
+
+    for _ in range(2):
+        assert deployed.failures(batch(record(Processed(n=1)))) == []
+    assert len(deployed.scheduler.schedules) == 1
+
+
+def test_without_a_role_for_schedules_a_message_is_hidden_as_long_as_may_be(app: App) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise Later(days=2)
+
+    deployed = Deployed(app, role=None)
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert deployed.queue.hidden == {"handle-m1": 12 * 3600 - 300}
+
+
+# --- order and time --------------------------------------------------------------------------------------------------
+
+
+def test_after_a_failure_the_rest_of_its_group_is_handed_back_untouched(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append(event.n)
+        if event.n == 2:
+            raise OSError
+
+    messages = [(1, "a"), (2, "a"), (3, "a"), (4, "b")]
+    given = batch(*(record(Processed(n=n), id=f"m{n}", group=group) for n, group in messages))
+    assert deployed.failures(given) == ["m2", "m3"]
+    assert ran == [1, 2, 4]
+    assert list(deployed.queue.hidden.items()) == [("handle-m2", 10), ("handle-m3", 10)]
+
+
+def test_an_ordered_message_that_waits_for_days_keeps_its_place(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise Later(days=2)
+
+    assert deployed.failures(batch(record(Processed(n=1), group="a"))) == ["m1"]
+    assert deployed.scheduler.schedules == {}
+
+
+def test_a_batch_stops_before_the_deadline_and_hands_back_the_rest(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        ran.append(event.n)
+        deployed.clock.now += 8
+
+    given = batch(*(record(Processed(n=n), id=f"m{n}") for n in range(4)))
+    assert deployed.failures(given, left=25) == ["m2", "m3"]  # 9 s are left then, 2 of them to settle
+    assert ran == [0, 1]
+    assert deployed.queue.hidden == {"handle-m2": 0, "handle-m3": 0}
+    assert len(deployed.table.records()) == 2
+
+
+def test_a_run_whose_timeout_is_longer_than_what_is_left_is_not_begun(app: App, deployed: Deployed) -> None:
+    ran = []
+
+    @app.on(Processed, timeout=20)
+    def train(event: Processed) -> None:
+        ran.append(event.n)
+        deployed.clock.now += 5
+
+    given = batch(*(record(Processed(n=n), id=f"m{n}") for n in range(2)))
+    assert deployed.failures(given, left=26) == ["m1"]
+    assert ran == [0]
+
+
+# --- coroutines ------------------------------------------------------------------------------------------------------
+
+
+def test_coroutines_run_on_one_loop_for_the_environment(app: App, deployed: Deployed) -> None:
+    loops = []
+
+    @app.on(Processed)
+    async def train(event: Processed) -> Trained:
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+        return Trained(n=1)
+
+    function = deployed.function()
+    for n in range(2):
+        function(batch(record(Processed(n=n), id=f"m{n}")), Invocation(deployed.clock, 60, "request"))
+    assert len(loops) == 2
+    assert loops[0] is loops[1]
+    assert len(deployed.published()) == 2
+
+
+def test_a_resource_is_made_once_for_the_environment(app: App, deployed: Deployed) -> None:
+    made = []
+
+    @app.resource
+    def client() -> str:
+        made.append(1)
+        return "client"
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        assert client() == "client"
+
+    function = deployed.function()
+    for n in range(2):
+        function(batch(record(Processed(n=n), id=f"m{n}")), Invocation(deployed.clock, 60, "request"))
+    assert made == [1]
+
+
+def test_a_coroutine_is_cancelled_at_its_timeout_and_tried_again(app: App, deployed: Deployed) -> None:
+    @app.on(Processed, timeout=0.01)
+    async def train(event: Processed) -> None:
+        await asyncio.Event().wait()
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert "ran out of time: timeout=0.01 s" in deployed.table.record()["error"]
+
+
+def test_a_coroutine_is_ended_before_the_function_is(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    async def train(event: Processed) -> None:
+        await asyncio.Event().wait()
+
+    assert deployed.failures(batch(record(Processed(n=1))), left=2.01) == ["m1"]
+    assert "was ended before the function's own time-out" in deployed.table.record()["error"]
+
+
+def test_a_coroutine_that_cancels_itself_has_failed(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    async def train(event: Processed) -> None:
+        raise asyncio.CancelledError
+
+    assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
+    assert "cancelled by itself" in deployed.table.record()["error"]
+
+
+# --- what is pushed --------------------------------------------------------------------------------------------------
+
+DIRECT = {"specversion": "1.0", "id": "d1", "source": "me", "type": "Processed", "data": {"n": 5}}
+
+
+def test_a_caller_is_told_what_ran(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        return Trained(n=event.n)
+
+    @app.on(Processed)
+    def report(event: Processed) -> None:
+        raise Reject("no")
+
+    answer = deployed.call(DIRECT)
+    assert [(run["route"], run["state"]) for run in answer["runs"]] == [("train", "done"), ("report", "dead")]
+
+
+def test_a_pushed_event_whose_run_waits_is_sent_to_the_routes_queue(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise OSError
+
+    assert [run["state"] for run in deployed.call(DIRECT)["runs"]] == ["waiting"]
+    [schedule] = deployed.scheduler.schedules.values()
+    assert schedule["Target"]["Arn"].endswith(":churn-train")
+    deployed.clock.now += 60
+    assert deployed.failures(batch(record(schedule["Target"]["Input"]))) == ["m1"]
+    assert deployed.table.record()["attempt"] == 2
+
+
+def test_a_pushed_event_that_could_not_be_put_off_raises_so_that_lambda_calls_again(app: App) -> None:
+    tries = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError
+
+    deployed = Deployed(app, role=None)
+    with pytest.raises(Unfinished, match="of 'train' is waiting"):
+        deployed.call(DIRECT)
+    deployed.clock.now += 60
+    assert [run["state"] for run in deployed.call(DIRECT)["runs"]] == ["done"]
+
+
+def test_a_caller_whose_payload_is_no_event_is_told_what_to_send(app: App, deployed: Deployed) -> None:
+    answer = deployed.call({"hello": "world"})
+    assert answer["runs"] == []
+    assert "invoke it with one like" in answer["rejected"][0]
+
+
+# --- logs and start --------------------------------------------------------------------------------------------------
+
+
+STARTED = """
+import json, sys
+from tests.aws.deployed import Clock, Deployed, Invocation, batch, record
+from triggers import App, Context, Event
+import logging
+from triggers.aws import logs, serverless
+class Processed(Event):
+    n: int
+app = App("churn")
+@app.on(Processed)
+def train(event: Processed, context: Context) -> None:
+    logging.getLogger("mine").warning("in the handler")
+    context.log.info("by the context")
+deployed = Deployed(app)
+function = deployed.function()
+function._lines = function._runs._lines = logs.set_up()
+function(batch(record(Processed(n=1))), Invocation(Clock(), 60, "request-7"))
+"""
+
+
+def test_every_line_that_is_logged_names_its_run(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", STARTED], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["message"] for line in lines] == ["in the handler", "by the context", "done"]
+    number = wire.number_of("test", "m1")
+    for line in lines:
+        assert line["request"] == "request-7"
+        assert (line["route"], line["event"], line["root"], line["attempt"]) == ("train", f"e{number}", f"e{number}", 1)
+        assert line["run"] == f"r{wire.number_of('test', 'm1', 'train')}"
+    assert lines[2]["outcome"] == "done"
+
+
+def test_the_entry_loads_neither_the_loop_nor_boto_nor_the_command_line() -> None:
+    code = "import sys; import triggers.aws.serverless; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    unwanted = {"asyncio", "boto3", "botocore", "aiobotocore", "apsw", "watchdog", "click", "rich"}
+    assert not unwanted & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "TRIGGERS_APP='' names no app; write module:app"),
+        ({"TRIGGERS_APP": "churn"}, "TRIGGERS_APP='churn' names no app; write module:app"),
+        ({"TRIGGERS_APP": "tests.aws.lambda_app:nothing"}, "has no App called 'nothing'"),
+        (
+            {"TRIGGERS_APP": "tests.aws.lambda_app:app", "TRIGGERS_ROUTES": "trian"},
+            "TRIGGERS_ROUTES names 'trian', which app 'lambda' has not; did you mean 'train'?",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_environment_is_said(environment: dict[str, str], said: str) -> None:
+    code = "import triggers.aws.serverless as it; it.handler"
+    started = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=started, check=False)
+    assert said in done.stderr

@@ -1,0 +1,187 @@
+"""What a function is given, as events: whatever Lambda may hand it, in one shape.
+
+A queue's records come one by one and are answered one by one. Anything else, from S3, a topic, EventBridge, a schedule
+or a caller, is pushed: it is answered as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from triggers.app import App
+from triggers.aws import messages, names, wire
+from triggers.aws.notifications import Notice, creation, deletion, notices
+from triggers.errors import EventError
+from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick, read_json
+from triggers.lineage import EventRow, arrived
+from triggers.routing import Route, Router
+from triggers.sources.bucket import Bucket
+from triggers.sources.queue import Queue
+
+LONGEST_SUBJECT = 4096
+"""Characters of an event's subject: it is kept in the run record with the rest of the event."""
+
+_QUEUE = "aws:sqs"
+_TOPIC = "aws:sns"
+_S3 = re.compile(r':s3\\*"|aws\.s3|s3:TestEvent')  # one of them is in every body that S3 wrote
+_BUILT_IN = (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none.
+
+    `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed.
+    `group` is the message group within which order is kept, None where there is no order.
+    """
+
+    id: str
+    body: str
+    source: str
+    item: str = ""
+    queue: str = ""
+    group: str | None = None
+    handle: str = ""
+    received: int = 1
+    events: Sequence[EventRow] = ()
+    rejection: str | None = None
+
+    @property
+    def queue_name(self) -> str:
+        """Return the name of the queue that it came by."""
+        return self.queue.rsplit(":", 1)[-1]
+
+
+class Arrivals:
+    """Reads what a function of an app is given, and says which routes of those that it has are to run on it."""
+
+    def __init__(self, app: App, router: Router, only: Collection[str] | None = None) -> None:
+        self._router = router
+        self._only = set(router.routes) if only is None else set(only)
+        self._known = {*app.event_types(), *(kind.__event_type__ for kind in _BUILT_IN)}
+        self._own = {
+            names.queue(app.name, route, fifo=fifo): route for route in router.routes for fifo in (False, True)
+        }
+        self._buckets = _buckets(app)
+        self._queues = {source.queue: source.name for source in app.sources.values() if isinstance(source, Queue)}
+
+    def read(self, payload: object, now: float) -> Iterator[Arrival]:
+        """Yield what a payload holds."""
+        records = payload.get("Records") if isinstance(payload, Mapping) else None
+        if isinstance(records, list) and records and all(_made_by(record) == _QUEUE for record in records):
+            for record in records:
+                yield self._from_queue(record, now)
+        elif isinstance(records, list) and records and all(_made_by(record) == _TOPIC for record in records):
+            for record in records:
+                yield self._from_topic(record, now)
+        else:
+            yield self._pushed(payload, now)
+
+    def routes(self, arrival: Arrival, event: EventRow) -> Sequence[Route]:
+        """Return the routes that run on an event: the queue's own, if it is one's, else all that take it."""
+        matching = self._router.match(event.type, event.source, event.subject, event.data)
+        own = self._own.get(arrival.queue_name)
+        return [route for route in matching if (route.name == own if own else route.name in self._only)]
+
+    def route_of(self, arrival: Arrival) -> str:
+        """Return the route that the queue of an arrival feeds; empty where it is no route's own."""
+        return self._own.get(arrival.queue_name, "")
+
+    def _from_queue(self, record: Mapping[str, Any], now: float) -> Arrival:
+        attributes = record.get("attributes") or {}
+        queue = str(record.get("eventSourceARN", ""))
+        name = queue.rsplit(":", 1)[-1]
+        ordered = name.endswith(names.FIFO)
+        return self._arrival(
+            record,
+            self._queues.get(name, name),
+            now,
+            item=str(record.get("messageId", "")),
+            queue=queue,
+            group=str(attributes.get("MessageGroupId", "")) if ordered else None,
+            handle=str(record.get("receiptHandle", "")),
+            received=int(attributes.get("ApproximateReceiveCount", 1)),
+        )
+
+    def _from_topic(self, record: Mapping[str, Any], now: float) -> Arrival:
+        notification = record.get("Sns") or {}
+        raw = {
+            "MessageId": notification.get("MessageId"),
+            "Body": notification.get("Message"),
+            "MessageAttributes": notification.get("MessageAttributes"),
+        }
+        return self._arrival(raw, str(notification.get("TopicArn", "")).rsplit(":", 1)[-1] or "topic", now)
+
+    def _pushed(self, payload: object, now: float) -> Arrival:
+        body = to_json(payload, inf_nan_mode="constants", fallback=str).decode()
+        if isinstance(payload, Mapping):
+            id, source = str(payload.get("id", "")), str(payload.get("source", "lambda"))
+            if "specversion" in payload or "detail-type" in payload or _S3.search(body):
+                return self._arrival({"MessageId": id or f"{wire.number_of(body):x}", "Body": body}, source, now)
+        reason = (
+            "a function is given records, a notification, an EventBridge event or a CloudEvents object, not"
+            f" {body[:80]};"
+            ' invoke it with one like {"specversion": "1.0", "id": "1", "source": "me", "type": "Retrain", "data": {}}'
+        )
+        return Arrival(f"{wire.number_of(body):x}", body, "lambda", rejection=reason)
+
+    def _arrival(self, raw: Mapping[str, Any], source: str, now: float, **transport: Any) -> Arrival:
+        id, body = str(raw.get("messageId") or raw.get("MessageId")), str(raw.get("body") or raw.get("Body"))
+        try:
+            events = self._events(raw, body, source, now)
+        except EventError as error:
+            return Arrival(id, body, source, rejection=str(error), **transport)
+        return Arrival(id, body, source, events=events, **transport)
+
+    def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float) -> list[EventRow]:
+        if _S3.search(body):
+            told = notices(read_json("the body", body.encode("utf-8", "surrogatepass")))
+            if told is not None:
+                return [event for notice in told for event in self._of_object(notice, now)]
+        event = messages.event_of(messages.read(raw), source, now, self._known)
+        if event.subject and len(event.subject) > LONGEST_SUBJECT:
+            raise EventError(
+                f"subject has {len(event.subject):,} characters, over the limit of {LONGEST_SUBJECT:,}; shorten it"
+            )
+        return [event]
+
+    def _of_object(self, notice: Notice, now: float) -> Iterator[EventRow]:
+        """Yield the event of each source that the object lies in. What was told of it before, nobody knows here."""
+        if notice.kind == "other":
+            return
+        if notice.bucket not in self._buckets:
+            raise EventError(
+                f"the app declares no source in bucket {notice.bucket!r}; bind one to it (--bind NAME=s3://...), or"
+                " take the notification from the bucket"
+            )
+        for bucket in self._buckets[notice.bucket]:
+            key = bucket.key_of(notice.key, notice.size)
+            if key is None or (notice.kind == "deleted" and not bucket.deletions):
+                continue
+            made = (
+                creation(notice, bucket.name, key)
+                if notice.kind == "created"
+                else deletion(notice, bucket.name, key, notice.content)
+            )
+            yield arrived(made, wire.number_of(made.source, made.id), now)
+
+
+def _made_by(record: object) -> object:
+    return (record.get("eventSource") or record.get("EventSource")) if isinstance(record, Mapping) else None
+
+
+def _buckets(app: App) -> Mapping[str, Sequence[Bucket]]:
+    """Return the declared buckets by their name in S3. Several sources may be of one."""
+    found: dict[str, list[Bucket]] = {}
+    for source in app.sources.values():
+        if isinstance(source, Bucket):
+            found.setdefault(source.bucket, []).append(source)
+    return found
+
+
+__all__ = ["Arrival", "Arrivals"]

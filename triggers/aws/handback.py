@@ -1,0 +1,124 @@
+"""How what is not finished comes again: by the visibility of its message, or by a one-time schedule.
+
+SQS hides a message for 12 hours at most. A run that waits longer, or whose event was pushed and is in no queue, is sent
+to its route's queue when it is due. A message of an ordered queue is never sent, as it would lose its place: it is
+hidden, and hidden again, until then.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from triggers.aws import names, wire
+from triggers.aws.arrivals import Arrival
+from triggers.aws.records import Standing
+from triggers.events import moment
+from triggers.lineage import EventRow
+
+LONGEST = 12 * 3600.0
+"""Seconds that SQS hides a message in all, from its receipt on."""
+HELD = 300.0
+"""Seconds that a message may have been held for its batch before the function was called."""
+AT_ONCE = 10
+"""Messages to one call."""
+LARGEST = 256 * 1024
+"""Bytes that a schedule can send."""
+
+log = logging.getLogger("triggers.function")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where an app is deployed. `role` is the one by which schedules send to its queues; none are made without."""
+
+    app: str
+    partition: str = "aws"
+    region: str = ""
+    account: str = ""
+    role: str | None = None
+
+    @classmethod
+    def of(cls, app: str, function: str, role: str | None) -> Deployment:
+        """Return where a function's ARN says that it is."""
+        parts = [*function.split(":"), "", "", "", "", ""]
+        return cls(app, parts[1] or "aws", parts[3], parts[4], role)
+
+    @property
+    def journal(self) -> str:
+        """Return what names this deployment in the idempotency keys of its runs."""
+        return "-".join(part for part in (self.app, self.account, self.region) if part)
+
+    def queue(self, route: str) -> str:
+        """Return the ARN of a route's queue."""
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{names.queue(self.app, route)}"
+
+
+class HandBack:
+    """Sees to it that what is left comes again. `sqs` and `scheduler` give clients, which are made when needed."""
+
+    def __init__(self, sqs: Callable[[], Any], scheduler: Callable[[], Any], deployment: Deployment) -> None:
+        self._sqs = sqs
+        self._scheduler = scheduler
+        self._deployment = deployment
+
+    def sent(self, arrival: Arrival, event: EventRow, route: str, standing: Standing, now: float) -> bool:
+        """Have a waiting run's event sent to its route's queue when it is due; say whether it is.
+
+        It is not where its message can wait that long itself, must keep its place, or is too large for a schedule.
+        """
+        can_wait = arrival.item and (arrival.group is not None or standing.until - now <= LONGEST - HELD)
+        text = wire.write(event)
+        if can_wait or self._deployment.role is None or len(text.encode()) > LARGEST:
+            return False
+        due = moment(math.ceil(max(standing.until, now)))
+        try:
+            self._scheduler().create_schedule(
+                Name=f"r{standing.run}-{standing.start}",
+                GroupName=names.schedules(self._deployment.app),
+                ScheduleExpression=f"at({due:%Y-%m-%dT%H:%M:%S})",
+                ScheduleExpressionTimezone="UTC",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                ActionAfterCompletion="DELETE",
+                Target={"Arn": self._deployment.queue(route), "RoleArn": self._deployment.role, "Input": text},
+            )
+        except Exception as error:
+            if getattr(error, "response", {}).get("Error", {}).get("Code") != "ConflictException":
+                raise  # it is there: made by one who was killed before the message was acknowledged
+        log.info("r%d is sent to its queue again at %s", standing.run, due.isoformat(), extra={"route": route})
+        return True
+
+    def hide(self, left: Sequence[tuple[Arrival, float]], begun: float, now: float) -> None:
+        """Hide the messages of a queue until the moments given. One that cannot be comes when its queue says so."""
+        longest = LONGEST - HELD - (now - begun)
+        for queue in dict.fromkeys(arrival.queue for arrival, _ in left):
+            entries = [
+                {
+                    "Id": str(number),
+                    "ReceiptHandle": arrival.handle,
+                    "VisibilityTimeout": math.ceil(min(max(until - now, 0), longest)),
+                }
+                for number, (arrival, until) in enumerate(left)
+                if arrival.queue == queue
+            ]
+            for first in range(0, len(entries), AT_ONCE):
+                self._hide(queue, entries[first : first + AT_ONCE])
+
+    def _hide(self, queue: str, entries: Sequence[dict[str, Any]]) -> None:
+        account, name = queue.split(":")[-2:]
+        try:
+            client = self._sqs()
+            url = f"{client.meta.endpoint_url.rstrip('/')}/{account}/{name}"
+            answer = client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+            failed = answer.get("Failed", ())
+        except Exception as error:
+            failed = [{"Message": str(error)}]
+        if failed:
+            said = failed[0].get("Message") or failed[0].get("Code")
+            log.warning("queue %r: %d messages come again only when it says so: %s", name, len(failed), said)
+
+
+__all__ = ["Deployment", "HandBack"]

@@ -1,0 +1,341 @@
+"""Run records: what the journal is to a dispatcher, a DynamoDB table is to functions.
+
+A run is an item, `run` "r<number>" and `part` "run". Its attempt is claimed by one conditional write, with a lease;
+what it emits is kept in parts of its own before it is settled, by another conditional write, and marked as published
+when the bus has taken it. So whoever is given the same event again sees what is left to be done::
+
+    absent ── claim ──> running ── settle ──> done or dead, not published ── mark ──> published
+                        ^     └── settle ──> waiting ──┐
+                        └── claim, when due, or when the lease is past ─┘
+
+`attempt` counts the claims: it tells a holder from one whose lease has passed. `counted` counts the attempts that are
+used up, this one included: what a handler and `retry=` are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from triggers.attempt import Failure
+from triggers.errors import TriggersError
+from triggers.lineage import EventRow
+
+RUNNING: Final = "running"
+WAITING: Final = "waiting"
+DONE: Final = "done"
+DEAD: Final = "dead"
+REJECTED: Final = "rejected"
+
+RUN: Final = "run"
+EMITTED: Final = "emitted#"
+
+LARGEST_EVENT = 300_000
+"""Bytes of an event's text that a record holds, beside what else it has to say: an item has 400 KB."""
+LARGEST_PART = 350_000
+"""Bytes of emitted events in one part."""
+LONGEST_ERROR = 2_000
+LONGEST_TRACEBACK = 30_000
+"""Bytes of an error's message and traceback that are kept."""
+SHORTEST_KEPT = 14.0
+"""Days that a record is kept at least: so long may a queue keep a message and deliver it again."""
+
+_DAY = 86_400.0
+
+Item = dict[str, dict[str, Any]]
+
+
+class Claim(NamedTuple):
+    """An attempt that is ours until its lease ends."""
+
+    run: int
+    start: int
+    """How many claims the run has had, this one included."""
+    attempt: int
+    """How many attempts are used up, this one included."""
+    first: float
+    """The moment of the first claim."""
+
+
+class Standing(NamedTuple):
+    """Where a run stands. `start` is its last claim."""
+
+    run: int
+    state: str
+    start: int
+    until: float = 0.0
+    """When to look again: the end of the lease of one that runs, the moment at which one that waits is due."""
+    published: bool = True
+    """Whether the bus has taken all that it emitted."""
+
+
+class Superseded(TriggersError):
+    """A run was settled too late: its lease had passed, and another one has taken it over."""
+
+
+class _Expression(NamedTuple):
+    """An update with its condition, and the names that stand in it. All have a `#`: DynamoDB reserves many words."""
+
+    update: str
+    condition: str
+    names: Mapping[str, str]
+
+
+def _expression(update: str, condition: str) -> _Expression:
+    return _Expression(update, condition, {name: name[1:] for name in re.findall(r"#\w+", update + condition)})
+
+
+_IS_OURS = "#attempt = :start AND #state = :running"
+
+_CLAIM = _expression(
+    "SET #route = :route, #event = :event, #source = :source, #event_id = :event_id, #root = :root, #state = :running,"
+    " #attempt = if_not_exists(#attempt, :zero) + :one, #counted = if_not_exists(#counted, :zero) + :one,"
+    " #lease = :lease, #holder = :holder, #started = :now, #changed = :now, #first = if_not_exists(#first, :now)"
+    " REMOVE #due, #ended",
+    "attribute_not_exists(#run) OR (#source = :source AND #event_id = :event_id AND #route = :route AND"
+    " ((#state = :running AND #lease < :now) OR (#state = :waiting AND #due <= :now)))",
+)
+_WAIT = _expression(
+    "SET #state = :state, #due = :due, #changed = :now, #counted = :counted, #error = :error, #traceback = :traceback"
+    " REMOVE #lease",
+    _IS_OURS,
+)
+_END = _expression(
+    "SET #state = :state, #ended = :now, #changed = :now, #parts = :parts, #published = :published, #expires = :expires"
+    " REMOVE #lease, #error, #traceback",
+    _IS_OURS,
+)
+_FAIL = _expression(
+    "SET #state = :state, #ended = :now, #changed = :now, #parts = :parts, #published = :published,"
+    " #expires = :expires, #counted = :counted, #error = :error, #traceback = :traceback REMOVE #lease",
+    _IS_OURS,
+)
+_MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
+
+_FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
+_TRUE = {"BOOL": True}
+
+
+class Records:
+    """The table of run records. `client` is one of DynamoDB, `retention` days that what has ended is kept."""
+
+    def __init__(self, client: Any, table: str, retention: float) -> None:
+        self.table = table
+        self._client = client
+        self._kept = max(retention, SHORTEST_KEPT) * _DAY
+
+    def claim(
+        self, run: int, route: str, event: EventRow, text: str, holder: str, now: float, lease: float
+    ) -> Claim | Standing:
+        """Claim an attempt of the run of a route on an event, until `lease`; or say why it is not to be begun.
+
+        `text` is the event's on the wire, `holder` names who claims. Raises `TriggersError` where the run is one of
+        another event.
+        """
+        values = {
+            **_FIXED,
+            ":route": {"S": route},
+            ":event": {"S": text},
+            ":source": {"S": event.source},
+            ":event_id": {"S": event.id},
+            ":root": {"S": f"e{event.root}"},
+            ":lease": _number(lease),
+            ":holder": {"S": holder},
+            ":now": _number(now),
+        }
+        known = self._update(run, _CLAIM, values, answer="UPDATED_NEW")
+        item = known.item
+        if known.refused:
+            self._check_identity(run, route, event, item)
+            ours = _text(item, "holder") == holder and _at(item, "started") == _micro(now)
+            if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
+                return _standing(run, item)
+        return Claim(run, int(item["attempt"]["N"]), int(item["counted"]["N"]), float(item["first"]["N"]))
+
+    def keep(self, claim: Claim, texts: Sequence[str], now: float) -> int:
+        """Keep what the attempt emits, and return in how many parts. It counts once the run is settled with them."""
+        parts = list(_parts(texts))
+        for number, part in enumerate(parts):
+            item = {
+                **_key(claim.run, _part(claim.start, number)),
+                "events": {"L": [{"S": text} for text in part]},
+                "expires": self._expires(now),
+            }
+            self._client.put_item(TableName=self.table, Item=item)
+        return len(parts)
+
+    def done(self, claim: Claim, parts: int, now: float) -> None:
+        """Settle a run that ended well. Raises `Superseded`."""
+        self._settle(claim, _END, DONE, now, self._ended(parts, now))
+
+    def dead(self, claim: Claim, failure: Failure, parts: int, now: float) -> None:
+        """Settle a run that failed for good. Raises `Superseded`."""
+        values = {**self._ended(parts, now), ":counted": _number(claim.attempt), **_said(failure)}
+        self._settle(claim, _FAIL, DEAD, now, values)
+
+    def wait(self, claim: Claim, failure: Failure | None, due: float, now: float, *, counted: bool) -> None:
+        """Settle an attempt after which the run waits; where it is not `counted`, it is not used up.
+
+        Raises `Superseded`.
+        """
+        used = _number(claim.attempt if counted else claim.attempt - 1)
+        values = {":due": _number(due), ":counted": used, **_said(failure)}
+        self._settle(claim, _WAIT, WAITING, now, values)
+
+    def published(self, run: int, start: int, now: float) -> None:
+        """Mark a run: the bus has taken all that it emitted."""
+        self._update(run, _MARK, {":true": _TRUE, ":start": _number(start), ":now": _number(now)})
+
+    def emitted(self, run: int, start: int) -> Iterator[str]:
+        """Yield the events that the run emitted in the attempt by which it ended."""
+        question: dict[str, Any] = {
+            "TableName": self.table,
+            "ConsistentRead": True,
+            "KeyConditionExpression": "#run = :run AND begins_with(#part, :part)",
+            "ExpressionAttributeNames": {"#run": "run", "#part": "part"},
+            "ExpressionAttributeValues": {":run": {"S": f"r{run}"}, ":part": {"S": _part(start)}},
+        }
+        while True:
+            page = self._client.query(**question)
+            for item in page["Items"]:
+                yield from (text["S"] for text in item["events"]["L"])
+            if "LastEvaluatedKey" not in page:
+                return
+            question["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def reject(self, number: int, route: str, source: str, id: str, body: str, reason: str, now: float) -> None:
+        """Keep what arrived and can be no event beside the reason."""
+        moment = _number(now)
+        item = {
+            **_key(number, RUN),
+            "state": {"S": REJECTED},
+            "route": {"S": route},
+            "source": {"S": source},
+            "event_id": {"S": id},
+            "event": {"S": _cut(body, LARGEST_EVENT)},
+            "error": {"S": _cut(reason, LONGEST_ERROR)},
+            "started": moment,
+            "changed": moment,
+            "ended": moment,
+            "published": _TRUE,
+            "expires": self._expires(now),
+        }
+        self._client.put_item(TableName=self.table, Item=item)
+
+    def _settle(
+        self, claim: Claim, expression: _Expression, state: str, now: float, values: Mapping[str, dict[str, Any]]
+    ) -> None:
+        fixed = {
+            ":start": _number(claim.start),
+            ":running": {"S": RUNNING},
+            ":state": {"S": state},
+            ":now": _number(now),
+        }
+        known = self._update(claim.run, expression, {**fixed, **values})
+        if not known.refused or (_at(known.item, "attempt"), _at(known.item, "changed")) == (claim.start, _micro(now)):
+            return  # by an earlier call whose answer was lost, in the second case
+        held = _text(known.item, "state") or "gone"
+        raise Superseded(f"run r{claim.run} was settled too late: its lease had passed, and it is {held} by another")
+
+    def _ended(self, parts: int, now: float) -> Item:
+        return {":parts": _number(parts), ":published": {"BOOL": not parts}, ":expires": self._expires(now)}
+
+    def _expires(self, now: float) -> dict[str, str]:
+        return _number(int(now + self._kept))
+
+    def _update(self, run: int, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
+        """Update a run's record, if the condition holds; else say what is there."""
+        try:
+            said = self._client.update_item(
+                TableName=self.table,
+                Key=_key(run, RUN),
+                UpdateExpression=expression.update,
+                ConditionExpression=expression.condition,
+                ExpressionAttributeNames=expression.names,
+                ExpressionAttributeValues=values,
+                ReturnValues=answer,
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        except Exception as error:
+            told: Mapping[str, Any] = getattr(error, "response", {})
+            if told.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
+                raise
+            return _Known(True, told.get("Item", {}))
+        return _Known(False, said.get("Attributes", {}))
+
+    def _check_identity(self, run: int, route: str, event: EventRow, item: Item) -> None:
+        ours = (event.source, event.id, route)
+        theirs = tuple(_text(item, name) for name in ("source", "event_id", "route"))
+        if ours != theirs:
+            raise TriggersError(
+                f"run r{run} in table {self.table!r} is one of {theirs}, not of {ours}: two events have one number;"
+                " send the event again under another id"
+            )
+
+
+class _Known(NamedTuple):
+    refused: bool
+    item: Item
+
+
+def _standing(run: int, item: Item) -> Standing:
+    state = _text(item, "state")
+    until = _at(item, "lease" if state == RUNNING else "due")
+    published = bool(item.get("published", {}).get("BOOL"))
+    return Standing(run, state, int(_at(item, "attempt")), until, published)
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        more = len(text.encode())
+        if part and size + more > LARGEST_PART:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += more
+    if part:
+        yield part
+
+
+def _said(failure: Failure | None) -> Item:
+    error, trace = (str(failure), failure.traceback) if failure else ("", "")
+    return {":error": {"S": _cut(error, LONGEST_ERROR)}, ":traceback": {"S": _cut(trace, LONGEST_TRACEBACK, end=True)}}
+
+
+def _cut(text: str, longest: int, *, end: bool = False) -> str:
+    """Return as much of a text as has so many bytes: its beginning, or its end."""
+    written = text.encode("utf-8", "replace")
+    if len(written) <= longest:
+        return text
+    return (written[-longest:] if end else written[:longest]).decode("utf-8", "ignore")
+
+
+def _key(run: int, part: str) -> Item:
+    return {"run": {"S": f"r{run}"}, "part": {"S": part}}
+
+
+def _part(start: int, number: int | None = None) -> str:
+    return f"{EMITTED}{start}#" + ("" if number is None else f"{number:04d}")
+
+
+def _number(value: float) -> dict[str, str]:
+    return {"N": repr(value) if isinstance(value, int) else f"{value:.6f}"}
+
+
+def _micro(moment: float) -> float:
+    """Return a moment as it comes back from the table."""
+    return float(f"{moment:.6f}")
+
+
+def _at(item: Item, name: str) -> float:
+    return float(item.get(name, {"N": "0"})["N"])
+
+
+def _text(item: Item, name: str) -> str:
+    return str(item.get(name, {"S": ""})["S"])
+
+
+__all__ = ["DEAD", "DONE", "REJECTED", "RUNNING", "WAITING", "Claim", "Records", "Standing", "Superseded"]

@@ -1,0 +1,156 @@
+"""One run in a function: claim it, carry it out, settle it, publish what it emitted, mark it.
+
+A function may end at any point. What is given the same event afterwards finds the record and goes on from there::
+
+    before the claim                nothing has happened
+    until it is settled             the lease passes, and the attempt is made again; it has been counted
+    until it is published           the kept events are published; the handler is not called again
+    until it is marked              they are published once more, as the same events: their runs know their identities
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from triggers.app import App
+from triggers.attempt import NOTHING, Again, Dead, Done, Failure, Outcome, Run, run_plain
+from triggers.aws import wire
+from triggers.aws.bus import Bus, Entry
+from triggers.aws.logs import JsonLines, about
+from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing
+from triggers.emission import emissions, emitted, within_budget, within_time
+from triggers.errors import EventError
+from triggers.lineage import EventRow
+from triggers.routing import Route, Router
+
+if TYPE_CHECKING:
+    from triggers.aws.coroutines import Coroutines
+
+log = logging.getLogger("triggers.run")
+
+RESERVE = 2.0
+"""Seconds before the end of an invocation that are kept for settling and publishing."""
+SKEW = 5.0
+"""Seconds by which the clocks of two functions may differ: no lease is taken over earlier after its end."""
+
+
+class Runs:
+    """Carries out runs of an app's routes. `journal` names the deployment in the handlers' idempotency keys."""
+
+    def __init__(
+        self,
+        app: App,
+        router: Router,
+        records: Records,
+        bus: Bus,
+        journal: str,
+        lines: JsonLines | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._app = app.name
+        self._places = app.places()
+        self._leading = router.leading
+        self._records = records
+        self._bus = bus
+        self._journal = journal
+        self._lines = lines or JsonLines()
+        self._now = now
+        self._coroutines: Coroutines | None = None
+
+    def carry_out(self, event: EventRow, route: Route, request: str, until: float) -> Standing:
+        """Bring the run of a route on an event as far as it gets, and return where it stands then.
+
+        `request` names the invocation, `until` is the Unix time at which it is killed.
+        """
+        now = self._now()
+        number = wire.run_number(event, route.name)
+        claim = self._records.claim(number, route.name, event, wire.write(event), request, now, until + SKEW)
+        if isinstance(claim, Standing):
+            return self._caught_up(claim)
+        run = Run(number, claim.attempt, route, event, now, self._journal, self._places, claim.first)
+        self._lines.about = about(run, request)
+        try:
+            return self._settled(run, claim, self._attempt(run, until))
+        finally:
+            self._lines.about = {"request": request}
+
+    def close(self) -> None:
+        """Let go of the event loop, if there is one."""
+        if self._coroutines:
+            self._coroutines.close()
+
+    def _attempt(self, run: Run, until: float) -> Outcome:
+        allowed = run.route.policy.retry.attempts
+        if run.attempt > allowed:
+            run.attempt = allowed
+            message = (
+                f"the function ended in attempt {allowed} of {allowed}: killed at its time-out, for its memory, or by"
+                " the handler; give it more time or memory (timeout=, needs=)"
+            )
+            return Dead(Failure("HandlerError", message, ""))
+        if not run.route.coroutine:
+            return Context().run(run_plain, run)  # context variables of one run are not the next one's
+        if self._coroutines is None:
+            from triggers.aws.coroutines import Coroutines  # loads asyncio
+
+            self._coroutines = Coroutines()
+        return self._coroutines.carry_out(run, until - self._now() - RESERVE)
+
+    def _settled(self, run: Run, claim: Claim, outcome: Outcome) -> Standing:
+        """Settle a run, and publish what it emitted."""
+        now = self._now()
+        outcome = within_time(run, within_budget(run, outcome), now)
+        outcome, entries = self._entries(run, claim, outcome, now)
+        claim = claim._replace(attempt=run.attempt)
+        if isinstance(outcome, Again):
+            due = now + outcome.delay
+            self._records.wait(claim, outcome.failure, due, now, counted=outcome.counted)
+            _log_again(outcome)
+            return Standing(run.number, WAITING, claim.start, due)
+        parts = self._records.keep(claim, [entry["Detail"] for entry in entries], now) if entries else 0
+        if isinstance(outcome, Done):
+            self._records.done(claim, parts, now)
+            log.info("done", extra={"outcome": DONE, "seconds": round(now - run.started, 6)})
+        else:
+            self._records.dead(claim, outcome.failure, parts, now)
+            log.error("dead after attempt %d: %s", run.attempt, outcome.failure, extra={"outcome": DEAD})
+        if entries:
+            self._publish(run.number, claim.start, entries)
+        return Standing(run.number, DONE if isinstance(outcome, Done) else DEAD, claim.start)
+
+    def _entries(self, run: Run, claim: Claim, outcome: Outcome, now: float) -> tuple[Outcome, Sequence[Entry]]:
+        """Return what the run emits as entries of the bus; the run is dead where the bus could not carry one."""
+        if outcome is NOTHING or not (events := emissions(run, outcome)):
+            return outcome, ()
+        rows = emitted(run, f"{self._app}/{run.route.name}", events, lambda: claim.start, now, self._leading)
+        try:
+            return outcome, [self._bus.entry(row.type, wire.write(row)) for row in rows]
+        except EventError as error:
+            return self._entries(run, claim, Dead(Failure("EventError", str(error), "")), now)
+
+    def _caught_up(self, standing: Standing) -> Standing:
+        """Publish what a run emitted that ended before it was published."""
+        if standing.state not in (DONE, DEAD) or standing.published:
+            return standing
+        texts = self._records.emitted(standing.run, standing.start)
+        entries = [self._bus.entry(wire.type_of(text), text) for text in texts]
+        log.warning("publishing again what r%d emitted: it ended, and nobody marked it", standing.run)
+        self._publish(standing.run, standing.start, entries)
+        return standing._replace(published=True)
+
+    def _publish(self, run: int, start: int, entries: Sequence[Entry]) -> None:
+        self._bus.publish(entries)
+        self._records.published(run, start, self._now())
+
+
+def _log_again(outcome: Again) -> None:
+    fields = {"outcome": outcome.word, "again_in": round(outcome.delay, 3)}
+    why = f": {outcome.failure}" if outcome.failure else ""
+    log.warning("%s, again in %.3g s%s", outcome.word, outcome.delay, why, extra=fields)
+
+
+__all__ = ["RESERVE", "Runs"]

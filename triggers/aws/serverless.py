@@ -1,0 +1,242 @@
+"""The Lambda entry: `triggers.aws.serverless.handler` runs the routes of any app on whatever a function is given.
+
+Configured by the environment: `TRIGGERS_APP=module:app`; `TRIGGERS_ROUTES=a,b` where a function has only some of the
+routes; `TRIGGERS_BIND_<NAME>` for where the app's places are; `TRIGGERS_SCHEDULE_ROLE`, the role by which a run that
+waits longer than a queue can hide its message is sent again.
+
+The app is imported, and clients are made, once in an environment. A queue's batch is worked off one after the other, so
+that its order is kept, and answered by the messages that are to come again. Before the function's time is over the
+rest is handed back as it came. An invocation that is no queue's is answered with where its runs stand; where one of
+them has not ended, and could not be put off, it raises, so that Lambda calls again.
+
+A plain handler cannot be ended from within: its `timeout=` is the function's. A coroutine is cancelled at its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any, Final, Protocol
+
+from triggers.app import App
+from triggers.aws import names, wire
+from triggers.aws.arrivals import Arrival, Arrivals
+from triggers.aws.bus import Bus
+from triggers.aws.handback import Deployment, HandBack
+from triggers.aws.logs import JsonLines, set_up
+from triggers.aws.records import DEAD, DONE, WAITING, Records, Standing
+from triggers.aws.runs import RESERVE, Runs
+from triggers.errors import TriggersError, WiringError, did_you_mean
+from triggers.lineage import EventRow
+from triggers.routing import Route, Router
+
+APP: Final = "TRIGGERS_APP"
+ROUTES: Final = "TRIGGERS_ROUTES"
+ROLE: Final = "TRIGGERS_SCHEDULE_ROLE"
+
+AGAIN = 30.0
+"""Seconds until a message comes again for which AWS itself failed, for each time that it has come."""
+LONGEST_AGAIN = 900.0
+
+log = logging.getLogger("triggers.function")
+
+
+class Invocation(Protocol):
+    """What is read of the context that Lambda hands over."""
+
+    aws_request_id: str
+    invoked_function_arn: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the invocation is killed."""
+        ...
+
+
+class Unfinished(TriggersError):
+    """A pushed event has runs that have not ended. Lambda calls again with it."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """One invocation: its id, when it began and is killed (Unix seconds), and what it has done."""
+
+    request: str
+    begun: float
+    until: float
+    longest: float = 0.0
+    """Seconds that the longest of its runs took."""
+    stood: list[tuple[Route, Standing]] = field(default_factory=list)
+
+    def has_time(self, route: Route, now: float) -> bool:
+        """Say whether a run can be begun: its time, as far as it is known, must be left. The first one has a try."""
+        left = self.until - now - RESERVE
+        return left > (route.policy.timeout or self.longest if self.stood else 0.0)
+
+
+class Function:
+    """An app in an environment of Lambda: called with each payload."""
+
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        runs: Runs,
+        records: Records,
+        hand_back: HandBack,
+        lines: JsonLines | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._arrivals = arrivals
+        self._runs = runs
+        self._records = records
+        self._hand_back = hand_back
+        self._lines = lines or JsonLines()
+        self._now = now
+
+    def __call__(self, payload: object, invocation: Invocation) -> dict[str, Any]:
+        """Run what the payload triggers, and return what the service that called expects."""
+        now = self._now()
+        call = _Call(invocation.aws_request_id, now, now + invocation.get_remaining_time_in_millis() / 1000)
+        self._lines.about = {"request": call.request}
+        arrived, left = [], []
+        stopped: dict[tuple[str, str], float] = {}
+        for arrival in self._arrivals.read(payload, now):
+            arrived.append(arrival)
+            group = None if arrival.group is None else (arrival.queue, arrival.group)
+            until = stopped.get(group) if group else None
+            if until is None:
+                until = self._take(arrival, call)
+            if until is not None:
+                left.append((arrival, until))
+                if group:
+                    stopped[group] = until
+        if any(arrival.item for arrival in arrived):
+            if left:
+                self._hand_back.hide(left, call.begun, self._now())
+            return {"batchItemFailures": [{"itemIdentifier": arrival.item} for arrival, _ in left]}
+        return _answer(arrived, left, call)
+
+    def _take(self, arrival: Arrival, call: _Call) -> float | None:
+        """Run what an arrival triggers. Return None where all of it is seen to, else when it is to come again."""
+        if arrival.rejection is not None:
+            return self._reject(arrival, arrival.rejection)
+        moments = []
+        for event in arrival.events:
+            for route in self._arrivals.routes(arrival, event):
+                until = self._run(arrival, event, route, call)
+                if until is not None:
+                    moments.append(until)
+        return min(moments) if moments else None
+
+    def _run(self, arrival: Arrival, event: EventRow, route: Route, call: _Call) -> float | None:
+        now = self._now()
+        if not call.has_time(route, now):
+            return now
+        try:
+            standing = self._runs.carry_out(event, route, call.request, call.until)
+            call.stood.append((route, standing))
+            ended = standing.state in (DONE, DEAD)
+            if ended or self._sent(arrival, event, route, standing):
+                return None
+        except Exception:
+            log.exception("route %r: a run could not be seen through, and comes again", route.name)
+            return self._again(arrival)
+        finally:
+            call.longest = max(call.longest, self._now() - now)
+        return standing.until
+
+    def _sent(self, arrival: Arrival, event: EventRow, route: Route, standing: Standing) -> bool:
+        return standing.state == WAITING and self._hand_back.sent(arrival, event, route.name, standing, self._now())
+
+    def _reject(self, arrival: Arrival, reason: str) -> float | None:
+        """Keep what can be no event beside the reason, so that it is in nobody's way."""
+        now = self._now()
+        number = wire.number_of("rejected", arrival.queue, arrival.source, arrival.id)
+        log.error("rejected %s from %s: %s", arrival.id, arrival.queue_name or arrival.source, reason)
+        try:
+            route = self._arrivals.route_of(arrival)
+            self._records.reject(number, route, arrival.source, arrival.id, arrival.body, reason, now)
+        except Exception:
+            log.exception("the rejected message could not be kept, and comes again")
+            return self._again(arrival)
+        return None
+
+    def _again(self, arrival: Arrival) -> float:
+        return self._now() + min(AGAIN * arrival.received, LONGEST_AGAIN)
+
+
+def _answer(arrived: Sequence[Arrival], left: Sequence[tuple[Arrival, float]], call: _Call) -> dict[str, Any]:
+    """Return where the runs of a pushed event stand; raise `Unfinished` where it is to be pushed again."""
+    runs = [{"run": f"r{standing.run}", "route": route.name, "state": standing.state} for route, standing in call.stood]
+    if left:
+        states = ", ".join(f"{run['run']} of {run['route']!r} is {run['state']}" for run in runs) or "none has begun"
+        raise Unfinished(f"not all runs of this event have ended ({states}); call again with the same event")
+    rejected = [arrival.rejection for arrival in arrived if arrival.rejection is not None]
+    return {"runs": runs, "rejected": rejected} if rejected else {"runs": runs}
+
+
+def load() -> Callable[[object, Invocation], dict[str, Any]]:
+    """Return the function that the environment describes. Its app is imported now, its clients are made later.
+
+    Raises `WiringError` where the environment names no app, or routes or places that the app has not.
+    """
+    app = _bound(_app())
+    only = _routes(app)
+    lines = set_up()
+
+    @cache
+    def function(arn: str) -> Function:
+        return _function(app, only, lines, arn)
+
+    return lambda payload, invocation: function(invocation.invoked_function_arn)(payload, invocation)
+
+
+def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str) -> Function:
+    from triggers.aws.clients import client  # loads boto3, on the first invocation
+
+    router = Router(app.routes.values())
+    deployment = Deployment.of(app.name, arn, os.environ.get(ROLE))
+    records = Records(client("dynamodb"), names.table(app.name), app.limits.retention)
+    runs = Runs(app, router, records, Bus(client("events"), app.name), deployment.journal, lines)
+    hand_back = HandBack(cache(lambda: client("sqs")), cache(lambda: client("scheduler")), deployment)
+    return Function(Arrivals(app, router, only), runs, records, hand_back, lines)
+
+
+def _app() -> App:
+    target = os.environ.get(APP, "")
+    module, _, name = target.partition(":")
+    if not (module and name):
+        raise WiringError(f"{APP}={target!r} names no app; write module:app, as in churn.app:app")
+    found = getattr(import_module(module), name, None)
+    if not isinstance(found, App):
+        raise WiringError(f"{APP}={target!r}: module {module!r} has no App called {name!r}")
+    return found
+
+
+def _bound(app: App) -> App:
+    return app
+
+
+def _routes(app: App) -> list[str] | None:
+    """Return the routes that this function has; None for all."""
+    if not (text := os.environ.get(ROUTES)):
+        return None
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    for name in wanted:
+        if name not in app.routes:
+            raise WiringError(
+                f"{ROUTES} names {name!r}, which app {app.name!r} has not{did_you_mean(name, app.routes)}"
+            )
+    return wanted
+
+
+def __getattr__(name: str) -> object:
+    """Load the app when Lambda's runtime looks the handler up: that is its initialization."""
+    if name == "handler":
+        globals()[name] = made = load()
+        return made
+    raise AttributeError(f"module 'triggers.aws.serverless' has no attribute {name!r}")
