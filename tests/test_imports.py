@@ -13,9 +13,9 @@ HEAVY = {"boto3", "botocore", "aiobotocore", "moto", "watchdog", "apsw", "asynci
 FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
-    "App", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Reject",
-    "Retry", "RunFailed", "Tick", "TriggersError", "above", "any_of", "anything_but", "at", "below", "between", "cidr",
-    "cron", "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
+    "App", "Bucket", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted",
+    "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "above", "any_of", "anything_but", "at", "below",
+    "between", "cidr", "cron", "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_declaring_an_app_loads_neither_the_loop_nor_the_journal() -> None:
-    assert not loaded_by("from triggers import App, Event, Folder") & FOR_OTHERS
+    assert not loaded_by("from triggers import App, Bucket, Event, Folder") & FOR_OTHERS
 
 
 def test_a_declared_app_with_every_kind_of_policy_loads_neither_the_loop_nor_the_journal() -> None:

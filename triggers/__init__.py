@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from triggers.retry import Retry
     from triggers.schedule import at, cron, every
+    from triggers.sources.bucket import Bucket
     from triggers.sources.folder import Folder
 
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     ],
     "triggers.retry": ["Retry"],
     "triggers.schedule": ["at", "cron", "every"],
+    "triggers.sources.bucket": ["Bucket"],
     "triggers.sources.folder": ["Folder"],
 }  # fmt: skip
 
@@ -58,6 +60,7 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "App",
+    "Bucket",
     "Context",
     "Event",
     "Folder",

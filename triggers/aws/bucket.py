@@ -1,0 +1,167 @@
+"""The running part of a bucket: what its queue says of objects, and what a listing shows of them.
+
+A notification is a hint, the bucket is the truth, a row of the ledger is the memory. Notifications come late, doubled
+and out of order. Where the sequencers say which of two was first, they are believed; where they do not, and for every
+deletion, the bucket is asked what it holds now.
+
+One thing is looked at after the other: a page of a listing is compared with the ledger before anything else is told.
+So what the page shows is never older than what the ledger knows, and what it lacks is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from triggers.aws import names
+from triggers.aws.clients import asking, connected
+from triggers.aws.ledger import Ledger
+from triggers.aws.notifications import Notice, notices
+from triggers.aws.polling import Poller, Raw, polling
+from triggers.aws.shelf import Listing, Shelf
+from triggers.errors import EventError
+from triggers.events import read_json
+from triggers.sources import Delivery, Site
+from triggers.sources.bucket import Bucket
+
+BATCH = 1000
+"""The most entries in a page of a listing, and so deliveries in a batch: as many as S3 takes."""
+
+
+async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+    """Yield the deliveries of a bucket for as long as it is iterated."""
+    async with AsyncExitStack() as opened:
+        shelf = Shelf(bucket, await opened.enter_async_context(connected("s3")))
+        listing = await shelf.listing(BATCH)
+        poller = await opened.enter_async_context(_listening(bucket, site)) if site.watches else None
+        ledger = Ledger(bucket, site, shelf)
+        await ledger.open()
+        work = Work(bucket, site, shelf, ledger, poller, listing)
+        opened.push_async_callback(work.close)
+        while True:
+            yield await work.next()
+            await work.committed()
+
+
+@asynccontextmanager
+async def _listening(bucket: Bucket, site: Site) -> AsyncIterator[Poller]:
+    """Yield what receives from the bucket's queue."""
+    queue = bucket.queue or names.source_queue(site.app, bucket.name)
+    async with connected("sqs") as client:
+        async with asking(f"queue {queue!r}"):
+            url = queue if "://" in queue else (await client.get_queue_url(QueueName=queue))["QueueUrl"]
+        async with polling(client, url, site.clock) as poller:
+            yield poller
+
+
+class Work:
+    """What to look at next: messages and the pages of a listing in turn, so that neither holds up the other."""
+
+    def __init__(
+        self, bucket: Bucket, site: Site, shelf: Shelf, ledger: Ledger, poller: Poller | None, listing: Listing
+    ) -> None:
+        self._bucket = bucket
+        self._site = site
+        self._shelf = shelf
+        self._ledger = ledger
+        self._poller = poller
+        self._listing: Listing | None = listing
+        self._receiving = asyncio.ensure_future(poller.__anext__()) if poller else None
+        self._asked: asyncio.Future[None] | None = None
+        self._messages: list[Raw] = []
+        self._ways = [self._heard, self._seen]
+        self._quiet = poller is None
+
+    async def next(self) -> list[Delivery]:
+        """Return what there is to tell next, which may be nothing. Waits until there is something to look at."""
+        while True:
+            for look in self._ways:
+                if (batch := await look()) is not None:
+                    self._ways.reverse()
+                    return batch
+            await self._changed()
+
+    async def committed(self) -> None:
+        """Take note that what was returned last is durable: its messages are of no more use."""
+        await self._ledger.committed()
+        if self._poller and self._messages:
+            await self._poller.done(self._messages)
+            self._messages = []
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [task for task in (self._receiving, self._asked) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _heard(self) -> list[Delivery] | None:
+        if self._poller is None or self._receiving is None or not self._receiving.done():
+            return None
+        self._messages = self._receiving.result()
+        self._receiving = asyncio.ensure_future(self._poller.__anext__())
+        self._quiet = not self._messages
+        return await self._ledger.heard(await self._read(self._messages))
+
+    async def _seen(self) -> list[Delivery] | None:
+        if self._listing is None:
+            return None
+        if page := await self._listing.next():
+            return await self._ledger.seen(page)
+        await self._ledger.settled()
+        self._listing = None
+        self._asked = asyncio.ensure_future(_asked(self._bucket, self._site))
+        return None
+
+    async def _changed(self) -> None:
+        """Wait for messages, and for the time to list the bucket anew."""
+        if self._quiet and self._asked and not self._asked.done():
+            self._site.idle(self._bucket.name)
+        waited = [task for task in (self._receiving, self._asked) if task]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if self._asked and self._asked.done():
+            self._asked.result()
+            self._asked = None
+            self._listing = await self._shelf.listing(BATCH)
+
+    async def _read(self, messages: Sequence[Raw]) -> list[Notice]:
+        """Return what messages say; those that say nothing of this bucket are rejected, and do not hold up the rest."""
+        found = []
+        for message in messages:
+            try:
+                found += _said(message["Body"], self._bucket)
+            except EventError as error:
+                await self._site.reject(self._bucket.name, message["MessageId"], message["Body"], str(error))
+        return found
+
+
+async def _asked(bucket: Bucket, site: Site) -> None:
+    """Wait until the bucket is to be listed again."""
+    ways = [asyncio.ensure_future(site.poked(bucket.name))]
+    if site.watches:
+        ways.append(asyncio.ensure_future(site.clock.sleep(bucket.audit)))
+    try:
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in ways:
+            task.cancel()
+    for task in done:
+        task.result()  # what went wrong in there goes wrong here
+
+
+def _said(body: str, bucket: Bucket) -> list[Notice]:
+    """Return the notices of a message. Raises `EventError` where they are not all about this bucket."""
+    found = notices(read_json("the message", body.encode("utf-8", "surrogatepass")))
+    if found is None:
+        raise EventError(f"the message is not from S3; nobody but the bucket {bucket.bucket!r} may send to its queue")
+    for notice in found:
+        if notice.bucket != bucket.bucket:
+            raise EventError(
+                f"the message is about the bucket {notice.bucket!r}, and {bucket.name!r} is {bucket.uri}: declare a"
+                " Bucket for it with a queue of its own, or take this queue out of its notifications"
+            )
+    return found
+
+
+__all__ = ["follow"]
