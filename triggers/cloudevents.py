@@ -44,7 +44,11 @@ def to_text(
 
 def from_text(text: bytes, now: float) -> Delivery:
     """Return the event that the text holds; `now` is its time where it names none. Raises `EventError`."""
-    fields = read_json("the event", text)
+    return from_fields(read_json("the event", text), now)
+
+
+def from_fields(fields: object, now: float) -> Delivery:
+    """Return the event that parsed JSON is, as `from_text` does."""
     if not isinstance(fields, dict):
         raise EventError("not a JSON object")
     if fields.get("specversion") != "1.0":
@@ -97,4 +101,4 @@ def _seconds(time: object) -> float:
     return instant.timestamp()
 
 
-__all__ = ["LONGEST_NAME", "from_text", "to_text"]
+__all__ = ["LONGEST_NAME", "from_fields", "from_text", "to_text"]

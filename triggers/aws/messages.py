@@ -12,12 +12,12 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from triggers.aws import wire
-from triggers.cloudevents import from_text
+from triggers.cloudevents import from_fields
 from triggers.errors import EventError, did_you_mean
-from triggers.events import MessageReceived, describe, encode
+from triggers.events import MessageReceived, describe, encode, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.sources import Delivery
 
@@ -36,7 +36,7 @@ class Message(NamedTuple):
     """A message in one shape, without what SQS or SNS wrapped around it.
 
     `id` is the message's, where it came through SNS the notification's: SNS may hand it to SQS twice. `sent` is in Unix
-    milliseconds. `event` is the text of the CloudEvent that the body holds, or claims to hold.
+    milliseconds. `event` is the CloudEvent that the body holds, or claims to hold: parsed, or as text that is no JSON.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Message(NamedTuple):
     sent: int | None
     group: str | None
     handle: str
-    event: bytes | None
+    event: Mapping[str, Any] | bytes | None
 
 
 def read(raw: Mapping[str, Any]) -> Message:
@@ -79,7 +79,7 @@ def delivery_of(message: Message, source: str, now: float, known: Collection[str
     """
     if message.event is None:
         return _received(message, source, now)
-    delivery = from_text(message.event, now)
+    delivery = from_fields(_parsed(message.event), now)
     _check(delivery.type, known)
     return delivery
 
@@ -89,7 +89,7 @@ def event_of(message: Message, source: str, now: float, known: Collection[str]) 
     if message.event is None:
         delivery = _received(message, source, now)
         return arrived(delivery, wire.number_of(delivery.source, delivery.id), now)
-    event = wire.read(message.event, now)
+    event = wire.of_fields(_parsed(message.event), now)
     _check(event.type, known)
     return event
 
@@ -146,18 +146,21 @@ def _is_notification(content: Any) -> TypeGuard[dict[str, Any]]:
     return wrapped and isinstance(content.get("Message"), str)
 
 
-def _event(body: str, content: Any) -> bytes | None:
-    """Return the text of the CloudEvent in a body or in the entry of a bus; None where it does not claim to be one."""
+def _event(body: str, content: Any) -> Mapping[str, Any] | bytes | None:
+    """Return the CloudEvent in a body or in the entry of a bus; None where it does not claim to be one."""
     if not isinstance(content, dict):
         cut = content is None and body.lstrip().startswith("{") and _CLOUD in body
         return body.encode("utf-8", "surrogatepass") if cut else None
     if "specversion" in content:
-        return body.encode("utf-8", "surrogatepass")
+        return content
     detail = content.get("detail")
     if "detail-type" not in content or not isinstance(detail, dict):
         return None
-    ours = "specversion" in detail or str(content.get("source")).startswith(OURS)
-    return to_json(detail, inf_nan_mode="constants") if ours else None
+    return detail if "specversion" in detail or str(content.get("source")).startswith(OURS) else None
+
+
+def _parsed(event: Mapping[str, Any] | bytes) -> object:
+    return read_json("the event", event) if isinstance(event, bytes) else event
 
 
 __all__ = ["Message", "delivery_of", "event_of", "read"]
