@@ -14,8 +14,8 @@ FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
     "App", "Bucket", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted",
-    "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "above", "any_of", "anything_but", "at", "below",
-    "between", "cidr", "cron", "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
+    "Queue", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "above", "any_of", "anything_but", "at",
+    "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists", "prefix", "suffix", "wildcard",
 }  # fmt: skip
 
 

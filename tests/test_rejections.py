@@ -35,6 +35,13 @@ def test_what_comes_again_is_kept_once(tmp_path: Path) -> None:
     assert (tmp_path / "rejected" / "orders-m1.json").read_text() == "again"
 
 
+def test_two_names_that_look_the_same_once_cleaned_stay_two(tmp_path: Path) -> None:
+    for id in ("a b", "a.b", "a-b"):
+        keep(tmp_path / "rejected", "orders", id, id, "why")
+    kept = [path.read_text() for path in (tmp_path / "rejected").glob("*.json")]
+    assert sorted(kept) == ["a b", "a-b", "a.b"]
+
+
 @pytest.mark.parametrize("id", ["../../evil", "/etc/evil", "a\0b\n", "x" * 1000, "."])
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, id: str) -> None:
     keep(tmp_path / "rejected", "orders", id, "{}", "why")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from triggers.schedule import at, cron, every
     from triggers.sources.bucket import Bucket
     from triggers.sources.folder import Folder
+    from triggers.sources.queue import Queue
 
 _HOMES = {
     "triggers.app": ["App"],
@@ -45,6 +46,7 @@ _HOMES = {
     "triggers.schedule": ["at", "cron", "every"],
     "triggers.sources.bucket": ["Bucket"],
     "triggers.sources.folder": ["Folder"],
+    "triggers.sources.queue": ["Queue"],
 }  # fmt: skip
 
 
@@ -68,6 +70,7 @@ __all__ = [
     "MessageReceived",
     "ObjectCreated",
     "ObjectDeleted",
+    "Queue",
     "Reject",
     "Retry",
     "RunFailed",

@@ -109,7 +109,7 @@ class Intake:
         await self.rejections.keep(source, id, content, reason)
 
     async def _listen(self, source: Source) -> None:
-        pause = 1.0
+        pause, worked = 1.0, False
         if source.name == TIMER and OPERATORS in self.sources:
             await self._asked.wait()  # a schedule may have been paused
         while True:
@@ -122,12 +122,12 @@ class Intake:
                             if source.name != OPERATORS:
                                 await self._dispatcher.room()
                         self.failing.pop(source.name, None)
-                        pause = 1.0
+                        pause, worked = 1.0, True
                 self.idle(source.name)
                 return
-            except WiringError:
-                raise  # no use in trying again: the app is not wired to what is there
             except Exception as error:  # a source that breaks must not take the others with it
+                if isinstance(error, WiringError) and not worked:
+                    raise  # no use in trying again: the app is not wired to what is there
                 if not self._report(source.name, error, pause):
                     return
                 await self.clock.sleep(pause)

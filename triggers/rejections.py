@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+from hashlib import sha256
 from pathlib import Path
 
 from triggers.errors import StateError
@@ -29,13 +30,19 @@ class Rejections:
 
         What comes again replaces itself. Raises `StateError` where the folder cannot be written.
         """
-        path = self.folder / f"{re.sub(r'[^A-Za-z0-9_-]', '-', f'{source}-{id}')[:LONGEST_NAME]}.json"
+        path = self.folder / f"{_fit(f'{source}-{id}')}.json"
         try:
             await asyncio.to_thread(_write, path, content, reason)
         except OSError as error:
             raise StateError(f"{path} cannot be written ({error.strerror}); nothing was acknowledged") from error
         self.count += 1
         log.error("source %r: %s was rejected (%s) and lies in %s", source, id, reason, path)
+
+
+def _fit(wanted: str) -> str:
+    """Return a name that fits into a folder: itself, or what is left of it with a digest."""
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", wanted)[:LONGEST_NAME]
+    return plain if plain == wanted else f"{plain}-{sha256(wanted.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def _write(path: Path, content: str, reason: str) -> None:

@@ -83,11 +83,13 @@ class Poller:
         return self
 
     async def __anext__(self) -> list[Raw]:
-        if self._ordered and self._deletions:  # or their groups would be shut, and the queue look empty
-            await asyncio.wait(self._deletions)
         self._look()
-        messages = await (self._ahead or self._received())
+        if self._ordered:  # until then their groups are shut, and the queue looks empty
+            await self._deleted()
+        messages = await (asyncio.shield(self._ahead) if self._ahead else self._received())
         self._empty = not messages
+        if self._empty:
+            await self._deleted()
         ahead = bool(messages) and not self._ordered
         self._ahead = asyncio.ensure_future(self._received()) if ahead else None
         return messages
@@ -107,15 +109,13 @@ class Poller:
         self._forget(messages)
 
     async def close(self) -> None:
-        """End what is under way, and hand back what is held."""
-        for task in (self._ahead, self._keeper):
-            if task:
-                task.cancel()
+        """Wait for what is under way, and hand back what is held."""
+        under_way = [task for task in (self._ahead, *self._deletions) if task]
+        rest = [task for task in (self._keeper, *under_way) if task]
         with suppress(TimeoutError, TriggersError):  # what is not handed back comes back by itself
             async with asyncio.timeout(PARTING):
-                await asyncio.gather(*self._deletions, return_exceptions=True)
+                await asyncio.gather(*under_way, return_exceptions=True)
                 await self._hide(list(self._held), 0)
-        rest = [task for task in (self._ahead, self._keeper, *self._deletions) if task]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
@@ -160,6 +160,12 @@ class Poller:
                 await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
     # --- what is held
+
+    async def _deleted(self) -> None:
+        """Wait for all deletions."""
+        if self._deletions:
+            await asyncio.wait(self._deletions)
+        self._look()
 
     def _look(self) -> None:
         """Take leave of the deletions that have ended; raise what one of them met."""
