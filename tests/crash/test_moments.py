@@ -117,7 +117,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.mark.parametrize(
     ("what", "at", "handed_in"),
-    [("open:/inbox/.", 1, 0), ("os.rename:/inbox/", 1, 0), ("open:/inbox", 2, 2)],
+    [("open:state/inbox/.", 1, 0), ("os.rename:/inbox/", 1, 0), ("open:state/inbox", 2, 2)],
     ids=["before the file", "before its name", "before the folder is synced"],
 )
 def test_a_send_that_is_killed_hands_in_all_or_nothing(home: Home, what: str, at: int, handed_in: int) -> None:
@@ -196,7 +196,7 @@ def test_a_redrive_whose_hand_in_is_killed_is_handed_in_whole_or_not_at_all(home
     home.killed("call", "os.rename:/requests/", "dead", "redrive", "--all")
     home.drain()
     assert home.ask("SELECT type, count(*) FROM event WHERE source = 'cli' GROUP BY 1") == []
-    home.killed("call", "open:/requests", "dead", "redrive", "--all", at=2)
+    home.killed("call", "open:state/requests", "dead", "redrive", "--all", at=2)
     (home.path / "broken").unlink()
     home.drain()
     assert home.effects() == ["10", "11", "last 10", "last 11"]
