@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
 import os
 import signal
 
 _FOR_A_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC  # an open that cannot hang
+_WARNING = int(signal.SIGURG)
+
+# Unlike `fcntl.fcntl` it keeps the interpreter lock. What is asked here never waits, and to win the lock back from a
+# busy loop, three times a file, takes longer than all else that is done for it.
+_control = ctypes.PyDLL(None, use_errno=True).fcntl
 
 
 def has_leases() -> bool:
@@ -24,15 +31,12 @@ def look(path: bytes, leases: bool) -> tuple[bool | None, os.stat_result]:
     try:
         if not leases:
             return None, os.fstat(descriptor)
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except BlockingIOError:
-            return True, os.fstat(descriptor)
-        except OSError:  # the file is another user's, or its file system has no leases
-            return None, os.fstat(descriptor)
+        if _control(descriptor, fcntl.F_SETSIG, _WARNING) or _control(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            # any other error: the file is another user's, or its file system has no leases
+            return True if ctypes.get_errno() == errno.EAGAIN else None, os.fstat(descriptor)
         status = os.fstat(descriptor)  # now, while nobody can write
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        # Not left to the closing: a process that was forked meanwhile holds the file open, and the lease with it.
+        _control(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         return False, status
     finally:
         os.close(descriptor)
