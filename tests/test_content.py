@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 
 def version_of(path: Path) -> str:
     status = path.stat()
-    return content_version(status.st_ino, status.st_size, status.st_mtime_ns)
+    return content_version(status)
 
 
 def event_of(path: Path) -> ObjectCreated:

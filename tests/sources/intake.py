@@ -16,7 +16,7 @@ import sys
 from benchmarks.producers import is_whole
 from triggers import App, Folder, ObjectCreated, ObjectDeleted, Reject
 from triggers.engine import Engine
-from triggers.sources import tree, watch
+from triggers.sources import waitlist, watch
 from triggers.state import StateFolder
 
 
@@ -30,7 +30,7 @@ def look(event: ObjectCreated) -> str:
 
 async def main(state: str, root: str, text: str = "{}") -> None:
     options = json.loads(text)
-    tree.AGAIN = options.pop("test_again", tree.AGAIN)
+    waitlist.AGAIN = options.pop("test_again", waitlist.AGAIN)
     watch._QUIET = options.pop("test_quiet", watch._QUIET)
     read = options.pop("test_read", False)
     app = App("intake", sources=[Folder(root, name="in", **options)])

@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import socket
 import stat
 import struct
@@ -24,7 +25,9 @@ from triggers.events import ObjectCreated, decode
 from triggers.sources import Delivery
 from triggers.sources.folder import Folder
 from triggers.sources.folder_scan import AUDIT
-from triggers.sources.tree import AGAIN, Tree
+from triggers.sources.lease import look
+from triggers.sources.tree import Tree
+from triggers.sources.waitlist import AGAIN
 from triggers.sources.watch import EVERYWHERE, KernelWatcher, StockWatcher
 
 
@@ -636,6 +639,31 @@ def test_a_writer_that_comes_while_we_look_is_neither_killed_nor_refused(root: P
     while writer.is_alive():
         tree.examine({b"a.csv": True}, {})
     assert writes == 3000
+
+
+def test_who_looks_is_sent_no_signal_that_ends_the_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "a.csv"
+    path.write_text("1")
+    signals = {signal.SIGURG, signal.SIGIO}
+    sent: list[int] = []
+    writers: list[subprocess.Popen[bytes]] = []
+
+    def status(descriptor: int) -> os.stat_result:
+        monkeypatch.undo()
+        writers.append(subprocess.Popen(["sh", "-c", 'echo 22 > "$1"', "sh", path]))
+        if found := signal.sigtimedwait(signals, 10):
+            sent.append(found.si_signo)
+        return os.fstat(descriptor)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        monkeypatch.setattr(os, "fstat", status)
+        is_open, looked_at = look(bytes(path), leases=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert (sent, is_open, looked_at.st_size) == ([signal.SIGURG], False, 1)
+    assert [writer.wait(10) for writer in writers] == [0]
+    assert path.read_text() == "22\n"
 
 
 # --- where nobody watches ------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from triggers.events import ObjectCreated, ObjectDeleted, decode
 from triggers.sources import Delivery
 from triggers.sources.folder import Folder
 from triggers.sources.mounts import identity, same_disk
-from triggers.sources.tree import AGAIN, Tree
+from triggers.sources.tree import Tree
+from triggers.sources.waitlist import AGAIN
 
 Told = tuple[str, str, str | None]
 

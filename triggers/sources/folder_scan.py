@@ -15,7 +15,9 @@ from typing import Any
 
 from triggers.sources import Delivery, Site
 from triggers.sources.folder import Folder
-from triggers.sources.tree import BATCH, GONE, Files, Tree
+from triggers.sources.listing import BATCH, Files
+from triggers.sources.notices import GONE
+from triggers.sources.tree import Tree
 from triggers.sources.watch import EVERYWHERE, Hints, changed
 
 AUDIT = 3600.0

@@ -22,6 +22,40 @@ class Mount(NamedTuple):
     source: bytes
 
 
+class Disk:
+    """The disk that a folder is on, and the mark that the memories of what was told there bear.
+
+    What was told on one disk must not count as deleted because another is seen in its place.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+        self._first: bytes | None = None
+
+    def now(self) -> bytes | None:
+        """Return what the folder's disk is known by now, None if there is no folder."""
+        try:
+            return identity(self._root)
+        except OSError:
+            return None
+
+    def expect(self, disk: bytes | None) -> None:
+        """Take this disk for the first one, whose memories bear no mark. Without it all disks are alike."""
+        self._first = disk
+
+    @property
+    def expected(self) -> bool:
+        """Say whether one disk is told from another."""
+        return self._first is not None
+
+    def mark(self) -> bytes | None:
+        """Return what marks the memories of the disk that is there now: nothing for the first; None without one."""
+        disk = self.now()
+        if disk is None or self._first is None or same_disk(self._first, disk):
+            return None if disk is None else b""
+        return mark_of(disk)
+
+
 def is_remote(root: bytes) -> bool:
     """Return whether others may write in the folder or below it, of which neither inotify nor a lease knows."""
     real = os.path.realpath(root)
@@ -75,4 +109,4 @@ def _plain(name: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), name)
 
 
-__all__ = ["identity", "is_remote", "mark_of", "same_disk"]
+__all__ = ["Disk", "identity", "is_remote", "mark_of", "same_disk"]

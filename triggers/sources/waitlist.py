@@ -8,6 +8,9 @@ from typing import NamedTuple
 from triggers.clock import Clock
 from triggers.sources.watch import EVERYWHERE, Hints
 
+AGAIN = 10.0
+"""Seconds until a place that the kernel tells nothing of, and a file that cannot be delivered, is looked at unasked."""
+
 _MOST = 100_000  # what is remembered of incomplete files; where there are more, the tree is scanned again
 _SLACK = 1000  # entries of the queue that may be out of date before it is made anew
 
@@ -17,7 +20,7 @@ class Waiting(NamedTuple):
 
     due: float
     pause: float
-    value: bytes | None = None  # the content that must stay as it is; None where something stands in the way
+    value: str | None = None  # the content that must stay as it is; None where something stands in the way
     closed: bool = False
     is_folder: bool = False
 
@@ -39,9 +42,16 @@ class Waitlist:
         self._places.pop(key, None)
 
     def put(
-        self, key: bytes, pause: float, *, value: bytes | None = None, closed: bool = False, is_folder: bool = False
+        self,
+        key: bytes,
+        pause: float | None = None,
+        *,
+        value: str | None = None,
+        closed: bool = False,
+        is_folder: bool = False,
     ) -> Waiting:
-        """Let a place wait from now on."""
+        """Let a place wait from now on, `AGAIN` if it is not said how long."""
+        pause = AGAIN if pause is None else pause
         waiting = Waiting(self._clock.monotonic() + pause, pause, value, closed, is_folder)
         if key not in self._places and len(self._places) >= _MOST:
             key, waiting = EVERYWHERE, waiting._replace(value=None, is_folder=True)
@@ -78,4 +88,4 @@ class Waitlist:
         return any(waiting.value is not None for waiting in self._places.values())
 
 
-__all__ = ["Waiting", "Waitlist"]
+__all__ = ["AGAIN", "Waiting", "Waitlist"]
