@@ -12,7 +12,7 @@ _FOR_A_LOOK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_C
 _WARNING = int(signal.SIGURG)
 
 # Unlike `fcntl.fcntl` it keeps the interpreter lock. What is asked here never waits, and to win the lock back from a
-# busy loop, three times a file, takes longer than all else that is done for it.
+# busy loop takes about as long as the call.
 _control = ctypes.PyDLL(None, use_errno=True).fcntl
 
 
