@@ -187,6 +187,14 @@ def test_an_expired_object_has_neither_a_size_nor_an_etag() -> None:
     assert (notice.kind, notice.size, notice.etag, notice.version) == ("deleted", None, None, None)
 
 
+def test_a_delete_marker_is_no_version_of_the_content() -> None:
+    by_s3 = only({"Records": [record("ObjectRemoved:DeleteMarkerCreated")]})
+    event = by_bus("Object Deleted")
+    event["detail"]["deletion-type"] = "Delete Marker Created"
+    assert by_s3.content == only(event).content == ""
+    assert only(by_bus("Object Deleted")).content == "v1"
+
+
 def test_the_test_event_of_a_new_configuration_says_nothing() -> None:
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": WHEN, "Bucket": "acme", "RequestId": "1"}
     assert notices(test) == notices(by_topic_to_a_queue(test)) == []

@@ -52,7 +52,8 @@ _MAJOR = "2"  # of `eventVersion`; S3 raises it when it changes the fields in a 
 class Notice(NamedTuple):
     """What S3 says of one object. `time` is in Unix seconds, `reason` S3's own word for what happened.
 
-    `version` is None where the bucket has no versions. Sequencers of one key are compared by `is_later`.
+    `version` is None where the bucket has no versions, and of a delete marker, which is no content. Sequencers of one
+    key are compared by `is_later`.
     """
 
     kind: Kind
@@ -187,13 +188,14 @@ def _from_records(place: str, records: list[object]) -> Iterator[Notice]:
 def _from_record(record: _Part) -> Notice:
     _check_major(record)
     thing, reason = record.part("s3").part("object"), record.text("eventName").removeprefix("s3:")
+    is_marker = reason.endswith(":DeleteMarkerCreated")
     return _checked(
         Notice(
             kind=_PREFIXES.get(reason.partition(":")[0], "other"),
             bucket=record.part("s3").part("bucket").text("name"),
             key=_decoded(thing),
-            version=_version(thing.optional("versionId")),
-            etag=_etag(thing),
+            version=None if is_marker else _version(thing.optional("versionId")),
+            etag=None if is_marker else _etag(thing),
             size=thing.count("size"),
             sequencer=thing.optional("sequencer"),
             time=record.moment("eventTime"),
@@ -207,14 +209,14 @@ def _from_bus(event: _Part) -> Notice:
     detail, name = event.part("detail"), event.text("detail-type")
     if not name.startswith("Object "):
         raise EventError(f"{event.at('detail-type')} {name[:80]!r} is not about an object; take it out of the rule")
-    thing = detail.part("object")
+    thing, is_marker = detail.part("object"), detail.optional("deletion-type") == "Delete Marker Created"
     return _checked(
         Notice(
             kind=_DETAIL_TYPES.get(name, "other"),
             bucket=detail.part("bucket").text("name"),
             key=thing.text("key"),
-            version=_version(thing.optional("version-id")),
-            etag=_etag(thing),
+            version=None if is_marker else _version(thing.optional("version-id")),
+            etag=None if is_marker else _etag(thing),
             size=thing.count("size"),
             sequencer=thing.optional("sequencer"),
             time=event.moment("time"),
