@@ -246,3 +246,30 @@ def test_driving_the_runs_of_a_route_that_is_gone_does_not_hold_the_sources_up(s
     life.accept(Redrive(runs=list(range(1, 41))))
     assert {run.state for run in life.runs("gone")} == {"waiting"}
     assert life.engine.journal.open_runs == 0
+
+
+# --- turns
+
+
+def test_a_turn_is_prepared_for_each_commit_and_for_no_other_where_nothing_waits(start: Start) -> None:
+    app = App("a")
+
+    @app.on(A)
+    async def first(event: A) -> B:
+        return B(n=event.n)
+
+    @app.on(B)
+    async def then(event: B) -> None: ...
+
+    life = start(app)
+    life.settle()
+    prepared, choose = [0], life.dispatcher.claims.choose
+
+    def counted(turn: Any) -> None:
+        prepared[0] += 1
+        choose(turn)
+
+    life.dispatcher.claims.choose = counted
+    life.send(A(n=1))
+    assert life.states() == [("done", 1), ("done", 1)]
+    assert prepared[0] == 3 + 1  # the event; the first run's end with the second; that one's end; our question

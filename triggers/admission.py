@@ -57,10 +57,10 @@ class Admission:
 
     def promote(self, promoted: Sequence[Promoted]) -> None:
         """Take delayed runs back whose time has come."""
-        self._clear = False
         for row in promoted:
             flow = self.flows.get(row.route)
             if flow is not None:
+                self._clear = False
                 flow.add((-row.priority, row.run), Head(row.run, row.event, row.attempt))
 
     def hold(self, delayed: Sequence[tuple[str, int]]) -> None:
@@ -127,6 +127,10 @@ class Admission:
         flow.running -= 1
         for name, amount in flow.needs.items():
             self.free[name] += amount
+
+    def undecided(self) -> bool:
+        """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
+        return not self._clear
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind a horizon."""

@@ -54,8 +54,10 @@ class Dispatcher:
         self.counts: Counter[str] = Counter()
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
-        self.pipeline = Pipeline(journal, lambda turn: self.claims.choose(turn), self._committed)
         self.admission = Admission(router.routes, limits.capacity())
+        self.pipeline = Pipeline(
+            journal, lambda turn: self.claims.choose(turn), self._committed, self.admission.undecided
+        )
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
         self.alarm = Alarm(journal.clock, self._ring)

@@ -97,7 +97,7 @@ class Intake:
         self._busy.discard(source)
         if source == OPERATORS:
             self._asked.set()
-        self._dispatcher.pipeline.touch()
+        self._dispatcher.pipeline.wake()
 
     async def poked(self, source: str) -> None:
         """Wait until the source is to look again."""

@@ -46,10 +46,15 @@ class Pipeline:
     """Hands turns to the journal, one at a time.
 
     `prepare` completes a turn just before it is handed over; `committed` is called with it and the result after it.
+    `waits` says whether `prepare` may have something to put into a turn that is empty.
     """
 
     def __init__(
-        self, journal: Journal, prepare: Callable[[Turn], None], committed: Callable[[Turn, Result], None]
+        self,
+        journal: Journal,
+        prepare: Callable[[Turn], None],
+        committed: Callable[[Turn, Result], None],
+        waits: Callable[[], bool],
     ) -> None:
         self.fatal: BaseException | None = None
         self.refused: str | None = None
@@ -57,6 +62,7 @@ class Pipeline:
         self._journal = journal
         self._prepare = prepare
         self._after = committed
+        self._waits = waits
         self.turn = Turn(Change(journal.epoch))
         self._committing = False
         self._scheduled = False
@@ -160,7 +166,8 @@ class Pipeline:
         except Exception as error:  # a bug of ours: stop, rather than stand still
             self.fail(error)
             return
-        self.touch()
+        if self._waits() or not self.turn.change.empty():
+            self.touch()
         self.wake()
 
     def fail(self, error: BaseException) -> None:

@@ -97,6 +97,8 @@ class Journal:
         if self._thread:
             self._loop = loop
             self._queue.put((change, then))
+        elif self._together:
+            then(self._apply(change))
         else:
             loop.call_soon(then, self._apply(change))
 
@@ -161,7 +163,11 @@ class Journal:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Commit all changes that are handed in meanwhile as one, at the end. For tests, and not with `threaded`."""
+        """Commit all changes that are handed in meanwhile as one, at the end. For tests, and not with `threaded`.
+
+        What is handed in is answered at once: nobody has to wait for a disk.
+        """
+        self._connection.pragma("temp_store", "MEMORY")  # where a savepoint keeps the pages that are changed after it
         self._connection.execute("BEGIN IMMEDIATE")
         self._together = True
         try:
