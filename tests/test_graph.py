@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, anything_but, at, every, prefix
 from triggers.errors import WiringError
-from triggers.graph import check, check_here, refuse, triggered_by
+from triggers.graph import check, check_here, refuse
+from triggers.wiring import Wiring
 
 
 class A(Event):
@@ -173,7 +174,7 @@ def test_errors_come_before_warnings() -> None:
 
 def test_a_route_leads_to_those_of_its_types_and_of_the_places_that_it_writes() -> None:
     app = app_of((to_b, A, {"writes": {"in"}}), (to_none, B, {}), (to_none, ObjectCreated, {"name": "files"}))
-    assert [route.name for route in triggered_by(app, app.routes["to_b"])] == ["to_none", "files"]
+    assert [route.name for route in Wiring(app).following(app.routes["to_b"])] == ["to_none", "files"]
 
 
 def test_an_output_that_contains_a_watched_folder_is_warned_of() -> None:
@@ -319,3 +320,15 @@ def test_an_event_type_that_declares_a_secret_is_warned_of() -> None:
         "warning: event type Login declares a secret in 'password', but events are stored and shown, so one that holds"
         " it is refused; declare text and pass the secret's name"
     )
+
+
+def test_of_the_cycles_in_a_knot_those_without_a_route_in_common_are_told_at_once() -> None:
+    def told(*routes: tuple[Any, Any, dict[str, Any]]) -> list[str]:
+        return [message.split(" go round ")[0] for message in errors(app_of(*routes))]
+
+    there, back = (to_b, A, {}), (to_a, B, {"emits": {C}})
+    assert told(there, back, (to_a, B, {"name": "other"})) == ["the routes to_b -> to_a -> to_b"]
+    assert told(there, back, (to_c, C, {"emits": {A}})) == [
+        "the routes to_b -> to_a -> to_b",
+        "the routes to_c -> to_c",
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
+from collections import ChainMap
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -80,6 +81,7 @@ class App:
         self.name = name
         self.sources, self.outputs = _places(f"app {name!r}", sources, outputs)
         self.routes: dict[str, Route] = {}
+        self._event_types: dict[str, type[Event]] = {}
         self.made_once: list[Resource[Any] | AsyncResource[Any]] = []
         """What handlers share, in the order of its declaration."""
         self.limits, self._defaults = _read_options(f"app {name!r}", options)
@@ -187,21 +189,20 @@ class App:
 
     def event_types(self) -> dict[str, type[Event]]:
         """Return every event type that a route takes or emits, by its name on the wire."""
-        kinds: dict[str, type[Event]] = {}
-        for route in self.routes.values():
-            for kind in (route.trigger, *route.emits.values()):
-                kinds[kind.__event_type__] = kind
-        return kinds
+        return dict(self._event_types)
 
     def _register(self, route: Route) -> None:
         if route.name in self.routes:
             raise WiringError(f"app {self.name!r} has a route {route.name!r} already; give this one another name=")
-        known = {**_BUILT_IN, **self.event_types()}
+        new: dict[str, type[Event]] = {}
+        known = ChainMap(new, self._event_types, _BUILT_IN)
         for kind in (route.trigger, *route.emits.values()):
-            if known.setdefault(kind.__event_type__, kind) is not kind:
+            if known.get(kind.__event_type__, kind) is not kind:
                 raise WiringError(
                     f"two event types are called {kind.__event_type__!r}; give one another name, type='...'"
                 )
+            new[kind.__event_type__] = kind
+        self._event_types.update(new)
         self.routes[route.name] = route
 
 
@@ -216,7 +217,9 @@ def _compiled(owner: str, where: Where) -> Pattern:
     return compile(where if isinstance(where, str) else to_pattern(where))
 
 
-_BUILT_IN = {kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)}
+_BUILT_IN: dict[str, type[Event]] = {
+    kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)
+}
 
 N = TypeVar("N", bound=Source)
 

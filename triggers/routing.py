@@ -279,45 +279,42 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = {route.name: route for route in routes}
-        self._by_type: dict[str, list[Route]] = {}
+        self._order = {route: number for number, route in enumerate(self.routes.values())}
         self._scheduled = {route.name: route for route in self.routes.values() if route.schedule}
+        by_type: dict[str, list[Route]] = {}
         for route in self.routes.values():
-            self._by_type.setdefault(route.trigger.__event_type__, []).append(route)
-        self.leading = {kind for kind, routes in self._by_type.items() if any(route.emits for route in routes)}
+            by_type.setdefault(route.trigger.__event_type__, []).append(route)
+        self.leading = {kind for kind, routes in by_type.items() if any(route.emits for route in routes)}
         """The types whose events can lead to further ones."""
-        self._unconditional = {
-            kind for kind, routes in self._by_type.items() if not any(r.source or r.where or r.schedule for r in routes)
+        self._always = {
+            kind: [route for route in routes if not (route.where or route.schedule)] for kind, routes in by_type.items()
         }
-        if self._scheduled:  # there may be a hundred thousand, so they are found by their names
-            ticks = self._by_type[Tick.__event_type__]
-            self._by_type[Tick.__event_type__] = [route for route in ticks if not route.schedule]
-        conditional = {kind: [r for r in routes if r.where] for kind, routes in self._by_type.items()}
+        """The routes that no condition is asked for; those on a schedule are found by their names."""
+        self._unconditional = {
+            kind for kind, routes in by_type.items() if not any(r.source or r.where or r.schedule for r in routes)
+        }
+        conditional = {kind: [r for r in routes if r.where] for kind, routes in by_type.items()}
         self._indexes = {kind: _index(routes) for kind, routes in conditional.items() if len(routes) > FEW}
-        self._asked = {kind for kind, routes in conditional.items() if 0 < len(routes) <= FEW}
-        """The types whose few patterns are asked one by one."""
+        self._asked = {kind: routes for kind, routes in conditional.items() if 0 < len(routes) <= FEW}
+        """The few routes of a type whose patterns are asked one by one."""
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
-        routes = self._by_type.get(kind)
-        if routes is None:
-            return ()
+        always = self._always.get(kind, ())
         if kind in self._unconditional:
-            return routes
+            return always
         scheduled = self._scheduled.get(subject or "") if kind == Tick.__event_type__ else None
-        matched = [scheduled] if scheduled else []
-        taking = self._taking(kind, routes, data)
-        for route in routes:
-            if route.source is not None and route.source != source:
-                continue
-            if route.where is None or route in taking:
-                matched.append(route)
-        return matched
+        taking = [*always, *self._taking(kind, data)]
+        matched = [route for route in taking if route.source is None or route.source == source]
+        if len(matched) > 1:
+            matched.sort(key=self._order.__getitem__)
+        return [scheduled, *matched] if scheduled else matched
 
-    def _taking(self, kind: str, routes: Iterable[Route], data: str) -> Collection[Route]:
-        """Return those of the routes with a condition whose condition the event meets."""
+    def _taking(self, kind: str, data: str) -> Collection[Route]:
+        """Return the routes with a condition that the event meets."""
         if kind in self._asked:
             payload = from_json(data)
-            return [route for route in routes if route.where and route.where.matches(payload)]
+            return [route for route in self._asked[kind] if route.where and route.where.matches(payload)]
         return self._indexes[kind].match(from_json(data)) if kind in self._indexes else ()
 
 
