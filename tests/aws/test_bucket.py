@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.sources.site import FakeSite, Tap, tapped
-from triggers import Bucket
+from tests.sources.site import FakeClock, FakeSite, Tap, tapped
+from triggers import App, Bucket, ObjectCreated
 from triggers.aws import names
+from triggers.engine import Engine
 from triggers.errors import TriggersError, WiringError
 from triggers.sources import Delivery
+from triggers.state import StateFolder
 
 PATIENCE = 30.0  # seconds; moto answers a few hundred calls a second, and other tests use it, too
+
+NOBODY = "http://127.0.0.1:9"  # the port of a service that throws away what it is told, if anybody had it
 
 Story = Callable[[Tap], Awaitable[None]]
 
@@ -107,8 +113,8 @@ class Place:
         return asyncio.run(main())
 
     def listed(self, **options: Any) -> list[Delivery]:
-        """Return what a start tells where there is nothing but the bucket itself."""
-        return self.run(idle, watches=False, **options)
+        """Return what a listing tells."""
+        return self.run(poked, watches=False, **options)
 
 
 @pytest.fixture
@@ -123,6 +129,11 @@ def seen(deliveries: list[Delivery]) -> list[tuple[str, str | None, str]]:
 
 async def idle(tap: Tap) -> None:
     await tap.idle()
+
+
+async def poked(tap: Tap) -> None:
+    await tap.idle()
+    await tap.poke()
 
 
 # --- what arrives
@@ -180,7 +191,7 @@ def test_a_notification_through_eventbridge_is_the_same(place: Place) -> None:
 def test_what_is_there_at_the_start_is_told(place: Place) -> None:
     place.put("raw/a.csv", "one")
     place.put("raw/b/c.csv", "two")
-    told = place.listed()
+    told = place.run(idle)
     assert seen(told) == [
         ("ObjectCreated", "a.csv", place.etag("raw/a.csv")),
         ("ObjectCreated", "b/c.csv", place.etag("raw/b/c.csv")),
@@ -219,9 +230,10 @@ def test_an_object_whose_notification_was_lost_is_found_by_the_next_listing(plac
     assert place.run(story) == []
 
 
-def test_where_nobody_may_watch_it_lists_when_it_is_poked(place: Place) -> None:
+def test_where_nobody_may_watch_it_lists_only_when_it_is_poked(place: Place) -> None:
     async def story(tap: Tap) -> None:
         await tap.idle()
+        assert tap.told == 0
         place.put("raw/a.csv", "one")
         await tap.poke()
         assert await tap.keys() == ["a.csv"]
@@ -319,7 +331,7 @@ def test_the_same_content_put_anew_is_another_version(place: Place) -> None:
 
     async def story(tap: Tap) -> None:
         place.put("raw/a.csv", "one")
-        await tap.poke()
+        await poked(tap)
         place.put("raw/a.csv", "one")
         await tap.poke()
         assert len(set(seen(await tap.take(2)))) == 2
@@ -493,6 +505,71 @@ def test_an_object_of_a_bucket_that_was_not_declared_is_rejected(place: Place) -
     )
 
 
+# --- in an app
+
+
+def pipeline(place: Place) -> tuple[App, list[str]]:
+    app, ran = App(place.bucket, sources=[place.source()]), []
+
+    @app.on(ObjectCreated)
+    async def take(event: ObjectCreated) -> None:
+        ran.append(event.key)
+
+    return app, ran
+
+
+async def drained(app: App, state: Path) -> int:
+    """Run an app until nothing is left; return how many messages it rejected."""
+    async with asyncio.timeout(PATIENCE), Engine(app, StateFolder(state)) as engine:
+        await engine.drained()
+        return engine.rejected
+
+
+def test_an_app_runs_once_for_each_object_across_restarts(place: Place, tmp_path: Path) -> None:
+    place.notify_the_queue()
+    place.put("raw/a.csv", "one")
+    app, ran = pipeline(place)
+    asyncio.run(drained(app, tmp_path))
+    place.put("raw/b.csv", "one")
+    place.say("raw/a.csv", place.etag("raw/a.csv"))
+    asyncio.run(drained(app, tmp_path))
+    asyncio.run(drained(app, tmp_path))
+    assert ran == ["a.csv", "b.csv"]
+    assert place.waiting() == 0
+
+
+def test_what_an_app_rejects_lies_in_its_state_folder(place: Place, tmp_path: Path) -> None:
+    place.send({"order": 17})
+    app, _ = pipeline(place)
+    assert asyncio.run(drained(app, tmp_path)) == 1
+    (kept,) = (tmp_path / "rejected").glob("*.json")
+    assert kept.read_text() == '{"order": 17}'
+
+
+def test_a_bucket_out_of_reach_is_reported_until_it_is_back(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("raw/a.csv", "one")
+    app, ran = pipeline(place)
+    clock = FakeClock()
+    there = os.environ["AWS_ENDPOINT_URL"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+    async def main() -> None:
+        async with asyncio.timeout(PATIENCE), Engine(app, StateFolder(tmp_path), clock=clock) as engine:
+            with pytest.raises(TriggersError, match=r"source 'incoming' fails.*check the network and AWS_ENDPOINT_URL"):
+                await engine.quiet()
+            monkeypatch.setenv("AWS_ENDPOINT_URL", there)
+            await clock.advance(1.0)
+            while engine.intake.failing:
+                await engine.dispatcher.pipeline.changed()
+            await engine.quiet()
+
+    asyncio.run(main())
+    assert ran == ["a.csv"]
+
+
 # --- what cannot work
 
 
@@ -524,7 +601,7 @@ def test_credentials_that_are_missing_are_said(place: Place, monkeypatch: pytest
 
 
 def test_an_endpoint_that_is_away_is_said_and_may_come_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert refused(place.source()).startswith("TriggersError: bucket")
 

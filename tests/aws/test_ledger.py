@@ -40,6 +40,12 @@ class Objects:
         if self.there.pop(key, None):
             self._say(Notice("deleted", "acme", key, None, None, None, None, 0.0, ""))
 
+    def purge(self, key: str) -> None:
+        """Delete an earlier version for good; the object stays."""
+        self._count += 1
+        if key in self.there:
+            self._say(Notice("deleted", "acme", key, "v000", None, None, None, 0.0, ""))
+
     def _say(self, notice: Notice) -> None:
         sequencer = f"{self._count:04X}" if self._sequencers else None
         self.said.append(notice._replace(sequencer=sequencer, reason="said"))
@@ -89,7 +95,7 @@ def version(delivery: Delivery) -> str:
 
 KEYS = st.sampled_from(["a", "a/b", "b"])
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["put", "put", "delete"]), KEYS)
+    st.tuples(st.sampled_from(["put", "put", "delete", "purge"]), KEYS)
     | st.tuples(st.just("hear"), st.lists(st.integers(0, 9), min_size=1, max_size=4))
     | st.tuples(st.just("audit"), st.none()),
     max_size=25,
@@ -106,7 +112,7 @@ def test_however_notifications_come_what_is_told_is_true_and_told_once(
         telling = Telling(objects, deletions=deletions)
         await telling.open()
         for what, which in steps:
-            if what in ("put", "delete"):
+            if what in ("put", "delete", "purge"):
                 getattr(objects, what)(which)
             elif what == "audit":
                 await telling.audit()
