@@ -84,6 +84,8 @@ def _check_text(attribute: str, value: object) -> int:
     """Return how many characters a text has; raise `EventError` for what is none."""
     if not isinstance(value, str):
         raise EventError(f"{attribute} must be text, not {value!r}")
+    if value.isascii():
+        return len(value)
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -28,12 +27,11 @@ LONGEST_SUBJECT = 4096
 
 _QUEUE = "aws:sqs"
 _TOPIC = "aws:sns"
-_S3 = re.compile(r':s3\\*"|aws\.s3|s3:TestEvent')  # one of them is in every body that S3 wrote
+_S3 = re.compile(r's3(:TestEvent)?\\*"')  # one of them is in every body that S3 wrote
 _BUILT_IN = (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none.
 
     `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed.
@@ -54,7 +52,7 @@ class Arrival:
     @property
     def queue_name(self) -> str:
         """Return the name of the queue that it came by."""
-        return self.queue.rsplit(":", 1)[-1]
+        return self.queue.rpartition(":")[2]
 
 
 class Arrivals:
@@ -72,7 +70,7 @@ class Arrivals:
 
     def read(self, payload: object, now: float) -> Iterator[Arrival]:
         """Yield what a payload holds."""
-        records = payload.get("Records") if isinstance(payload, Mapping) else None
+        records = payload.get("Records") if isinstance(payload, dict) else None
         if isinstance(records, list) and records and all(_made_by(record) == _QUEUE for record in records):
             for record in records:
                 yield self._from_queue(record, now)
@@ -95,7 +93,7 @@ class Arrivals:
     def _from_queue(self, record: Mapping[str, Any], now: float) -> Arrival:
         attributes = record.get("attributes") or {}
         queue = str(record.get("eventSourceARN", ""))
-        name = queue.rsplit(":", 1)[-1]
+        name = queue.rpartition(":")[2]
         ordered = name.endswith(names.FIFO)
         return self._arrival(
             record,
@@ -119,7 +117,7 @@ class Arrivals:
 
     def _pushed(self, payload: object, now: float) -> Arrival:
         body = to_json(payload, inf_nan_mode="constants", fallback=str).decode()
-        if isinstance(payload, Mapping):
+        if isinstance(payload, dict):
             id, source = str(payload.get("id", "")), str(payload.get("source", "lambda"))
             if "specversion" in payload or "detail-type" in payload or _S3.search(body):
                 return self._arrival({"MessageId": id or f"{wire.number_of(body):x}", "Body": body}, source, now)
@@ -139,7 +137,7 @@ class Arrivals:
         return Arrival(id, body, source, events=events, **transport)
 
     def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float) -> list[EventRow]:
-        if _S3.search(body):
+        if "s3" in body and _S3.search(body):
             told = notices(read_json("the body", body.encode("utf-8", "surrogatepass")))
             if told is not None:
                 return [event for notice in told for event in self._of_object(notice, now)]
@@ -172,7 +170,7 @@ class Arrivals:
 
 
 def _made_by(record: object) -> object:
-    return (record.get("eventSource") or record.get("EventSource")) if isinstance(record, Mapping) else None
+    return (record.get("eventSource") or record.get("EventSource")) if isinstance(record, dict) else None
 
 
 def _buckets(app: App) -> Mapping[str, Sequence[Bucket]]:

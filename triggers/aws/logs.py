@@ -47,6 +47,7 @@ class JsonLines(logging.Formatter):
 
 def set_up() -> JsonLines:
     """Have all that is logged written as lines of JSON, where Lambda's runtime client writes it or else to stdout."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # what no line says costs nothing
     root, lines = logging.getLogger(), JsonLines()
     if not root.handlers:
         stream = logging.StreamHandler(sys.stdout)

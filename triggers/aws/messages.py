@@ -6,7 +6,6 @@ other body is a `MessageReceived`. Nothing here knows where the message goes, or
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeGuard
@@ -29,7 +28,11 @@ SYSTEM = ("ApproximateReceiveCount", "MessageGroupId", "MessageDeduplicationId")
 may give an attribute a name that begins so."""
 
 _CLOUD = '"specversion"'
-_MARKS = (_CLOUD, '"TopicArn"', '"detail-type"')  # one of them is in every body that is more than a body
+_TOPIC = '"TopicArn"'
+_BUS = '"detail-type"'  # one of the three is in every body that is more than a body
+_RECEIVED = ("MessageId", "Body", "Attributes", "MessageAttributes", "ReceiptHandle")
+_OF_FUNCTION = ("messageId", "body", "attributes", "messageAttributes", "receiptHandle")
+_VALUES = ("StringValue", "stringValue", "BinaryValue", "binaryValue", "Value")
 
 
 class Message(NamedTuple):
@@ -50,24 +53,24 @@ class Message(NamedTuple):
 
 def read(raw: Mapping[str, Any]) -> Message:
     """Return a message of `ReceiveMessage` or a record of a function's event; raises `EventError` for what is none."""
-    id, body = _field(raw, "MessageId"), _field(raw, "Body")
+    id, body, known, given, handle = map(raw.get, _OF_FUNCTION if "body" in raw else _RECEIVED)
     if not (isinstance(id, str) and isinstance(body, str)):
         has = ", ".join(map(str, raw)) or "nothing"
         raise EventError(f"a message of a queue has a messageId and a body, this has {has}")
-    system = {name: str(value) for name, value in _fields(raw, "Attributes").items()}
-    attributes = {name: _value(raw) for name, raw in _fields(raw, "MessageAttributes").items()}
-    content = _json(body) if any(mark in body for mark in _MARKS) else None
+    system = known if isinstance(known, dict) else {}
+    attributes = {f"AWS.{name}": str(system[name]) for name in SYSTEM if name in system}
+    content = _json(body) if _CLOUD in body or _TOPIC in body or _BUS in body else None
     if _is_notification(content):
         id, body = str(content.get("MessageId") or id), content["Message"]
-        attributes |= {name: _value(raw) for name, raw in _fields(content, "MessageAttributes").items()}
+        attributes |= _values(content.get("MessageAttributes"))
         content = _json(body)
     return Message(
         id=id,
         body=body,
-        attributes=attributes | {f"AWS.{name}": system[name] for name in SYSTEM if name in system},
+        attributes=_values(given) | attributes,
         sent=_number(system.get("SentTimestamp")),
         group=system.get("MessageGroupId"),
-        handle=str(_field(raw, "ReceiptHandle") or ""),
+        handle=str(handle or ""),
         event=_event(body, content),
     )
 
@@ -111,25 +114,21 @@ def _check(kind: str, known: Collection[str]) -> None:
 # --- the two shapes, and what is wrapped around a body -------------------------------------------
 
 
-def _field(raw: Mapping[str, Any], name: str) -> Any:
-    """Return a field by its name in SQS's own shape, or in that of a function's event, which begins small."""
-    return raw[name] if name in raw else raw.get(name[0].lower() + name[1:])
-
-
-def _fields(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    fields = _field(raw, name)
-    return fields if isinstance(fields, Mapping) else {}
+def _values(attributes: object) -> dict[str, str]:
+    """Return a message's attributes as text."""
+    return {name: _value(raw) for name, raw in attributes.items()} if isinstance(attributes, dict) else {}
 
 
 def _value(attribute: Any) -> str:
     """Return an attribute's value as text: binary ones in base64, as functions and SNS hand them over."""
-    names = ("StringValue", "BinaryValue", "Value") if isinstance(attribute, Mapping) else ()
-    value = next((value for name in names if (value := _field(attribute, name)) is not None), "")
+    fields = attribute if isinstance(attribute, dict) else {}
+    value = next((value for name in _VALUES if (value := fields.get(name)) is not None), "")
     return b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and re.fullmatch("[0-9]{1,15}", text) else None
+def _number(given: object) -> int | None:
+    text = str(given)
+    return int(text) if len(text) <= 15 and text.isascii() and text.isdecimal() else None
 
 
 def _json(text: str) -> Any:
