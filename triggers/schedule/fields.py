@@ -26,7 +26,7 @@ _STEP = "; for an interval of elapsed time write every()"
 _Rule = Callable[[int, int], int]
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """One field of a cron text: what may stand in it."""
 
     name: str
@@ -70,13 +70,13 @@ def _number(name: str, text: str, low: int, high: int, more: str = "") -> int:
 
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-MINUTE = _Field("minute", 0, 59)
-HOUR = _Field("hour", 0, 23)
-_DAY_OF_MONTH = _Field("day", 1, 31)
-_MONTH = _Field("month", 1, 12, _MONTHS)
-_WEEKDAY = _Field("weekday", 0, 6, _WEEKDAYS, most=7)
-_AWS_WEEKDAY = _Field("weekday", 1, 7, _WEEKDAYS)
-_YEAR = _Field("year", 1970, 2199)
+MINUTE = Field("minute", 0, 59)
+HOUR = Field("hour", 0, 23)
+DAY_OF_MONTH = Field("day", 1, 31)
+MONTH = Field("month", 1, 12, _MONTHS)
+WEEKDAY = Field("weekday", 0, 6, _WEEKDAYS, most=7)
+_AWS_WEEKDAY = Field("weekday", 1, 7, _WEEKDAYS)
+_YEAR = Field("year", 1970, 2199)
 
 
 def canonical(given: str) -> str:
@@ -97,7 +97,7 @@ def canonical(given: str) -> str:
 def days_of_years(day: str, month: str, weekday: str, year: str = "") -> tuple[int, ...]:
     """Return for each year from 1970 to 2199 which of its days fire, as bits from 1 January on."""
     rule = _aws_days(day, weekday) if year else _crontab_days(day, weekday)
-    months = _MONTH.parse(month)
+    months = MONTH.parse(month)
     years = _YEAR.parse(year or "*")
     kinds: dict[tuple[bool, int], int] = {}  # there are only 14 kinds of year
     calendar = []
@@ -122,8 +122,8 @@ def _year_days(rule: _Rule, months: int, leap: bool, weekday: int) -> int:
 def _crontab_days(day: str, weekday: str) -> _Rule:
     if set(day) & set("?LW") or set(weekday) & set("?L#"):
         raise ScheduleError(f"day {day}, weekday {weekday}: ? L W # need the form with a sixth field, the year")
-    numbers = _DAY_OF_MONTH.parse(day) >> 1
-    mask = _WEEKDAY.parse(weekday)
+    numbers = DAY_OF_MONTH.parse(day) >> 1
+    mask = WEEKDAY.parse(weekday)
     weekdays = _on_weekdays(mask | mask >> 7)
     if day.startswith("*") or weekday.startswith("*"):
         return lambda length, first: numbers & weekdays(length, first)
@@ -143,9 +143,9 @@ def _aws_day(text: str) -> _Rule:
         back = 0 if text == "L" else _number("day L-", text.removeprefix("L-"), 1, 30)
         return lambda length, first: 1 << length >> back + 1
     if text.endswith("W"):
-        day = _DAY_OF_MONTH.value(text[:-1])
+        day = DAY_OF_MONTH.value(text[:-1])
         return lambda length, first: _nearest_weekday(day, length, first)
-    numbers = _DAY_OF_MONTH.parse(text) >> 1
+    numbers = DAY_OF_MONTH.parse(text) >> 1
     return lambda length, first: numbers
 
 

@@ -308,7 +308,8 @@ def backfilled(schedule: str, due: float, suffix: str = "") -> Delivery:
 
 def identity(schedule: str, due: datetime) -> str:
     """Return the identity of a firing within the source: the schedule and the UTC instant."""
-    return f"{schedule}@{due.isoformat()}"
+    instant = due.isoformat().replace("+00:00", "Z")  # as EventBridge Scheduler writes it
+    return f"{schedule}@{instant}"
 
 
 def _delivery(tick: Tick) -> Delivery:

@@ -1,0 +1,136 @@
+"""What a route needs, as a size of a Lambda function, or of a Batch job where no function is large enough.
+
+Lambda's limits are those of its developer guide, "Lambda quotas" and "Configure Lambda function memory": a function has
+one virtual CPU for each 1,769 MB of memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from triggers.aws.template.problems import Problems
+from triggers.routing import REPLACE, SKIP, Route
+
+LONGEST: Final = 900
+"""Seconds that an invocation may take."""
+SMALLEST: Final = 128
+LARGEST: Final = 10_240
+"""MB of memory that a function may have, and MB of storage."""
+PER_CPU: Final = 1_769
+USUAL: Final = 512
+"""MB of memory for a route that does not say what it needs, and MB of storage, which is Lambda's own least."""
+MARGIN: Final = 5
+"""Seconds that a function has beyond the `timeout=` of its handler, to start and to settle."""
+MOST_AT_ONCE: Final = 1_000
+"""The largest `MaximumConcurrency` of an event source mapping; the smallest is 2."""
+MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A Lambda function's: MB of memory, seconds, MB of ephemeral storage, and how many messages it takes at once."""
+
+    memory: int
+    timeout: int
+    storage: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A Batch job's: virtual CPUs, MB of memory, GPUs, and seconds or None for no bound. `why` no function will do."""
+
+    cpus: int
+    memory: int
+    gpus: int
+    timeout: int | None
+    why: str
+
+
+def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
+    """Return what a route needs. `chosen` says that it is to be a job. What AWS cannot honour is a problem."""
+    needs = dict(route.policy.needs)
+    cpu, memory, storage, gpus = (needs.pop(name, 0.0) for name in ("cpu", "memory", "storage", "gpu"))
+    for name in sorted(needs):
+        problems.add(
+            f"route {route.name!r} needs {name!r}, which is shared among the runs of one machine and which AWS does not"
+            " know; bound the route with concurrency= instead, or run it with a dispatcher"
+        )
+    _check_overlap(route, problems)
+    megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
+    disk = math.ceil(storage / MIB)
+    why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be a job" if chosen else "")
+    if why:
+        return _machine(route, why, cpu, memory, gpus, problems)
+    _check_concurrency(route, problems)
+    plain = route.policy.timeout is not None and not route.coroutine
+    return Size(
+        memory=max(megabytes, SMALLEST) if megabytes else USUAL,
+        timeout=min(math.ceil(route.policy.timeout or 0) + MARGIN, LONGEST) if plain else LONGEST,
+        storage=max(disk, USUAL),
+        batch=1 if plain else 10,
+    )
+
+
+def serial(route: Route) -> bool:
+    """Say whether runs of the route follow one another, which takes a FIFO queue with one message group."""
+    return route.policy.concurrency == 1
+
+
+def _too_large(route: Route, memory: int, storage: int, gpus: float) -> str:
+    """Return why a route does not fit into a function; nothing where it does."""
+    if gpus:
+        return "Lambda has no GPU"
+    if memory > LARGEST:
+        return f"it needs {memory:,} MB of memory, Lambda has {LARGEST:,} at most"
+    if storage > LARGEST:
+        return f"it needs {storage:,} MB of storage, Lambda has {LARGEST:,} at most"
+    if (route.policy.timeout or 0) > LONGEST:
+        return f"it may take {route.policy.timeout:g} s, Lambda has {LONGEST} at most"
+    return ""
+
+
+def _machine(route: Route, why: str, cpu: float, memory: float, gpus: float, problems: Problems) -> Machine:
+    if (route.policy.concurrency or 1) > 1:
+        problems.add(
+            f"route {route.name!r} is a Batch job ({why}), and Batch cannot bound its"
+            f" concurrency={route.policy.concurrency}; leave it out and let the job queue's machines be the bound, or"
+            " say concurrency=1"
+        )
+    if gpus != int(gpus):
+        problems.add(f"route {route.name!r} needs {gpus:g} gpu; a Batch job takes whole ones")
+    problems.note(f"route {route.name!r} is a Batch job: {why}")
+    timeout = route.policy.timeout
+    return Machine(
+        cpus=max(1, math.ceil(cpu)),
+        memory=math.ceil(memory / MIB) or 4 * USUAL,
+        gpus=math.ceil(gpus),
+        timeout=None if timeout is None else max(60, math.ceil(timeout)),
+        why=why,
+    )
+
+
+_OVERLAPS: Mapping[str, str] = {
+    SKIP: "drop a run because another one is open",
+    REPLACE: "end a run because another one has come",
+}
+
+
+def _check_overlap(route: Route, problems: Problems) -> None:
+    if cannot := _OVERLAPS.get(route.policy.overlap):
+        problems.add(
+            f"route {route.name!r}: overlap={route.policy.overlap!r} cannot be honoured: a queue cannot {cannot};"
+            " say overlap='queue', or run the route with a dispatcher"
+        )
+
+
+def _check_concurrency(route: Route, problems: Problems) -> None:
+    wanted = route.policy.concurrency or 1
+    if wanted > MOST_AT_ONCE:
+        problems.add(
+            f"route {route.name!r}: concurrency={wanted} is more than a queue's {MOST_AT_ONCE:,}; say so many or less,"
+            " or leave it out for the account's own bound"
+        )

@@ -1,0 +1,163 @@
+"""The plan of a deployment: what of an app goes where, before any of it is a resource."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from triggers.app import App
+from triggers.aws.template.fit import Machine, Size, fit
+from triggers.aws.template.functions import Group, grouped
+from triggers.aws.template.locations import Location, locate
+from triggers.aws.template.permissions import Reach
+from triggers.aws.template.problems import Problems
+from triggers.aws.template.references import Json, arn
+from triggers.errors import did_you_mean
+from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, Tick
+from triggers.routing import Route
+from triggers.sources import Source
+from triggers.sources.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where an app's places are, which routes share a function, and which are jobs."""
+
+    app: App
+    places: Mapping[str, Location]
+    groups: Sequence[Group]
+    sizes: Mapping[Route, Size]
+    machines: Mapping[Route, Machine]
+    reaches: Mapping[Route, Reach]
+    problems: Problems = field(repr=False)
+
+    @property
+    def queues(self) -> dict[str, Queue]:
+        """Return the queues of the user's own, by the names of their sources."""
+        return {name: source for name, source in self.app.sources.items() if isinstance(source, Queue)}
+
+    def objects_of(self, route: Route) -> list[Location]:
+        """Return the places whose objects a route hears of."""
+        return _heard(self.app, route, self.places)
+
+    def emitted(self, route: Route) -> bool:
+        """Say whether the events of a route may come by the app's own bus, from handlers or from whoever sends."""
+        if route.source is not None and route.source in self.app.sources:
+            return False  # what a source tells comes from the source
+        if route.trigger in (ObjectCreated, ObjectDeleted, MessageReceived, Tick):
+            return any(route.trigger.__event_type__ in other.emits for other in self.app.routes.values())
+        return True
+
+    def takers(self, timer: Route) -> list[Route]:
+        """Return the routes that take a schedule's firings: its own, and those of all ticks."""
+        return [timer, *(one for one in self.app.routes.values() if one.trigger is Tick and one.schedule is None)]
+
+
+def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Problems) -> Plan:
+    """Return the plan. What keeps it from being carried out is in `problems` then."""
+    for name in sorted(set(jobs) - set(app.routes)):
+        problems.add(f"--job {name}: app {app.name!r} has no such route{did_you_mean(name, app.routes)}")
+    for source in app.sources.values():
+        _check_source(source, problems)
+    places = locate(app, binds, problems)
+    fits = {route: fit(route, route.name in jobs, problems) for route in app.routes.values()}
+    reaches = {route: _reach(app, route, places, problems) for route in fits}
+    sizes = {route: one for route, one in fits.items() if isinstance(one, Size)}
+    machines = {route: one for route, one in fits.items() if isinstance(one, Machine)}
+    fed = {name: _fed(app, name) for name, source in app.sources.items() if isinstance(source, Queue)}
+    for name, routes in fed.items():
+        for route in set(routes) & set(machines):
+            problems.add(
+                f"route {route.name!r} is a Batch job ({machines[route].why}), which the messages of queue {name!r}"
+                " cannot start; let a small route take them and emit an event for it"
+            )
+    for route in fits:
+        _check_fed(app, route, problems)
+    groups = grouped(sizes, reaches, fed)
+    for group in groups:
+        _tell_unbounded(group, sizes, problems)
+    return Plan(app, places, groups, sizes, machines, reaches, problems)
+
+
+def _tell_unbounded(group: Group, sizes: Mapping[Route, Size], problems: Problems) -> None:
+    """Tell of plain handlers that nothing ends at their time, because they share a function with longer ones."""
+    for route in group.routes:
+        if sizes[route].timeout < group.size.timeout:
+            problems.note(
+                f"route {route.name!r}: timeout={route.policy.timeout:g} is not kept: it shares the function of queue"
+                f" {group.sources[0]!r} with others, which ends it after {group.size.timeout} s; make it `async def`"
+            )
+
+
+def queue_arn(queue: Queue) -> Json:
+    """Return the ARN of a queue of the user's own: in the stack's account, unless its URL names another."""
+    account = re.search(r"//sqs\.[^/]+/([0-9]{12})/", queue.url or "")
+    return arn("sqs", queue.queue, account[1] if account else None)
+
+
+def _fed(app: App, name: str) -> list[Route]:
+    """Return the routes that a queue's messages may trigger: what it says in its own words, and what nobody emits."""
+    emitted = {kind for route in app.routes.values() for kind in route.emits}
+    return [
+        route
+        for route in app.routes.values()
+        if route.source == name
+        or (route.source is None and (route.trigger is MessageReceived or _foreign(route, emitted)))
+    ]
+
+
+def _foreign(route: Route, emitted: Collection[str]) -> bool:
+    kind = route.trigger.__event_type__
+    return kind not in emitted and not kind.startswith("triggers.") and route.trigger.__module__ != "triggers.events"
+
+
+def _check_source(source: Source, problems: Problems) -> None:
+    """Refuse a source that AWS has nothing for, and a marker, for which nothing waits there."""
+    if getattr(source, "marker", None) is not None:
+        problems.add(
+            f"source {source.name!r}: marker= cannot be honoured: S3 tells every object when it is whole, and a"
+            " function cannot wait for another one; ask for the marker in the handler, or run with a dispatcher"
+        )
+    if not (isinstance(source, Queue) or hasattr(source, "path") or hasattr(source, "uri")):
+        problems.add(
+            f"source {source.name!r} is a {type(source).__name__}, which AWS has nothing for; run it with a dispatcher,"
+            " or send what it tells to a queue"
+        )
+
+
+def _check_fed(app: App, route: Route, problems: Problems) -> None:
+    if route.trigger in (ObjectCreated, ObjectDeleted) and not _sources(app, route):
+        said = "; declare one with deletions=True" if route.trigger is ObjectDeleted else ""
+        problems.note(f"route {route.name!r} waits for {route.trigger.__name__}, which no place of the app tells{said}")
+
+
+def _sources(app: App, route: Route) -> list[str]:
+    """Return the names of the places that tell what the route waits for."""
+    deleted = route.trigger is ObjectDeleted
+    return [
+        name
+        for name, source in app.sources.items()
+        if route.source in (None, name)
+        and not isinstance(source, Queue)
+        and (not deleted or getattr(source, "deletions", False))
+    ]
+
+
+def _heard(app: App, route: Route, places: Mapping[str, Location]) -> list[Location]:
+    if route.trigger not in (ObjectCreated, ObjectDeleted):
+        return []
+    return [places[name] for name in _sources(app, route) if name in places]
+
+
+def _reach(app: App, route: Route, places: Mapping[str, Location], problems: Problems) -> Reach:
+    """Return what a route reads and writes, the objects that trigger it among it."""
+    known = {**app.sources, **app.outputs}
+    for word, names in (("reads", route.policy.reads), ("writes", route.policy.writes)):
+        for name in sorted(names - set(known)):
+            hint = did_you_mean(name, known)
+            problems.add(f"route {route.name!r}: {word}= names {name!r}, which is no place of the app{hint}")
+    reads = {places[name] for name in route.policy.reads if name in places}
+    arriving = _heard(app, route, places) if route.trigger is ObjectCreated else []
+    writes = {places[name] for name in route.policy.writes if name in places}
+    return Reach(frozenset(reads | set(arriving)), frozenset(writes))

@@ -1,0 +1,95 @@
+"""Queues: one for each route, its dead letters, who may send to it, and the mapping from it to a function.
+
+What a queue and a mapping promise each other holds for whatever is made here, because both are made from one `Size`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from triggers.aws import names
+from triggers.aws.template.fit import Machine, Size, serial
+from triggers.aws.template.references import Json, Resources, arn_of, from_account, logical, policy, ref
+from triggers.routing import Route
+
+VISIBLE_AFTER: Final = 6
+"""A message that was taken comes back after so many times the function's time: Lambda's advice, "Using Lambda with
+Amazon SQS"."""
+LONGEST_HELD: Final = 43_200
+"""Seconds: the longest visibility time-out."""
+RECEIVES: Final = 1_000
+"""A message that was received so often is dead. It is the net below the run records, which count attempts themselves,
+and the most that SQS counts to: putting a run back takes a receive."""
+RETENTION: Final = 1_209_600
+"""Seconds, 14 days: the longest."""
+
+
+def queue(app: str, route: Route, fitted: Size | Machine) -> Resources:
+    """Return a route's queue and the queue of its dead letters."""
+    name, dead = names.queue(app, route.name, fifo=serial(route)), logical(route.name, "DeadLetters")
+    held = {
+        "VisibilityTimeout": visibility(fitted),
+        "RedrivePolicy": {"deadLetterTargetArn": arn_of(dead), "maxReceiveCount": RECEIVES},
+    }
+    return {
+        logical(route.name, "Queue"): plain_queue(name, held),
+        dead: plain_queue(names.dead_letters(name)),
+    }
+
+
+def visibility(fitted: Size | Machine) -> int:
+    """Return for how many seconds a message that was taken is not given to others."""
+    timeout = fitted.timeout
+    return LONGEST_HELD if timeout is None else min(VISIBLE_AFTER * timeout, LONGEST_HELD)
+
+
+def plain_queue(name: str, more: Json | None = None) -> Json:
+    """Return a queue, an ordered one where it is called so."""
+    properties: Json = {"QueueName": name}
+    if name.endswith(names.FIFO):
+        properties |= {"FifoQueue": True, "ContentBasedDeduplication": True}
+    properties |= {"MessageRetentionPeriod": RETENTION, "SqsManagedSseEnabled": True, **(more or {})}
+    return {
+        "Type": "AWS::SQS::Queue",
+        "DeletionPolicy": "Delete",
+        "UpdateReplacePolicy": "Delete",
+        "Properties": properties,
+    }
+
+
+def access(queue_name: str, rules: Sequence[str]) -> Json:
+    """Return the policy of a queue by which the rules, by their logical names, may send to it."""
+    statement: Json = {
+        "Sid": "Rules",
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn_of(queue_name),
+        "Condition": from_account(source=[arn_of(rule) for rule in rules]),
+    }
+    return {
+        "Type": "AWS::SQS::QueuePolicy",
+        "Properties": {"Queues": [ref(queue_name)], "PolicyDocument": policy(statement)},
+    }
+
+
+def target(route: Route) -> Json:
+    """Return a route's queue as the target of a rule or of a schedule. One message group keeps all in order."""
+    found: Json = {"Arn": arn_of(logical(route.name, "Queue"))}
+    if serial(route):
+        found["SqsParameters"] = {"MessageGroupId": "all"}
+    return found
+
+
+def mapping(function: str, source: Json, batch: int, concurrency: int | None = None) -> Json:
+    """Return what feeds a function from a queue. A `concurrency` of 1 is the FIFO queue's own."""
+    properties: Json = {
+        "EventSourceArn": source,
+        "FunctionName": ref(function),
+        "BatchSize": batch,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    if concurrency is not None and concurrency > 1:
+        properties["ScalingConfig"] = {"MaximumConcurrency": concurrency}
+    return {"Type": "AWS::Lambda::EventSourceMapping", "Properties": properties}
