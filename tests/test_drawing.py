@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.steps import is_linear
 from triggers import App, Event, Folder, ObjectCreated, Tick, every, prefix, suffix
 from triggers.drawing import Picture, mermaid, picture, svg
 from triggers.layers import GAP, lay_out
@@ -130,3 +131,17 @@ def test_any_graph_is_laid_out_downward_without_overlap(count: int, joined: list
         for left, right in pairwise(layer):
             assert left.x + left.width / 2 + GAP <= right.x - right.width / 2 + 1e-6
     assert ElementTree.fromstring(svg(drawn)) is not None
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_drawing_is_work_in_proportion_to_the_routes(chained: bool) -> None:
+    def work(count: int) -> None:
+        drawn = Picture("many")
+        for number in range(count):
+            drawn.join(drawn.add("event", f"e{number}"), drawn.add("route", f"r{number}"))
+            if chained:
+                drawn.join(f"route:r{number}", drawn.add("event", f"e{number + 1}"))
+        mermaid(drawn)
+        svg(drawn)
+
+    assert is_linear(work, 20)

@@ -40,6 +40,7 @@ class Picture:
     title: str
     nodes: dict[str, Node] = field(default_factory=dict)
     edges: list[tuple[str, str]] = field(default_factory=list)
+    _joined: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, kind: str, name: str, note: str = "", label: str | None = None) -> str:
         """Add a node unless it is there, and return its key."""
@@ -49,7 +50,8 @@ class Picture:
 
     def join(self, start: str, end: str) -> None:
         """Add an edge from one node to another, unless it is there."""
-        if start != end and (start, end) not in self.edges:
+        if start != end and (start, end) not in self._joined:
+            self._joined.add((start, end))
             self.edges.append((start, end))
 
 

@@ -7,9 +7,11 @@ neighbours as there is room.
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from typing import Final
 
@@ -97,21 +99,16 @@ def _acyclic(keys: Iterable[str], edges: Sequence[tuple[str, str]]) -> tuple[lis
 
 def _depths(keys: Iterable[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
     """Return the layer of every node: below all that lead to it; a start is right above what it leads to."""
-    depth = dict.fromkeys(keys, 0)
-    for _ in depth:
-        moved = False
-        for start, end in edges:
-            if depth[end] <= depth[start]:
-                depth[end] = depth[start] + 1
-                moved = True
-        if not moved:
-            break
-    entered = {end for _, end in edges}
-    for key in depth:
-        below = [depth[end] for start, end in edges if start == key]
-        if key not in entered and below:
-            depth[key] = min(below) - 1
-    return depth
+    above: dict[str, list[str]] = {key: [] for key in keys}
+    below: dict[str, list[str]] = {key: [] for key in above}
+    for start, end in edges:
+        above[end].append(start)
+        below[start].append(end)
+    depth: dict[str, int] = {}
+    for key in TopologicalSorter(above).static_order():
+        depth[key] = max((depth[one] + 1 for one in above[key]), default=0)
+    starts = [key for key in above if below[key] and not above[key]]
+    return depth | {key: min(depth[one] for one in below[key]) - 1 for key in starts}
 
 
 def _order(layers: list[list[Box]]) -> None:
@@ -119,13 +116,14 @@ def _order(layers: list[list[Box]]) -> None:
     best, least = [list(layer) for layer in layers], _crossings(layers)
     for sweep in range(SWEEPS):
         downward = sweep % 2 == 0
+        place = {box: index for layer in layers for index, box in enumerate(layer)}
         for layer in layers if downward else reversed(layers):
-            place = {box: index for row in layers for index, box in enumerate(row)}
             middles = {}
             for box in layer:
                 near = box.above if downward else box.below
                 middles[box] = sum(place[one] for one in near) / len(near) if near else float(place[box])
-            layer.sort(key=lambda box: middles[box])
+            layer.sort(key=middles.__getitem__)
+            place.update((box, index) for index, box in enumerate(layer))
         if (found := _crossings(layers)) < least:
             best, least = [list(layer) for layer in layers], found
     for layer, kept in zip(layers, best, strict=True):
@@ -136,8 +134,12 @@ def _crossings(layers: list[list[Box]]) -> int:
     count = 0
     for upper, lower in pairwise(layers):
         place = {box: index for index, box in enumerate(lower)}
-        ends = [(index, place[below]) for index, box in enumerate(upper) for below in box.below]
-        count += sum((a - c) * (b - d) < 0 for i, (a, b) in enumerate(ends) for c, d in ends[i + 1 :])
+        met: list[int] = []
+        for box in upper:  # an edge crosses those that begin before it and end behind it
+            ends = sorted(place[below] for below in box.below)
+            count += sum(len(met) - bisect_right(met, end) for end in ends)
+            for end in ends:
+                insort(met, end)
     return count
 
 
@@ -161,15 +163,15 @@ def _place(layers: list[list[Box]]) -> None:
 
 def _spread(layer: list[Box], wanted: list[float]) -> list[float]:
     """Return the places nearest to the wanted ones that keep order and gaps; boxes that collide share their middle."""
-    groups: list[tuple[float, list[int]]] = []  # (where the group's first box wants to be, its boxes)
+    groups: list[tuple[float, int]] = []  # (where the group's first box wants to be, how many boxes it has)
     offset = [0.0] * len(layer)
     for index, box in enumerate(layer):
         if index:
             offset[index] = offset[index - 1] + (layer[index - 1].width + box.width) / 2 + GAP
-        group = (wanted[index] - offset[index], [index])
-        while groups and groups[-1][0] > group[0]:
-            first, members = groups.pop()
-            size, more = len(members), len(group[1])
-            group = ((first * size + group[0] * more) / (size + more), members + group[1])
-        groups.append(group)
-    return [first + offset[index] for first, members in groups for index in members]
+        first, size = wanted[index] - offset[index], 1
+        while groups and groups[-1][0] > first:
+            before, more = groups.pop()
+            first, size = (before * more + first * size) / (more + size), more + size
+        groups.append((first, size))
+    starts = [first for first, size in groups for _ in range(size)]
+    return [first + further for first, further in zip(starts, offset, strict=True)]
