@@ -143,6 +143,7 @@ def timers(trials: Trials) -> list[Row]:
     rates = trials.beside(*[("timers.rate", {"tool": tool, "seconds": seconds}) for tool in CRON_TOOLS])
     (some,) = trials.beside(("timers.instant", {"count": many, "lead": 4}))
     all_of_them = trials.run("timers.instant", count=most, lead=20)
+    (routes,) = trials.beside(("timers.routes", {"count": many}))
     peer = trials.run("timers.apscheduler_instant", count=many, lead=4)
     peers = ", ".join(
         f"{tool} {median(take(results, 'slowest')):,.0f} to {median(take(results, 'fastest')):,.0f}"
@@ -155,6 +156,7 @@ def timers(trials: Trials) -> list[Row]:
         Row(f"{many:,} timers at one instant, released p99", "ms", "less", 100, take(some, "released")),
         Row(f"{many:,} timers at one instant, started p99", "ms", "less", 800, take(some, "started"), note=theirs),
         Row(f"{most:,} timers at one instant, fired once", "", "more", most, [all_of_them["fired_once"]]),
+        Row(f"{many:,} timers as routes, declared and started", "s CPU", "less", 3, take(routes, "ready")),
     ]
 
 

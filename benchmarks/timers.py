@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from benchmarks.measure import percentile
 from tests.oracle import COMMON, FIRST, LAST, Spec, at_a_change, changes, changing_zones, expected
-from triggers import App, Tick, at, cron
+from triggers import App, Tick, at, cron, every
 from triggers.engine import Engine
 from triggers.errors import ScheduleError
 from triggers.sources.timer import Timer
@@ -163,6 +163,22 @@ async def instant(folder: Path, count: int, lead: float) -> Result:
         "all": max(begun),
         "ready_after": ready - (due - lead),
     }
+
+
+async def routes(folder: Path, count: int) -> Result:
+    """Declare an app with so many routes on a schedule each, and start it until every timer waits; in CPU seconds."""
+    begin = time.process_time()
+    app = App("bench")
+
+    async def handle(event: Tick) -> None: ...
+
+    for number in range(count):
+        app.on(every(days=1 + number % 50), name=f"timer-{number}")(handle)
+    declared = time.process_time()
+    async with Engine(app, StateFolder(folder)) as engine:
+        await engine.quiet()
+        ready = time.process_time()
+    return {"count": count, "declared": declared - begin, "ready": ready - begin}
 
 
 def apscheduler_instant(folder: Path, count: int, lead: float) -> Result:
