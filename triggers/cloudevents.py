@@ -56,7 +56,7 @@ def from_fields(fields: object, now: float) -> Delivery:
     if "data_base64" in fields:
         raise EventError("data must be a JSON object, not data_base64")
     payload = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
-    id, source, kind = (cast(str, fields.get(attribute)) for attribute in ("id", "source", "type"))  # if it is checked
+    id, source, kind = cast(tuple[str, str, str], (fields.get("id"), fields.get("source"), fields.get("type")))
     version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
     return _checked(Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject))
 
@@ -74,6 +74,8 @@ def _checked(event: Delivery) -> Delivery:
 
 
 def _check_name(attribute: str, name: object) -> None:
+    if type(name) is str and 0 < len(name) <= LONGEST_NAME and name.isascii():
+        return
     if not name:
         raise EventError(f"{attribute} must be text and not empty, not {name!r}")
     if (length := _check_text(attribute, name)) > LONGEST_NAME:
@@ -84,8 +86,6 @@ def _check_text(attribute: str, value: object) -> int:
     """Return how many characters a text has; raise `EventError` for what is none."""
     if not isinstance(value, str):
         raise EventError(f"{attribute} must be text, not {value!r}")
-    if value.isascii():
-        return len(value)
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -109,9 +109,9 @@ class Arrivals:
     def _from_topic(self, record: Mapping[str, Any], now: float) -> Arrival:
         notification = record.get("Sns") or {}
         raw = {
-            "MessageId": notification.get("MessageId"),
-            "Body": notification.get("Message"),
-            "MessageAttributes": notification.get("MessageAttributes"),
+            "messageId": notification.get("MessageId"),
+            "body": notification.get("Message"),
+            "messageAttributes": notification.get("MessageAttributes"),
         }
         return self._arrival(raw, str(notification.get("TopicArn", "")).rsplit(":", 1)[-1] or "topic", now)
 
@@ -120,7 +120,7 @@ class Arrivals:
         if isinstance(payload, dict):
             id, source = str(payload.get("id", "")), str(payload.get("source", "lambda"))
             if "specversion" in payload or "detail-type" in payload or _S3.search(body):
-                return self._arrival({"MessageId": id or f"{wire.number_of(body):x}", "Body": body}, source, now)
+                return self._arrival({"messageId": id or f"{wire.number_of(body):x}", "body": body}, source, now)
         reason = (
             "a function is given records, a notification, an EventBridge event or a CloudEvents object, not"
             f" {body[:80]};"
@@ -129,7 +129,7 @@ class Arrivals:
         return Arrival(f"{wire.number_of(body):x}", body, "lambda", rejection=reason)
 
     def _arrival(self, raw: Mapping[str, Any], source: str, now: float, **transport: Any) -> Arrival:
-        id, body = str(raw.get("messageId") or raw.get("MessageId")), str(raw.get("body") or raw.get("Body"))
+        id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
             events = self._events(raw, body, source, now)
         except EventError as error:

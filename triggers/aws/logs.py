@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,11 +17,33 @@ from pydantic_core import to_json
 
 from triggers.attempt import Run
 
+log = logging.getLogger("triggers.run")
+
 LEVEL: Final = "AWS_LAMBDA_LOG_LEVEL"
 """The environment variable by which Lambda says from which level on is logged; INFO where it says nothing."""
 
 _KNOWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "aws_request_id", "tenant_id"}
 """What every record has; the last two are put there by Lambda's runtime client."""
+
+
+class Ending(logging.LogRecord):
+    """What became of an attempt, as a record. It is logged for every run, so it is made without asking where in the
+    code it was said, and by which thread, which would take most of the time.
+    """
+
+    args = ()
+    created = msecs = relativeCreated = 0.0
+    exc_info = exc_text = stack_info = None
+    pathname = filename = module = funcName = __file__
+    lineno = process = thread = 0
+    processName = threadName = taskName = None
+
+    def __init__(self, level: int, message: str, fields: dict[str, Any]) -> None:
+        self.name = log.name
+        self.levelno, self.levelname = level, logging.getLevelName(level)
+        self.msg = message
+        self.created = time.time()
+        self.fields = fields
 
 
 class JsonLines(logging.Formatter):
@@ -33,13 +56,16 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as a line, with its end: Lambda's own handler adds none."""
         fields: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
             **self.about,
         }
-        fields.update((key, value) for key, value in vars(record).items() if key not in _KNOWN)
+        if isinstance(record, Ending):
+            fields.update(record.fields)
+        else:
+            fields.update((key, value) for key, value in vars(record).items() if key not in _KNOWN)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return to_json(fields, fallback=str, inf_nan_mode="constants").decode("utf-8", "replace") + "\n"
@@ -57,6 +83,12 @@ def set_up() -> JsonLines:
         handler.setFormatter(lines)
     root.setLevel(os.environ.get(LEVEL) or logging.INFO)
     return lines
+
+
+def ended(level: int, message: str, **fields: Any) -> None:
+    """Log what became of an attempt."""
+    if log.isEnabledFor(level):
+        log.handle(Ending(level, message, fields))
 
 
 def about(run: Run, request: str) -> dict[str, Any]:

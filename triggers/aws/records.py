@@ -83,7 +83,7 @@ class _Expression(NamedTuple):
 
 
 def _expression(update: str, condition: str) -> _Expression:
-    return _Expression(update, condition, {name: name[1:] for name in re.findall(r"#\w+", update + condition)})
+    return _Expression(update, condition, {name: name[1:] for name in re.findall(r"#\w+", f"{update} {condition}")})
 
 
 _IS_OURS = "#attempt = :start AND #state = :running"
@@ -322,7 +322,7 @@ def _part(start: int, number: int | None = None) -> str:
 
 
 def _number(value: float) -> dict[str, str]:
-    return {"N": repr(value) if isinstance(value, int) else f"{value:.6f}"}
+    return {"N": f"{value}" if type(value) is int else f"{value:.6f}"}
 
 
 def _micro(moment: float) -> float:

@@ -20,7 +20,7 @@ from triggers.app import App
 from triggers.attempt import NOTHING, Again, Dead, Done, Failure, Outcome, Run, run_plain
 from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
-from triggers.aws.logs import JsonLines, about
+from triggers.aws.logs import JsonLines, about, ended
 from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError
@@ -105,7 +105,6 @@ class Runs:
         now = self._now()
         outcome = within_time(run, within_budget(run, outcome), now)
         outcome, entries = self._entries(run, claim, outcome, now)
-        claim = claim._replace(attempt=run.attempt)
         if isinstance(outcome, Again):
             due = now + outcome.delay
             self._records.wait(claim, outcome.failure, due, now, counted=outcome.counted)
@@ -114,9 +113,9 @@ class Runs:
         parts = self._records.keep(claim, [entry["Detail"] for entry in entries], now) if entries else 0
         if isinstance(outcome, Done):
             self._records.done(claim, parts, now)
-            log.info("done", extra={"outcome": DONE, "seconds": round(now - run.started, 6)})
+            ended(logging.INFO, "done", outcome=DONE, seconds=round(now - run.started, 6))
         else:
-            self._records.dead(claim, outcome.failure, parts, now)
+            self._records.dead(claim._replace(attempt=run.attempt), outcome.failure, parts, now)
             log.error("dead after attempt %d: %s", run.attempt, outcome.failure, extra={"outcome": DEAD})
         if entries:
             self._publish(run.number, claim.start, entries)
