@@ -95,6 +95,10 @@ class Place:
         found = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=wanted)["Attributes"]
         return sum(int(found[name]) for name in wanted)
 
+    def version(self, key: str) -> str:
+        version: str = self.s3.head_object(Bucket=self.bucket, Key=key)["VersionId"]
+        return version
+
     def etag(self, key: str) -> str:
         etag: str = self.s3.head_object(Bucket=self.bucket, Key=key)["ETag"]
         return etag.strip('"')
@@ -319,7 +323,7 @@ def test_each_version_is_told_and_named(place: Place) -> None:
     place.keep_versions()
     place.put("raw/a.csv", "one")
     place.put("raw/a.csv", "two")
-    latest = place.s3.head_object(Bucket=place.bucket, Key="raw/a.csv")["VersionId"]
+    latest = place.version("raw/a.csv")
     (told,) = place.listed()
     assert seen([told]) == [("ObjectCreated", "a.csv", latest)]
     assert json.loads(told.data)["uri"] == f"s3://{place.bucket}/raw/a.csv?versionId={latest}"
@@ -351,7 +355,7 @@ def test_a_notification_without_a_version_and_a_listing_with_one_are_one_event(p
 
     assert place.run(story) == []
     assert place.listed() == []
-    version = place.s3.head_object(Bucket=place.bucket, Key="raw/a.csv")["VersionId"]
+    version = place.version("raw/a.csv")
     assert version.encode() in place.site.ledger["incoming", b"a.csv"]
 
 
@@ -360,6 +364,36 @@ def test_versions_that_are_turned_on_later_tell_nothing_again(place: Place) -> N
     assert len(place.listed()) == 1
     place.keep_versions()
     assert place.listed() == []
+
+
+def test_a_version_that_shows_again_is_told_again(place: Place) -> None:
+    place.keep_versions()
+    place.put("raw/a.csv", "one")
+    first = place.version("raw/a.csv")
+    place.put("raw/a.csv", "two")
+
+    async def story(tap: Tap) -> None:
+        await tap.take()
+        second = place.version("raw/a.csv")
+        place.s3.delete_object(Bucket=place.bucket, Key="raw/a.csv", VersionId=second)
+        place.say("raw/a.csv", "", "ObjectRemoved:Delete", versionId=second, sequencer="0A")
+        assert seen(await tap.take()) == [("ObjectCreated", "a.csv", first)]
+
+    assert place.run(story, deletions=True) == []
+
+
+def test_moto_tells_no_versions_no_delete_markers_and_no_deletions_of_versions(place: Place) -> None:
+    place.keep_versions()
+    place.notify_the_queue()
+    place.put("raw/a.csv", "one")
+    first = place.version("raw/a.csv")
+    place.put("raw/a.csv", "two")
+    place.s3.delete_object(Bucket=place.bucket, Key="raw/a.csv", VersionId=first)
+    place.delete("raw/a.csv")
+    received = place.sqs.receive_message(QueueUrl=place.url, MaxNumberOfMessages=10)["Messages"]
+    records = [record for message in received for record in json.loads(message["Body"]).get("Records", ())]
+    assert [record["eventName"] for record in records] == ["ObjectCreated:Put"] * 2
+    assert {name for record in records for name in record["s3"]["object"]} == {"key", "size", "eTag"}
 
 
 # --- deletions
@@ -426,7 +460,7 @@ def test_what_was_gone_before_deletions_were_asked_for_is_not_told(place: Place)
 def test_a_deletion_of_an_earlier_version_deletes_no_object(place: Place) -> None:
     place.keep_versions()
     place.put("raw/a.csv", "one")
-    first = place.s3.head_object(Bucket=place.bucket, Key="raw/a.csv")["VersionId"]
+    first = place.version("raw/a.csv")
     place.put("raw/a.csv", "two")
     place.say("raw/a.csv", "", "ObjectRemoved:Delete", versionId=first, sequencer="0A")
 

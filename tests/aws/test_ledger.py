@@ -129,6 +129,7 @@ def test_however_notifications_come_what_is_told_is_true_and_told_once(
         created = [version(one) for one in told if one.type == "ObjectCreated"]
         assert created == sorted(set(created)), "each content once, and none after a later one"
         kinds = [one.type for one in told]
+        assert deletions or "ObjectDeleted" not in kinds
         assert ("ObjectDeleted", "ObjectDeleted") not in pairwise(kinds)
         if now := objects.there.get(key):
             assert (kinds[-1], version(told[-1])) == ("ObjectCreated", now.content)
