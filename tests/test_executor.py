@@ -124,7 +124,7 @@ def test_a_traceback_begins_at_the_users_own_frame() -> None:
     outcome = run_plain(run_of(broken, retry=Retry(attempts=1)))
     assert isinstance(outcome, Dead)
     assert "in broken" in outcome.failure.traceback
-    assert "triggers/executor" not in outcome.failure.traceback
+    assert "triggers/attempt.py" not in outcome.failure.traceback
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=50))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from triggers.context import Context, Emitted, encode_returned
 from triggers.errors import HandlerError, Later, Reject
-from triggers.events import Event, RunFailed, decode, moment
-from triggers.lineage import EventRow, envelope_of
+from triggers.events import Envelope, Event, RunFailed, decode, moment
+from triggers.lineage import EventRow
 from triggers.routing import Route
 
 LONGEST_TEXT = 100_000
@@ -112,6 +112,23 @@ Outcome = Done | Again | Dead
 
 Finished = Callable[[Run, Outcome], None]
 """What the pools call, on the loop, with each run that has left its attempt."""
+
+
+def envelope_of(event: EventRow) -> Envelope:
+    """Return the envelope of a stored event."""
+    return Envelope(
+        number=event.number,
+        id=event.id,
+        source=event.source,
+        type=event.type,
+        version=event.version,
+        subject=event.subject,
+        time=moment(event.time),
+        cause=f"r{event.cause}" if event.cause is not None else None,
+        root=f"e{event.root}",
+        depth=event.depth,
+        budget=event.budget,
+    )
 
 
 def make_context(run: Run) -> Context:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from triggers.events import Envelope, moment
 from triggers.sources import Delivery
 
 BUDGET = 1_000_000
@@ -40,20 +39,3 @@ def arrived(delivery: Delivery, number: int, now: float) -> EventRow:
     """Return the row of an event that a source delivered: the root of a chain."""
     d = delivery
     return EventRow(number, d.id, d.source, d.type, d.version, d.subject, d.time, now, d.data, None, number, 0, BUDGET)
-
-
-def envelope_of(event: EventRow) -> Envelope:
-    """Return the envelope of a stored event."""
-    return Envelope(
-        number=event.number,
-        id=event.id,
-        source=event.source,
-        type=event.type,
-        version=event.version,
-        subject=event.subject,
-        time=moment(event.time),
-        cause=f"r{event.cause}" if event.cause is not None else None,
-        root=f"e{event.root}",
-        depth=event.depth,
-        budget=event.budget,
-    )

@@ -37,7 +37,7 @@ def test_a_dead_letter_is_shown_with_its_event_and_the_users_frames(project: Pro
     assert 'on e2 Processed from churn/process: {"table":"bad.csv"}' in answer.out
     assert f'File "{project.home}/app.py"' in answer.out
     assert "ValueError: this table is bad" in answer.out
-    assert "/triggers/executor/" not in answer.out
+    assert "/triggers/attempt.py" not in answer.out
     assert "`triggers dead redrive r2` runs it again" in answer.err
     shown = project("dead", "show", "2", "--json").data
     assert shown["on"]["data"] == {"table": "bad.csv"}

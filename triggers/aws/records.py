@@ -144,7 +144,7 @@ class Records:
             ":holder": {"S": holder},
             ":now": _number(now),
         }
-        known = self._update(run, _CLAIM, values, answer="UPDATED_NEW")
+        known = self._update(run, _CLAIM, values, answer="ALL_NEW")
         item = known.item
         if known.refused:
             self._check_identity(run, route, event, item)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING
 
 import apsw
 import click
 
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
-from triggers.commands.parameters import json_option, number_of, state_option
+from triggers.commands.parameters import deployed_option, json_option, number_of, state_option
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
@@ -16,7 +18,7 @@ from triggers.commands.reading import (
     find_event,
     find_run,
     living_epoch,
-    reader,
+    looking,
     require_names,
     run_json,
     state_of,
@@ -29,34 +31,44 @@ from triggers.journal.views import RunView
 from triggers.requests import Drop, Redrive
 from triggers.state import StateFolder
 
+if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
+    from triggers.aws.deployed import Deployed
+
+MOST = 10_000
+"""As many dead letters of an app in AWS are looked at, the newest."""
+
 
 @click.group(invoke_without_command=True)
 @state_option
+@deployed_option
 @json_option
 @click.pass_context
-def dead(ctx: click.Context, folder: str | None, as_json: bool) -> None:
+def dead(ctx: click.Context, folder: str | None, aws: str | None, as_json: bool) -> None:
     """The dead letters: runs that failed for good. Without a command: list them."""
-    ctx.obj = folder
+    ctx.obj = (folder, aws)
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_dead, route=None, limit=50, folder=folder, as_json=as_json)
+        ctx.invoke(list_dead, route=None, limit=50, folder=folder, aws=aws, as_json=as_json)
     elif as_json:
         raise click.UsageError(f"write --json behind the command: triggers dead {ctx.invoked_subcommand} --json")
 
 
-def _folder(folder: str | None) -> str | None:
-    """Return the state folder given to the command, or to `dead` before it."""
-    outer: str | None = click.get_current_context().obj
-    return folder or outer
+def _looking(
+    folder: str | None, aws: str | None, look: Callable[[Deployed], apsw.Connection]
+) -> AbstractContextManager[tuple[StateFolder | Deployed, apsw.Connection]]:
+    """Open what was named by the options of the command, or by those of `dead` before it."""
+    outer = click.get_current_context().obj or (None, None)
+    return looking(folder or outer[0], aws or outer[1], look)
 
 
 @dead.command("list")
 @click.option("--route", metavar="NAME", help="Only those of this route.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
 @state_option
+@deployed_option
 @json_option
-def list_dead(route: str | None, limit: int, folder: str | None, as_json: bool) -> None:
+def list_dead(route: str | None, limit: int, folder: str | None, aws: str | None, as_json: bool) -> None:
     """List the dead letters, the newest last."""
-    with reader(_folder(folder)) as (place, connection):
+    with _looking(folder, aws, _all_dead) as (place, connection):
         require_names(connection, route=route)
         found = views.runs(connection, state="dead", route=route, limit=limit)
         epoch = living_epoch(place, connection)
@@ -83,13 +95,15 @@ def list_dead(route: str | None, limit: int, folder: str | None, as_json: bool) 
 @dead.command()
 @click.argument("id", metavar="RUN")
 @state_option
+@deployed_option
 @json_option
-def show(id: str, folder: str | None, as_json: bool) -> None:
+def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     """Show a run with its event, every failed attempt and its traceback, your own frames first."""
     from triggers.commands.loading import users_first  # loads the app's side, which no other command here needs
 
-    with reader(_folder(folder)) as (place, connection):
-        run = find_run(connection, number_of(id, "r"))
+    number = number_of(id, "r")
+    with _looking(folder, aws, lambda deployed: deployed.some([number])) as (place, connection):
+        run = find_run(connection, number)
         event = find_event(connection, run.event)
         attempts = views.attempts(connection, run.number)
         dropped = views.duplicates(connection, [event])
@@ -118,15 +132,20 @@ def show(id: str, folder: str | None, as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="All dead letters.")
 @click.option("--route", metavar="NAME", help="All dead letters of this route.")
 @state_option
+@deployed_option
 @json_option
-def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str | None, as_json: bool) -> None:
+def redrive(
+    ids: Sequence[str], everything: bool, route: str | None, folder: str | None, aws: str | None, as_json: bool
+) -> None:
     """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs."""
     if bool(ids) + everything + bool(route) != 1:
         raise click.UsageError("say which: RUN..., --all or --route NAME")
-    with reader(_folder(folder)) as (place, connection):
+    numbers = _numbers(ids)
+    look = (lambda deployed: deployed.some(numbers)) if numbers else _all_dead
+    with _looking(folder, aws, look) as (place, connection):
         require_names(connection, route=route)
-        if ids:
-            runs = _chosen(place, connection, ids, {"dead", "dropped", "delayed"}, "run again")
+        if numbers:
+            runs = _chosen(place, connection, numbers, {"dead", "dropped", "delayed"}, "run again")
         else:
             runs = views.runs(connection, state="dead", route=route)
     if not runs:
@@ -137,36 +156,48 @@ def redrive(ids: Sequence[str], everything: bool, route: str | None, folder: str
 @dead.command()
 @click.argument("ids", nargs=-1, required=True, metavar="RUN...")
 @state_option
+@deployed_option
 @json_option
-def drop(ids: Sequence[str], folder: str | None, as_json: bool) -> None:
+def drop(ids: Sequence[str], folder: str | None, aws: str | None, as_json: bool) -> None:
     """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back."""
-    with reader(_folder(folder)) as (place, connection):
-        runs = _chosen(place, connection, ids, {"dead"}, "be dropped")
+    numbers = _numbers(ids)
+    with _looking(folder, aws, lambda deployed: deployed.some(numbers)) as (place, connection):
+        runs = _chosen(place, connection, numbers, {"dead"}, "be dropped")
     _carry_out(place, Drop, "dropped", runs, as_json)
 
 
 @click.command()
 @click.argument("id", metavar="RUN")
 @state_option
+@deployed_option
 @json_option
-def retry(id: str, folder: str | None, as_json: bool) -> None:
+def retry(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     """Run a dead or delayed run again, now, with all its attempts before it."""
-    with reader(folder) as (place, connection):
-        runs = _chosen(place, connection, [id], {"dead", "delayed"}, "be retried")
+    numbers = _numbers([id])
+    with looking(folder, aws, lambda deployed: deployed.some(numbers)) as (place, connection):
+        runs = _chosen(place, connection, numbers, {"dead", "delayed"}, "be retried")
     _carry_out(place, Redrive, "retried", runs, as_json)
 
 
+def _all_dead(deployed: Deployed) -> apsw.Connection:
+    return deployed.newest(MOST, {"dead"})
+
+
+def _numbers(ids: Sequence[str]) -> list[int]:
+    return list(dict.fromkeys(number_of(id, "r") for id in ids))
+
+
 def _chosen(
-    place: StateFolder, connection: apsw.Connection, ids: Sequence[str], states: set[str], what: str
+    place: StateFolder | Deployed, connection: apsw.Connection, numbers: Sequence[int], states: set[str], what: str
 ) -> list[RunView]:
     """Return the runs, or raise where one is in no state for it."""
-    runs = {number: find_run(connection, number) for number in (number_of(id, "r") for id in ids)}
-    for run in runs.values():
+    runs = [find_run(connection, number) for number in numbers]
+    for run in runs:
         if run.state not in states:
             word = state_of(run, living_epoch(place, connection))
             allowed = " or ".join(sorted(states))
             raise TriggersError(f"r{run.number} is {word}; only what is {allowed} can {what}{_instead(run, word)}")
-    return list(runs.values())
+    return runs
 
 
 def _instead(run: RunView, word: str) -> str:
@@ -178,7 +209,9 @@ def _instead(run: RunView, word: str) -> str:
     return ways.get(word, "")
 
 
-def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool) -> None:
+def _carry_out(
+    place: StateFolder | Deployed, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool
+) -> None:
     """Hand the request in for the runs, and say what came of it."""
     numbers = [run.number for run in runs]
     done = False
@@ -196,9 +229,7 @@ def _carry_out(place: StateFolder, kind: type[Event], word: str, runs: Sequence[
         say(f"{word} {shown(numbers)}; now {', '.join(f'{many} {now}' for now, many in tally.items())}")
 
 
-def _states(place: StateFolder, numbers: Sequence[int]) -> dict[int, str]:
-    connection = views.open_reader(place)
-    try:
+def _states(place: StateFolder | Deployed, numbers: Sequence[int]) -> dict[int, str]:
+    opened = views.open_reader(place) if isinstance(place, StateFolder) else place.some(numbers)
+    with closing(opened) as connection:
         return {number: find_run(connection, number).state for number in numbers}
-    finally:
-        connection.close()

@@ -8,13 +8,14 @@ import apsw
 import click
 
 from triggers.commands.output import clock, note, plain, print_table, say_json, span, state
-from triggers.commands.parameters import Moment, json_option, state_option
+from triggers.commands.parameters import Moment, deployed_option, json_option, state_option
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
     duration,
     event_json,
     living_epoch,
+    looking,
     reader,
     require_names,
     run_json,
@@ -27,6 +28,9 @@ from triggers.journal.views import RunView
 
 WORDS = (*STATES, INTERRUPTED)
 """The states of a run as people see them."""
+
+MOST = 10_000
+"""As many runs are fetched from AWS where only some of them are wanted."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
@@ -76,16 +80,27 @@ def events(
     "--state", "states", multiple=True, metavar="STATE|DIR",
     help=f"Only runs in this state: {', '.join(WORDS)}. Anything else is the app's state folder.",
 )  # fmt: skip
+@deployed_option
 @json_option
 def runs(
-    kind: str | None, route: str | None, since: float | None, limit: int, states: tuple[str, ...], as_json: bool
+    kind: str | None,
+    route: str | None,
+    since: float | None,
+    limit: int,
+    states: tuple[str, ...],
+    aws: str | None,
+    as_json: bool,
 ) -> None:
     """List runs, the newest last.
 
     A state folder that is called like a state is written as a path: --state ./dead.
     """
     word, folder = _split(states)
-    with reader(folder) as (place, connection):
+    filtered = bool(kind or route or since)
+    with looking(folder, aws, lambda deployed: deployed.newest(MOST if filtered else limit, _kept(word))) as (
+        place,
+        connection,
+    ):
         require_names(connection, route=route, kind=kind)
         epoch = living_epoch(place, connection)
         found = _runs(connection, epoch, word, limit, type=kind, route=route, since=since)
@@ -116,6 +131,11 @@ def _runs(connection: apsw.Connection, epoch: int, word: str | None, limit: int,
         return views.runs(connection, state=word, limit=limit, **filters)
     claimed = views.runs(connection, state="running", **filters)
     return [run for run in claimed if state_of(run, epoch) == word][-limit:]
+
+
+def _kept(word: str | None) -> tuple[str, ...]:
+    """Return the state in which runs are kept that are in a state as people see it; all of them for none."""
+    return STATES if word is None else ("running" if word == INTERRUPTED else word,)
 
 
 def _split(states: tuple[str, ...]) -> tuple[str | None, str | None]:

@@ -54,6 +54,11 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, path
 
 
+def deployed_option(command: F) -> F:
+    """Add `--aws` to a command."""
+    return click.option("--aws", metavar="APP", help="Look at the app of that name as it is deployed in AWS.")(command)
+
+
 def state_option(command: F) -> F:
     """Add `--state` to a command."""
     return click.option("--state", "folder", type=click.Path(), metavar="DIR", help="The app's state folder.")(command)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
 import apsw
 import click
@@ -18,6 +19,9 @@ from triggers.journal import views
 from triggers.journal.views import RunView
 from triggers.lineage import EventRow
 from triggers.state import StateFolder
+
+if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
+    from triggers.aws.deployed import Deployed
 
 LONG = 60
 """Characters of a field that is no text, beyond which it is cut where people read it."""
@@ -37,20 +41,35 @@ FIRST = 3
 def reader(folder: str | None) -> Iterator[tuple[StateFolder, apsw.Connection]]:
     """Open the journal of the state folder that a command means."""
     state = find_state(folder)
-    connection = views.open_reader(state)
-    try:
+    with closing(views.open_reader(state)) as connection:
         yield state, connection
-    finally:
-        connection.close()
 
 
-def living_epoch(state: StateFolder, connection: apsw.Connection) -> int:
+@contextmanager
+def looking(
+    folder: str | None, aws: str | None, look: Callable[[Deployed], apsw.Connection]
+) -> Iterator[tuple[StateFolder | Deployed, apsw.Connection]]:
+    """Open the journal that a command means; of an app in AWS, what it wants to `look` at."""
+    if aws is None:
+        with reader(folder) as found:
+            yield found
+        return
+    if folder is not None:
+        raise click.UsageError("--state and --aws name different places; give one of them")
+    from triggers.aws.deployed import Deployed
+
+    deployed = Deployed(aws)
+    with closing(look(deployed)) as connection:
+        yield deployed, connection
+
+
+def living_epoch(place: StateFolder | Deployed, connection: apsw.Connection) -> int:
     """Return the epoch whose claims are at work: the journal's, or where nobody owns the folder, one that is to come.
 
     The journal is read first, so that an owner who comes in between is never taken for one that has gone.
     """
     epoch = views.epoch(connection)
-    return epoch if state.holder() else epoch + 1
+    return epoch if place.holder() else epoch + 1
 
 
 def find_run(connection: apsw.Connection, number: int) -> RunView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import apsw
 import click
@@ -10,14 +11,20 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.matching import verdicts
 from triggers.commands.output import clock, count, note, plain, print_table, say, say_json
-from triggers.commands.parameters import Moment, json_option, number_of, state_option
-from triggers.commands.reading import digest, find_event, reader, require_names
+from triggers.commands.parameters import Moment, deployed_option, json_option, number_of, state_option
+from triggers.commands.reading import digest, find_event, looking, require_names
 from triggers.commands.requesting import chunks, hand_in, shown, taken_in
 from triggers.errors import did_you_mean
 from triggers.journal import views
 from triggers.lineage import EventRow
 from triggers.requests import Replay
 from triggers.state import StateFolder
+
+if TYPE_CHECKING:  # who replays from a state folder needs nothing of AWS
+    from triggers.aws.deployed import Deployed
+
+MOST = 10_000
+"""As many runs of an app in AWS are looked through for events to replay, the newest."""
 
 Plan = list[tuple[EventRow, list[str]]]
 """Events, and the routes that would run for each."""
@@ -31,6 +38,7 @@ Plan = list[tuple[EventRow, list[str]]]
 @click.option("--event", "ids", multiple=True, metavar="EVENT", help="This event; may be given several times.")
 @click.option("--yes", is_flag=True, help="Do it. Without it: only list what would run.")
 @state_option
+@deployed_option
 @json_option
 def replay(
     kind: str | None,
@@ -40,6 +48,7 @@ def replay(
     ids: Sequence[str],
     yes: bool,
     folder: str | None,
+    aws: str | None,
     as_json: bool,
 ) -> None:
     """Give events to their routes again, as new runs with effect keys of their own.
@@ -48,11 +57,17 @@ def replay(
     """
     if not (kind or route or ids or since is not None or until is not None):
         raise click.UsageError("say which events: --event, --type, --route, --since or --until")
-    with reader(folder) as (state, connection):
+    with looking(folder, aws, lambda deployed: deployed.chain(ids[0]) if len(ids) == 1 else deployed.newest(MOST)) as (
+        state,
+        connection,
+    ):
         plan = _plan(connection, kind, route, since, until, ids)
         before = views.newest_run(connection)
     if not yes:
         _show(plan, as_json)
+        return
+    if not isinstance(state, StateFolder):
+        _send_again(state, plan, as_json)
         return
     events = [event.number for event, _ in plan]
     taken = False
@@ -69,6 +84,20 @@ def replay(
         note("nothing to replay")
     if gone and not as_json:
         note(f"not replayed, since retention deleted it meanwhile: {', '.join(gone)}")
+
+
+def _send_again(deployed: Deployed, plan: Plan, as_json: bool) -> None:
+    """Have the routes of an app in AWS run on the events again, and say so."""
+    for event, names in plan:
+        for name in names:
+            deployed.replay(event, name)
+    runs = sum(len(names) for _, names in plan)
+    if as_json:
+        say_json({"events": len(plan), "taken_in": bool(plan), "sent": runs})
+    elif plan:
+        say(f"replayed {count(len(plan), 'event')}: {count(runs, 'copy', 'copies')} sent to the queues of their routes")
+    else:
+        note("nothing to replay")
 
 
 def _plan(

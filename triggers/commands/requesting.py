@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from triggers.cloudevents import to_text
 from triggers.commands.output import count, note
@@ -13,6 +13,9 @@ from triggers.events import Event, encode, new_id
 from triggers.journal import views
 from triggers.sources.inbox import write
 from triggers.state import StateFolder
+
+if TYPE_CHECKING:  # who asks of a state folder needs nothing of AWS
+    from triggers.aws.deployed import Deployed
 
 SOURCE = "cli"
 PATIENCE = 2.0
@@ -23,12 +26,14 @@ MOST = 10_000
 T = TypeVar("T")
 
 
-def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
-    """Hand requests in and return their ids; they are durable then, and carried out once."""
+def hand_in(place: StateFolder | Deployed, requests: Sequence[Event]) -> list[str]:
+    """Hand requests in and return their ids; they are durable then, and carried out once. In AWS they are by now."""
+    if not isinstance(place, StateFolder):
+        return place.carry_out(requests)
     now = time.time()
     ids = [new_id() for _ in requests]
     write(
-        state.requests,
+        place.requests,
         [
             to_text(id, SOURCE, request.__event_type__, request.__event_version__, None, now, encode(request))
             for id, request in zip(ids, requests, strict=True)
@@ -37,15 +42,17 @@ def hand_in(state: StateFolder, requests: Sequence[Event]) -> list[str]:
     return ids
 
 
-def taken_in(state: StateFolder, ids: Sequence[str], what: str) -> bool:
+def taken_in(place: StateFolder | Deployed, ids: Sequence[str], what: str) -> bool:
     """Wait until a running app has carried requests out. Where none runs or it is busy, say so and return False.
 
     `what` says what is to happen, as in `r2 will be redriven`.
     """
-    if not state.holder():
+    if not isinstance(place, StateFolder):
+        return True
+    if not place.holder():
         note(f"handed in: {what} when `triggers run` next starts; no dispatcher is running now")
         return False
-    connection = views.open_reader(state)
+    connection = views.open_reader(place)
     try:
         until = time.monotonic() + PATIENCE
         while time.monotonic() < until:

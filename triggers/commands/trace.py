@@ -10,7 +10,7 @@ import apsw
 import click
 
 from triggers.commands.output import can_write, clock, fitted, note, paint, plain, say, say_json, span, state
-from triggers.commands.parameters import json_option, state_option
+from triggers.commands.parameters import deployed_option, json_option, state_option
 from triggers.commands.reading import (
     digest,
     duration,
@@ -18,7 +18,7 @@ from triggers.commands.reading import (
     find,
     find_event,
     living_epoch,
-    reader,
+    looking,
     run_json,
     state_of,
     twice,
@@ -44,9 +44,9 @@ class Chain:
         for event in events:
             self.by_cause[event.cause].append(event)
         self.by_event: defaultdict[int, list[RunView]] = defaultdict(list)
-        last = events[-1].number if events else root
+        shown = {event.number for event in events} or {root}
         for run in views.runs(connection, root=root):
-            if run.event <= last:
+            if run.event in shown:
                 self.by_event[run.event].append(run)
 
     def below(self, item: Item) -> list[Item]:
@@ -71,13 +71,14 @@ class Chain:
     "--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many events, the oldest."
 )
 @state_option
+@deployed_option
 @json_option
-def trace(id: str, limit: int, folder: str | None, as_json: bool) -> None:
+def trace(id: str, limit: int, folder: str | None, aws: str | None, as_json: bool) -> None:
     """Show the causes and effects of an event or a run as a tree.
 
     The tree begins at the root of the chain: the event that a source delivered. What was asked for is marked.
     """
-    with reader(folder) as (place, connection):
+    with looking(folder, aws, lambda deployed: deployed.chain(id)) as (place, connection):
         asked = find(connection, id)
         event = asked if isinstance(asked, EventRow) else find_event(connection, asked.event)
         chain = Chain(connection, event.root, limit, living_epoch(place, connection))

@@ -12,8 +12,8 @@ import click
 
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
-from triggers.commands.parameters import json_option, state_option
-from triggers.commands.reading import duration, find, find_event, living_epoch, reader, state_of
+from triggers.commands.parameters import deployed_option, json_option, state_option
+from triggers.commands.reading import duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import views
 from triggers.journal.views import RouteView, RunView
@@ -60,11 +60,12 @@ class Scene:
 @click.command()
 @click.argument("id", metavar="ID")
 @state_option
+@deployed_option
 @json_option
-def why(id: str, folder: str | None, as_json: bool) -> None:
+def why(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     """Say in a line what an event or a run waits for, or how it ended and why; of a schedule, when it fires."""
     answers: list[tuple[str, str | None, str]]
-    with reader(folder) as (state, connection):
+    with looking(folder, aws, lambda deployed: deployed.chain(id)) as (state, connection):
         scene = Scene(connection, state.holder(), living_epoch(state, connection), views.routes(connection))
         if id in scene.routes and scene.routes[id].policy.get("schedule"):
             from triggers.commands.schedule import of_schedule  # loads pydantic, which nothing else here needs

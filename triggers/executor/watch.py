@@ -62,7 +62,7 @@ def user_frame(thread: int) -> str:
     if frame is None:
         return "an unknown place"
     stack = traceback.extract_stack(frame)
-    ours = ("/asyncio/", "/triggers/executor/", "/triggers/engine.py", "/triggers/commands/")
+    ours = ("/asyncio/", "/triggers/executor/", "/triggers/attempt.py", "/triggers/engine.py", "/triggers/commands/")
     handlers = [entry for entry in stack if any(part in entry.filename for part in ours)]
     after = stack[stack.index(handlers[-1]) + 1 :] if handlers else stack
     entry = (after or stack)[0]

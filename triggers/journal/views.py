@@ -129,7 +129,7 @@ def runs(
     where, values = _where(terms)
     join = "" if (type, root, since) == (None, None, None) else "JOIN event ON event.number = run.event"
     sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error
-              FROM run {join} {where} ORDER BY run.number DESC LIMIT ?"""  # terms are ours, values bound
+              FROM run {join} {where} ORDER BY run.rowid DESC LIMIT ?"""  # terms are ours, values bound
     rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))
     return [RunView(n, event, route, STATES[state], *rest) for n, event, route, state, *rest in reversed(rows)]
 
@@ -161,7 +161,7 @@ def events(
         "recorded < ?": until,
     }
     where, values = _where(terms)
-    sql = f"""SELECT {COLUMNS} FROM event {where} ORDER BY number {"ASC" if oldest else "DESC"} LIMIT ?"""
+    sql = f"""SELECT {COLUMNS} FROM event {where} ORDER BY rowid {"ASC" if oldest else "DESC"} LIMIT ?"""
     rows = [EventRow(*row) for row in connection.execute(sql, (*values, -1 if limit is None else limit))]
     return rows if oldest else rows[::-1]
 

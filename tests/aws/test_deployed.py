@@ -1,0 +1,225 @@
+"""The commands that look, over the run records of a deployed app."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner
+
+from tests.aws.deployed import row
+from tests.aws.memory import EventBus
+from triggers import App, Event, Retry
+from triggers.aws import names, wire
+from triggers.aws.bus import Bus
+from triggers.aws.deployed import declared
+from triggers.aws.records import Records
+from triggers.aws.runs import Runs
+from triggers.commands import cli
+from triggers.lineage import EventRow
+from triggers.routing import Router, describe_route
+
+FAR = 1e11
+"""A moment that no invocation lasts to."""
+
+
+class Processed(Event):
+    table: str
+
+
+class Trained(Event):
+    model: str
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+class Churn:
+    """An app whose records lie in a table and whose routes have queues; what is run is run here, at once."""
+
+    def __init__(self, name: str) -> None:
+        self.app = app = App(name, retry=Retry(attempts=1))
+
+        @app.on(Processed)
+        def train(event: Processed) -> Trained:
+            if event.table == "bad":
+                raise ValueError("this table is bad")
+            return Trained(model=event.table)
+
+        @app.on(Trained, where={"model": ["good"]})
+        def deploy(event: Trained) -> None: ...
+
+        self.client = boto3.client("dynamodb")
+        self.sqs = boto3.client("sqs")
+        self.bus = EventBus()
+        _create(self.client, names.table(name))
+        self.client.put_item(
+            TableName=names.table(name), Item=declared(name, [describe_route(route) for route in app.routes.values()])
+        )
+        self.queues = {
+            route: self.sqs.create_queue(QueueName=names.queue(name, route))["QueueUrl"] for route in app.routes
+        }
+        router = Router(app.routes.values())
+        self.runs = Runs(app, router, Records(self.client, names.table(name), 30), Bus(self.bus, name), name)
+
+    def feed(self, *events: EventRow) -> None:
+        """Run what the events trigger, and what comes of it."""
+        waiting = list(events)
+        while waiting:
+            event = waiting.pop(0)
+            for route in Router(self.app.routes.values()).match(event.type, event.source, None, event.data):
+                self.runs.carry_out(event, route, "request", FAR)
+            waiting += [wire.read(entry["Detail"].encode(), 0.0) for entry in self.bus.entries]
+            self.bus.entries.clear()
+
+    def receive(self, route: str) -> list[EventRow]:
+        """Return what the queue of a route holds, and carry it out."""
+        messages = self.sqs.receive_message(QueueUrl=self.queues[route], MaxNumberOfMessages=10).get("Messages", [])
+        events = [wire.read(message["Body"].encode(), 0.0) for message in messages]
+        for event in events:
+            self.runs.carry_out(event, self.app.routes[route], "request", FAR)
+        return events
+
+    def __call__(self, *words: str) -> Answer:
+        result = CliRunner().invoke(cli, [*words, "--aws", self.app.name], prog_name="triggers")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Answer(result.exit_code, result.stdout, result.stderr)
+
+
+def _create(client: Any, table: str) -> None:
+    index = {"Projection": {"ProjectionType": "ALL"}}
+    client.create_table(
+        TableName=table,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": kind}
+            for name, kind in (("run", "S"), ("part", "S"), ("root", "S"), ("state", "S"), ("changed", "N"))
+        ],
+        KeySchema=[{"AttributeName": "run", "KeyType": "HASH"}, {"AttributeName": "part", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": f"by-{name}",
+                "KeySchema": [
+                    {"AttributeName": name, "KeyType": "HASH"},
+                    {"AttributeName": "changed", "KeyType": "RANGE"},
+                ],
+                **index,
+            }
+            for name in ("root", "state")
+        ],
+    )
+
+
+@pytest.fixture
+def churn(endpoint: str, unique: str) -> Iterator[Churn]:
+    churn = Churn(unique)
+    churn.feed(row(Processed(table="good"), "1"), row(Processed(table="bad"), "2"))
+    yield churn
+    churn.runs.close()
+
+
+def ids(text: str, letter: str = "r") -> list[str]:
+    return re.findall(rf"\b{letter}\d+", text)
+
+
+def test_runs_lists_the_newest_last(churn: Churn) -> None:
+    found = churn("runs", "--json").data
+    assert [(run["route"], run["state"]) for run in found][:1] == [("train", "done")]
+    assert sorted((run["route"], run["state"], run["attempt"]) for run in found) == [
+        ("deploy", "done", 1),
+        ("train", "dead", 1),
+        ("train", "done", 1),
+    ]
+    assert [run["state"] for run in churn("runs", "--state", "dead", "--json").data] == ["dead"]
+    assert churn("runs", "--limit", "1", "--json").data == found[-1:]
+    assert {run["route"] for run in churn("runs", "--route", "deploy", "--json").data} == {"deploy"}
+
+
+def test_trace_shows_the_whole_chain_from_any_of_its_ids(churn: Churn) -> None:
+    [deploy] = [run for run in churn("runs", "--json").data if run["route"] == "deploy"]
+    for id in (deploy["run"], deploy["event"], "1"):
+        tree = churn("trace", id, "--json").data["tree"]
+        [train] = tree["runs"]
+        [trained] = train["emitted"]
+        assert (tree["type"], train["route"], trained["type"]) == ("Processed", "train", "Trained")
+        assert [run["run"] for run in trained["runs"]] == [deploy["run"]]
+
+
+def test_an_event_that_nothing_takes_stands_in_its_chain(churn: Churn) -> None:
+    churn.feed(row(Processed(table="other"), "3"))
+    tree = churn("trace", "3", "--json").data["tree"]
+    assert [event["type"] for event in tree["runs"][0]["emitted"]] == ["Trained"]
+    trained = tree["runs"][0]["emitted"][0]
+    assert trained["runs"] == []
+    assert "deploy does not take it: model" in churn("why", trained["event"]).out
+
+
+def test_why_says_how_a_run_ended(churn: Churn) -> None:
+    runs = {run["state"]: run["run"] for run in churn("runs", "--json").data if run["route"] == "train"}
+    assert "train ended well" in churn("why", runs["done"]).out
+    assert "train failed for good after 1 attempt: ValueError: this table is bad" in churn("why", runs["dead"]).out
+
+
+def test_a_dead_letter_is_shown_with_its_traceback_and_runs_again(churn: Churn) -> None:
+    [dead] = ids(churn("dead").out)
+    assert 'raise ValueError("this table is bad")' in churn("dead", "show", dead).out
+    answer = churn("dead", "redrive", dead)
+    assert answer.out == f"redriven {dead}; now 1 delayed\n"
+    [event] = churn.receive("train")
+    assert event.id == "2"
+    [run] = [run for run in churn("runs", "--json").data if run["run"] == dead]
+    assert (run["state"], run["attempt"]) == ("dead", 1)  # it failed again, having had all its attempts before it
+
+
+def test_a_dead_letter_that_is_dropped_is_one_no_more_and_can_be_taken_back(churn: Churn) -> None:
+    [dead] = ids(churn("dead").out)
+    assert churn("dead", "drop", dead).out == f"dropped {dead}; now 1 dropped\n"
+    assert "no dead letters" in churn("dead").err
+    assert churn("dead", "drop", dead).code != 0
+    assert churn("dead", "redrive", dead).code == 0
+
+
+def test_what_is_done_cannot_be_redriven(churn: Churn) -> None:
+    [done] = [run["run"] for run in churn("runs", "--json").data if run["route"] == "deploy"]
+    answer = churn("dead", "redrive", done)
+    assert answer.code != 0
+    assert f"{done} is done; only what is dead or delayed or dropped can run again" in answer.err
+
+
+def test_a_replayed_event_runs_again_in_its_chain(churn: Churn) -> None:
+    root = churn("trace", "1", "--json").data["root"]
+    assert "would start 1 run" in churn("replay", "--event", root).err
+    assert churn.receive("train") == []
+    answer = churn("replay", "--event", root, "--yes")
+    assert answer.out == "replayed 1 event: 1 copy sent to the queues of their routes\n"
+    [copy] = churn.receive("train")
+    assert (f"e{copy.root}", copy.data) == (root, '{"table":"good"}')
+    assert len([run for run in churn("runs", "--json").data if run["route"] == "train"]) == 3
+
+
+def test_an_app_that_is_not_deployed_is_named(endpoint: str) -> None:
+    result = CliRunner().invoke(cli, ["runs", "--aws", "nobody"], prog_name="triggers")
+    assert result.exit_code != 0
+    assert "run table 'nobody-runs' of app 'nobody' does not exist in this account and region" in result.stderr
+
+
+def test_an_unknown_id_is_named(churn: Churn) -> None:
+    assert "no run r1 in this journal" in churn("why", "r1").err
+
+
+def test_a_place_is_either_here_or_in_aws(churn: Churn) -> None:
+    assert "give one of them" in churn("trace", "r1", "--state", "x").err
