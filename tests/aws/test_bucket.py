@@ -227,11 +227,10 @@ def test_an_object_whose_notification_was_lost_is_found_by_the_next_listing(plac
     async def story(tap: Tap) -> None:
         await tap.idle()
         place.put("raw/a.csv", "one")
-        place.site.begin("incoming")
-        place.site.time.leap(3600)
+        await place.site.time.advance(600)
         assert await tap.keys() == ["a.csv"]
 
-    assert place.run(story) == []
+    assert place.run(story, audit=600) == []
 
 
 def test_where_nobody_may_watch_it_lists_only_when_it_is_poked(place: Place) -> None:
@@ -624,6 +623,13 @@ def test_a_bucket_that_is_missing_is_named(endpoint: str, unique: str) -> None:
 def test_a_queue_that_is_missing_is_named(place: Place) -> None:
     wanted = f"WiringError: queue 'app-source-{place.bucket}' does not exist"
     assert refused(Bucket(f"s3://{place.bucket}")).startswith(wanted)
+
+
+def test_nothing_is_listed_before_the_queue_has_answered(place: Place) -> None:
+    place.put("raw/a.csv", "one")
+    with pytest.raises(WiringError, match=r"queue '.*-missing' does not exist"):
+        place.run(idle, queue=f"{place.url}-missing")
+    assert place.site.ledger == {}
 
 
 def test_credentials_that_are_missing_are_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,7 @@ async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]
         await ledger.open()
         work = Work(bucket, site, shelf, ledger, poller, listing)
         opened.push_async_callback(work.close)
+        await work.reached()
         while True:
             yield await work.next()
             await work.committed()
@@ -75,6 +76,11 @@ class Work:
         self._messages: list[Raw] = []
         self._ways = [self._heard, self._seen]
         self._quiet = poller is None
+
+    async def reached(self) -> None:
+        """Wait until the queue has answered. Else each start over would begin with a listing while it does not."""
+        if self._receiving:
+            await asyncio.wait([self._receiving])
 
     async def next(self) -> list[Delivery]:
         """Return what there is to tell next, which may be nothing. Waits until there is something to look at."""
