@@ -58,7 +58,7 @@ class Table:
         ReturnValues: str,
         **more: Any,
     ) -> dict[str, Any]:
-        said = set(re.findall(r"[#:]\w+", UpdateExpression + ConditionExpression))
+        said = set(re.findall(r"[#:]\w+", f"{UpdateExpression} {ConditionExpression}"))
         given = {*ExpressionAttributeNames, *ExpressionAttributeValues}
         assert said == given, f"DynamoDB refuses names and values that are missing or not used: {said ^ given}"
         old = self.items.get(_key(Key), {})
@@ -72,7 +72,7 @@ class Table:
             new.pop(name, None)
         new = {name: _normal(one) for name, one in new.items()}
         self.items[_key(Key)] = new
-        return {"Attributes": new if ReturnValues == "UPDATED_NEW" else {}}
+        return {"Attributes": {} if ReturnValues == "NONE" else new}
 
 
 def plain(item: Item) -> dict[str, Any]:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import to_json
 
 from triggers.app import App
 from triggers.aws import messages, names, wire
-from triggers.aws.notifications import Notice, creation, deletion, notices
 from triggers.errors import EventError
 from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.routing import Route, Router
 from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
+
+if TYPE_CHECKING:
+    from triggers.aws.notifications import Notice
 
 LONGEST_SUBJECT = 4096
 """Characters of an event's subject: it is kept in the run record with the rest of the event."""
@@ -138,6 +140,8 @@ class Arrivals:
 
     def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float) -> list[EventRow]:
         if "s3" in body and _S3.search(body):
+            from triggers.aws.notifications import notices  # who is never told by S3 need not load it
+
             told = notices(read_json("the body", body.encode("utf-8", "surrogatepass")))
             if told is not None:
                 return [event for notice in told for event in self._of_object(notice, now)]
@@ -150,6 +154,8 @@ class Arrivals:
 
     def _of_object(self, notice: Notice, now: float) -> Iterator[EventRow]:
         """Yield the event of each source that the object lies in. What was told of it before, nobody knows here."""
+        from triggers.aws.notifications import creation, deletion
+
         if notice.kind == "other":
             return
         if notice.bucket not in self._buckets:

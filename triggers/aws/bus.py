@@ -15,6 +15,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from triggers.aws import names
+from triggers.aws.refusals import explained
 from triggers.errors import EventError, TriggersError
 
 LARGEST = 256 * 1024
@@ -62,7 +63,8 @@ class Bus:
 
     def _put(self, entries: Sequence[Entry]) -> None:
         for attempt in range(1, TRIES + 1):
-            answer = self._client.put_events(Entries=entries)
+            with explained(f"event bus {self.name!r}"):
+                answer = self._client.put_events(Entries=entries)
             if not answer.get("FailedEntryCount"):
                 return
             failed = [(e, said) for e, said in zip(entries, answer["Entries"], strict=True) if said.get("ErrorCode")]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from triggers.aws import names, wire
 from triggers.aws.arrivals import Arrival
 from triggers.aws.records import Standing
+from triggers.aws.refusals import explained
 from triggers.events import moment
 from triggers.lineage import EventRow
 
@@ -31,8 +31,7 @@ LARGEST = 256 * 1024
 log = logging.getLogger("triggers.function")
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(NamedTuple):
     """Where an app is deployed. `role` is the one by which schedules send to its queues; none are made without."""
 
     app: str
@@ -75,19 +74,22 @@ class HandBack:
         if can_wait or self._deployment.role is None or len(text.encode()) > LARGEST:
             return False
         due = moment(math.ceil(max(standing.until, now)))
+        asked = {
+            "Name": f"r{standing.run}-{standing.start}",
+            "GroupName": names.schedules(self._deployment.app),
+            "ScheduleExpression": f"at({due:%Y-%m-%dT%H:%M:%S})",
+            "ScheduleExpressionTimezone": "UTC",
+            "FlexibleTimeWindow": {"Mode": "OFF"},
+            "ActionAfterCompletion": "DELETE",
+            "Target": {"Arn": self._deployment.queue(route), "RoleArn": self._deployment.role, "Input": text},
+        }
         try:
-            self._scheduler().create_schedule(
-                Name=f"r{standing.run}-{standing.start}",
-                GroupName=names.schedules(self._deployment.app),
-                ScheduleExpression=f"at({due:%Y-%m-%dT%H:%M:%S})",
-                ScheduleExpressionTimezone="UTC",
-                FlexibleTimeWindow={"Mode": "OFF"},
-                ActionAfterCompletion="DELETE",
-                Target={"Arn": self._deployment.queue(route), "RoleArn": self._deployment.role, "Input": text},
-            )
+            self._scheduler().create_schedule(**asked)
         except Exception as error:
             if getattr(error, "response", {}).get("Error", {}).get("Code") != "ConflictException":
-                raise  # it is there: made by one who was killed before the message was acknowledged
+                with explained(f"schedule group {asked['GroupName']!r}"):
+                    raise
+            # it is there: made by one who was killed before the message was acknowledged
         log.info("r%d is sent to its queue again at %s", standing.run, due.isoformat(), extra={"route": route})
         return True
 
@@ -112,7 +114,8 @@ class HandBack:
         try:
             client = self._sqs()
             url = f"{client.meta.endpoint_url.rstrip('/')}/{account}/{name}"
-            answer = client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+            with explained(f"queue {name!r}"):
+                answer = client.change_message_visibility_batch(QueueUrl=url, Entries=entries)
             failed = answer.get("Failed", ())
         except Exception as error:
             failed = [{"Message": str(error)}]

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 from triggers.attempt import Failure
+from triggers.aws.refusals import explained
 from triggers.errors import TriggersError
 from triggers.lineage import EventRow
 
@@ -162,7 +164,7 @@ class Records:
                 "events": {"L": [{"S": text} for text in part]},
                 "expires": self._expires(now),
             }
-            self._client.put_item(TableName=self.table, Item=item)
+            self._put(item)
         return len(parts)
 
     def done(self, claim: Claim, parts: int, now: float) -> None:
@@ -197,7 +199,8 @@ class Records:
             "ExpressionAttributeValues": {":run": {"S": f"r{run}"}, ":part": {"S": _part(start)}},
         }
         while True:
-            page = self._client.query(**question)
+            with self._explained():
+                page = self._client.query(**question)
             for item in page["Items"]:
                 yield from (text["S"] for text in item["events"]["L"])
             if "LastEvaluatedKey" not in page:
@@ -221,7 +224,14 @@ class Records:
             "published": _TRUE,
             "expires": self._expires(now),
         }
-        self._client.put_item(TableName=self.table, Item=item)
+        self._put(item)
+
+    def _put(self, item: Item) -> None:
+        with self._explained():
+            self._client.put_item(TableName=self.table, Item=item)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(f"table {self.table!r}")
 
     def _settle(
         self, claim: Claim, expression: _Expression, state: str, now: float, values: Mapping[str, dict[str, Any]]
@@ -260,7 +270,8 @@ class Records:
         except Exception as error:
             told: Mapping[str, Any] = getattr(error, "response", {})
             if told.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
-                raise
+                with self._explained():
+                    raise
             return _Known(True, told.get("Item", {}))
         return _Known(False, said.get("Attributes", {}))
 

@@ -18,7 +18,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any, Final, Protocol
@@ -29,7 +28,7 @@ from triggers.aws.arrivals import Arrival, Arrivals
 from triggers.aws.bus import Bus
 from triggers.aws.handback import Deployment, HandBack
 from triggers.aws.logs import JsonLines, set_up
-from triggers.aws.records import DEAD, DONE, WAITING, Records, Standing
+from triggers.aws.records import RUNNING, WAITING, Records, Standing
 from triggers.aws.runs import RESERVE, Runs
 from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.lineage import EventRow
@@ -61,16 +60,14 @@ class Unfinished(TriggersError):
     """A pushed event has runs that have not ended. Lambda calls again with it."""
 
 
-@dataclass(slots=True)
 class _Call:
     """One invocation: its id, when it began and is killed (Unix seconds), and what it has done."""
 
-    request: str
-    begun: float
-    until: float
-    longest: float = 0.0
-    """Seconds that the longest of its runs took."""
-    stood: list[tuple[Route, Standing]] = field(default_factory=list)
+    def __init__(self, request: str, begun: float, until: float) -> None:
+        self.request, self.begun, self.until = request, begun, until
+        self.longest = 0.0
+        """Seconds that the longest of its runs took."""
+        self.stood: list[tuple[Route, Standing]] = []
 
     def has_time(self, route: Route, now: float) -> bool:
         """Say whether a run can be begun: its time, as far as it is known, must be left. The first one has a try."""
@@ -139,11 +136,11 @@ class Function:
         try:
             standing = self._runs.carry_out(event, route, call.request, call.until)
             call.stood.append((route, standing))
-            ended = standing.state in (DONE, DEAD)
+            ended = standing.state not in (RUNNING, WAITING)
             if ended or self._sent(arrival, event, route, standing):
                 return None
-        except Exception:
-            log.exception("route %r: a run could not be seen through, and comes again", route.name)
+        except Exception as error:
+            _complain(f"route {route.name!r}: a run could not be seen through, and comes again", error)
             return self._again(arrival)
         finally:
             call.longest = max(call.longest, self._now() - now)
@@ -160,13 +157,18 @@ class Function:
         try:
             route = self._arrivals.route_of(arrival)
             self._records.reject(number, route, arrival.source, arrival.id, arrival.body, reason, now)
-        except Exception:
-            log.exception("the rejected message could not be kept, and comes again")
+        except Exception as error:
+            _complain("the rejected message could not be kept, and comes again", error)
             return self._again(arrival)
         return None
 
     def _again(self, arrival: Arrival) -> float:
         return self._now() + min(AGAIN * arrival.received, LONGEST_AGAIN)
+
+
+def _complain(what: str, error: Exception) -> None:
+    """Log an error; where it is none of ours, with its traceback."""
+    log.error("%s: %s", what, error, exc_info=not isinstance(error, TriggersError))
 
 
 def _answer(arrived: Sequence[Arrival], left: Sequence[tuple[Arrival, float]], call: _Call) -> dict[str, Any]:
