@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
+TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo test format lint types unit bench pictures clean
+.PHONY: run demo test format lint types unit bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -39,8 +41,18 @@ bench: $(STAMP)                 ## the README's figures, beside huey; several mi
 pictures: $(STAMP)              ## the pictures of the docs, from a real run
 	$(BIN)/python -m infra.pictures
 
+templates: $(STAMP) $(CHECKERS)  ## the pipeline's CloudFormation templates, and what their checkers say
+	$(BIN)/python -m infra.templates
+	$(BIN)/cfn-lint $(TEMPLATES)
+	$(VENV)-checkov/bin/checkov --config-file infra/checkov.yaml $(TEMPLATES:%=--file %)
+	$(VENV)-parliament/bin/python infra/policies.py $(TEMPLATES)
+
+$(CHECKERS):                    # in environments of their own: they pin what we use
+	$(PYTHON) -m venv $(@D)/..
+	$(@D)/python -m pip install --quiet $(if $(findstring parliament,$@),"parliament>=1.6" "setuptools<81","checkov>=3.3")
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist
+	rm -rf $(VENV) $(VENV)-checkov $(VENV)-parliament .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "triggers needs Python 3.11 or newer; set PYTHON=")'

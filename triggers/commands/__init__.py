@@ -28,6 +28,9 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "graph": ("wiring", "Draw what flows where."),
         "schedule": ("schedule", "List the next firings; pause and resume a schedule."),
     },
+    "Take it to AWS": {
+        "template": ("template", "Write the CloudFormation template of an app."),
+    },
     "Look at what happened": {
         "events": ("history", "List events."),
         "runs": ("history", "List runs."),

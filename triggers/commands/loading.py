@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from types import ModuleType
 import pydantic
 
 from triggers.app import App
+from triggers.binding import from_environment
 from triggers.commands.failures import NotFound
 from triggers.errors import EventError, TriggersError, WiringError, did_you_mean
 
@@ -21,7 +21,6 @@ _IMPORTLIB = str(Path(importlib.__file__).parent)
 _PYDANTIC = str(Path(pydantic.__file__).parent)  # stands between a user's event type and what we say of it
 
 SETTINGS = "triggers.toml"
-BIND_VARIABLE = "TRIGGERS_BIND_"
 
 
 def load_app(target: str) -> App:
@@ -48,25 +47,21 @@ def load_app(target: str) -> App:
     raise NotFound(f"{place} has several apps; say which: {', '.join(f'{place}:{key}' for key in sorted(apps))}")
 
 
+def target_of(target: str, app: App) -> str:
+    """Return `module:app`, by which another process imports what `load_app(target)` has returned."""
+    place, _, name = target.partition(":")
+    _, module = _locate(place)
+    return f"{module}:{name or next(key for key, value in vars(sys.modules[module]).items() if value is app)}"
+
+
 def bind(app: App, options: Mapping[str, str]) -> App:
     """Return the app with its folders where `--bind`, else the environment, else triggers.toml says they are."""
     names = {**app.places()}
-    by_variable = {_variable(name): name for name in names}
-    found = _from_file(names)
-    for key, value in os.environ.items():
-        if key.startswith(BIND_VARIABLE):
-            if key not in by_variable:
-                hint = did_you_mean(key, by_variable)
-                raise WiringError(f"{key} is set, but app {app.name!r} has no folder of that name to bind{hint}")
-            found[by_variable[key]] = value
+    found = {**_from_file(names), **from_environment(app)}
     for name in options:
         if name not in names:
             raise WiringError(f"--bind {name}=...: app {app.name!r} has no such folder{did_you_mean(name, names)}")
     return app.bound({**found, **options})
-
-
-def _variable(name: str) -> str:
-    return BIND_VARIABLE + "".join(mark if mark.isalnum() else "_" for mark in name).upper()
 
 
 def _from_file(names: Mapping[str, Path]) -> dict[str, str]:

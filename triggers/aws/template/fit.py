@@ -62,7 +62,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_overlap(route, problems)
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
-    why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be a job" if chosen else "")
+    why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be one" if chosen else "")
     if why:
         return _machine(route, why, cpu, memory, gpus, problems)
     _check_concurrency(route, problems)

@@ -1,0 +1,45 @@
+"""`triggers template`."""
+
+from __future__ import annotations
+
+import json
+
+from tests.commands.conftest import Project
+
+BIND = ("--bind", "incoming=s3://acme-incoming/raw")
+
+
+def test_the_template_of_an_app_goes_to_stdout(project: Project) -> None:
+    answer = project("template", "app", *BIND)
+    assert answer.code == 0
+    function = answer.data["Resources"]["ProcessFunction"]["Properties"]
+    assert function["Environment"]["Variables"]["TRIGGERS_APP"] == "app:app"
+    assert function["Runtime"] == "python3.13"
+
+
+def test_it_is_written_to_a_file_and_says_how_large_the_stack_is(project: Project) -> None:
+    answer = project("template", "app.py", *BIND, "-o", "stack.json", "--arch", "arm64")
+    assert answer.out == ""
+    made = json.loads((project.home / "stack.json").read_text())
+    assert answer.err == f"wrote stack.json ({len(made['Resources'])} resources)\n"
+    assert made["Resources"]["ProcessFunction"]["Properties"]["Architectures"] == ["arm64"]
+
+
+def test_what_aws_does_in_another_way_is_told_beside_it(project: Project) -> None:
+    answer = project("template", "app", *BIND, "--job", "train")
+    assert answer.err == "note: route 'train' is a Batch job: it was chosen to be one\n"
+    assert "TrainJob" in answer.data["Resources"]
+
+
+def test_a_dispatcher_elsewhere_needs_less(project: Project) -> None:
+    answer = project("template", "app", *BIND, "--polled")
+    assert list(answer.data["Resources"]) == ["IncomingQueue", "IncomingRule", "IncomingAccess"]
+
+
+def test_what_cannot_be_deployed_is_an_error_with_a_line_for_each_problem(project: Project) -> None:
+    answer = project("template", "app", "--job", "trian")
+    assert answer.code == 4
+    assert answer.err.splitlines() == [
+        "error: --job trian: app 'churn' has no such route; did you mean 'train'?",
+        "error: place 'incoming' is a folder here and bound to no bucket; add --bind incoming=s3://BUCKET/PREFIX",
+    ]
