@@ -30,6 +30,7 @@ from triggers.aws.handback import Deployment, HandBack
 from triggers.aws.logs import JsonLines, set_up
 from triggers.aws.records import RUNNING, WAITING, Records, Standing
 from triggers.aws.runs import RESERVE, Runs
+from triggers.binding import from_environment
 from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.lineage import EventRow
 from triggers.routing import Route, Router
@@ -186,7 +187,8 @@ def load() -> Callable[[object, Invocation], dict[str, Any]]:
 
     Raises `WiringError` where the environment names no app, or routes or places that the app has not.
     """
-    app = _bound(_app())
+    app = _app()
+    app = app.bound(from_environment(app))
     only = _routes(app)
     lines = set_up()
 
@@ -217,10 +219,6 @@ def _app() -> App:
     if not isinstance(found, App):
         raise WiringError(f"{APP}={target!r}: module {module!r} has no App called {name!r}")
     return found
-
-
-def _bound(app: App) -> App:
-    return app
 
 
 def _routes(app: App) -> list[str] | None:
