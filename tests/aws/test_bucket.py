@@ -399,10 +399,11 @@ def test_moto_tells_no_versions_no_delete_markers_and_no_deletions_of_versions(p
 
 
 def test_a_deletion_is_told_where_it_is_asked_for(place: Place) -> None:
+    place.put("raw/a.csv.gz", "one")  # the next one that begins so
     place.notify_the_queue()
 
     async def story(tap: Tap) -> None:
-        await tap.idle()
+        assert await tap.keys() == ["a.csv.gz"]
         place.put("raw/a.csv", "one")
         (created,) = await tap.take()
         place.delete("raw/a.csv")

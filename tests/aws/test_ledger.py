@@ -171,6 +171,23 @@ def test_nobody_is_asked_where_the_sequencers_say_what_was_first() -> None:
     assert objects.looks == 0
 
 
+@given(st.booleans())
+def test_what_came_and_went_is_told_as_deleted_only_where_that_is_asked_for(deletions: bool) -> None:
+    objects = Objects(versions=False, sequencers=False)
+    objects.put("a")
+    objects.put("a")
+    objects.delete("a")
+
+    async def story() -> Telling:
+        telling = Telling(objects, deletions=deletions)
+        for notice in objects.said[:2]:
+            await telling.hear([notice])
+        return telling
+
+    kinds = [one.type for one in asyncio.run(story()).told["a"]]
+    assert kinds == ["ObjectCreated", "ObjectDeleted"][: 1 + deletions]
+
+
 NAMES = st.text("abc0123456789._-", max_size=8)
 
 

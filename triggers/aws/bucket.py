@@ -94,9 +94,9 @@ class Work:
     async def committed(self) -> None:
         """Take note that what was returned last is durable: its messages are of no more use."""
         await self._ledger.committed()
-        if self._poller and self._messages:
+        if self._poller and self._receiving is None:
             await self._poller.done(self._messages)
-            self._messages = []
+            self._receiving = asyncio.ensure_future(self._poller.__anext__())
 
     async def close(self) -> None:
         """End what is under way."""
@@ -108,8 +108,7 @@ class Work:
     async def _heard(self) -> list[Delivery] | None:
         if self._poller is None or self._receiving is None or not self._receiving.done():
             return None
-        self._messages = self._receiving.result()
-        self._receiving = asyncio.ensure_future(self._poller.__anext__())
+        self._messages, self._receiving = self._receiving.result(), None
         self._quiet = not self._messages
         return await self._ledger.heard(await self._read(self._messages))
 
