@@ -1,0 +1,208 @@
+"""AWS on this machine: moto's server with an app's stack on it, and what moto leaves out carried out by ourselves.
+
+One template describes the stack, here as in AWS. moto makes of it what it can make; what it only stores, or drops in
+silence, is done beside it: buckets are told to notify EventBridge, schedules are made and fired, and functions run
+under AWS's own runtime client, fed from their queues by the rules of Lambda's event source mappings.
+
+An app's places become prefixes of one bucket: the folder `incoming` of the app `churn` is `s3://churn-data/incoming`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from triggers.app import App
+from triggers.aws import names
+from triggers.aws.clients import client, connected
+from triggers.aws.deployed import declared
+from triggers.aws.firing import Firing
+from triggers.aws.mapping import EventSourceMapping, Terms
+from triggers.aws.runtime import Function, Settings
+from triggers.aws.server import ACCOUNT, REGION, environment, serve
+from triggers.clock import Clock, SystemClock
+from triggers.routing import describe_route
+
+log = logging.getLogger("triggers.emulation")
+
+Json = Mapping[str, Any]
+
+_LEFT_OUT: Final = {"AWS::Lambda::EventSourceMapping", "AWS::Lambda::Function"}
+"""Resources that are not given to moto: at each message it would call a function that it cannot run."""
+_NAMED: Final = {
+    "AWS::SQS::Queue": ("QueueName", "sqs", ""),
+    "AWS::Lambda::Function": ("FunctionName", "lambda", "function:"),
+    "AWS::DynamoDB::Table": ("TableName", "dynamodb", "table/"),
+    "AWS::Scheduler::ScheduleGroup": ("Name", "scheduler", "schedule-group/"),
+}
+"""By type: the property that has a resource's name, and what stands in its ARN."""
+SHORT: Final = 1
+"""Seconds of a long poll: moto lets a longer one sleep through what becomes visible again."""
+
+
+@contextmanager
+def emulated(port: int = 0) -> Iterator[str]:
+    """Run moto's server, and have this process find it where it would find AWS; yield its address."""
+    with serve(port) as endpoint:
+        before = dict(os.environ)
+        os.environ.update(environment(endpoint))
+        try:
+            yield endpoint
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def places(app: App) -> dict[str, str]:
+    """Return where an app's places are emulated."""
+    return {name: f"s3://{bucket(app)}/{name}" for name in app.places()}
+
+
+def bucket(app: App) -> str:
+    """Return the name of the bucket that has an app's places; S3 takes small letters only."""
+    return f"{names.bus(app.name).lower().replace('_', '-')}-data"
+
+
+class Stack:
+    """A template at work on the emulation. `template` is what `template.render` or `template.polled` returned."""
+
+    def __init__(self, app: App, template: Json, *, clock: Clock | None = None) -> None:
+        self.app = app
+        self._template = template
+        self._clock = clock or SystemClock()
+        self._resources: Mapping[str, Json] = template["Resources"]
+
+    def create(self) -> None:
+        """Make the buckets and what moto makes of the template; then what it leaves out."""
+        s3 = client("s3")
+        for name in {bucket(self.app), *self._template["Metadata"]["Triggers"]["BucketsToEventBridge"]}:
+            s3.create_bucket(Bucket=name)
+            s3.put_bucket_notification_configuration(
+                Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+            )
+        made = {name: one for name, one in self._resources.items() if one["Type"] not in _LEFT_OUT}
+        self._create_stack({**self._template, "Resources": made})
+        self._create_schedules()
+        if "AWS::DynamoDB::Table" in {one["Type"] for one in made.values()}:
+            routes = [describe_route(route) for route in self.app.routes.values()]
+            item = declared(self.app.name, routes)
+            client("dynamodb").put_item(TableName=names.table(self.app.name), Item=item)
+
+    @asynccontextmanager
+    async def functions(self, folder: Path) -> AsyncIterator[list[Function]]:
+        """Have the functions, whose zip is unpacked in `folder`, work off their queues, and the schedules fire."""
+        async with AsyncExitStack() as opened:
+            sqs = await opened.enter_async_context(connected("sqs"))
+            scheduler = await opened.enter_async_context(connected("scheduler"))
+            functions = {
+                name: await opened.enter_async_context(Function(folder, self._settings(one)))
+                for name, one in self._of("AWS::Lambda::Function")
+            }
+            work = [Firing(scheduler, sqs, names.schedules(self.app.name), self._clock).run()]
+            for _, one in self._of("AWS::Lambda::EventSourceMapping"):
+                function = functions[one["Properties"]["FunctionName"]["Ref"]]
+                work.append(self._mapping(one["Properties"], sqs, function).run())
+            tasks = [asyncio.ensure_future(one) for one in work]
+            try:
+                yield list(functions.values())
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    def queues(self) -> list[str]:
+        """Return the URLs of the queues that feed functions."""
+        fed = self._of("AWS::Lambda::EventSourceMapping")
+        return [_url(self.resolved(one["Properties"]["EventSourceArn"])) for _, one in fed]
+
+    def resolved(self, value: Any) -> Any:
+        """Return a value of the template with its references in place."""
+        if isinstance(value, list):
+            return [self.resolved(one) for one in value]
+        if not isinstance(value, Mapping):
+            return value
+        if "Ref" in value:
+            return self._reference(value["Ref"])
+        if "Fn::GetAtt" in value:
+            name, attribute = value["Fn::GetAtt"]
+            return self._arn(name) if attribute == "Arn" else self._reference(name)
+        if "Fn::Sub" in value:
+            text: str = value["Fn::Sub"]
+            for pseudo, said in _PSEUDO.items():
+                text = text.replace(f"${{{pseudo}}}", said)
+            return text
+        return {key: self.resolved(one) for key, one in value.items()}
+
+    def _of(self, *kinds: str) -> list[tuple[str, Json]]:
+        return [(name, one) for name, one in self._resources.items() if one["Type"] in kinds]
+
+    def _reference(self, name: str) -> str:
+        if name in _PSEUDO:
+            return _PSEUDO[name]
+        if name not in self._resources:
+            return str(self._template["Parameters"][name].get("Default", ""))
+        one = self._resources[name]
+        if one["Type"] not in _NAMED:
+            return name
+        return str(one["Properties"][_NAMED[one["Type"]][0]])
+
+    def _arn(self, name: str) -> str:
+        kind = self._resources[name]["Type"]
+        if kind == "AWS::IAM::Role":
+            return f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        _, service, before = _NAMED[kind]
+        return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{before}{self._reference(name)}"
+
+    def _create_stack(self, template: Json) -> None:
+        cloud, name = client("cloudformation"), names.stack(self.app.name)
+        given = [
+            {"ParameterKey": name, "ParameterValue": "emulated"}
+            for name, one in template.get("Parameters", {}).items()
+            if "Default" not in one
+        ]
+        cloud.create_stack(
+            StackName=name,
+            TemplateBody=json.dumps(template),
+            Parameters=given,
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        )
+        cloud.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def _create_schedules(self) -> None:
+        scheduler = client("scheduler")
+        for _, one in self._of("AWS::Scheduler::ScheduleGroup"):
+            scheduler.create_schedule_group(**self.resolved(one["Properties"]))
+        for _, one in self._of("AWS::Scheduler::Schedule"):
+            scheduler.create_schedule(**self.resolved(one["Properties"]))
+
+    def _settings(self, function: Json) -> Settings:
+        said = self.resolved(function["Properties"])
+        endpoint = os.environ["AWS_ENDPOINT_URL"]
+        return Settings(
+            handler=said["Handler"],
+            environment={**said["Environment"]["Variables"], **environment(endpoint)},
+            timeout=said["Timeout"],
+            memory=said["MemorySize"],
+            name=said["FunctionName"],
+        )
+
+    def _mapping(self, properties: Json, sqs: Any, function: Function) -> EventSourceMapping:
+        said = self.resolved(properties)
+        arn = said["EventSourceArn"]
+        return EventSourceMapping(sqs, _url(arn), arn, function, Terms.of(said), wait=SHORT, clock=self._clock)
+
+
+def _url(arn: str) -> str:
+    account, name = arn.split(":")[-2:]
+    return f"{os.environ['AWS_ENDPOINT_URL']}/{account}/{name}"
+
+
+_PSEUDO: Final = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::NoValue": ""}
+
+__all__ = ["Stack", "bucket", "emulated", "places"]
