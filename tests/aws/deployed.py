@@ -66,7 +66,7 @@ class Deployed:
         router = Router(self.app.routes.values())
         deployment = Deployment.of(self.app.name, ARN, self._role)
         records = Records(table, names.table(self.app.name), 30)
-        on_bus = Bus(bus, self.app.name, sleep=lambda seconds: None)
+        on_bus = Bus(lambda: bus, self.app.name, sleep=lambda seconds: None)
         runs = Runs(self.app, router, records, on_bus, deployment.journal, now=self.clock)
         self._functions.append(runs)
         hand_back = HandBack(lambda: queue, lambda: scheduler, deployment)

@@ -73,7 +73,7 @@ class Churn:
             route: self.sqs.create_queue(QueueName=names.queue(name, route))["QueueUrl"] for route in app.routes
         }
         router = Router(app.routes.values())
-        self.runs = Runs(app, router, Records(self.client, names.table(name), 30), Bus(self.bus, name), name)
+        self.runs = Runs(app, router, Records(self.client, names.table(name), 30), Bus(lambda: self.bus, name), name)
 
     def feed(self, *events: EventRow) -> None:
         """Run what the events trigger, and what comes of it."""

@@ -94,7 +94,7 @@ class Emulated:
         role = f"arn:aws:iam::{ACCOUNT}:role/schedules"
         deployment = Deployment.of(app.name, f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f", role)
         records = Records(table, names.table(app.name), 30)
-        runs = Runs(app, router, records, Bus(bus, app.name), deployment.journal, now=self.clock)
+        runs = Runs(app, router, records, Bus(lambda: bus, app.name), deployment.journal, now=self.clock)
         hand_back = HandBack(lambda: sqs, lambda: scheduler, deployment)
         function = Function(Arrivals(app, router), runs, records, hand_back, now=self.clock)
         return function(payload, Invocation(self.clock, 60, "request"))

@@ -34,9 +34,9 @@ _RANGE = 2**63
 
 
 class Bus:
-    """Puts events on the bus of an app. `client` is one of EventBridge."""
+    """Puts events on the bus of an app. `client` gives a client of EventBridge: it is made when there is an event."""
 
-    def __init__(self, client: Any, app: str, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, client: Callable[[], Any], app: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = names.bus(app)
         self._source = names.event_source(app)
         self._client = client
@@ -64,7 +64,7 @@ class Bus:
     def _put(self, entries: Sequence[Entry]) -> None:
         for attempt in range(1, TRIES + 1):
             with explained(f"event bus {self.name!r}"):
-                answer = self._client.put_events(Entries=entries)
+                answer = self._client().put_events(Entries=entries)
             if not answer.get("FailedEntryCount"):
                 return
             failed = [(e, said) for e, said in zip(entries, answer["Entries"], strict=True) if said.get("ErrorCode")]

@@ -205,7 +205,7 @@ def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str) 
     router = Router(app.routes.values())
     deployment = Deployment.of(app.name, arn, os.environ.get(ROLE))
     records = Records(client("dynamodb"), names.table(app.name), app.limits.retention)
-    runs = Runs(app, router, records, Bus(client("events"), app.name), deployment.journal, lines)
+    runs = Runs(app, router, records, Bus(cache(lambda: client("events")), app.name), deployment.journal, lines)
     hand_back = HandBack(cache(lambda: client("sqs")), cache(lambda: client("scheduler")), deployment)
     return Function(Arrivals(app, router, only), runs, records, hand_back, lines)
 
