@@ -248,6 +248,28 @@ def patterns(trials: Trials) -> list[Row]:
     ]  # fmt: skip
 
 
+def serverless(trials: Trials) -> list[Row]:
+    """What the Lambda entry costs."""
+    few = trials.setup.few
+    imported = trials.run("lambda_entry.imports", rounds=few(21, 5))
+    silent, emitting = (
+        trials.run("lambda_entry.warm", batches=few(3_000, 300), emits=emits) for emits in (False, True)
+    )
+    cold = trials.run("lambda_entry.cold", rounds=few(15, 3))
+    over_pydantic = [a - b for a, b in zip(imported["entry"], imported["pydantic"], strict=True)]
+    over_bare = [a - b for a, b in zip(cold["entry"], cold["bare"], strict=True)]
+    fastest = "the fastest tenth of the batches: {:.0f} us"
+    return [
+        Row("Lambda entry: import with an app, over one model", "ms", "less", 40, over_pydantic),
+        Row("Lambda entry: each record beside its handler", "us", "less", 80, [silent["median"]], [], None,
+            fastest.format(silent["fastest"])),
+        Row("the same where it emits an event", "us", "less", None, [emitting["median"]], [], None,
+            fastest.format(emitting["fastest"])),
+        Row("Lambda entry: cold start to the first result, over bare", "ms", "less", 80, over_bare, [], None,
+            f"bare {median(cold['bare']):.0f} ms"),
+    ]  # fmt: skip
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "events": events,
     "chains": chains,
@@ -261,6 +283,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "daylight": daylight,
     "patterns": patterns,
     "files": files,
+    "serverless": serverless,
 }
 
 
