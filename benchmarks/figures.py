@@ -270,6 +270,18 @@ def serverless(trials: Trials) -> list[Row]:
     ]  # fmt: skip
 
 
+def sqs(trials: Trials) -> list[Row]:
+    """Messages out of a queue."""
+    count = trials.setup.few(20_000, 3_000)
+    ours, bare = trials.beside(("sqs.ours", {"count": count}), ("sqs.bare", {"count": count}))
+    shares = [a / b for a, b in zip(take(ours, "rate"), take(bare, "rate"), strict=True)]
+    note = f"{median(take(bare, 'rate')):,.0f} messages/s received and deleted by aiobotocore alone"
+    return [
+        Row("messages out of a queue, durable and handled", "messages/s", "more", None, take(ours, "rate")),
+        Row("the same, over a loop without a journal", "", "more", 0.7, shares, [], None, note),
+    ]
+
+
 BENCHMARKS: dict[str, Benchmark] = {
     "events": events,
     "chains": chains,
@@ -283,6 +295,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "daylight": daylight,
     "patterns": patterns,
     "files": files,
+    "sqs": sqs,
     "serverless": serverless,
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import sys
 import time
 from bisect import insort
@@ -68,6 +69,7 @@ class Stub:
         self._count = 0
         self._came = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._place: socket.socket | None = None
         self._open: set[asyncio.Task[Any]] = set()
 
     @property
@@ -96,8 +98,7 @@ class Stub:
         self._came.set()
 
     async def back(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, sock=self._place or self._bound())
 
     async def away(self) -> None:
         assert self._server
@@ -106,6 +107,18 @@ class Stub:
             connection.cancel()
         await asyncio.gather(*self._open)
         await self._server.wait_closed()
+        self._place = self._bound()  # so that nobody else gets the port meanwhile; whoever connects is refused
+
+    def _bound(self) -> socket.socket:
+        place = socket.socket()
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", self.port))
+        self.port = place.getsockname()[1]
+        return place
+
+    def close(self) -> None:
+        if self._place:
+            self._place.close()
 
     # --- HTTP
 
@@ -212,7 +225,7 @@ class Stub:
         for message in taken:
             self._waiting.remove(message)
             message.received += 1
-            message.hidden_until = now + request["VisibilityTimeout"]
+            message.hidden_until = now + request.get("VisibilityTimeout", 30)
             self._hidden[message.handle] = message
         return taken
 
@@ -243,6 +256,7 @@ async def serving(stub: Stub) -> AsyncIterator[Stub]:
         yield stub
     finally:
         await stub.away()
+        stub.close()
 
 
 async def main(count: int) -> None:

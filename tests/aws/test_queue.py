@@ -207,13 +207,27 @@ def test_an_answer_of_a_fifo_queue_that_is_lost_is_given_again(using: Any, monke
 # --- faults --------------------------------------------------------------------------------------
 
 
+class PauseClock(FakeClock):
+    """A clock that tells when a source that failed pauses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+
+    async def sleep(self, seconds: float) -> None:
+        pause = seconds in (1, 2, 4, 8, 16, 32, 60)
+        self.pauses += pause
+        await super().sleep(seconds)
+        self.pauses -= pause
+
+
 class Work:
     """An app that takes numbers in from a queue which goes wrong, and notes each that its handler is given."""
 
     def __init__(self, folder: Path, stub: Stub) -> None:
         self.folder = folder
         self.stub = stub
-        self.clock = FakeClock()
+        self.clock = PauseClock()
         self.failures: list[str] = []
         self.seen: list[int] = []
         stub.now = self.clock.monotonic
@@ -234,9 +248,9 @@ class Work:
         """Let time pass whenever it is what is waited for, until a condition is true."""
         while not over():
             await asyncio.sleep(0)
-            if failing := engine.intake.failing.get("orders"):
-                self.failures.append(failing)
-            if failing or self.stub.waits:
+            if self.clock.pauses:
+                self.failures.append(engine.intake.failing["orders"])
+            if self.clock.pauses or self.stub.waits:
                 self.clock.step(self.clock.monotonic() + 5)
                 self.stub.look()
             if error := engine.intake.error():
@@ -322,9 +336,12 @@ def test_an_endpoint_that_is_away_for_an_hour_shows_as_failing_until_it_is_back(
         await working.stub.away()
         hour = working.clock.monotonic() + 3600
         await working.until(engine, lambda: working.clock.monotonic() > hour)
+        assert len(working.failures) > 60
         assert "Could not connect to the endpoint URL" in engine.intake.failing["orders"]
+        passing = asyncio.ensure_future(working.until(engine, lambda: False))
         with pytest.raises(TriggersError, match="source 'orders' fails"):
             await engine.quiet()
+        passing.cancel()
         await working.stub.back()
         await working.done(engine)
         assert engine.intake.failing == {}

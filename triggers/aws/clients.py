@@ -14,6 +14,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
+from triggers import __version__
 from triggers.aws.refusals import explained
 from triggers.errors import TriggersError, WiringError
 
@@ -91,7 +92,12 @@ def _loader() -> Any:
 
 
 def _settings() -> dict[str, Any]:
-    return {"connect_timeout": CONNECT, "read_timeout": READ, "retries": {"mode": "standard"}}
+    return {
+        "connect_timeout": CONNECT,
+        "read_timeout": READ,
+        "retries": {"mode": "standard"},
+        "user_agent": f"triggers-ml/{__version__}",  # botocore's own is made anew for every call: a fifth of its time
+    }
 
 
 def _region(session: Any) -> str | None:

@@ -19,7 +19,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from triggers.aws.clients import CALL, asking
 from triggers.clock import Clock
@@ -37,14 +37,16 @@ RENEW = 20.0
 """Seconds after which what is still held is held for another `HOLD`."""
 PARTING = 2.0
 """Seconds that the last deletions and the handing back may take at the end."""
-DELETING = 4
-"""Deletions under way at once."""
+AT_ONCE = 4
+"""Calls under way at once that receive, where the last one got as much as it could, and as many that delete."""
 
 ATTRIBUTES = ("SentTimestamp", "ApproximateReceiveCount", "MessageGroupId", "MessageDeduplicationId")
 """What is asked for besides a message's own attributes."""
 
 Raw = Mapping[str, Any]
 """A message as SQS hands it over."""
+
+T = TypeVar("T")
 
 log = logging.getLogger("triggers.queue")
 
@@ -73,7 +75,8 @@ class Poller:
         self._wait = wait
         self._ordered = url.endswith(".fifo")
         self._empty = False
-        self._ahead: asyncio.Task[list[Raw]] | None = None
+        self._asking: set[asyncio.Task[list[Raw]]] = set()
+        """Those who ask for more while what was received is worked on."""
         self._keeper: asyncio.Task[None] | None = None
         self._deletions: set[asyncio.Task[None]] = set()
         self._held: dict[str, float] = {}
@@ -83,23 +86,33 @@ class Poller:
         return self
 
     async def __anext__(self) -> list[Raw]:
-        self._look()
+        _ended(self._deletions)
         if self._ordered:  # until then their groups are shut, and the queue looks empty
             await self._deleted()
-        messages = await (asyncio.shield(self._ahead) if self._ahead else self._received())
+        messages = await (self._first() if self._asking else self._received())
         self._empty = not messages
         if self._empty:
             await self._deleted()
-        ahead = bool(messages) and not self._ordered
-        self._ahead = asyncio.ensure_future(self._received()) if ahead else None
+        elif not self._ordered:
+            wanted = 1 if len(messages) < BATCH else AT_ONCE
+            while len(self._asking) < wanted:
+                self._asking.add(asyncio.ensure_future(self._received()))
+        return messages
+
+    async def _first(self) -> list[Raw]:
+        """Return what the first of those who ask were given, nothing where none of them was given anything."""
+        messages: list[Raw] = []
+        while self._asking and not messages:
+            await asyncio.wait(self._asking, return_when=asyncio.FIRST_COMPLETED)
+            messages = [message for batch in _ended(self._asking) for message in batch]
         return messages
 
     async def done(self, messages: Sequence[Raw]) -> None:
         """Have messages deleted, and raise what went wrong with those before them."""
-        while len(self._deletions) >= DELETING:
+        while len(self._deletions) >= AT_ONCE:
             await asyncio.wait(self._deletions, return_when=asyncio.FIRST_COMPLETED)
-            self._look()
-        self._look()
+            _ended(self._deletions)
+        _ended(self._deletions)
         for first in range(0, len(messages), BATCH):
             self._deletions.add(asyncio.ensure_future(self._delete(messages[first : first + BATCH])))
 
@@ -110,8 +123,8 @@ class Poller:
 
     async def close(self) -> None:
         """Wait for what is under way, and hand back what is held."""
-        under_way = [task for task in (self._ahead, *self._deletions) if task]
-        rest = [task for task in (self._keeper, *under_way) if task]
+        under_way = [*self._asking, *self._deletions]
+        rest = [*under_way, self._keeper] if self._keeper else under_way
         with suppress(TimeoutError, TriggersError):  # what is not handed back comes back by itself
             async with asyncio.timeout(PARTING):
                 await asyncio.gather(*under_way, return_exceptions=True)
@@ -165,14 +178,7 @@ class Poller:
         """Wait for all deletions."""
         if self._deletions:
             await asyncio.wait(self._deletions)
-        self._look()
-
-    def _look(self) -> None:
-        """Take leave of the deletions that have ended; raise what one of them met."""
-        ended = {task for task in self._deletions if task.done()}
-        self._deletions -= ended
-        for task in ended:
-            task.result()
+        _ended(self._deletions)
 
     def _keep(self, messages: Sequence[Raw]) -> None:
         if not messages:
@@ -198,6 +204,15 @@ class Poller:
                 log.warning("%s; what is being taken in may come again, to be known as a duplicate", error)
             else:
                 self._held.update((handle, now) for handle in late if handle in self._held)
+
+
+def _ended(tasks: set[asyncio.Task[T]]) -> list[T]:
+    """Take those that have ended out, and return what came of them. Raises what one met, which is left in."""
+    results = []
+    for task in [task for task in tasks if task.done()]:
+        results.append(task.result())
+        tasks.discard(task)
+    return results
 
 
 __all__ = ["BATCH", "Poller", "Raw", "polling"]
