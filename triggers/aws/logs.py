@@ -82,6 +82,7 @@ def set_up() -> JsonLines:
     for handler in root.handlers:
         handler.setFormatter(lines)
     root.setLevel(os.environ.get(LEVEL) or logging.INFO)
+    logging.getLogger("botocore").setLevel(max(root.level, logging.WARNING))  # it tells where it found credentials
     return lines
 
 
