@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +24,14 @@ from triggers.aws.clients import client, connected
 from triggers.aws.deployed import declared
 from triggers.aws.firing import Firing
 from triggers.aws.mapping import EventSourceMapping, Terms
-from triggers.aws.runtime import Function, Settings
+from triggers.aws.runtime import Function, Result, Settings
 from triggers.aws.server import ACCOUNT, REGION, environment, serve
 from triggers.clock import Clock, SystemClock
 from triggers.routing import describe_route
 
-log = logging.getLogger("triggers.emulation")
-
 Json = Mapping[str, Any]
+Told = Callable[[str, Result], None]
+"""What is called with a function's name and what came of an invocation."""
 
 _LEFT_OUT: Final = {"AWS::Lambda::EventSourceMapping", "AWS::Lambda::Function"}
 """Resources that are not given to moto: at each message it would call a function that it cannot run."""
@@ -95,8 +95,11 @@ class Stack:
             client("dynamodb").put_item(TableName=names.table(self.app.name), Item=item)
 
     @asynccontextmanager
-    async def functions(self, folder: Path) -> AsyncIterator[list[Function]]:
-        """Have the functions, whose zip is unpacked in `folder`, work off their queues, and the schedules fire."""
+    async def functions(self, folder: Path, told: Told) -> AsyncIterator[None]:
+        """Have the functions, whose zip is unpacked in `folder`, work off their queues, and the schedules fire.
+
+        `told` is called with what comes of each invocation. Raises what ends one of the mappings.
+        """
         async with AsyncExitStack() as opened:
             sqs = await opened.enter_async_context(connected("sqs"))
             scheduler = await opened.enter_async_context(connected("scheduler"))
@@ -107,14 +110,12 @@ class Stack:
             work = [Firing(scheduler, sqs, names.schedules(self.app.name), self._clock).run()]
             for _, one in self._of("AWS::Lambda::EventSourceMapping"):
                 function = functions[one["Properties"]["FunctionName"]["Ref"]]
-                work.append(self._mapping(one["Properties"], sqs, function).run())
-            tasks = [asyncio.ensure_future(one) for one in work]
-            try:
-                yield list(functions.values())
-            finally:
+                work.append(self._mapping(one["Properties"], sqs, function, told).run())
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one) for one in work]
+                yield
                 for task in tasks:
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
 
     def queues(self) -> list[str]:
         """Return the URLs of the queues that feed functions."""
@@ -192,10 +193,25 @@ class Stack:
             name=said["FunctionName"],
         )
 
-    def _mapping(self, properties: Json, sqs: Any, function: Function) -> EventSourceMapping:
+    def _mapping(self, properties: Json, sqs: Any, function: Function, told: Told) -> EventSourceMapping:
         said = self.resolved(properties)
         arn = said["EventSourceArn"]
-        return EventSourceMapping(sqs, _url(arn), arn, function, Terms.of(said), wait=SHORT, clock=self._clock)
+        heard = Heard(function, told)
+        return EventSourceMapping(sqs, _url(arn), arn, heard, Terms.of(said), wait=SHORT, clock=self._clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A function of whose invocations somebody is told."""
+
+    function: Function
+    told: Told
+
+    async def invoke(self, payload: object) -> Result:
+        """Return what came of an invocation."""
+        result = await self.function.invoke(payload)
+        self.told(self.function.settings.name, result)
+        return result
 
 
 def _url(arn: str) -> str:

@@ -61,6 +61,8 @@ def set_up(level: int, *, as_json: bool) -> logging.Handler:
     root.addHandler(handler)
     root.setLevel(max(level, logging.INFO))
     logging.getLogger("triggers").setLevel(level)
+    for talkative in ("botocore", "aiobotocore", "boto3"):  # they tell with every client where they found what
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     return handler
 
 

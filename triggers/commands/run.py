@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
@@ -17,7 +18,7 @@ import click
 from triggers.app import App, default_state
 from triggers.commands import logs
 from triggers.commands.failures import FAILED, OK, complain
-from triggers.commands.loading import bind, load_app
+from triggers.commands.loading import bind, load_app, target_of
 from triggers.commands.output import coloured, count, note, span
 from triggers.commands.parameters import bind_option
 from triggers.commands.signals import Signals
@@ -43,6 +44,18 @@ NAMED = 5
 )  # fmt: skip
 @click.option("--drain", is_flag=True, help="Stop when there is nothing left to do, retries included.")
 @bind_option
+@click.option("--aws", is_flag=True, help="On an AWS emulated here: places are buckets, forgotten at the end.")
+@click.option(
+    "--lambda", "functions", is_flag=True, help="With --aws: as its Lambda functions, packed and fed as in AWS."
+)
+@click.option("--upload", is_flag=True, help="With --aws: put what the folders of its sources hold into the buckets.")
+@click.option(
+    "--requirement", "requirements", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
+    metavar="FILE", help="With --lambda: the libraries that the functions need, as for `triggers package`.",
+)  # fmt: skip
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="With --aws: where it listens. [default: a free one]"
+)
 @click.option(
     "--grace", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long running handlers may go on when it is told to stop; then their runs are given back.",
@@ -59,6 +72,11 @@ def run(
     folder: str | None,
     drain: bool,
     binds: tuple[tuple[str, str], ...],
+    aws: bool,
+    functions: bool,
+    upload: bool,
+    requirements: tuple[Path, ...],
+    port: int,
     grace: float,
     adopt: bool,
     quiet: bool,
@@ -77,15 +95,34 @@ def run(
         raise click.UsageError("--quiet and --verbose exclude each other")
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     handler = logs.set_up(level, as_json=log_format == "json")
-    app = bind(load_app(target), dict(binds))
-    state = StateFolder(folder or default_state(app.name))
-    live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
-    session = Session(app, Engine(app, state, grace=grace, adopt=adopt), drain=drain)
-    if live:
-        from triggers.commands.live import Display  # loads rich, for a terminal only
+    if (functions or upload) and not aws:
+        raise click.UsageError("--lambda and --upload are for an emulated AWS; add --aws")
+    loaded = load_app(target)
+    app = bind(loaded, dict(binds))
+    if functions:
+        from triggers.commands.emulating import by_functions  # loads boto3
 
-        session.display = Display(session.engine, handler)
-    return asyncio.run(_to_the_end(session))
+        return by_functions(app, target_of(target, loaded), port, requirements, upload=upload, drain=drain)
+    live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
+    with _placed(app, folder, port if aws else None, upload) as (app, state):
+        session = Session(app, Engine(app, StateFolder(state), grace=grace, adopt=adopt), drain=drain)
+        if live:
+            from triggers.commands.live import Display  # loads rich, for a terminal only
+
+            session.display = Display(session.engine, handler)
+        return asyncio.run(_to_the_end(session))
+
+
+@contextmanager
+def _placed(app: App, folder: str | None, port: int | None, upload: bool) -> Iterator[tuple[App, Path | str]]:
+    """Yield the app and its state folder: here, or, given a port, with its places in an emulated AWS there."""
+    if port is None:
+        yield app, folder or default_state(app.name)
+        return
+    from triggers.commands.emulating import dispatched  # loads boto3
+
+    with dispatched(app, port, upload=upload) as (there, forgotten):
+        yield there, folder or forgotten
 
 
 async def _to_the_end(session: Session) -> int:

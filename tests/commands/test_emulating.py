@@ -1,0 +1,36 @@
+"""An app on an emulated AWS: the same outcomes by a dispatcher and by its functions, packed and fed as in AWS."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.commands.conftest import Project
+
+
+@pytest.mark.parametrize("how", [(), ("--lambda",)], ids=["by a dispatcher", "by functions"])
+def test_what_lies_in_the_folders_is_uploaded_and_runs_through(project: Project, how: tuple[str, ...]) -> None:
+    before = dict(os.environ)
+    project.drop("good.csv", "flaky.csv", "bad.csv", "notes.txt")
+    answer = project("run", "app.py", "--aws", *how, "--upload", "--drain")
+    assert answer.code == 1, answer.err  # there is a dead letter
+    assert "uploaded 4 files of incoming to s3://churn-data/incoming" in answer.err
+    assert "dead after attempt 1" in answer.err
+    assert "this table is bad" in answer.err
+    assert answer.err.count("the disk had a moment") == 1
+    assert os.environ == before
+
+
+def test_an_emulation_that_is_given_no_data_ends_well(project: Project) -> None:
+    answer = project("run", "app.py", "--aws", "--drain")
+    assert answer.code == 0
+    assert "export AWS_ACCESS_KEY_ID=emulated" in answer.err
+    assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in answer.err
+
+
+@pytest.mark.parametrize("option", ["--lambda", "--upload"])
+def test_what_is_for_an_emulation_is_refused_without_one(project: Project, option: str) -> None:
+    answer = project("run", "app.py", option)
+    assert answer.code == 2
+    assert "add --aws" in answer.err
