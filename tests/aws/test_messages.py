@@ -150,6 +150,7 @@ def test_a_notification_is_what_was_published_and_one_however_often_sns_hands_it
             "no route takes or emits events of the type 'Retrian'; did you mean",
         ),
         (json.dumps({**CLOUD, "type": "triggers.redrive"}), "of the type 'triggers.redrive'"),
+        ("half of a character: \ud800", "MessageReceived cannot be written as JSON"),
         ("x" * 300_000, "MessageReceived is 300,0.. bytes, over the limit of 262,144"),
         (json.dumps({**CLOUD, "data": {"x": "x" * 300_000}}), "Retrain is 300,0.. bytes, over the limit"),
     ],

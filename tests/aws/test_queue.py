@@ -86,6 +86,10 @@ def test_a_message_is_not_deleted_before_the_next_batch_is_asked_for(monkeypatch
             stub.put("a")
             batches = aiter(Queue("orders").deliveries(FakeSite()))
             assert len(await anext(batches)) == 1
+            while stub.calls["ReceiveMessage"] < 2:  # noqa: ASYNC110  # more is asked for meanwhile
+                await asyncio.sleep(0)
+            for _ in range(200):  # turns of the loop: time enough for a call
+                await asyncio.sleep(0)
             assert stub.calls["DeleteMessageBatch"] == 0
             assert await anext(batches) == []
             while not stub.deleted:  # noqa: ASYNC110  # the stub deletes it as soon as the loop turns
@@ -170,6 +174,7 @@ def test_what_takes_long_is_kept_from_others(monkeypatch: pytest.MonkeyPatch) ->
             await anext(batches)
             for renewed in range(1, 11):
                 await site.time.advance(polling.RENEW)
+                assert stub.hidden() == {"m0"}
                 while stub.calls["ChangeMessageVisibilityBatch"] < renewed:  # noqa: ASYNC110
                     await asyncio.sleep(0)
                 assert stub.hidden() == {"m0"}

@@ -197,6 +197,16 @@ def test_dead_letters_and_rejected_batches_are_warnings(project: Project) -> Non
     assert found["inbox rejected"][0] == "warning"
 
 
+def test_rejected_messages_are_a_warning(project: Project) -> None:
+    project.drain()
+    (project.state / "rejected").mkdir()
+    for name in ("orders-m1.json", "orders-m1.json.reason"):
+        (project.state / "rejected" / name).write_text("{}")
+    level, seen = verdicts(project)["messages rejected"]
+    assert level == "warning"
+    assert "1 message in .triggers/churn/rejected" in seen
+
+
 def test_the_holder_is_named(project: Project) -> None:
     project.drain()
     held = StateFolder(project.state)

@@ -10,13 +10,12 @@ from base64 import b64encode
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-from pydantic import ValidationError
 from pydantic_core import from_json
 
 from triggers.aws import wire
 from triggers.cloudevents import from_fields
 from triggers.errors import EventError, did_you_mean
-from triggers.events import MessageReceived, describe, encode, read_json
+from triggers.events import MessageReceived, encode, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.sources import Delivery
 
@@ -98,10 +97,7 @@ def event_of(message: Message, source: str, now: float, known: Collection[str]) 
 
 
 def _received(message: Message, source: str, now: float) -> Delivery:
-    try:
-        data = encode(MessageReceived(body=message.body, attributes=message.attributes))
-    except ValidationError as error:
-        raise EventError(f"the message {describe(error)}") from error
+    data = encode(MessageReceived(body=message.body, attributes=message.attributes))
     time = now if message.sent is None else message.sent / 1000
     return Delivery(source, message.id, MessageReceived.__event_type__, data, time)
 

@@ -169,6 +169,9 @@ def _inbox(place: StateFolder) -> Iterator[Finding]:
     if rejected:
         seen = f"{count(rejected, 'batch', 'batches')} in {place.inbox}/rejected, with the reasons beside them"
         yield _finding("inbox rejected", seen, warning=True)
+    if messages := len(list(place.rejected.glob("*.json"))):
+        seen = f"{count(messages, 'message')} in {place.rejected}, with the reasons beside them"
+        yield _finding("messages rejected", seen, warning=True)
 
 
 def _journal(place: StateFolder) -> Iterator[Finding]:
