@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from triggers.errors import EventError, PatternError
-from triggers.patterns import Index, compile, to_pattern
+from triggers.patterns import Index, compile, compile_where
 
 
 def matches(pattern: object, event: object) -> bool:
@@ -412,7 +412,12 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"a": [[1]]}', r"a\[0\]: \[1\] is no string"),
         ('{"a": {"b": ["x", {"sufix": "y"}]}}', r"a\.b\[1\]: unknown operator 'sufix'; did you mean 'suffix'\?"),
         ('{"a": [{}]}', r"a\[0\]: is an empty object; write an operator"),
-        ('{"a": [{"prefix": "x", "suffix": "y"}]}', r"a\[0\]: one operator is allowed here, not 2"),
+        (
+            '{"a": [{"prefix": "x", "suffix": "y"}]}',
+            r"a\[0\]: one operator is allowed here, not 2: write {'wildcard': 'x\*y'}",
+        ),
+        ('{"a": [{"prefix": "x*", "suffix": "y"}]}', r"write {'wildcard': 'x\\\\\*\*y'} for both"),
+        ('{"a": [{"prefix": "x", "exists": true}]}', r"not 2: in an object of its own either of them would do"),
         ('{"a": [{"prefix": 1}]}', r"a\[0\]\.prefix: needs a string, not 1"),
         ('{"a": [{"prefix": ["x"]}]}', r"a\[0\]\.prefix: needs a string"),
         ('{"a": [{"suffix": {"prefix": "x"}}]}', r"a\[0\]\.suffix: takes a string or"),
@@ -424,6 +429,7 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"a": [{"anything-but": {"anything-but": "x"}}]}', "takes one of prefix, suffix"),
         ('{"a": [{"anything-but": ["x", 1]}]}', "needs strings only"),
         ('{"a": [{"anything-but": null}]}', "needs strings only"),
+        ('{"a": [{"anything-but": [{"prefix": "x"}]}]}', r"go inside it, as in {'prefix': \['a', 'b'\]}"),
         ('{"a": [{"anything-but": [true]}]}', "needs strings only"),
         ('{"a": [{"anything-but": {"prefix": ""}}]}', r"anything-but\.prefix: must not be empty"),
         ('{"a": [{"anything-but": {"suffix": ["x", ""]}}]}', r"anything-but\.suffix: must not be empty"),
@@ -455,7 +461,10 @@ def test_a_wildcard_with_many_stars_is_quick_on_a_long_text() -> None:
         ('{"$or": [{"a": [1]}, 1]}', r"\$or\[0\].*As \$or it needs two objects"),
         ('{"$or": [{"a": [1]}, {"prefix": [1]}]}', r"\$or\[0\].*none with an operator's name"),
         ('{"b": {"$or": [{"a": [1]}, {}]}}', r"b\.\$or\[1\]: is empty"),
-        ('{"$or": [{"a": [1]}, {"b": 1}]}', "b: must be a list or an object, not 1"),
+        ('{"$or": [{"a": [1]}, {"b": 1}]}', r"^\$or\[1\]\.b: must be a list or an object, not 1"),
+        ('{"a": {"$or": [{"b": [1]}, {"b": [{"x": 1}]}]}}', r"^a\.\$or\[1\]\.b\[0\]: unknown operator 'x'"),
+        ('{"a": {"$or": [{"b": [1]}, {"b": {}}]}}', r"^a\.\$or\[1\]\.b: is empty"),
+        ('{"$or": [{"$or": [{"a": [1]}, {"b": [[]]}]}, {"b": [1]}]}', r"^\$or\[0\]\.\$or\[1\]\.b\[0\]: "),
         ('{"a": [1]} x', "pattern: is not JSON: Extra data"),
         ("{'a': [1]}", "pattern: is not JSON"),
         ('{"a": ' * 300 + "[1]" + "}" * 300, r"a\.a.*: is nested too deep; 200 levels will do"),
@@ -484,7 +493,7 @@ def test_a_bad_pattern_names_the_place_and_the_reason(pattern: str, message: str
         ({"a": {"suffix": "x"}}, r"a: write \[\{'suffix': 'x'\}\], or suffix\(\.\.\.\)"),
         ({"a": [object()]}, r"a\[0\]: .* is no JSON value"),
         ({"a": [{"numeric": [">", float("inf")]}]}, r"a\[0\]\.numeric: inf is no number"),
-        ({"$or": [{"a": [1]}, {"b": "x"}]}, r"b: must be a list or an object"),
+        ({"$or": [{"a": [1]}, {"b": "x"}]}, r"^\$or\[1\]\.b: must be a list or an object"),
         ({"": {"a": []}}, r"\.a: is an empty list"),
     ],
 )
@@ -499,7 +508,18 @@ def test_a_bad_pattern_nested_without_end_is_refused() -> None:
     with pytest.raises(PatternError, match="nested too deep"):
         compile(endless)
     with pytest.raises(PatternError, match="nested too deep"):
-        to_pattern(endless)
+        compile_where(endless)
+
+
+@pytest.mark.parametrize(
+    ("event", "shown"), [(None, "None"), ([], r"\[\]"), (5, "5"), ("null", "None"), ("[]", r"\[\]")]
+)
+def test_an_event_that_is_no_object_is_refused_by_a_pattern_and_by_an_index(event: Any, shown: str) -> None:
+    pattern, index = compile({"a": [1]}), Index[str]()
+    index.add("key", pattern)
+    for ask in (pattern.matches, pattern.explain, index.match):
+        with pytest.raises(EventError, match=f"the event must be .*, not {shown}$"):
+            ask(event)
 
 
 def test_texts_may_start_with_a_byte_order_mark() -> None:

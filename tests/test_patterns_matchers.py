@@ -28,18 +28,18 @@ from triggers.patterns import (
     between,
     cidr,
     compile,
+    compile_where,
     equals_ignore_case,
     exists,
     prefix,
     suffix,
-    to_pattern,
     wildcard,
 )
 
 
 def made(where: Mapping[str, object]) -> Pattern:
     """Compile as `where=` does."""
-    return compile(to_pattern(where))
+    return compile_where(where)
 
 
 class Kind(str, enum.Enum):  # noqa: UP042  # the older form, whose hash and str are not the string's
@@ -89,7 +89,7 @@ class Level(enum.IntEnum):
 def test_a_matcher_prints_as_the_eventbridge_pattern_it_stands_for(matcher: Matcher, call: str, items: object) -> None:
     assert repr(matcher) == call
     assert json.loads(str(matcher)) == items
-    assert to_pattern({"a": matcher}) == {"a": items}
+    assert made({"a": matcher}).pattern == {"a": items}
     assert made({"a": matcher}) == compile(json.dumps({"a": items}))
 
 
@@ -121,7 +121,7 @@ def test_a_scalar_means_equality_a_list_any_of_and_a_mapping_nests() -> None:
         "kind": Kind.RED,
         "levels": {Level.HIGH},
     }
-    assert to_pattern(where) == {
+    assert made(where).pattern == {
         "status": ["done"],
         "size": [1, {"numeric": [">", 10]}],
         "flag": [True],
@@ -133,9 +133,9 @@ def test_a_scalar_means_equality_a_list_any_of_and_a_mapping_nests() -> None:
         "kind": ["red"],
         "levels": [2],
     }
-    assert type(to_pattern(where)["kind"][0]) is str  # type: ignore[index]
-    assert made(to_pattern(where)) == made(where)
-    assert compile(json.dumps(to_pattern(where))) == made(where)
+    assert type(made(where).pattern["kind"][0]) is str  # type: ignore[index]
+    assert made(made(where).pattern) == made(where)
+    assert compile(json.dumps(made(where).pattern)) == made(where)
 
 
 def test_values_of_enumerations_are_compared_as_what_they_are() -> None:
@@ -153,22 +153,27 @@ def test_an_operator_without_its_list_is_refused_for_it_would_be_a_nested_field(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: prefix(1), r"prefix\.prefix: needs a string, not 1"),  # type: ignore[arg-type]
-        (lambda: prefix(any_of("a", "b")), "takes a string or equals_ignore_case"),
+        (lambda: prefix(1), r"^prefix\(1\): needs a string, not 1"),  # type: ignore[arg-type]
+        (lambda: prefix(any_of("a", "b")), r"^prefix\(any_of\('a', 'b'\)\): takes a string or equals_ignore_case"),
         (lambda: suffix(prefix("a")), "takes a string or {'equals-ignore-case'"),
         (lambda: above(True), "needs a number, not True"),
-        (lambda: above("1"), "needs a number, not '1'"),  # type: ignore[arg-type]
+        (lambda: above("1"), r"^above\('1'\): needs a number, not '1'"),  # type: ignore[arg-type]
         (lambda: above(float("nan")), "nan is no number"),
         (lambda: above(2**53 + 1), "9007199254740993 is no number that a double holds"),
         (lambda: between(2, 1), "lower bound must be less"),
-        (lambda: cidr("10.0.0.0/32"), "mask must be less than 32"),
+        (lambda: cidr("10.0.0.0/32"), r"^cidr\('10\.0\.0\.0/32'\): the mask must be less than 32"),
         (lambda: wildcard("**"), "two stars"),
         (lambda: anything_but(), "is an empty list"),
         (lambda: anything_but("a", 1), "needs strings only"),
         (lambda: anything_but(above(1)), "takes one of prefix"),
         (lambda: anything_but(prefix("a"), suffix("b")), "matchers of one kind"),
         (lambda: anything_but(prefix("a"), "b"), "matchers of one kind"),
-        (lambda: any_of(), "needs one value"),
+        (lambda: exists("x"), r"^exists\('x'\): needs true or false"),  # type: ignore[arg-type]
+        (
+            lambda: anything_but([prefix("a"), prefix("b")]),  # type: ignore[arg-type]
+            r"takes matchers one by one: anything_but\(prefix\('a'\), prefix\('b'\)\)$",
+        ),
+        (lambda: any_of(), r"^any_of\(\): needs one value"),
         (lambda: any_of(datetime.now(UTC)), "is no JSON value"),  # type: ignore[arg-type]
         (lambda: any_of(float("inf")), "is no JSON number"),
         (lambda: made({"a": object()}), "a: .* is no JSON value"),

@@ -6,7 +6,7 @@ import pytest
 
 from triggers.errors import WiringError
 from triggers.events import Event, ObjectCreated, Tick
-from triggers.patterns import compile, suffix, to_pattern
+from triggers.patterns import compile_where, suffix
 from triggers.retry import Retry
 from triggers.routing import PROCESS, Policy, Route, Router, describe_route, make_policy, make_route, quantity
 from triggers.schedule import every
@@ -29,7 +29,7 @@ def ticked(event: Tick) -> None: ...
 
 def route(handler: Any = plain, trigger: Any = A, **options: Any) -> Route:
     name, where, source = options.pop("name", None), options.pop("where", None), options.pop("source", None)
-    pattern = None if where is None else compile(to_pattern(where))
+    pattern = None if where is None else compile_where(where)
     return make_route(handler, trigger, name=name, where=pattern, source=source, policy=make_policy("r", options))
 
 

@@ -212,9 +212,9 @@ def _compiled(owner: str, where: Where) -> Pattern:
             f"{owner}: where={where!r} is no pattern; write fields and values, as in where={{'key': suffix('.csv')}};"
             " what only code can say belongs into the handler"
         )
-    from triggers.patterns import compile, to_pattern  # an app without conditions need not load them
+    from triggers.patterns import compile_where  # an app without conditions need not load them
 
-    return compile(where if isinstance(where, str) else to_pattern(where))
+    return compile_where(where)
 
 
 _BUILT_IN: dict[str, type[Event]] = {

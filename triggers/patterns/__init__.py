@@ -29,7 +29,7 @@ from triggers.patterns.matchers import (
     suffix,
     wildcard,
 )
-from triggers.patterns.pattern import Pattern, compile, to_pattern
+from triggers.patterns.pattern import Pattern, compile, compile_where
 
 __all__ = [
     "Index",
@@ -43,10 +43,10 @@ __all__ = [
     "between",
     "cidr",
     "compile",
+    "compile_where",
     "equals_ignore_case",
     "exists",
     "prefix",
     "suffix",
-    "to_pattern",
     "wildcard",
 ]

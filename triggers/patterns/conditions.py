@@ -53,12 +53,26 @@ def rule(item: object, path: str) -> Rule:
     if not item:
         raise PatternError(path, "is an empty object; write an operator, such as {'prefix': 'a'}")
     if len(item) != 1:
-        raise PatternError(path, f"one operator is allowed here, not {len(item)}; put each in an object of its own")
+        raise PatternError(path, f"one operator is allowed here, not {len(item)}: {_both(item)}")
     [(operator, operand)] = item.items()
     make = OPERATORS.get(operator)
     if make is None:
         raise PatternError(path, f"unknown operator {operator!r}{did_you_mean(str(operator), OPERATORS)}")
     return make(operand, f"{path}.{operator}")
+
+
+def _both(item: Mapping[object, object]) -> str:
+    """Return how to write what an object with several operators means."""
+    start, end = item.get("prefix"), item.get("suffix")
+    if item.keys() == {"prefix", "suffix"} and isinstance(start, str) and isinstance(end, str):
+        text = f"{_literally(start)}*{_literally(end)}"
+        return f"write {{'wildcard': {text!r}}} for both; in an object of its own, either of them would do"
+    return "in an object of its own either of them would do; EventBridge has no word for both"
+
+
+def _literally(text: str) -> str:
+    """Return the wildcard text that means the text itself."""
+    return text.replace("\\", "\\\\").replace("*", "\\*")
 
 
 def exactly(items: list[object], path: str) -> Rule:
@@ -240,9 +254,14 @@ def _anything_but(operand: object, path: str) -> Rule:
     if not items:
         raise PatternError(path, "is an empty list, which excludes nothing; write {'exists': true} for any value")
     if not (all(isinstance(item, str) for item in items) or all(comparable(item) for item in items)):
-        raise PatternError(path, f"needs strings only, or numbers that a double holds only, not {show(operand)}")
+        hint = "; several of one operator go inside it, as in {'prefix': ['a', 'b']}" if _ruled(items) else ""
+        raise PatternError(path, f"needs strings only, or numbers that a double holds only, not {show(operand)}{hint}")
     excluded = frozenset(map(as_key, items))
     return Rule(lambda value: as_key(value) not in excluded, _excluded(items), access=(Access("others", excluded),))
+
+
+def _ruled(items: list[object]) -> bool:
+    return any(isinstance(item, Mapping) for item in items)
 
 
 def _excluded(items: list[object]) -> str:

@@ -5,7 +5,8 @@ Each is a frozen value and prints as the EventBridge pattern that it stands for:
     >>> print(suffix(".csv"))
     [{"suffix": ".csv"}]
 
-All raise `PatternError` for an operand that EventBridge would refuse, on the line that wrote it.
+All raise `PatternError` for an operand that EventBridge would refuse, on the line that wrote it; since they do not know
+their field yet, its `path` is the call: `above('x')`.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def exists(present: bool = True) -> Matcher:
 
     Null is a value; an object and an empty array are none.
     """
-    return _matcher("exists", [present] if not present else [], [{"exists": present}])
+    return _matcher("exists", [] if present is True else [present], [{"exists": present}])
 
 
 def cidr(text: str) -> Matcher:
@@ -96,15 +97,19 @@ def anything_but(*values: str | float | Matcher) -> Matcher:
 
     The matchers that EventBridge can negate are `prefix`, `suffix`, `equals_ignore_case` and `wildcard`.
     """
+    for value in values:
+        if isinstance(value, list | tuple | set | frozenset) and any(isinstance(item, Matcher) for item in value):
+            raise PatternError(
+                _written("anything_but", values), f"takes matchers one by one: {_written('anything_but', [*value])}"
+            )
     if not any(isinstance(value, Matcher) for value in values):
         operand: object = values[0] if len(values) == 1 else list(values)
         return _matcher("anything_but", values, [{"anything-but": operand}])
     items = [item for value in values for item in (value.rules() if isinstance(value, Matcher) else [value])]
     operators = {next(iter(item)) if isinstance(item, dict) else None for item in items}
     if len(operators) > 1:
-        shown = ", ".join(map(repr, values))
         raise PatternError(
-            "anything_but", f"takes matchers of one kind, not {shown}; EventBridge has no word for a mix"
+            _written("anything_but", values), "takes matchers of one kind; EventBridge has no word for a mix"
         )
     [operator] = operators
     if operator is None:
@@ -117,7 +122,7 @@ def anything_but(*values: str | float | Matcher) -> Matcher:
 def any_of(*values: Leaf | Matcher) -> Matcher:
     """Match what any of the values or matchers matches."""
     if not values:
-        raise PatternError("any_of", "needs one value or matcher, or more")
+        raise PatternError("any_of()", "needs one value or matcher, or more")
     items = [item for value in values for item in (value.rules() if isinstance(value, Matcher) else [value])]
     return _matcher("any_of", values, items)
 
@@ -127,19 +132,22 @@ def _operand(call: str, text: str | Matcher) -> object:
         return text
     items = text.rules()
     if len(items) != 1:
-        raise PatternError(call, f"takes a string or equals_ignore_case(...), not {text!r}")
+        raise PatternError(_written(call, [text]), "takes a string or equals_ignore_case(...)")
     return items[0]
 
 
 def _matcher(call: str, arguments: Sequence[object], items: list[object]) -> Matcher:
-    items = [item if isinstance(item, dict) else _plain(call, item) for item in items]
-    for item in items:
-        rule(item, call)
+    try:
+        items = [item if isinstance(item, dict) else scalar(item) for item in items]
+        for item in items:
+            rule(item, call)
+    except PatternError as error:  # its path is that of a pattern which nobody has written
+        raise PatternError(_written(call, arguments), error.reason) from None
+    except TypeError as error:
+        raise PatternError(_written(call, arguments), str(error)) from error
     return Matcher(write(items), f"{call}({', '.join(map(repr, arguments))})")
 
 
-def _plain(call: str, item: object) -> Leaf:
-    try:
-        return scalar(item)
-    except TypeError as error:
-        raise PatternError(call, f"{error}; {show(item)} cannot be compared") from error
+def _written(call: str, arguments: Sequence[object]) -> str:
+    """Return a call for a message, as it stands on the line that raised it."""
+    return f"{call}({', '.join(map(show, arguments))})"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from triggers.errors import PatternError
+from triggers.errors import EventError, PatternError
 from triggers.patterns.conditions import Access, Rule, Test, exactly, rule
 from triggers.patterns.reading import MAX_DEPTH, Data, alternatives, from_mapping, from_text
 from triggers.patterns.values import Spelling, number, parse_event, show, write
@@ -28,12 +28,12 @@ def compile(pattern: str | bytes | bytearray | Mapping[str, object]) -> Pattern:
     raise PatternError("", f"must be JSON text or a mapping, not {show(pattern)}")
 
 
-def to_pattern(where: Mapping[str, object]) -> Data:
-    """Return the complete EventBridge pattern, as JSON data, that a `where=` stands for; raises `PatternError`.
+def compile_where(where: str | Mapping[str, object]) -> Pattern:
+    """Return the compiled pattern that a `where=` stands for; raises `PatternError`.
 
-    It takes what `compile` takes, and a bare scalar for equality, as in `{"route": "train"}`.
+    It takes what `compile` takes, and in a mapping a bare scalar for equality, as in `{"route": "train"}`.
     """
-    return _pattern(lambda: from_mapping(where, shorthand=True)).pattern
+    return _pattern(lambda: from_mapping(where, shorthand=True)) if isinstance(where, Mapping) else compile(where)
 
 
 def _pattern(read: Callable[[], Data]) -> Pattern:
@@ -71,7 +71,7 @@ class Pattern:
     def matches(self, event: EventLike) -> bool:
         """Return whether the event matches. A mapping is compared by its values, JSON text by its numbers' text.
 
-        Raises `EventError` when a text is no JSON object, or a value in question is no JSON value.
+        Raises `EventError` when the event is no JSON object, or a value in question is no JSON value.
         """
         found = event if isinstance(event, dict) else as_mapping(event)
         for branch in self.branches:  # noqa: SIM110  # any() with a generator takes twice as long
@@ -111,8 +111,12 @@ class Pattern:
 
 
 def as_mapping(event: EventLike) -> Mapping[str, object]:
-    """Return the event as a mapping; raises `EventError` when its text is no JSON object."""
-    return event if isinstance(event, Mapping) else parse_event(event)
+    """Return the event as a mapping; raises `EventError` for what is no object: null, an array, other JSON text."""
+    if isinstance(event, Mapping):
+        return event
+    if isinstance(event, str | bytes | bytearray):
+        return parse_event(event)
+    raise EventError(f"the event must be a mapping or JSON text, not {show(event)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -100,20 +100,21 @@ def _plain_scalar(item: object, path: str) -> Leaf:
 
 def alternatives(data: Data) -> list[Items]:
     """Return the alternatives that the data stand for, each a mapping from path to items; raises `PatternError`."""
-    return _branches(data, None, [{}])
+    return _branches(data, None, None, [{}])
 
 
-def _branches(data: Mapping[str, object], path: str | None, branches: list[Items]) -> list[Items]:
+def _branches(data: Mapping[str, object], path: str | None, within: str | None, branches: list[Items]) -> list[Items]:
     """Return the alternatives so far with what the data add to them.
 
+    `path` is that of the values, `within` where the data stand in the pattern: a `$or` is a place, and no field.
     Keys take effect in the order written, as in EventBridge: what comes later replaces the same path set before.
     """
     if path and path.count(".") >= MAX_DEPTH:
         raise PatternError(f"{path[:40]}...", f"is nested too deep; {MAX_DEPTH} levels will do")
     if not data:
-        raise PatternError(path or "", "is empty; give a field, or leave it out to match everything")
+        raise PatternError(within or "", "is empty; give a field, or leave it out to match everything")
     for key, value in data.items():
-        place = _join(path, key)
+        place = _join(within, key)
         if key == "$or" and _is_or(value):
             assert isinstance(value, list)
             if {} in value:
@@ -121,17 +122,19 @@ def _branches(data: Mapping[str, object], path: str | None, branches: list[Items
                     f"{place}[{value.index({})}]", "is empty; give a field, or leave the alternative out"
                 )
             branches = [
-                found for part in value for found in _branches(part, path, [dict(branch) for branch in branches])
+                found
+                for index, part in enumerate(value)
+                for found in _branches(part, path, f"{place}[{index}]", [dict(branch) for branch in branches])
             ]
             if len(branches) > MAX_ALTERNATIVES:
                 raise PatternError(place, f"more than {MAX_ALTERNATIVES:,} alternatives; EventBridge takes no more")
         elif isinstance(value, Mapping):
             _check_not_operator(value, place)
-            branches = _branches(value, place, branches)
+            branches = _branches(value, _join(path, key), place, branches)
         elif isinstance(value, list):
             _check_items(key, value, place)
             for branch in branches:
-                branch[place] = value
+                branch[_join(path, key)] = value
         else:
             raise PatternError(place, f"must be a list or an object, not {show(value)}; write [{show(value)}]")
     return branches
