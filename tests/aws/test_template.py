@@ -11,6 +11,8 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,6 +49,10 @@ class Trained(Event):
     model: str
 
 
+class Chosen(Event):
+    model: str
+
+
 class Ordered(Event):
     """Nobody emits it: it comes from outside."""
 
@@ -70,11 +76,11 @@ def churn(name: str = "churn") -> App:
     @app.on(Processed, reads={"tables"}, writes={"models"}, needs={"cpu": 2, "memory": "2GiB"}, concurrency=1)
     def train(event: Processed) -> Trained: ...
 
-    @app.on(Trained, needs={"gpu": 1}, reads={"models"}, timeout=7200)
-    def tune(event: Trained) -> None: ...
+    @app.on(Chosen, needs={"gpu": 1}, reads={"models"}, timeout=7200)
+    def tune(event: Chosen) -> None: ...
 
     @app.on(Trained, where={"model": "a"}, concurrency=5)
-    async def announce(event: Trained) -> None: ...
+    async def announce(event: Trained) -> Chosen: ...
 
     @app.on(RunFailed)
     def alert(event: RunFailed) -> None: ...
@@ -318,6 +324,8 @@ class TestJobs:
     def test_a_route_may_be_chosen_to_be_one(self) -> None:
         template = made(one_route(), jobs=["work"])
         assert "WorkJob" in template["Resources"]
+        assert {"JobQueueArn", "JobImage"} < set(template["Parameters"])
+        assert "CodeKey" not in template["Parameters"]
         assert not of_type(template, "AWS::Lambda::Function")
 
     def test_a_schedule_submits_one_beside_its_message(self) -> None:
@@ -329,6 +337,10 @@ class TestJobs:
         targets = [one["Target"]["Arn"] for one in of_type(made(app), "AWS::Scheduler::Schedule").values()]
         assert {"Fn::Sub": "arn:${AWS::Partition}:scheduler:::aws-sdk:batch:submitJob"} in targets
         assert {"Fn::GetAtt": ["NightlyQueue", "Arn"]} in targets
+
+
+def test_a_priority_is_told_to_have_nothing_to_go_before() -> None:
+    assert "priority=3: routes have queues of their own" in notes(made(one_route(priority=3)))[0]
 
 
 def one_route(**policy: Any) -> App:
@@ -611,6 +623,20 @@ def test_it_is_deployed_and_carries_an_object_and_an_event_to_their_queues(endpo
     table = boto3.client("dynamodb").describe_table(TableName=names.table(unique))["Table"]
     assert {index["IndexName"] for index in table["GlobalSecondaryIndexes"]} == {"by-root", "by-state"}
     stacks.delete_stack(StackName=names.stack(unique))
+
+
+def test_moto_fails_an_event_whose_rule_submits_a_job(endpoint: str, unique: str) -> None:
+    events = boto3.client("events", config=Config(retries={"total_max_attempts": 1}))
+    events.put_rule(Name=unique, EventPattern=json.dumps({"source": [unique]}))
+    target = {
+        "Id": "job",
+        "Arn": "arn:aws:batch:us-east-1:123456789012:job-queue/gpus",
+        "RoleArn": "arn:aws:iam::1:role/r",
+    }
+    job = {"JobDefinition": "d", "JobName": "n"}
+    events.put_targets(Rule=unique, Targets=[{**target, "BatchParameters": job}])
+    with pytest.raises(ClientError, match="500"):
+        events.put_events(Entries=[{"Source": unique, "DetailType": "Chosen", "Detail": "{}"}])
 
 
 def row(kind: str, data: dict[str, str]) -> EventRow:

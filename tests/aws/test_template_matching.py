@@ -126,6 +126,10 @@ def test_what_cannot_be_said_below_a_prefix_is_left_to_the_function() -> None:
     assert takes({"key": anything_but("a.csv")})["detail"]["object"] == {"key": [{"prefix": "raw/"}]}
 
 
+def test_an_address_is_left_to_the_function_because_it_has_other_spellings() -> None:
+    assert takes({"key": "10.0.0.1"})["detail"]["object"] == {"key": [{"prefix": "raw/"}]}
+
+
 def test_several_places_are_alternatives() -> None:
     found = takes({"key": prefix("a")}, RAW, Location("acme-more", "in/"))
     assert [one["object"]["key"] for one in found["detail"]["$or"]] == [[{"prefix": "raw/a"}], [{"prefix": "in/a"}]]

@@ -90,6 +90,9 @@ def test_an_interval_is_a_text_that_fires_with_it_or_a_rate_of_its_length(minute
     ("schedule", "texts"),
     [
         (cron("0 6 * * MON-FRI"), ["cron(0 6 ? * MON-FRI *)"]),
+        (cron("0 6 30 2 MON"), ["cron(0 6 ? 2 MON *)"]),
+        (cron("0 6 2 * 0-6"), ["cron(0 6 * * ? *)"]),
+        (cron("0 6 * * 5-7"), ["cron(0 6 ? * SUN,FRI-SAT *)"]),
         (cron("*/15 8-17 * * *"), ["cron(0,15,30,45 8-17 * * ? *)"]),
         (cron("0 0 1 * MON"), ["cron(0 0 1 * ? *)", "cron(0 0 ? * MON *)"]),
         (cron("0 8 ? * 6L *"), ["cron(0 8 ? * 6L *)"]),
@@ -119,6 +122,12 @@ def test_a_rate_is_told_to_begin_when_it_is_deployed() -> None:
     problems = Problems()
     expressions.timing(timer(every(minutes=7)), None, problems)
     assert "which Scheduler counts from when the schedule is made" in problems.notes[0]
+
+
+def test_jitter_is_told_to_be_aws_own() -> None:
+    problems = Problems()
+    expressions.timing(timer(cron("0 6 * * *", jitter=90)), None, problems)
+    assert "jitter=90: Scheduler chooses the moment itself, in a window of 2 min" in problems.notes[0]
 
 
 def test_jitter_is_a_flexible_window_of_whole_minutes() -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json
-from triggers.errors import WiringError
+from triggers.errors import ScheduleError, WiringError
 from triggers.routing import Route
 from triggers.schedule import At, Cron, Every, Schedule, Timetable, firing, timezone_of
 from triggers.schedule.fields import DAY_OF_MONTH, HOUR, MINUTE, MONTH, WEEKDAY, Field
@@ -52,7 +52,7 @@ def timing(route: Route, now: float | None, problems: Problems) -> Timing:
             f"{owner}: {too_long[0][:40]}... has {len(too_long[0])} characters, and Scheduler takes {LONGEST}; make two"
             " schedules of it"
         )
-    return Timing(texts, timezone_of(core), {**_window(owner, core, route.schedule), **_bounds(bounds, now)})
+    return Timing(texts, timezone_of(core), {**_window(owner, route.schedule, problems), **_bounds(bounds, now)})
 
 
 def retrying(route: Route, problems: Problems) -> Json:
@@ -101,19 +101,14 @@ def _every(owner: str, schedule: Every, problems: Problems) -> str:
     if minutes < 1440 and minutes % 60 == 0 and 1440 % minutes == 0:
         return f"cron(0 {_steps(minutes // 60, 24)} * * ? *)"
     problems.note(f"{owner}: as a rate, which Scheduler counts from when the schedule is made, and not from 1970")
-    for unit, size in (("day", 1440), ("hour", 60)):
+    for unit, size in (("days", 1440), ("hours", 60)):
         if minutes % size == 0:
-            return rate(minutes // size, unit)
-    return rate(minutes, "minute")
+            return f"rate({minutes // size} {unit})"
+    return f"rate({minutes} minutes)"
 
 
 _ALIGNED: Final = {7 * _DAY: "cron(0 0 ? * THU *)", _DAY: "cron(0 0 * * ? *)", 3600: "cron(0 * * * ? *)"}
-"""Intervals that begin at a wall time in UTC: 1970 began on a Thursday."""
-
-
-def rate(value: int, unit: str) -> str:
-    """Return a rate, with the plural where there is one."""
-    return f"rate({value} {unit}{'' if value == 1 else 's'})"
+"""Intervals that begin at a wall time in UTC: 1970 began on a Thursday. So no rate has a 1, which has no plural."""
 
 
 def _steps(step: int, whole: int) -> str:
@@ -131,16 +126,26 @@ def _cron(owner: str, schedule: Cron) -> tuple[str, ...]:
     months = _list(MONTH, month)
     by_day = f"cron({times} {days} {months} ? *)"
     by_weekday = f"cron({times} ? {months} {weekdays} *)"
-    if weekdays == "*":
+    either = not (day.startswith("*") or weekday.startswith("*"))
+    if days == "*" and weekdays == "*":
         return (by_day,)
-    if days == "*":
-        return (by_weekday,)
-    if day.startswith("*") or weekday.startswith("*"):
-        raise WiringError(
-            f"{owner}: both the day and the weekday must match, and Scheduler asks one of them only; leave one to the"
-            f" handler, {_DISPATCHER}"
-        )
-    return by_day, by_weekday
+    if "*" in (days, weekdays):  # all days: either of the two is no condition, both of them are the other one
+        return (f"cron({times} * {months} ? *)" if either else by_day if weekdays == "*" else by_weekday,)
+    if either:
+        return tuple(text for text in (by_day, by_weekday) if _fires(text))
+    raise WiringError(
+        f"{owner}: both the day and the weekday must match, and Scheduler asks one of them only; leave one to the"
+        f" handler, {_DISPATCHER}"
+    )
+
+
+def _fires(text: str) -> bool:
+    """Say whether a text ever fires. The 30th of February does not, and beside Mondays it may be asked for."""
+    try:
+        Cron(text)
+    except ScheduleError:
+        return False
+    return True
 
 
 def _list(field: Field, text: str) -> str:
@@ -168,7 +173,7 @@ def _runs(words: list[str], values: list[int]) -> str:
     return ",".join(part[0] if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def _window(owner: str, core: Schedule, schedule: Schedule) -> Json:
+def _window(owner: str, schedule: Schedule, problems: Problems) -> Json:
     """Return the window in which a firing is sent. Scheduler chooses the moment itself."""
     jitter = firing(schedule).jitter
     if not jitter:
@@ -176,6 +181,7 @@ def _window(owner: str, core: Schedule, schedule: Schedule) -> Json:
     minutes = math.ceil(jitter / 60)
     if minutes > 1440:
         raise WiringError(f"{owner}: jitter={jitter:g} is more than the day that Scheduler allows; say 86400 or less")
+    problems.note(f"{owner}: jitter={jitter:g}: Scheduler chooses the moment itself, in a window of {minutes} min")
     return {"FlexibleTimeWindow": {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": minutes}}
 
 

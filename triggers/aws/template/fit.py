@@ -60,6 +60,11 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
             " know; bound the route with concurrency= instead, or run it with a dispatcher"
         )
     _check_overlap(route, problems)
+    if route.policy.priority:
+        problems.note(
+            f"route {route.name!r}: priority={route.policy.priority}: routes have queues of their own and do not wait"
+            " for one another, so none goes before another"
+        )
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
     why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be one" if chosen else "")

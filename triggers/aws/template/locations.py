@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote
 
 from triggers.app import App
@@ -12,7 +13,9 @@ from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json, s3_arn
 from triggers.errors import WiringError, did_you_mean
 from triggers.sources.bucket import Bucket
+from triggers.sources.folder import Folder
 
+BUCKET: Final = "s3://"
 _WILD = re.compile(r"[*?$]")
 
 
@@ -36,7 +39,7 @@ class Location:
 
 def location(name: str, uri: str) -> Location:
     """Return where an `s3://` URI points to; `name` is the place's in errors (`WiringError`)."""
-    if not uri.startswith("s3://"):
+    if not uri.startswith(BUCKET):
         raise WiringError(
             f"place {name!r} is bound to {uri!r}, which is no bucket; write --bind {name}=s3://BUCKET/PREFIX"
         )
@@ -56,12 +59,18 @@ def locate(app: App, binds: Mapping[str, str], problems: Problems) -> dict[str, 
         problems.add(f"--bind {name}=...: app {app.name!r} has no such place{did_you_mean(name, places)}")
     found: dict[str, Location] = {}
     for name, place in places.items():
-        uri = binds.get(name) or getattr(place, "uri", None)
+        uri = binds.get(name) or _own(place)
         if uri is not None:
             with problems.collected():
                 found[name] = location(name, uri)
-        elif hasattr(place, "path"):
+        elif name in app.outputs or isinstance(place, Folder):
             problems.add(
                 f"place {name!r} is a folder here and bound to no bucket; add --bind {name}=s3://BUCKET/PREFIX"
             )
     return found
+
+
+def _own(place: object) -> str | None:
+    """Return the URI of a place that is declared in a bucket, or bound to one already."""
+    uri = getattr(place, "uri", None)
+    return uri if isinstance(uri, str) and uri.startswith(BUCKET) else None

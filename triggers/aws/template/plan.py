@@ -17,6 +17,8 @@ from triggers.errors import did_you_mean
 from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, Tick
 from triggers.routing import Route
 from triggers.sources import Source
+from triggers.sources.bucket import Bucket
+from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
 
 
@@ -119,7 +121,7 @@ def _check_source(source: Source, problems: Problems) -> None:
             f"source {source.name!r}: marker= cannot be honoured: S3 tells every object when it is whole, and a"
             " function cannot wait for another one; ask for the marker in the handler, or run with a dispatcher"
         )
-    if not (isinstance(source, Queue) or hasattr(source, "path") or hasattr(source, "uri")):
+    if not isinstance(source, Queue | Bucket | Folder):
         problems.add(
             f"source {source.name!r} is a {type(source).__name__}, which AWS has nothing for; run it with a dispatcher,"
             " or send what it tells to a queue"
