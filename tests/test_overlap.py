@@ -11,6 +11,7 @@ import pytest
 
 from tests.kit import Life, delivery
 from triggers import App, Event, Later, Retry, Tick, every
+from triggers.commands.logs import log_run
 from triggers.errors import WiringError
 from triggers.requests import Redrive
 from triggers.testing import FakeClock
@@ -234,6 +235,22 @@ def test_replace_ends_the_run_at_work_and_starts_the_new_one(start: Start) -> No
     life.settle()
     assert life.engine.journal.open_runs == 0
     assert life.data(B) == ['{"n":2}']
+
+
+def test_what_is_logged_of_a_replaced_run_is_that_it_does_not_run_again(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "triggers.run")
+    bench = Bench("replace")
+    life = start(bench.app)
+    life.dispatcher.listeners.append(log_run)
+    sent(life, 1, 2)
+    life.until(lambda: 2 in bench.begun)
+    [said] = [record for record in caplog.records if getattr(record, "outcome", "started") != "started"]
+    assert said.levelname == "INFO"
+    assert said.getMessage() == "replaced by the next run of its route, and dropped (overlap='replace')"
+    assert (said.__dict__["run"], said.__dict__["outcome"]) == ("r1", "replaced")
+    assert "again_in" not in said.__dict__
 
 
 def test_replace_starts_only_the_newest_of_those_that_come_at_once(start: Start) -> None:

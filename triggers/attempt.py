@@ -100,6 +100,9 @@ class Again:
 GIVEN_BACK = Again(0.0, "given back", counted=False)
 """What comes of an attempt that a stop interrupts: the next start runs it."""
 
+REPLACED = Again(0.0, "replaced", counted=False)
+"""What comes of an attempt that the next run of its route has ended (`overlap="replace"`): the run is dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from triggers.admission import Admission
-from triggers.executor import Again, Outcome, Run
+from triggers.executor import REPLACED, Outcome, Run
 from triggers.journal import DEAD, Journal
 from triggers.journal.overlaps import Verdict
 from triggers.overlap import SingleFile
@@ -21,9 +21,6 @@ log = logging.getLogger("triggers.dispatcher")
 
 NAMED = 5
 """How many runs a log line names."""
-
-REPLACED = Again(0.0, "replaced", counted=False)
-"""What listeners are told of an attempt that the next run of its route has ended."""
 
 
 class Displaced:

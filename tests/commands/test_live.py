@@ -65,6 +65,24 @@ def test_it_shows_what_runs_what_ended_and_what_failed(tmp_path: Path) -> None:
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+def test_a_replaced_run_is_none_that_is_tried_again(tmp_path: Path) -> None:
+    gate, app = asyncio.Event(), App("live")
+
+    @app.on(Job, overlap="replace")
+    async def work(event: Job) -> None:
+        if event.n == 1:
+            await gate.wait()
+
+    life = Life(app, tmp_path / "state")
+    display = Display(life.engine, logging.StreamHandler())
+    life.dispatcher.listeners.append(display.listen)
+    life.append(Job(n=1))
+    life.append(Job(n=2))
+    life.settle()
+    life.end()
+    assert dict(display.by_route) == {("work", "done"): 1}
+
+
 @pytest.mark.parametrize(("width", "height"), [(60, 20), (80, 24), (100, 40), (80, 12)])
 def test_what_fails_runs_and_waits_is_seen_on_a_terminal_of_any_size(tmp_path: Path, width: int, height: int) -> None:
     gate, app = asyncio.Event(), App("live")

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from triggers.commands.logs import log_run, subject_of
 from triggers.commands.output import clock, count, plain, span
-from triggers.executor import Again, Dead, Outcome, Run
+from triggers.executor import REPLACED, Again, Dead, Outcome, Run
 
 if TYPE_CHECKING:
     from triggers.engine import Engine
@@ -48,7 +48,7 @@ class Display:
 
     def listen(self, run: Run, outcome: Outcome | None) -> None:
         """Take note of what a run does."""
-        if outcome is None:
+        if outcome is None or outcome == REPLACED:  # which was dropped
             return
         word = {Again: "again", Dead: "dead"}.get(type(outcome), "done")
         self.by_route[run.route.name, word] += 1

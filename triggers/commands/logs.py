@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from triggers.commands.output import paint, plain, span
-from triggers.executor import GIVEN_BACK, Again, Dead, Done, Outcome, Run
+from triggers.executor import GIVEN_BACK, REPLACED, Again, Dead, Done, Outcome, Run
 
 log = logging.getLogger("triggers.run")
 
@@ -89,6 +89,9 @@ def log_run(run: Run, outcome: Outcome | None) -> None:
         case Again() if outcome == GIVEN_BACK:
             fields["outcome"] = outcome.word
             log.info("%s; the next start runs it", outcome.word, extra=fields)
+        case Again() if outcome == REPLACED:
+            fields["outcome"] = outcome.word
+            log.info("replaced by the next run of its route, and dropped (overlap='replace')", extra=fields)
         case Again(delay, word, counted, failure):
             fields |= {"outcome": word, "again_in": round(delay, 3)}
             tries = f" (attempt {run.attempt} of {attempts})" if counted else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triggers.attempt import GIVEN_BACK, Again, Dead, Done, Failure, Finished, Outcome, Run, describe
+from triggers.attempt import GIVEN_BACK, REPLACED, Again, Dead, Done, Failure, Finished, Outcome, Run, describe
 from triggers.clock import Clock
 from triggers.executor.coroutines import Coroutines
 from triggers.executor.isolated import Isolated
@@ -40,4 +40,4 @@ class Executor:
         self._isolated.close()
 
 
-__all__ = ["GIVEN_BACK", "Again", "Dead", "Done", "Executor", "Failure", "Outcome", "Run", "describe"]
+__all__ = ["GIVEN_BACK", "REPLACED", "Again", "Dead", "Done", "Executor", "Failure", "Outcome", "Run", "describe"]
