@@ -45,7 +45,7 @@ def claimed(records: Records, holder: str = "one", now: float = NOW, lease: floa
 
 def test_a_run_that_is_claimed_is_not_claimed_by_another(records: Records) -> None:
     assert claim(records) == Claim(5, 1, 1, NOW)
-    assert claim(records, "two") == Standing(5, "running", 1, NOW + 60, False)
+    assert claim(records, "two", now=NOW + 59) == Standing(5, "running", 1, NOW + 60, False)
 
 
 def test_a_lease_that_has_passed_is_taken_over_and_who_held_it_settles_nothing(records: Records, table: Table) -> None:
