@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from handlers import sample, story
-from handlers.app import HOME
+from handlers.app import HOME, place
 from handlers.features import FeatureStore
 from handlers.registry import Registry, RegistryError, short
 from handlers.runner import Engine, EngineFailed
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 def demo(args: argparse.Namespace) -> int:
     """Tell the story: drop the sample data, stage by stage, and show what comes of it."""
-    engine = Engine(args.home)
+    engine = _engine(args.home)
     told = story.tell(engine)
     if told:
         story.sum_up(engine, watching=False)
@@ -31,28 +31,28 @@ def demo(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Tell the story, then go on watching the folder until Ctrl-C."""
-    engine = Engine(args.home)
+    engine = _engine(args.home)
     story.tell(engine)
     story.sum_up(engine, watching=True)
-    print(f"\nWatching {args.home / 'incoming'}; Ctrl-C ends it, and nothing is lost.\n")
+    print(f"\nWatching {place('incoming', args.home)}; Ctrl-C ends it, and nothing is lost.\n")
     engine.watch()
 
 
 def drop(args: argparse.Namespace) -> None:
     """Drop the next sample files: those that do not lie in the folder yet."""
-    incoming: Path = args.home / "incoming"
+    incoming = place("incoming", args.home)
     files = sample.bad() if args.bad else sample.drifted() if args.drift else sample.regular()
-    left = [item for item in files.items() if not (incoming / item[0]).exists()]
+    left = [item for item in files.items() if not incoming.exists(item[0])]
     count = args.count or (1 if args.drift else len(left))  # the second lab's story is told one file at a time
-    for path in sample.drop(dict(left[:count]), incoming):
-        print(f"dropped {path}")
+    for dropped in sample.drop(dict(left[:count]), incoming):
+        print(f"dropped {dropped}")
     if not left:
         print(f"all of them lie in {incoming} already")
 
 
 def show(args: argparse.Namespace) -> None:
     """Print the champion and all models."""
-    registry = Registry(args.home / "models")
+    registry = Registry(place("models", args.home))
     champion = registry.champion()
     for card in registry.cards():
         mark = "*" if card.model == champion else " "
@@ -63,19 +63,19 @@ def show(args: argparse.Namespace) -> None:
 
 def history(args: argparse.Namespace) -> None:
     """Print every switch of the champion."""
-    for entry in Registry(args.home / "models").history():
+    for entry in Registry(place("models", args.home)).history():
         print(f"{entry.at[:19]}  {entry.action}  {short(entry.model)}  before: {short(entry.previous)}  {entry.reason}")
 
 
 def rollback(args: argparse.Namespace) -> None:
     """Return to the champion before this one."""
-    entry = Registry(args.home / "models").rollback(at=datetime.now(UTC))
+    entry = Registry(place("models", args.home)).rollback(at=datetime.now(UTC))
     print(f"champion is {short(entry.model)} again; {short(entry.previous)} is out of service")
 
 
 def answer(args: argparse.Namespace) -> None:
     """Print the champion's prediction for samples."""
-    store, registry = FeatureStore(args.home / "features"), Registry(args.home / "models")
+    store, registry = FeatureStore(place("features", args.home)), Registry(place("models", args.home))
     for item in predict(store, registry, args.samples, args.as_of):
         measured = f"{item.measured_at:%Y-%m-%d %H:%M}"
         print(f"{item.sample}  malignant {item.malignant:.3f}  measured {measured}  by {short(item.model)}")
@@ -84,7 +84,9 @@ def answer(args: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m handlers", description="The reference pipeline, by hand.")
-    parser.add_argument("--home", type=Path, default=HOME, help="the folder of the places (default: %(default)s)")
+    parser.add_argument(
+        "--home", default=HOME, help="the folder, or the s3:// URI, of the places (default: %(default)s)"
+    )
     commands = parser.add_subparsers(required=True)
 
     def command(name: str, run: Callable[[argparse.Namespace], int | None]) -> argparse.ArgumentParser:
@@ -113,6 +115,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+
+
+def _engine(home: Path | str) -> Engine:
+    if str(home).startswith("s3://"):
+        raise EngineFailed(
+            f"the story is told in a folder, and {home} is a bucket; drop files there with"
+            f" `python -m handlers --home {home} drop`, and see docs/concepts/aws.md for what runs on them"
+        )
+    return Engine(Path(home))
 
 
 def _moment(text: str) -> datetime:

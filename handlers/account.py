@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handlers.app import app
+from handlers.app import app, place
 from handlers.drift import limit, stability
 from handlers.features import FeatureStore
 from handlers.registry import Card, Entry, Registry, short
 from handlers.runner import Engine
+from triggers import Place
 
 Line = tuple[str, str]
 """A word that says what it is about, and the text."""
@@ -21,26 +22,26 @@ class Places:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.incoming = home / "incoming"
-        self.store = FeatureStore(home / "features")
-        self.registry = Registry(home / "models")
+        self.incoming = place("incoming", home)
+        self.reports = place("reports", home)
+        self.store = FeatureStore(place("features", home))
+        self.registry = Registry(place("models", home))
 
     def folders(self) -> list[Path]:
         """Return all of them."""
         return [self.home / name for name in app.places()]
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
-        """Return the reports of all evaluations, by file name."""
-        return _reports(self.home / "reports" / "evaluations")
+        """Return the reports of all evaluations, by name."""
+        return _reports(self.reports, "evaluations/")
 
     def alarms(self) -> dict[str, dict[str, Any]]:
-        """Return the alarms about drift, by file name."""
-        return _reports(self.home / "reports" / "drift")
+        """Return the alarms about drift, by name."""
+        return _reports(self.reports, "drift/")
 
     def failures(self) -> list[str]:
         """Return the notices of rejected files and failed steps."""
-        path = self.home / "reports" / "notices.log"
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = (self.reports.read(key).decode() for key in self.reports.keys("notices/"))
         return [line for line in lines if " FAILED " in line]
 
 
@@ -95,15 +96,17 @@ def differences(places: Places, engine: Engine, before: Seen, after: Seen) -> It
 
 def inventory(places: Places, dead: int, how: str) -> Iterator[Line]:
     """Say what lies there, however it came. `dead` runs lie in the dead letters, and the command `how` lists them."""
-    files = sum(1 for path in places.incoming.iterdir() if path.is_file())
-    yield "files", f"{files} in {places.incoming}, {len(places.store.read())} samples in the feature store"
+    yield (
+        "files",
+        f"{len(places.incoming.keys())} in {places.incoming}, {len(places.store.read())} samples in the feature store",
+    )
     champion = places.registry.champion()
     served = {entry.model for entry in places.registry.history()}
     for card in places.registry.cards():
         role = "champion" if card.model == champion else "served before" if card.model in served else "never served"
         yield "models", f"{short(card.model)}  as of {card.as_of:%Y-%m-%d}  {card.trained_on:3d} rows  {role}"
     yield "dead", f"{dead} in the dead letters" + (f": {how}" if dead else "")
-    yield "reports", f"{places.home / 'reports'}: notices.log, evaluations/, drift/"
+    yield "reports", f"{places.reports}: notices/, evaluations/, drift/"
 
 
 def _drift(places: Places, before: Seen, after: Seen, fresh: list[str]) -> str:
@@ -130,5 +133,5 @@ def _evaluated(report: dict[str, Any]) -> Iterator[Line]:
     yield "approved" if report["approved"] else "declined", report["reason"]
 
 
-def _reports(folder: Path) -> dict[str, dict[str, Any]]:
-    return {path.name: json.loads(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
+def _reports(reports: Place, prefix: str) -> dict[str, dict[str, Any]]:
+    return {key.removeprefix(prefix): json.loads(reports.read(key)) for key in reports.keys(prefix)}

@@ -1,8 +1,8 @@
-"""The app and its places: where data comes in, and the folders that the steps may write to."""
+"""The app and its places: where data comes in, and where the steps may write."""
 
 from pathlib import Path
 
-from triggers import App, Folder
+from triggers import App, Folder, Place
 
 HOME = Path("demo")
 """The folder, in the current directory, that holds all places unless they are bound elsewhere."""
@@ -16,3 +16,8 @@ app = App(
         Folder(str(HOME / "reports"), name="reports"),
     ],
 )
+
+
+def place(name: str, home: Path | str = HOME) -> Place:
+    """Return a place below `home`, which is a folder or an `s3://` URI, for who is no handler."""
+    return Place(f"{home}/{name}", name=name)

@@ -38,7 +38,7 @@ def evaluate(event: Trained, ctx: Context) -> Approved | Declined:
     champion = registry.champion()
     verdict = judge(FeatureStore(ctx.place("features")), registry, event.model, champion)
     report = {"model": event.model, "champion_model": champion, "trained_because": event.reason, **asdict(verdict)}
-    with ctx.output("reports", f"evaluations/{event.as_of:%Y-%m-%dT%H%M}-{short(event.model)}.json") as file:
+    with ctx.place("reports").output(f"evaluations/{event.as_of:%Y-%m-%dT%H%M}-{short(event.model)}.json") as file:
         file.write(json.dumps(report, indent=1).encode())
     ctx.log.info("%s %s: %s", short(event.model), "approved" if verdict.approved else "declined", verdict.reason)
     return announce(event.model, champion, verdict)

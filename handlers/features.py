@@ -10,13 +10,14 @@ import io
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handlers.files import write_once
 from handlers.schema import FEATURES, Rows, moment, stamp
+from triggers import Place
 
 
 class CorruptPartition(Exception):
@@ -24,10 +25,10 @@ class CorruptPartition(Exception):
 
 
 class FeatureStore:
-    """Partitions in the folder `root`. Safe for many readers and writers: files only appear, whole."""
+    """Partitions in a place. Safe for many readers and writers: objects only appear, whole."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
     def append(self, rows: Rows) -> tuple[str, bool]:
         """Store the rows; return the partition's name and whether it is new."""
@@ -35,15 +36,15 @@ class FeatureStore:
         name = _address(rows)
         buffer = io.BytesIO()
         np.savez(buffer, ids=rows.ids, times=rows.times, values=rows.values, labels=rows.labels)
-        return name, write_once(self._path(name), buffer.getvalue())
+        return name, write_once(self.place, _key(name), buffer.getvalue())
 
     def partitions(self) -> list[str]:
         """Return the names of all partitions, sorted."""
-        return sorted(path.stem for path in self.root.glob("partitions/*.npz"))
+        return [PurePosixPath(key).stem for key in self.place.keys("partitions/")]
 
     def partition(self, name: str) -> Rows:
         """Return one partition's rows; raises `CorruptPartition` if they are not what was stored."""
-        return _load(self._path(name))
+        return _load(self.place, name)
 
     def read(self, as_of: datetime | None = None, partitions: Iterable[str] | None = None) -> Rows:
         """Return the newest reading of each sample at or before `as_of`, sorted by sample.
@@ -64,7 +65,7 @@ class FeatureStore:
         """Return the newest event time in the store; `LookupError` if it is empty."""
         parts = [self.partition(name) for name in self.partitions()]
         if not parts:
-            raise LookupError(f"no features in {self.root}")
+            raise LookupError(f"no features in {self.place}")
         return moment(max(part.times.max() for part in parts))
 
     def conflict(self, rows: Rows) -> str | None:
@@ -76,9 +77,6 @@ class FeatureStore:
             if known.get((sample, time), reading) != reading:
                 return f"{sample} at {time:%Y-%m-%d %H:%M}"
         return None
-
-    def _path(self, name: str) -> Path:
-        return self.root / "partitions" / f"{name}.npz"
 
 
 def held_out(rows: Rows) -> NDArray[np.bool_]:
@@ -98,6 +96,10 @@ def _readings(rows: Rows) -> dict[tuple[str, datetime], bytes]:
     }
 
 
+def _key(name: str) -> str:
+    return f"partitions/{name}.npz"
+
+
 def _address(rows: Rows) -> str:
     digest = hashlib.sha256("\n".join((*FEATURES, *rows.ids.tolist())).encode())
     for column in (rows.times.astype("<i8"), rows.values.astype("<f8"), rows.labels.astype("<i1")):
@@ -106,11 +108,11 @@ def _address(rows: Rows) -> str:
 
 
 @lru_cache(maxsize=4096)  # what is named by its content can be kept for as long as there is room
-def _load(path: Path) -> Rows:
-    with np.load(path, allow_pickle=False) as data:  # a pickle could run code
+def _load(place: Place, name: str) -> Rows:
+    with place.open(_key(name)) as file, np.load(file, allow_pickle=False) as data:  # a pickle could run code
         rows = Rows(data["ids"], data["times"], data["values"], data["labels"])
-    if _address(rows) != path.stem:
-        raise CorruptPartition(f"{path} does not hold what its name says")
+    if _address(rows) != name:
+        raise CorruptPartition(f"{_key(name)} in {place} does not hold what its name says")
     return rows
 
 

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from handlers.app import app
 from handlers.drift import MIN_ROWS, limit, stability
@@ -11,7 +10,7 @@ from handlers.features import FeatureStore
 from handlers.files import write_once
 from handlers.registry import Registry
 from handlers.schema import moment
-from triggers import Context
+from triggers import Context, Place
 
 COOL_DOWN = timedelta(days=7)
 """After an alarm the next must wait this long, in the data's own time: ten drifted files are one drift."""
@@ -40,19 +39,19 @@ def monitor(event: FeaturesStored, ctx: Context) -> DriftDetected | None:
     ctx.log.info("PSI at most %.2f (%s), limit %.2f: %s", most, first, bar, "drift" if drifted else "no drift")
     if not drifted:
         return None
-    seen, folder = moment(rows.times.max()), ctx.place("reports") / "drift"
-    if alarm := fresh_alarm(folder, seen, ctx.effect_key):
+    seen, reports = moment(rows.times.max()), ctx.place("reports")
+    if alarm := fresh_alarm(reports, seen, ctx.effect_key):
         ctx.log.info("no alarm: cooling down since the one of %s", alarm)
         return None
     record = {"at": seen.isoformat(), "effect": ctx.effect_key, "limit": round(bar, 3), "psi": drifted}
-    write_once(folder / f"{event.partition}.json", json.dumps(record, indent=1).encode())
+    write_once(reports, f"drift/{event.partition}.json", json.dumps(record, indent=1).encode())
     return DriftDetected(partition=event.partition, as_of=event.as_of, psi=drifted)
 
 
-def fresh_alarm(folder: Path, seen: datetime, effect: str) -> str | None:
+def fresh_alarm(reports: Place, seen: datetime, effect: str) -> str | None:
     """Return the time of an alarm within the cool-down of `seen`, unless this very run raised it before."""
-    for path in sorted(folder.glob("*.json")):
-        alarm = json.loads(path.read_bytes())
+    for key in reports.keys("drift/"):
+        alarm = json.loads(reports.read(key))
         if alarm["effect"] != effect and abs(seen - datetime.fromisoformat(alarm["at"])) < COOL_DOWN:
             return str(alarm["at"])
     return None

@@ -1,8 +1,7 @@
-"""Beside the chain: tell people. One line per fact in `reports/notices.log`; put your chat or mail here."""
+"""Beside the chain: tell people. One line per fact, each a file in `reports/notices`; put your chat or mail here."""
 
 from handlers.app import app
 from handlers.events import Declined, Deployed, DriftDetected
-from handlers.files import append_once
 from handlers.registry import short
 from triggers import Context, RunFailed, anything_but
 
@@ -33,5 +32,6 @@ def notify_declined(event: Declined, ctx: Context) -> None:
 
 
 def _note(ctx: Context, text: str) -> None:
-    line = f"{ctx.envelope.time:%Y-%m-%d %H:%M:%S} {text}"
-    append_once(ctx.place("reports") / "notices.log", ctx.effect_key, line)
+    time = ctx.envelope.time
+    with ctx.place("reports").output(f"notices/{time:%Y-%m-%dT%H%M%S}-{ctx.effect_key}.txt") as file:
+        file.write(f"{time:%Y-%m-%d %H:%M:%S} {' '.join(text.split())}\n".encode())

@@ -2,20 +2,23 @@
 
     models/objects/<sha256>.skops    the model; never changed
     models/cards/<sha256>.json       how it came to be: rows, partitions, reference distribution; written last
-    models/champion.json             the champions so far and the history; replaced in one step
+    models/champion.json             the champions so far and the history; replaced only as it was seen
 
-Pointer and history are one file on purpose: no crash can leave one without the other.
+Pointer and history are one object on purpose: no crash can leave one without the other.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from handlers.drift import Reference
-from handlers.files import locked, write_atomic, write_once
+from handlers.files import write_once
+from triggers import Conflict, Place
+
+POINTER = "champion.json"
 
 
 class RegistryError(Exception):
@@ -60,27 +63,25 @@ class _State:
 
 
 class Registry:
-    """The registry in the folder `root`."""
+    """The registry in a place."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._pointer = root / "champion.json"
-        self._lock = root / ".lock"
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
     def add(self, data: bytes, card: Card) -> None:
         """Store a model and, last, its card: a model without a card was never finished and counts for nothing."""
         if hashlib.sha256(data).hexdigest() != card.model:
             raise RegistryError(f"the card of {short(card.model)} does not belong to this model file")
-        write_once(self._object(card.model), data)
+        write_once(self.place, _object(card.model), data)
         text = json.dumps({**asdict(card), "as_of": card.as_of.isoformat()}, indent=1)
-        write_once(self._card(card.model), text.encode())
+        write_once(self.place, _card(card.model), text.encode())
 
     def read(self, model: str) -> bytes:
         """Return a model's file; raises `RegistryError` if it is gone or was altered."""
         try:
-            data = self._object(model).read_bytes()
+            data = self.place.read(_object(model))
         except FileNotFoundError:
-            raise RegistryError(f"no model {short(model)} in {self.root}") from None
+            raise RegistryError(f"no model {short(model)} in {self.place}") from None
         if hashlib.sha256(data).hexdigest() != model:
             raise RegistryError(f"model {short(model)} was altered: its content does not match its name")
         return data
@@ -88,13 +89,13 @@ class Registry:
     def card(self, model: str) -> Card:
         """Return a model's card; raises `RegistryError` if there is none."""
         try:
-            return _card(json.loads(self._card(model).read_bytes()))
+            return _read_card(self.place.read(_card(model)))
         except FileNotFoundError:
-            raise RegistryError(f"no model {short(model)} in {self.root}") from None
+            raise RegistryError(f"no model {short(model)} in {self.place}") from None
 
     def cards(self) -> list[Card]:
         """Return the cards of all models, oldest data first."""
-        cards = (_card(json.loads(path.read_bytes())) for path in self.root.glob("cards/*.json"))
+        cards = (_read_card(self.place.read(key)) for key in self.place.keys("cards/"))
         return sorted(cards, key=lambda card: (card.as_of, card.rows, card.model))
 
     def champion(self) -> str | None:
@@ -113,8 +114,8 @@ class Registry:
         rolled back since: a retry must not undo what a person did.
         """
         self.read(model)  # never point at a model that is not there, whole
-        with locked(self._lock):
-            state = self._state()
+
+        def switch(state: _State) -> Entry:
             for entry in state.history:
                 if entry.effect == effect:
                     return entry
@@ -122,39 +123,44 @@ class Registry:
             if live != against:
                 raise StaleChampion(f"compared with {short(against)}, but the champion is {short(live)}")
             state.champions.append(model)
-            return self._switch(state, Entry("promoted", model, live, at.isoformat(), effect, reason))
+            return Entry("promoted", model, live, at.isoformat(), effect, reason)
+
+        return self._switched(switch)
 
     def rollback(self, *, at: datetime, reason: str = "by hand") -> Entry:
         """Return to the champion before this one; doing it again goes one further back."""
-        with locked(self._lock):
-            state = self._state()
+
+        def switch(state: _State) -> Entry:
             if len(state.champions) < 2:
                 raise RegistryError("there is no champion to return to")
             bad = state.champions.pop()
             self.read(state.champions[-1])
-            return self._switch(state, Entry("rolled back", state.champions[-1], bad, at.isoformat(), "", reason))
+            return Entry("rolled back", state.champions[-1], bad, at.isoformat(), "", reason)
+
+        return self._switched(switch)
 
     def was_rolled_back(self, model: str) -> bool:
         """Return whether someone took this model out of service: the gate must not put it back."""
         return any(entry.action == "rolled back" and entry.previous == model for entry in self.history())
 
-    def _switch(self, state: _State, entry: Entry) -> Entry:
-        state.history.append(entry)
-        write_atomic(self._pointer, json.dumps(asdict(state), indent=1).encode())
-        return entry
+    def _switched(self, switch: Callable[[_State], Entry]) -> Entry:
+        """Carry a switch out on what is there; where somebody else was first, on what is there then."""
+        while True:
+            seen = self.place.look(POINTER)
+            state = _read_state(seen.data if seen else None)
+            entry = switch(state)
+            if entry in state.history:
+                return entry
+            state.history.append(entry)
+            try:
+                self.place.replace(POINTER, json.dumps(asdict(state), indent=1).encode(), seen=seen)
+            except Conflict:
+                continue
+            return entry
 
     def _state(self) -> _State:
-        try:
-            data = json.loads(self._pointer.read_bytes())
-        except FileNotFoundError:
-            return _State()
-        return _State(data["champions"], [Entry(**entry) for entry in data["history"]])
-
-    def _object(self, model: str) -> Path:
-        return self.root / "objects" / f"{model}.skops"
-
-    def _card(self, model: str) -> Path:
-        return self.root / "cards" / f"{model}.json"
+        seen = self.place.look(POINTER)
+        return _read_state(seen.data if seen else None)
 
 
 def address(data: bytes) -> str:
@@ -167,6 +173,22 @@ def short(model: str | None) -> str:
     return model[:12] if model else "none"
 
 
-def _card(data: dict[str, Any]) -> Card:
+def _object(model: str) -> str:
+    return f"objects/{model}.skops"
+
+
+def _card(model: str) -> str:
+    return f"cards/{model}.json"
+
+
+def _read_state(text: bytes | None) -> _State:
+    if text is None:
+        return _State()
+    data = json.loads(text)
+    return _State(data["champions"], [Entry(**entry) for entry in data["history"]])
+
+
+def _read_card(text: bytes) -> Card:
+    data = json.loads(text)
     as_of = datetime.fromisoformat(data["as_of"])
     return Card(**{**data, "as_of": as_of, "reference": Reference(**data["reference"])})

@@ -15,7 +15,7 @@ from triggers import Context, Tick, cron
 def report(event: Tick, ctx: Context) -> None:
     """Write `reports/health.json`."""
     health = summary(FeatureStore(ctx.place("features")), Registry(ctx.place("models")), event.due)
-    with ctx.output("reports", "health.json") as file:
+    with ctx.place("reports").output("health.json") as file:
         file.write(json.dumps(health, indent=1).encode())
 
 

@@ -10,12 +10,11 @@ The rows are real. Made up are the sample ids, the times, two missing values per
 import csv
 import io
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 
-from handlers.files import write_atomic
 from handlers.schema import COLUMNS, FEATURES, LABELS
+from triggers import Place
 
 START = datetime(2024, 3, 4, 8, tzinfo=UTC)
 REGULAR = 5
@@ -54,13 +53,12 @@ def bad() -> dict[str, str]:
     return {"bad-value.csv": _csv(lines), "bad-columns.csv": _csv(short)}
 
 
-def drop(files: dict[str, str], incoming: Path) -> list[Path]:
-    """Put the files into the folder, each whole at once, and return their paths."""
-    incoming.mkdir(parents=True, exist_ok=True)
+def drop(files: dict[str, str], incoming: Place) -> list[str]:
+    """Put the files into the place, each whole at once, and return where they are."""
     for name, text in files.items():
-        # Written beside the folder and moved in: the watcher meets a complete file under its own name only.
-        write_atomic(incoming / name, text.encode(), via=incoming.parent)
-    return [incoming / name for name in files]
+        with incoming.output(name) as file:
+            file.write(text.encode())
+    return [f"{incoming}/{name}" for name in files]
 
 
 def _rows(start: int, count: int) -> list[tuple[str, list[float], str]]:

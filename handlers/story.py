@@ -114,9 +114,9 @@ def sum_up(engine: Engine, *, watching: bool) -> None:
 def _tell(engine: Engine, places: Places, title: str, stage: Stage) -> bool:
     print(f"\n{_bold(title)}\n   {'rule':10} {stage.rule}")
     before, started = account.look(places), time.monotonic()
-    missing = {name: text for name, text in stage.files().items() if not (places.incoming / name).exists()}
-    for path in sample.drop(missing, places.incoming):
-        print(f"   {'dropped':10} {path}")
+    missing = {name: text for name, text in stage.files().items() if not places.incoming.exists(name)}
+    for dropped in sample.drop(missing, places.incoming):
+        print(f"   {'dropped':10} {dropped}")
     sys.stdout.flush()
     _drain(engine)
     took = time.monotonic() - started

@@ -46,7 +46,7 @@ def large(event: Job) -> list[Result]:
 
 
 def writes(event: Job, ctx: Context) -> None:
-    with ctx.output("out", "a.txt") as file:
+    with ctx.place("out").output("a.txt") as file:
         file.write(event.text.encode())
 
 

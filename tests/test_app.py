@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from triggers import App, Event, Folder, Retry, RunFailed, every
+from triggers import App, Bucket, Event, Folder, Place, Retry, RunFailed, every
 from triggers.app import default_state
 from triggers.errors import EventError, StateError, WiringError
 from triggers.sources.timer import Timer
@@ -107,24 +107,38 @@ def test_a_default_of_the_app_holds_for_every_route_that_says_nothing_else() -> 
 def test_binding_moves_a_folder_and_leaves_the_app_as_it_was(tmp_path: Path) -> None:
     app = App("a", sources=[Folder("x")], outputs=[Folder("y")])
     bound = app.bound({"x": tmp_path, "y": tmp_path / "y"})
-    assert bound.places() == {"x": tmp_path, "y": tmp_path / "y"}
-    assert app.places() == {"x": Path("x"), "y": Path("y")}
-    with pytest.raises(WiringError, match="app 'a' has no folder 'xx' to bind; did you mean 'x'"):
+    assert bound.places() == {"x": Place(tmp_path, name="x"), "y": Place(tmp_path / "y")}
+    assert app.places() == {"x": Place("x"), "y": Place("y")}
+    with pytest.raises(WiringError, match="app 'a' has no place 'xx' to bind; did you mean 'x'"):
         app.bound({"xx": tmp_path})
 
 
 def test_a_folder_is_bound_to_a_folder_and_to_no_other_url(tmp_path: Path) -> None:
     app = App("a", sources=[Folder("x")])
-    assert app.bound({"x": f"{(tmp_path / 'a b').as_uri()}"}).places() == {"x": tmp_path / "a b"}
-    assert app.bound({"x": "odd/s3://b"}).places() == {"x": Path("odd/s3://b")}
-    with pytest.raises(
-        WiringError,
-        match="'x' cannot be bound to s3://b/raw: S3 comes with the aws extra, which this version does not have yet",
-    ):
-        app.bound({"x": "s3://b/raw"})
+    assert app.bound({"x": f"{(tmp_path / 'a b').as_uri()}"}).places()["x"].path == tmp_path / "a b"
+    assert app.bound({"x": "odd/s3://b"}).places()["x"].path == Path("odd/s3://b")
     for place in ("gs://b", "https://a.b/c", "file://host/c"):
-        with pytest.raises(WiringError, match=f"'x' cannot be bound to {place}: it is no folder; bind it to a local"):
+        with pytest.raises(WiringError, match=f"'x' cannot be bound to {place}; bind it to a folder or to a bucket"):
             app.bound({"x": place})
+
+
+def test_a_folder_that_is_bound_to_a_bucket_is_a_bucket_and_the_other_way_round(tmp_path: Path) -> None:
+    app = App("a", sources=[Folder("x", deletions=True, ignore=["*.log"])], outputs=[Bucket("s3://b/y")])
+    bound = app.bound({"x": "s3://b/raw", "y": tmp_path})
+    source, output = bound.sources["x"], bound.outputs["y"]
+    assert isinstance(source, Bucket)
+    assert (source.uri, source.name, source.deletions, source.ignore) == ("s3://b/raw/", "x", True, ("*.log",))
+    assert isinstance(output, Folder)
+    assert (output.path, output.name) == (tmp_path, "y")
+    assert [place.uri for place in bound.places().values()] == ["s3://b/raw/", tmp_path.as_uri()]
+    back = bound.bound({"x": tmp_path}).sources["x"]
+    assert isinstance(back, Folder)
+    assert (back.deletions, back.ignore) == (True, ("*.log",))
+
+
+def test_what_a_bucket_cannot_honour_is_refused_where_a_folder_is_bound_to_one() -> None:
+    with pytest.raises(WiringError, match="'x' cannot be bound to s3://b/raw: marker='_SUCCESS' is for folders"):
+        App("a", sources=[Folder("x", marker="_SUCCESS")]).bound({"x": "s3://b/raw"})
 
 
 def test_sending_is_durable_before_it_returns(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Wanted(Event):
 
 @app.on(Wanted, writes={"out"})
 def writes(event: Wanted, ctx: Context) -> None:
-    with ctx.output("out", "a.txt") as file:
+    with ctx.place("out").output("a.txt") as file:
         file.write(b"a")
 """
 

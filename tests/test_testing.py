@@ -39,7 +39,7 @@ def pipeline_app() -> App:
     async def train(event: Processed, ctx: Context) -> Trained:
         if ctx.attempt == 1:
             raise OSError("not yet")
-        with ctx.output("models", f"{event.key}.bin") as file:
+        with ctx.place("models").output(f"{event.key}.bin") as file:
             file.write(b"model")
         return Trained(key=event.key)
 
@@ -54,7 +54,7 @@ def test_a_dropped_file_goes_down_the_chain(harness: Make) -> None:
     assert pipeline.events(Trained) == []
     pipeline.advance(minutes=2)
     assert pipeline.events(Trained) == [Trained(key="deep/a.csv")]
-    assert (pipeline.app.places()["models"] / "deep/a.csv.bin").read_bytes() == b"model"
+    assert (pipeline.app.places()["models"].path / "deep/a.csv.bin").read_bytes() == b"model"
     assert pipeline.dead == []
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_app_and_what_is_no_folder_of_it_are_refused_by_name(harness:
 def test_the_app_that_is_tested_is_left_as_it_was(harness: Make) -> None:
     app = pipeline_app()
     harness(app)
-    assert app.places()["incoming"] == Path("incoming")
+    assert app.places()["incoming"].path == Path("incoming")
 
 
 def test_sent_events_run_and_the_dead_letters_are_told(harness: Make) -> None:

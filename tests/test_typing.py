@@ -36,7 +36,7 @@ def process(event: ObjectCreated) -> Processed:
 
 @app.on(Processed, where={"rows": above(0)}, needs={"cpu": 2, "memory": "4GiB"}, writes={"models"}, timeout=60)
 def train(event: Processed, ctx: Context) -> Trained | None:
-    with ctx.output("models", "a.bin") as file:
+    with ctx.place("models").output("a.bin") as file:
         file.write(event.table.encode())
     if ctx.attempt > 2:
         raise Reject("no")

@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context
-    from triggers.errors import Later, Reject, TriggersError
+    from triggers.errors import Conflict, Later, Reject, TriggersError
     from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
     from triggers.patterns import (
         above,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         suffix,
         wildcard,
     )
+    from triggers.places import Place
     from triggers.retry import Retry
     from triggers.schedule import at, cron, every
     from triggers.sources.bucket import Bucket
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "triggers.app": ["App"],
     "triggers.context": ["Context"],
-    "triggers.errors": ["Later", "Reject", "TriggersError"],
+    "triggers.errors": ["Conflict", "Later", "Reject", "TriggersError"],
     "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
     "triggers.patterns": [
         "above", "any_of", "anything_but", "below", "between", "cidr", "equals_ignore_case", "exists", "prefix",
         "suffix", "wildcard",
     ],
+    "triggers.places": ["Place"],
     "triggers.retry": ["Retry"],
     "triggers.schedule": ["at", "cron", "every"],
     "triggers.sources.bucket": ["Bucket"],
@@ -63,6 +65,7 @@ def __getattr__(name: str) -> object:
 __all__ = [
     "App",
     "Bucket",
+    "Conflict",
     "Context",
     "Event",
     "Folder",
@@ -70,6 +73,7 @@ __all__ = [
     "MessageReceived",
     "ObjectCreated",
     "ObjectDeleted",
+    "Place",
     "Queue",
     "Reject",
     "Retry",

@@ -23,15 +23,17 @@ from collections.abc import (
 from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
-from urllib.parse import unquote
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
+from triggers.places import Place
+from triggers.relocation import relocated
 from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
+from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.state import StateFolder
 
@@ -63,9 +65,9 @@ class AppOptions(LimitOptions, PolicyOptions, total=False):
 class App:
     """A named set of sources and routes.
 
-    `sources` deliver events; `outputs` are further folders that handlers read and write, by name. The other keywords
-    are those of `LimitOptions` (`threads`, `processes`, `resources`, `backlog`, `retention`), and the policy keywords
-    of `on` as defaults for every route.
+    `sources` deliver events; `outputs` are further folders and buckets that handlers read and write, by name. The
+    other keywords are those of `LimitOptions` (`threads`, `processes`, `resources`, `backlog`, `retention`), and the
+    policy keywords of `on` as defaults for every route.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class App:
         name: str,
         *,
         sources: Iterable[Source] = (),
-        outputs: Iterable[Folder] = (),
+        outputs: Iterable[Folder | Bucket] = (),
         **options: Unpack[AppOptions],
     ) -> None:
         if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
@@ -166,26 +168,32 @@ class App:
             write(folder.inbox, lines)
 
     def bound(self, places: Mapping[str, Path | str]) -> App:
-        """Return the same app with named folders where their data is in this place: `{"incoming": "/data/in"}`."""
+        """Return the same app with named places where their data is here: `{"incoming": "/data/in"}`.
+
+        A place is a folder or a bucket (`s3://acme-incoming/raw`), whatever it is in the code.
+        """
         app = copy(self)
         app.sources, app.outputs = dict(self.sources), dict(self.outputs)
-        for name, path in places.items():
-            folder = app.sources.get(name) or app.outputs.get(name)
-            if not isinstance(folder, Folder):
+        for name, where in places.items():
+            place = app.sources.get(name) or app.outputs.get(name)
+            if not isinstance(place, Folder | Bucket):
                 raise WiringError(
-                    f"app {self.name!r} has no folder {name!r} to bind" + did_you_mean(name, self.places())
+                    f"app {self.name!r} has no place {name!r} to bind" + did_you_mean(name, self.places())
                 )
-            moved = folder.bind(_folder_path(name, path))
+            moved = relocated(place, where)
             if name in app.sources:
                 app.sources[name] = moved
             else:
                 app.outputs[name] = moved
         return app
 
-    def places(self) -> dict[str, Path]:
-        """Return the folders that `reads=` and `writes=` may name."""
-        folders = {**self.sources, **self.outputs}
-        return {name: folder.path for name, folder in folders.items() if isinstance(folder, Folder)}
+    def places(self) -> dict[str, Place]:
+        """Return the places that `reads=` and `writes=` may name: the folders and the buckets."""
+        found = {}
+        for name, one in {**self.sources, **self.outputs}.items():
+            if isinstance(one, Folder | Bucket):
+                found[name] = Place(one.path if isinstance(one, Folder) else one.uri, name=name)
+        return found
 
     def event_types(self) -> dict[str, type[Event]]:
         """Return every event type that a route takes or emits, by its name on the wire."""
@@ -237,8 +245,8 @@ def _read_options(owner: str, options: AppOptions) -> tuple[Limits, dict[str, An
 
 
 def _places(
-    owner: str, sources: Iterable[Source], outputs: Iterable[Folder]
-) -> tuple[dict[str, Source], dict[str, Folder]]:
+    owner: str, sources: Iterable[Source], outputs: Iterable[Folder | Bucket]
+) -> tuple[dict[str, Source], dict[str, Folder | Bucket]]:
     """Return an app's sources and outputs by their names, all of them different."""
     named = _by_name(owner, "sources", sources), _by_name(owner, "outputs", outputs)
     if both := sorted(set(named[0]) & set(named[1])):
@@ -259,10 +267,10 @@ def _by_name(owner: str, option: str, places: Iterable[N]) -> dict[str, N]:
 
 
 def _check_place(owner: str, option: str, place: object) -> None:
-    """Refuse what is no source, or as an output no folder: a path that is none yet, a class for its instance."""
+    """Refuse what is no source, or as an output no place: a path that is none yet, a class for its instance."""
     delivers = isinstance(getattr(place, "name", None), str) and callable(getattr(place, "deliveries", None))
-    if isinstance(place, type) or not delivers or (option == "outputs" and not isinstance(place, Folder)):
-        what = "folder" if option == "outputs" else "source"
+    if isinstance(place, type) or not delivers or (option == "outputs" and not isinstance(place, Folder | Bucket)):
+        what = "folder or bucket" if option == "outputs" else "source"
         example = place if isinstance(place, str) else "data"
         raise WiringError(f"{owner}: {option}= holds {place!r}, which is no {what}; write e.g. Folder({example!r})")
 
@@ -280,17 +288,6 @@ def _check_trigger(owner: str, trigger: object, more: tuple[object, ...]) -> Non
     if inspect.isroutine(trigger):
         raise WiringError(f"{owner}: @app.on above {trigger.__name__!r} does not say what triggers it; {ways}")
     raise WiringError(f"{owner}: {trigger!r} triggers nothing; {ways}")
-
-
-def _folder_path(name: str, place: Path | str) -> Path:
-    """Return the path that a folder is bound to, which may be a `file://` URL; raise `WiringError` for other URLs."""
-    scheme, separator, rest = str(place).partition("://")
-    if isinstance(place, Path) or not separator or "/" in scheme:
-        return Path(place)
-    if scheme == "file" and rest.startswith("/"):
-        return Path(unquote(rest))
-    why = "S3 comes with the aws extra, which this version does not have yet" if scheme == "s3" else "it is no folder"
-    raise WiringError(f"{name!r} cannot be bound to {place}: {why}; bind it to a local folder")
 
 
 def default_state(app: str) -> Path:

@@ -9,12 +9,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from pathlib import Path
 
 from triggers.context import Context, Emitted, encode_returned
+from triggers.copies import release
 from triggers.errors import HandlerError, Later, Reject
 from triggers.events import Envelope, Event, RunFailed, decode, moment
 from triggers.lineage import EventRow
+from triggers.places import Place
 from triggers.routing import Route
 
 LONGEST_TEXT = 100_000
@@ -49,7 +50,7 @@ class Run:
     event: EventRow
     started: float
     journal: str
-    places: Mapping[str, Path] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     first: float | None = None
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
@@ -167,20 +168,26 @@ def load(run: Run) -> Event:
 def call_plain(run: Run) -> Done:
     """Call a plain handler; raises whatever it raises."""
     event = load(run)
-    if run.route.takes_context:
-        context = make_context(run)
-        return finish(run, run.route.handler(event, context), context)
-    return finish(run, run.route.handler(event), None)
+    try:
+        if run.route.takes_context:
+            context = make_context(run)
+            return finish(run, run.route.handler(event, context), context)
+        return finish(run, run.route.handler(event), None)
+    finally:
+        release(event)
 
 
 async def call_coroutine(run: Run) -> Done:
     """Await a coroutine handler; raises whatever it raises."""
     route = run.route
     event = load(run)
-    if route.takes_context:
-        context = make_context(run)
-        return finish(run, await route.handler(event, context), context)
-    return finish(run, await route.handler(event), None)
+    try:
+        if route.takes_context:
+            context = make_context(run)
+            return finish(run, await route.handler(event, context), context)
+        return finish(run, await route.handler(event), None)
+    finally:
+        release(event)
 
 
 def run_plain(run: Run) -> Outcome:

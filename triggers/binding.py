@@ -18,7 +18,7 @@ def from_environment(app: App) -> dict[str, str]:
         if key.startswith(VARIABLE):
             if key not in by_variable:
                 hint = did_you_mean(key, by_variable)
-                raise WiringError(f"{key} is set, but app {app.name!r} has no folder of that name to bind{hint}")
+                raise WiringError(f"{key} is set, but app {app.name!r} has no place of that name to bind{hint}")
             found[by_variable[key]] = value
     return found
 

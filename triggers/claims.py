@@ -7,7 +7,6 @@ before it is claimed in the very commit that inserts it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from triggers.admission import Admission
 from triggers.executor import Dead, Failure, Run
@@ -17,6 +16,7 @@ from triggers.journal.overlaps import Verdict
 from triggers.lineage import EventRow
 from triggers.overlap import SingleFile
 from triggers.pipeline import Pipeline, Turn
+from triggers.places import Place
 
 
 class Claims:
@@ -28,7 +28,7 @@ class Claims:
         journal: Journal,
         pipeline: Pipeline,
         admission: Admission,
-        places: Mapping[str, Path],
+        places: Mapping[str, Place],
         settle: Callable[[Run, Dead, int], None],
         dropped: Callable[[SingleFile, Verdict], None],
     ) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
-import tempfile
-from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from triggers.errors import HandlerError, WiringError, did_you_mean
+from triggers.errors import WiringError, did_you_mean
 from triggers.events import Envelope, Event, encode
+from triggers.places import Place
 
 
 class Emitted(NamedTuple):
@@ -43,7 +39,7 @@ class Context:
     emits: Collection[str] = ()
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
-    places: Mapping[str, Path] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
     emitted: list[Emitted] = field(default_factory=list)
 
     @property
@@ -64,80 +60,33 @@ class Context:
         for event in events:
             self.emitted.append(encode_emitted(self.route, event, self.emits))
 
-    def place(self, name: str) -> Path:
-        """Return the folder bound to a name that the route declares in `reads=` or `writes=`."""
+    def place(self, name: str) -> Place:
+        """Return the place of a name that the route declares in `reads=` or `writes=`; only the latter can be written.
+
+        Objects that are written to a bucket carry the run's lineage in their metadata.
+        """
         declared = self.reads | self.writes
         if name not in declared:
             raise WiringError(
                 f"route {self.route!r} does not declare {name!r} in reads= or writes=" + did_you_mean(name, declared)
             )
-        return self.places[name]
+        place = self.places[name]
+        if name in self.writes:
+            return place.written_by(self._marks())
+        refusal = f"route {self.route!r} does not declare {name!r} in writes=" + did_you_mean(name, self.writes)
+        return place.read_only(refusal)
 
-    @contextmanager
-    def output(self, name: str, key: str) -> Iterator[IO[bytes]]:
-        """Write the file `key` in the place `name` whole and once.
-
-        It appears under its name, synced, when the block ends without an error; not at all otherwise. A second
-        attempt that writes the same bytes leaves the first one's file untouched, so nothing sees it arrive twice.
-        Raises `WiringError` if the name is not declared in `writes=`, `HandlerError` if the key leaves the place.
-        """
-        if name not in self.writes:
-            raise WiringError(
-                f"route {self.route!r} does not declare {name!r} in writes=" + did_you_mean(name, self.writes)
-            )
-        root = self.places[name].resolve()
-        target = (root / key).resolve()
-        if not target.is_relative_to(root) or target == root:
-            raise HandlerError(f"output key {key!r} leaves the place {name!r}; keys are relative paths inside it")
-        _make_folders(target.parent)
-        with _replacing(target) as file:
-            yield file
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it, each of them to survive a power loss."""
-    if not folder.exists():
-        _make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Yield a file that takes the target's name when the block ends well: temporary name, fsync, rename, fsync."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if _same_content(temporary, target):
-            return
-        temporary.chmod(0o644)
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _same_content(one: Path, other: Path) -> bool:
-    try:
-        if one.stat().st_size != other.stat().st_size:
-            return False
-        with one.open("rb") as left, other.open("rb") as right:
-            return hashlib.file_digest(left, "sha256").digest() == hashlib.file_digest(right, "sha256").digest()
-    except FileNotFoundError:
-        return False
+    def _marks(self) -> dict[str, str]:
+        """Return the lineage of what the run writes, as that of what it emits."""
+        envelope = self.envelope
+        return {
+            "root": envelope.root,
+            "cause": self.run,
+            "depth": str(envelope.depth + 1),
+            "budget": str(max(0, envelope.budget - 1)),
+            "route": self.route,
+            "effect": self.effect_key,
+        }
 
 
 def encode_emitted(route: str, event: object, allowed: Collection[str], *, returned: bool = False) -> Emitted:

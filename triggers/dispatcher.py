@@ -13,7 +13,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from triggers.admission import Admission
 from triggers.alarm import Alarm
@@ -28,6 +27,7 @@ from triggers.journal.pauses import paused
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
+from triggers.places import Place
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sources import Delivery
@@ -45,7 +45,7 @@ class Dispatcher:
     """
 
     def __init__(
-        self, app: str, router: Router, journal: Journal, limits: Limits, places: Mapping[str, Path] | None = None
+        self, app: str, router: Router, journal: Journal, limits: Limits, places: Mapping[str, Place] | None = None
     ) -> None:
         self.app = app
         self.router = router

@@ -7,6 +7,7 @@ TriggersError
 ├── EventError          an event that cannot be accepted: too large, too deep, NaN, a secret, invalid
 ├── StateError          a state folder that is not ours, is newer than this code, or cannot be used
 │   └── StateHeld       another dispatcher owns the state folder
+├── Conflict            an object in a place is no longer what was seen: somebody else replaced it first
 ├── HandlerError        what a handler did wrong: an exit, a death, a time-out
 ├── Reject              raised by a handler: never retry, straight to the dead letters
 └── Later               raised by a handler: put the run back, no attempt used
@@ -56,6 +57,10 @@ class StateError(TriggersError):
 
 class StateHeld(StateError):
     """Another dispatcher owns the state folder; the message names the process."""
+
+
+class Conflict(TriggersError):
+    """An object in a place is not what the writer had seen: somebody else replaced it first. Look again."""
 
 
 class HandlerError(TriggersError):

@@ -101,8 +101,11 @@ class ObjectCreated(Event):
     def path(self) -> Path:
         """Return the local file; raises `Reject` if it is gone or no longer what the event named.
 
-        It is looked at now; what is opened by the path later may be newer. `open` is sure.
+        It is looked at now; what is opened by the path later may be newer. `open` is sure. Of an object in a bucket it
+        is a copy of the content that the event names, which is removed when the attempt ends.
         """
+        if self.uri.startswith("s3://"):
+            return self._copy()
         path = self._local()
         try:
             check_content(self.key, self.version, path.stat())
@@ -113,17 +116,31 @@ class ObjectCreated(Event):
     def open(self) -> IO[bytes]:
         """Open the content for reading, in binary: nothing is read but the version that the event names.
 
-        Raises `Reject` as `path` does; so does every read once the file is overwritten.
+        Raises `Reject` as `path` does; so does every read once the file is overwritten. Of an object in a bucket it is
+        a copy in a file without a name, which is gone when it is closed.
         """
+        if self.uri.startswith("s3://"):
+            from triggers.aws.objects import open_object  # loads boto3 when it is called
+
+            return open_object(self.key, self.uri, self.version)
         try:
             return open_content(self.key, self.version, self._local())
         except OSError as error:
             raise self._gone(error) from error
 
+    def _copy(self) -> Path:
+        from triggers.aws.objects import fetch
+        from triggers.copies import copy_for
+
+        name = self.key.rpartition("/")[2] or "object"
+        return copy_for(self, name, lambda file: fetch(self.key, self.uri, self.version, file))
+
     def _local(self) -> Path:
         parts = urlsplit(self.uri)
         if parts.scheme != "file":
-            raise Reject(f"{self.uri} is not a local file; only file:// objects have a path here")
+            raise Reject(
+                f"{self.uri} is neither a local file nor an object in S3; only file:// and s3:// can be read here"
+            )
         return Path(unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape"))
 
     def _gone(self, error: OSError) -> Reject:

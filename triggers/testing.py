@@ -207,7 +207,7 @@ class Harness:
         """Return where a folder source is, or raise `WiringError`."""
         from triggers.errors import WiringError, did_you_mean
 
-        folders = {name: path for name, path in self.app.places().items() if name in self.app.sources}
+        folders = {name: place.path for name, place in self.app.places().items() if name in self.app.sources}
         if source not in folders:
             raise WiringError(f"app {self.app.name!r} has no folder source {source!r}{did_you_mean(source, folders)}")
         return folders[source]

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Container, Hashable, Iterable, Iterator
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final, TypeVar
+from urllib.parse import unquote
 
 from triggers.app import App
 from triggers.events import ObjectCreated
+from triggers.places import Place
 from triggers.routing import Route
 
 N = TypeVar("N", bound=Hashable)
@@ -24,11 +27,11 @@ Junction = tuple[str, str | None]
 """`TYPE` or `SOURCE`, and its name; no name stands for all sources."""
 
 
-class Places:
-    """Where the folders of an app lie. `paths` are their real ones, by name."""
+class Layout:
+    """Where the places of an app lie. `paths` are the real ones of folders, and those of buckets by their URI."""
 
     def __init__(self, app: App) -> None:
-        self.paths = {name: path.resolve() for name, path in app.places().items()}
+        self.paths = {name: _at(place) for name, place in app.places().items()}
         at = defaultdict(list)
         for name, path in self.paths.items():
             at[path].append(name)
@@ -39,12 +42,17 @@ class Places:
         """The same with those that lie where it lies, itself among them."""
 
 
+def _at(place: Place) -> PurePath:
+    """Return the path that a place has among all: no folder's begins as a bucket's does."""
+    return place.where.resolve() if isinstance(place.where, Path) else PurePosixPath(unquote(place.uri))
+
+
 class Wiring:
     """The ways among the routes of an app as it is now. `order` holds the place of each route in the app."""
 
     def __init__(self, app: App) -> None:
         self.app = app
-        self.places = Places(app)
+        self.layout = Layout(app)
         self.order = {route: number for number, route in enumerate(app.routes.values())}
         self.unbounded = {route: None for route in self.order if route.policy.max_depth is None}.keys()
         """The routes that a chain may come to again and again."""
@@ -103,7 +111,7 @@ class Wiring:
 
     def _watching(self, place: str) -> list[str]:
         """Return the sources that see what is written to a place."""
-        return [name for name in self.places.around.get(place, ()) if name in self.app.sources]
+        return [name for name in self.layout.around.get(place, ()) if name in self.app.sources]
 
     def _junctions(self, route: Route) -> list[Junction]:
         types: list[Junction] = [(TYPE, name) for name in route.emits]

@@ -60,10 +60,11 @@ def test_the_check_says_what_is_wrong_on_this_machine_though_the_app_may_be_righ
     assert "source 'incoming'" not in project("check", "app", env={"TRIGGERS_BIND_INCOMING": "elsewhere"}).out
 
 
-def test_a_binding_that_is_no_folder_of_ours_is_refused(project: Project) -> None:
-    answer = project("check", "app", "--bind", "incoming=s3://bucket/raw")
+def test_a_folder_is_bound_to_a_bucket_or_another_folder_and_to_nothing_else(project: Project) -> None:
+    assert project("check", "app", "--bind", "incoming=s3://bucket/raw").code == 0
+    answer = project("check", "app", "--bind", "incoming=gs://bucket/raw")
     assert (answer.code, answer.out) == (4, "")
-    assert answer.err.startswith("error: 'incoming' cannot be bound to s3://bucket/raw: S3 comes with the aws extra")
+    assert answer.err.startswith("error: 'incoming' cannot be bound to gs://bucket/raw; bind it to a folder or to a")
 
 
 def test_a_schedule_that_is_over_is_warned_of(project: Project) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from handlers import sample
+from handlers.app import place
 from handlers.events import Deployed, FeaturesStored, Trained
 from handlers.features import FeatureStore
 from handlers.process import process
 from handlers.registry import Registry
 from handlers.schema import FEATURES, Rows, parse, stamp
-from triggers import ObjectCreated
+from triggers import ObjectCreated, Place
 from triggers.content import content_version
 from triggers.context import Context
 from triggers.events import Envelope
@@ -33,25 +34,28 @@ class Lab:
 
     @property
     def store(self) -> FeatureStore:
-        return FeatureStore(self.home / "features")
+        return FeatureStore(self.places["features"])
 
     @property
     def registry(self) -> Registry:
-        return Registry(self.home / "models")
+        return Registry(self.places["models"])
 
     def context(self, effect: str | None = None) -> Context:
         number = next(self.numbers)
         envelope = Envelope(number, f"e{number}", "test", "Test", 1, None, NOW, None, "e1", 0, 100)
-        places = {name: self.home / name for name in PLACES}
         return Context(
-            envelope, "step", f"r{number}", 1, effect or f"run-{number}", writes=frozenset(PLACES), places=places
+            envelope, "step", f"r{number}", 1, effect or f"run-{number}", writes=frozenset(PLACES), places=self.places
         )
+
+    @property
+    def places(self) -> dict[str, Place]:
+        return {name: place(name, self.home) for name in (*PLACES, "incoming")}
 
     def arrive(self, name: str, text: str) -> FeaturesStored:
         path = self.home / "incoming" / name
-        sample.drop({name: text}, path.parent)
+        sample.drop({name: text}, self.places["incoming"])
         stat = path.stat()
-        version = content_version(stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        version = content_version(stat)
         event = ObjectCreated(key=name, uri=path.as_uri(), size=stat.st_size, version=version)
         return process(event, self.context())
 

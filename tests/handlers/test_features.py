@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from handlers.features import CorruptPartition, FeatureStore, held_out
 from handlers.schema import moment, stamp
 from tests.handlers.conftest import reading
+from triggers import Place
 
 
 def march(day: int) -> datetime:
@@ -20,7 +21,7 @@ def values(store: FeatureStore, as_of: datetime | None = None) -> dict[str, floa
 
 
 def test_a_read_returns_the_newest_reading_at_or_before_the_time(tmp_path):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     for row in (reading("A", 1, 1.0), reading("A", 3, 3.0), reading("B", 2, 2.0)):
         store.append(row)
     assert values(store, march(1)) == {"A": 1.0}
@@ -30,7 +31,7 @@ def test_a_read_returns_the_newest_reading_at_or_before_the_time(tmp_path):
 
 
 def test_a_late_file_fills_in_the_past_and_changes_no_newer_value(tmp_path):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     store.append(reading("A", 3, 3.0))
     late, _ = store.append(reading("A", 1, 1.0))
     assert values(store, march(2)) == {"A": 1.0}
@@ -39,14 +40,14 @@ def test_a_late_file_fills_in_the_past_and_changes_no_newer_value(tmp_path):
 
 
 def test_a_read_of_named_partitions_does_not_see_what_came_since(tmp_path):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     first, _ = store.append(reading("A", 1, 1.0))
     store.append(reading("B", 1, 2.0))
     assert store.read(march(5), [first]).ids.tolist() == ["A"]
 
 
 def test_the_same_rows_in_another_order_are_the_same_partition(tmp_path, rows):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     name, new = store.append(rows)
     again, newer = store.append(rows.take(np.arange(len(rows))[::-1]))
     assert (new, newer) == (True, False)
@@ -55,30 +56,30 @@ def test_the_same_rows_in_another_order_are_the_same_partition(tmp_path, rows):
 
 
 def test_a_partition_comes_back_as_it_was_stored(tmp_path, rows):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     name, _ = store.append(rows)
     np.testing.assert_array_equal(store.partition(name).values, rows.values)
     assert store.latest() == moment(rows.times.max())
 
 
 def test_an_empty_store_reads_as_no_rows_and_has_no_latest_time(tmp_path):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     assert len(store.read(march(1))) == 0
     with pytest.raises(LookupError, match="no features in"):
         store.latest()
 
 
 def test_an_altered_partition_is_noticed(tmp_path, rows):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     name, _ = store.append(rows)
-    other, _ = FeatureStore(tmp_path / "other").append(reading("A", 1, 1.0))
+    other, _ = FeatureStore(Place(tmp_path / "other")).append(reading("A", 1, 1.0))
     (tmp_path / "other" / "partitions" / f"{other}.npz").replace(tmp_path / "partitions" / f"{name}.npz")
     with pytest.raises(CorruptPartition, match="does not hold what its name says"):
         store.partition(name)
 
 
 def test_other_values_for_a_stored_reading_are_a_conflict_and_the_same_values_are_none(tmp_path):
-    store = FeatureStore(tmp_path)
+    store = FeatureStore(Place(tmp_path))
     store.append(reading("A", 1, float("nan")))
     assert store.conflict(reading("A", 1, float("nan"))) is None
     assert store.conflict(reading("A", 2, 5.0)) is None
@@ -98,7 +99,7 @@ def test_a_sample_is_held_out_whatever_its_values_are_and_about_a_quarter_is(row
     day=st.integers(1, 9),
 )
 def test_no_read_ever_sees_the_future_or_misses_the_newest_past(tmp_path_factory, facts, day):
-    store = FeatureStore(tmp_path_factory.mktemp("store"))
+    store = FeatureStore(Place(tmp_path_factory.mktemp("store")))
     for (sample, taken), value in facts.items():
         store.append(reading(sample, taken, value))
     expected = {}

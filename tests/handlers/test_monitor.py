@@ -29,16 +29,16 @@ def test_a_run_that_is_tried_again_raises_its_alarm_again_and_a_duplicate_event_
     event = lab.arrive_all(sample.drifted())[0]
     assert monitor(event, lab.context("run")) == monitor(event, lab.context("run"))
     assert monitor(event, lab.context()) is None
-    assert len(list((lab.home / "reports" / "drift").iterdir())) == 1
+    assert len(lab.places["reports"].keys("drift/")) == 1
 
 
 def test_the_cool_down_ends_by_the_time_in_the_data(lab):
     lab.deploy_first()
     event = lab.arrive_all(sample.drifted())[0]
     assert monitor(event, lab.context()) is not None
-    folder, seen = lab.home / "reports" / "drift", event.as_of
-    assert fresh_alarm(folder, seen + COOL_DOWN - timedelta(seconds=1), "other") == seen.isoformat()
-    assert fresh_alarm(folder, seen + COOL_DOWN, "other") is None
+    reports, seen = lab.places["reports"], event.as_of
+    assert fresh_alarm(reports, seen + COOL_DOWN - timedelta(seconds=1), "other") == seen.isoformat()
+    assert fresh_alarm(reports, seen + COOL_DOWN, "other") is None
 
 
 def test_a_handful_of_rows_is_not_compared(lab):

@@ -7,6 +7,7 @@ import pytest
 
 import handlers
 from handlers import sample
+from handlers.app import place
 from handlers.events import Approved, Declined, Deployed, DriftDetected, FeaturesStored, Trained
 from handlers.features import FeatureStore
 from handlers.registry import Registry
@@ -38,13 +39,13 @@ def drop(pipeline: Harness, files: dict[str, str], *names: str) -> None:
 
 
 def registry(pipeline: Harness) -> Registry:
-    return Registry(pipeline.folder / "models")
+    return Registry(place("models", pipeline.folder))
 
 
 def notices(pipeline: Harness) -> list[str]:
-    """The notices without their times and keys."""
-    lines = (pipeline.folder / "reports" / "notices.log").read_text().splitlines()
-    return [line.split(" ", 2)[2].rpartition(" [")[0] for line in lines]
+    """The notices without their times."""
+    reports = place("reports", pipeline.folder)
+    return sorted(reports.read(key).decode().rstrip().split(" ", 2)[2] for key in reports.keys("notices/"))
 
 
 def workers() -> int:
@@ -71,8 +72,8 @@ def test_three_dropped_files_become_a_model_that_serves_and_two_more_do_not_repl
     assert declined.reason == "AUC 0.9966 against 0.9986: -0.0020 is less than the margin of 0.005"
     assert registry(pipeline).champion() == deployed.model
     assert notices(pipeline) == [
-        f"DEPLOYED {FIRST_MODEL} (AUC 0.9981) after none",
         f"DECLINED {declined.model[:12]}: {declined.reason}",
+        f"DEPLOYED {FIRST_MODEL} (AUC 0.9981) after none",
     ]
     assert states(pipeline) == {"done"}
 
@@ -83,11 +84,11 @@ def test_broken_files_end_in_the_dead_letters_with_their_reasons_and_store_nothi
         ("process", 1, "Reject: bad-value.csv, row 17: mean_area is -1092, outside 0 to 20000"),
         ("process", 1, "Reject: bad-columns.csv lacks 1 of 33 columns: mean_area"),
     }
-    assert sorted(notices(pipeline)) == [
+    assert notices(pipeline) == [
         "FAILED process: Reject: bad-columns.csv lacks 1 of 33 columns: mean_area",
         "FAILED process: Reject: bad-value.csv, row 17: mean_area is -1092, outside 0 to 20000",
     ]
-    assert FeatureStore(pipeline.folder / "features").partitions() == []
+    assert FeatureStore(place("features", pipeline.folder)).partitions() == []
 
 
 def test_training_has_a_process_of_its_own_and_checking_has_not(pipeline):
@@ -132,10 +133,10 @@ def test_drift_retrains_at_once_and_cools_down_and_a_rollback_stays(serving):
 
 def test_the_same_file_under_another_name_changes_nothing(serving):
     history, cards = registry(serving).history(), registry(serving).cards()
-    partitions = FeatureStore(serving.folder / "features").partitions()
+    partitions = FeatureStore(place("features", serving.folder)).partitions()
     serving.drop("incoming", "copy-of-the-first.csv", REGULAR[FIRST])
     assert serving.events(FeaturesStored)[-1].file == "copy-of-the-first.csv"
-    assert FeatureStore(serving.folder / "features").partitions() == partitions
+    assert FeatureStore(place("features", serving.folder)).partitions() == partitions
     assert (registry(serving).history(), registry(serving).cards()) == (history, cards)
     assert serving.events(Trained) == serving.events(DriftDetected) == []
 

@@ -6,6 +6,7 @@ import pytest
 
 from handlers.drift import Reference
 from handlers.registry import Card, Registry, RegistryError, StaleChampion, address, short
+from triggers import Place
 
 AT = datetime(2024, 3, 4, tzinfo=UTC)
 
@@ -24,7 +25,7 @@ def promote(registry: Registry, data: bytes, against: str | None, effect: str) -
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(tmp_path)
+    return Registry(Place(tmp_path))
 
 
 def test_a_new_registry_has_no_champion(registry):

@@ -220,11 +220,14 @@ def _app(target: str) -> Iterator[Finding]:
         yield _finding("wiring", problem.message, problem=problem.error, warning=not problem.error)
     if not problems:
         yield _finding("wiring", f"app {app.name!r}, {count(len(app.routes), 'route')}")
-    for name, path in app.places().items():
-        yield from _place(name, path, watched=name in app.sources)
+    for name, place in app.places().items():
+        if isinstance(place.where, Path):
+            yield from _folder(name, place.where, watched=name in app.sources)
+        else:
+            yield _finding(f"bucket {name}", f"{place}; not asked for")
 
 
-def _place(name: str, path: Path, *, watched: bool) -> Iterator[Finding]:
+def _folder(name: str, path: Path, *, watched: bool) -> Iterator[Finding]:
     if not path.is_dir():
         seen = f"{path} is no folder; make it, or bind {name} to another one with --bind"
         yield _finding(f"folder {name}", seen, problem=watched, warning=not watched)

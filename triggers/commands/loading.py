@@ -31,7 +31,7 @@ def load_app(target: str) -> App:
     place, _, name = target.partition(":")
     if not place:
         raise NotFound(f"{target!r} names no module; write MODULE or MODULE:APP, as in app or app.py:app")
-    module = _import(place)
+    module = load_module(place)
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
     if name:
         found = getattr(module, name, None)
@@ -55,16 +55,16 @@ def target_of(target: str, app: App) -> str:
 
 
 def bind(app: App, options: Mapping[str, str]) -> App:
-    """Return the app with its folders where `--bind`, else the environment, else triggers.toml says they are."""
-    names = {**app.places()}
+    """Return the app with its places where `--bind`, else the environment, else triggers.toml says they are."""
+    names = app.places()
     found = {**_from_file(names), **from_environment(app)}
     for name in options:
         if name not in names:
-            raise WiringError(f"--bind {name}=...: app {app.name!r} has no such folder{did_you_mean(name, names)}")
+            raise WiringError(f"--bind {name}=...: app {app.name!r} has no such place{did_you_mean(name, names)}")
     return app.bound({**found, **options})
 
 
-def _from_file(names: Mapping[str, Path]) -> dict[str, str]:
+def _from_file(names: Mapping[str, object]) -> dict[str, str]:
     import tomllib  # only where the file is
 
     path = Path(SETTINGS)
@@ -82,7 +82,8 @@ def _from_file(names: Mapping[str, Path]) -> dict[str, str]:
     return table
 
 
-def _import(place: str) -> ModuleType:
+def load_module(place: str) -> ModuleType:
+    """Import a module by its name, or by a path such as app.py. Raises as `load_app` does."""
     folder, module = _locate(place)
     sys.path.insert(0, str(folder))
     try:

@@ -142,7 +142,7 @@ def _job(run: Run) -> dict[str, Any]:
         "max_depth": route.policy.max_depth,
         "reads": sorted(route.policy.reads),
         "writes": sorted(route.policy.writes),
-        "places": {name: str(path) for name, path in run.places.items()},
+        "places": {name: str(place) for name, place in run.places.items()},
         "run": [run.number, run.attempt, run.started, run.journal],
         "event": list(run.event),
     }

@@ -17,13 +17,13 @@ import socket
 import sys
 import threading
 from contextvars import Context
-from pathlib import Path
 from typing import Any
 
 from triggers.attempt import Run, call_coroutine, call_plain, describe, without_exit
 from triggers.errors import Later
 from triggers.events import Event
 from triggers.lineage import EventRow
+from triggers.places import Place
 from triggers.retry import kinds_of
 from triggers.routing import Policy, Route
 
@@ -109,7 +109,7 @@ def _load(job: dict[str, Any]) -> Run:
         coroutine=job["coroutine"],
         takes_context=job["takes_context"],
     )
-    places = {name: Path(path) for name, path in job["places"].items()}
+    places = {name: Place(where, name=name) for name, where in job["places"].items()}
     return Run(number, attempt, route, EventRow(*job["event"]), started, journal, places)
 
 

@@ -1,0 +1,48 @@
+"""A declared place at another place: a folder that is a bucket elsewhere, and the other way round."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from triggers.errors import WiringError
+from triggers.places import BUCKET
+from triggers.sources.bucket import Bucket
+from triggers.sources.folder import Folder
+
+
+def relocated(place: Folder | Bucket, where: Path | str) -> Folder | Bucket:
+    """Return the same place at a path, at a `file://` URL or at an `s3://` URI. Raises `WiringError` for other URLs."""
+    scheme, separator, rest = str(where).partition("://")
+    if isinstance(where, Path) or not separator or "/" in scheme:
+        return _folder(place, Path(where))
+    if scheme == "file" and rest.startswith("/"):
+        return _folder(place, Path(unquote(rest)))
+    if not where.startswith(BUCKET):
+        raise WiringError(
+            f"{place.name!r} cannot be bound to {where}; bind it to a folder or to a bucket: s3://BUCKET/PREFIX"
+        )
+    return _bucket(place, where)
+
+
+def _folder(place: Folder | Bucket, path: Path) -> Folder:
+    if isinstance(place, Folder):
+        return place.bind(path)
+    return Folder(path, name=place.name, ignore=place.ignore, deletions=place.deletions)
+
+
+def _bucket(place: Folder | Bucket, uri: str) -> Bucket:
+    from triggers.aws.clients import require  # loads what only those need who use AWS
+
+    require("boto3")
+    if isinstance(place, Bucket):
+        return place.bind(uri)
+    if place.marker is not None:
+        raise WiringError(
+            f"{place.name!r} cannot be bound to {uri}: marker={place.marker!r} is for folders, and objects in a bucket"
+            " are whole when they appear; leave marker= out, or bind it to a folder"
+        )
+    return Bucket(uri, name=place.name, ignore=place.ignore, deletions=place.deletions)
+
+
+__all__ = ["relocated"]
