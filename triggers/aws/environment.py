@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from triggers.aws.distributions import NotInstalled, closure
 from triggers.aws.runtime_api import Answer, RuntimeApi, Work, fault
 from triggers.errors import TriggersError, WiringError
 from triggers.executor.groups import Groups
@@ -28,7 +27,6 @@ LONGEST_LINE: Final = 256 * 1024
 """Bytes of a line of the log, as in CloudWatch; what is longer is cut in pieces."""
 
 _INSTALLED: Final = ("awslambdaric", "boto3")
-_REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Environment:
@@ -106,7 +104,7 @@ class Environment:
         self.kill()
         self._lines.close()
 
-    async def _first(self, seconds: float, *awaited: asyncio.Future[Answer] | asyncio.Future[bool]) -> Answer | None:
+    async def _first(self, seconds: float, *awaited: asyncio.Future[Any]) -> Answer | None:
         """Return the first answer, or how the process ended instead; None where both take longer than `seconds`."""
         try:
             done, _ = await asyncio.wait({*awaited, self._end}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -182,28 +180,14 @@ def _start(handler: str, variables: Mapping[str, str], folder: Path, output: int
 
 def install(folder: Path) -> None:
     """Put links to what Lambda has installed into a folder. Raises `WiringError` where it is not installed here."""
-    for one in _closure(_INSTALLED):
-        for name in {file.parts[0] for file in one.files or () if file.parts[0] != ".."} - {"__pycache__"}:
+    try:
+        distributions = closure(_INSTALLED)
+    except NotInstalled as error:
+        way = "install it with: pip install 'triggers-ml[emulation]'"
+        raise WiringError(f"functions are run here by {error.name}, which is not installed; {way}") from None
+    for one in distributions:
+        for name in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
             (folder / name).symlink_to(Path(str(one.locate_file(name))).resolve())
-
-
-def _closure(names: Iterable[str]) -> list[Distribution]:
-    found: dict[str, Distribution] = {}
-    left = list(names)
-    while left:
-        name = re.sub(r"[-_.]+", "-", left.pop()).lower()
-        if name in found:
-            continue
-        try:
-            found[name] = distribution(name)
-        except PackageNotFoundError:
-            if name not in _INSTALLED:
-                continue  # for another Python or system
-            way = "install it with: pip install 'triggers-ml[emulation]'"
-            raise WiringError(f"functions are run here by {name}, which is not installed; {way}") from None
-        needed = [line for line in found[name].requires or () if "extra ==" not in line]
-        left += [match[0] for line in needed if (match := _REQUIREMENT.match(line))]
-    return list(found.values())
 
 
 async def _end_of(process: int) -> None:

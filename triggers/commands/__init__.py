@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Take it to AWS": {
         "template": ("template", "Write the CloudFormation template of an app."),
+        "package": ("package", "Pack an app as a zip for Lambda."),
     },
     "Look at what happened": {
         "events": ("history", "List events."),
