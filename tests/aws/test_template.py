@@ -420,6 +420,11 @@ def test_a_place_that_is_bound_to_no_bucket_is_refused(binds: dict[str, str], re
     assert reason in str(refused.value)
 
 
+def test_an_app_that_is_bound_to_buckets_needs_no_more_binds() -> None:
+    app = churn()
+    assert render(app.bound(BINDS), "churn:app", {}) == render(app, "churn:app", BINDS)
+
+
 def test_all_problems_are_told_at_once() -> None:
     app = one_route(overlap="skip", needs={"licence": 1})
     with pytest.raises(WiringError) as refused:

@@ -24,6 +24,7 @@ from triggers.aws.template.plan import Plan, plan, queue_arn
 from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json, Resources, arn_of, logical, ref
 from triggers.aws.template.table import table
+from triggers.binding import variable
 from triggers.routing import Route
 from triggers.sources import Source
 from triggers.sources.bucket import Bucket
@@ -218,11 +219,6 @@ def _laid_out(value: Any, depth: int) -> str:
         return "[" + ",".join(inside + _laid_out(item, depth + 1) for item in value) + outside + "]"
     items = (f"{inside}{json.dumps(key)}: {_laid_out(item, depth + 1)}" for key, item in value.items())
     return "{" + ",".join(items) + outside + "}"
-
-
-def variable(place: str) -> str:
-    """Return the environment variable that says where a place is."""
-    return "TRIGGERS_BIND_" + "".join(mark if mark.isalnum() else "_" for mark in place).upper()
 
 
 def _is_timed(made: Resources) -> bool:
