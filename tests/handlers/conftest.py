@@ -29,7 +29,7 @@ NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 class Lab:
     """The pipeline's folders, and its steps called by hand. `context()` is one run; the same effect is a retry."""
 
-    home: Path
+    home: Path | str
     numbers: "count[int]"
 
     @property
@@ -52,12 +52,14 @@ class Lab:
         return {name: place(name, self.home) for name in (*PLACES, "incoming")}
 
     def arrive(self, name: str, text: str) -> FeaturesStored:
-        path = self.home / "incoming" / name
         sample.drop({name: text}, self.places["incoming"])
-        stat = path.stat()
-        version = content_version(stat)
-        event = ObjectCreated(key=name, uri=path.as_uri(), size=stat.st_size, version=version)
-        return process(event, self.context())
+        return process(self.told(name), self.context())
+
+    def told(self, name: str) -> ObjectCreated:
+        """The event of a file in `incoming`."""
+        path = self.places["incoming"].path / name
+        status = path.stat()
+        return ObjectCreated(key=name, uri=path.as_uri(), size=status.st_size, version=content_version(status))
 
     def arrive_all(self, files: dict[str, str]) -> list[FeaturesStored]:
         return [self.arrive(name, text) for name, text in files.items()]

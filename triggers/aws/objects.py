@@ -250,8 +250,9 @@ def download(into: IO[bytes], **named: str) -> str:
 
 def _ask(operation: str, **options: Any) -> Any:
     """Make a call of S3's; raise `_Gone`, `_Other`, `WiringError` or `OSError`."""
+    call = getattr(_client(), operation)
     try:
-        return getattr(_client(), operation)(**options)
+        return call(**options)
     except Exception as error:
         code = _code(error)
         if code in _GONE:
