@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -533,6 +534,30 @@ def test_a_coroutine_that_cancels_itself_has_failed(app: App, deployed: Deployed
 
     assert deployed.failures(batch(record(Processed(n=1)))) == ["m1"]
     assert "cancelled by itself" in deployed.table.record()["error"]
+
+
+def test_a_coroutines_own_time_out_is_not_the_routes(app: App, deployed: Deployed) -> None:
+    @app.on(Processed, timeout=30)
+    async def train(event: Processed) -> None:
+        raise TimeoutError("the server")
+
+    deployed.call(batch(record(Processed(n=1))))
+    assert deployed.table.record()["error"] == "TimeoutError: the server"
+
+
+VARIABLE: ContextVar[str] = ContextVar("VARIABLE", default="unset")
+
+
+def test_context_variables_of_one_run_are_not_the_next_ones(app: App, deployed: Deployed) -> None:
+    seen = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        seen.append(VARIABLE.get())
+        VARIABLE.set("left behind")
+
+    deployed.call(batch(record(Processed(n=1), "a"), record(Processed(n=2), "b")))
+    assert seen == ["unset", "unset"]
 
 
 # --- what is pushed --------------------------------------------------------------------------------------------------
