@@ -6,7 +6,7 @@
                         |             |             |
                     RunFailed    DriftDetected -> retrain
 
-`notify` writes a line for RunFailed, DriftDetected, Deployed and Declined; `report` a summary every morning.
+`notify` leaves a notice of RunFailed, DriftDetected, Deployed and Declined; `report` a summary every morning.
 
 Every step may run twice: features and models are named by their content, files appear whole, and what a step did
 is found by its run's key. Every step reads the features as of the time in its event, never "now".

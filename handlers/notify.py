@@ -1,4 +1,4 @@
-"""Beside the chain: tell people. One line per fact, each a file in `reports/notices`; put your chat or mail here."""
+"""Beside the chain: tell people. Each fact is a file in `reports/notices`; put your chat or mail here."""
 
 from handlers.app import app
 from handlers.events import Declined, Deployed, DriftDetected

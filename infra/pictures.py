@@ -39,8 +39,8 @@ FORMAT = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/sv
 async def photograph() -> str:
     """Run the reference pipeline here over its first files, and return its live view while a model is evaluated."""
     places = app.places()
-    for path in places.values():
-        path.mkdir(parents=True)
+    for place in places.values():
+        place.path.mkdir(parents=True)
     console = Console(record=True, width=96, file=io.StringIO(), force_terminal=True)
     async with Engine(app, StateFolder(default_state(app.name))) as engine:
         display = Display(engine, logging.StreamHandler(io.StringIO()))

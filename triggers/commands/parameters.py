@@ -67,8 +67,8 @@ def state_option(command: F) -> F:
 def bind_option(command: F) -> F:
     """Add `--bind` to a command."""
     return click.option(
-        "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PATH",
-        help="Where a named folder is here. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
+        "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PLACE",
+        help="Where a named place is: a folder, or s3://BUCKET/PREFIX. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
     )(command)  # fmt: skip
 
 
