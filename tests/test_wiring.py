@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.steps import is_linear
-from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, every
+from triggers import App, Bucket, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, every
 from triggers.graph import check
 from triggers.routing import Router
 from triggers.wiring import components
@@ -115,3 +115,27 @@ def test_a_chain_may_be_longer_than_calls_may_be_nested() -> None:
     assert len(list(components(following, following.__getitem__))) == long + 1
     following[long] = [0]
     assert len(list(components(following, following.__getitem__))) == 1
+
+
+@pytest.mark.parametrize(
+    ("watched", "written", "loops"),
+    [
+        ("s3://acme/raw", "s3://acme/raw", True),
+        ("s3://acme/raw", "s3://acme/raw/deep/er", True),
+        ("s3://acme", "s3://acme/a%20b", True),
+        ("s3://acme/a b", "s3://acme/a%20b/c", True),
+        ("s3://acme/raw", "s3://acme/raw-too", False),
+        ("s3://acme/raw", "s3://other/raw", False),
+        ("s3://acme/raw/deep", "s3://acme/out", False),
+        (".", "s3://acme/raw", False),
+        ("s3://acme/raw", "raw", False),
+    ],
+)
+def test_a_route_that_writes_where_it_is_triggered_from_is_a_loop_in_a_bucket_too(
+    watched: str, written: str, loops: bool
+) -> None:
+    app = App("a", sources=[Folder("in")], outputs=[Folder("out")]).bound({"in": watched, "out": written})
+    app.on(ObjectCreated, source="in", writes={"out"}, name="copy")(handler)
+    errors = [problem.message for problem in check(app) if problem.error]
+    assert [message for message in errors if "writes to 'out', which triggers it again" in message] == errors
+    assert len(errors) == loops

@@ -29,7 +29,7 @@ from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.places import Place
-from triggers.relocation import relocated
+from triggers.relocation import place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import PolicyOptions, Route, make_policy, make_route
 from triggers.sources import Source
@@ -192,7 +192,7 @@ class App:
         found = {}
         for name, one in {**self.sources, **self.outputs}.items():
             if isinstance(one, Folder | Bucket):
-                found[name] = Place(one.path if isinstance(one, Folder) else one.uri, name=name)
+                found[name] = place_of(one)
         return found
 
     def event_types(self) -> dict[str, type[Event]]:

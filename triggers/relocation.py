@@ -1,14 +1,21 @@
-"""A declared place at another place: a folder that is a bucket elsewhere, and the other way round."""
+"""What is declared as a folder or a bucket: as a place, and as the other of the two where it is bound to that."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from triggers.errors import WiringError
-from triggers.places import BUCKET
+from triggers.places import BUCKET, Place
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
+
+
+def place_of(declared: Folder | Bucket) -> Place:
+    """Return the place that is declared by a folder or a bucket."""
+    if isinstance(declared, Folder):
+        return Place(declared.path, name=declared.name)
+    return Place(f"{BUCKET}{declared.bucket}/{quote(declared.prefix)}", name=declared.name)
 
 
 def relocated(place: Folder | Bucket, where: Path | str) -> Folder | Bucket:
@@ -45,4 +52,4 @@ def _bucket(place: Folder | Bucket, uri: str) -> Bucket:
     return Bucket(uri, name=place.name, ignore=place.ignore, deletions=place.deletions)
 
 
-__all__ = ["relocated"]
+__all__ = ["place_of", "relocated"]
