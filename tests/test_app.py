@@ -36,6 +36,7 @@ def test_a_name_that_names_no_folder_is_refused(name: Any) -> None:
         ({"resources": {"gpu": "much"}}, "app 'a': needs gpu='much' is no quantity"),
         ({"retries": 3}, "app 'a' has no option 'retries'; did you mean 'retry'"),
         ({"source": []}, "app 'a' has no option 'source'; did you mean 'sources'"),
+        ({"timezone": "UTC"}, "app 'a' has no option 'timezone', which belongs to the schedule"),
         ({"thread": 3}, "app 'a' has no option 'thread'; did you mean 'threads'"),
         ({"threads": 0}, "app 'a': threads=0 must be a whole number above 0"),
         ({"threads": None}, "app 'a': threads=None must be a whole number above 0"),
@@ -130,6 +131,7 @@ def test_a_folder_that_is_bound_to_a_bucket_is_a_bucket_and_the_other_way_round(
     assert (source.uri, source.name, source.deletions, source.ignore) == ("s3://b/raw/", "x", True, ("*.log",))
     assert isinstance(output, Folder)
     assert (output.path, output.name) == (tmp_path, "y")
+    assert app.bound({"x": "s3://b/100%2541%3F/"}).places()["x"].uri == "s3://b/100%2541%3F/"
     assert [place.uri for place in bound.places().values()] == ["s3://b/raw/", tmp_path.as_uri()]
     back = bound.bound({"x": tmp_path}).sources["x"]
     assert isinstance(back, Folder)

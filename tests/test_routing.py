@@ -60,6 +60,11 @@ def test_what_is_no_quantity_is_refused_with_its_value(value: float | str) -> No
     ("options", "message"),
     [
         ({"retries": 3}, "r has no option 'retries'; did you mean 'retry'"),
+        (
+            {"timezone": "UTC"},
+            r"r has no option 'timezone', which belongs to the schedule: @app.on\(every\(",
+        ),
+        ({"missed": "all"}, "r has no option 'missed', which belongs to the schedule"),
         ({"writes": "out"}, r"r: writes='out' must be a set: writes=\{'out'\}"),
         ({"emits": B}, r"r: emits=B must be a set: emits=\{B\}"),
         ({"timeout": 0}, "r: timeout=0 must be more than 0; leave it out for no bound"),

@@ -89,6 +89,8 @@ def test_next_and_latest_agree(schedule: Schedule, after: float, span: float) ->
         (every(days=1, timezone="Asia/Tokyo", exclude={"MON"}), "every(1d) except MON in Asia/Tokyo"),
         (every(days=1, exclude=closed), "every(1d) except tests.test_timetable.closed"),
         (every(days=1, jitter=5, missed="all"), "every(1d)"),
+        (every(days=1, exclude=set()), "every(1d)"),
+        (every(days=1, exclude={}, timezone="Asia/Tokyo"), "every(1d)"),
     ],
 )
 def test_bounds_and_calendar_are_in_the_text_and_how_it_is_fired_is_not(schedule: Schedule, text: str) -> None:
@@ -114,8 +116,15 @@ def test_the_text_of_a_schedule_can_be_read_back(schedule: Schedule) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["every(1d) except app.closed", "mine()", "", "every(1d", "cron(61 * * * *, UTC)"])
+@pytest.mark.parametrize("text", ["every(1d) except app.closed", "mine()", "", "every(1d", "every(1d) except SAT,x"])
 def test_a_text_that_does_not_say_all_cannot_be_read_back(text: str) -> None:
+    with pytest.raises(ScheduleError) as caught:
+        read(text)
+    assert str(caught.value) == f"of {text!r} only the app itself has the calendar, or the schedule"
+
+
+@pytest.mark.parametrize("text", ["cron(61 * * * *, UTC)", "every(1d) except 2026-13-01"])
+def test_a_text_that_is_not_valid_cannot_be_read_back(text: str) -> None:
     with pytest.raises(ScheduleError):
         read(text)
 
@@ -149,8 +158,25 @@ def test_a_schedule_of_ones_own_takes_the_keywords_too() -> None:
     assert firing(made).jitter == 3
 
 
+@pytest.mark.parametrize("wrong", [object(), 5, None, "0 3 * * *", FullHours])
+def test_what_is_no_schedule_gets_no_keywords(wrong: Any) -> None:
+    given: list[dict[str, Any]] = [{}, {"jitter": 5}]
+    for options in given:
+        with pytest.raises(ScheduleError, match=r"is no schedule; write cron\(...\), every\(...\) or at"):
+            timetable(wrong, **options)
+
+
+def test_a_calendar_that_raises_is_asked_again_when_the_schedule_is_to_fire() -> None:
+    def closed(day: date) -> bool:
+        raise ValueError("calendar server away")
+
+    schedule = every(days=1, exclude=closed)
+    with pytest.raises(ValueError, match="calendar server away"):
+        schedule.next(0)
+
+
 def test_a_calendar_without_an_end_that_excludes_everything_is_no_endless_loop() -> None:
-    with pytest.raises(ScheduleError, match="never fires: start=, end= and exclude= leave nothing of it"):
+    with pytest.raises(ScheduleError, match=r"never fires: start=, end= and exclude= leave nothing of it; widen"):
         every(hours=1, exclude=lambda day: True)
 
 
@@ -192,6 +218,12 @@ def test_jitter_is_below_its_bound_and_the_gap_and_depends_on_name_and_instant_a
         ({"exclude": {6}}, "exclude= holds 6, which is no day"),
         ({"exclude": {datetime(2026, 1, 1, tzinfo=UTC)}}, "which is no day"),
         ({"exclude": {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"}}, "never fires"),
+        (
+            {"tz": "UTC"},
+            "every(5m) has no option 'tz'; known: end, exclude, jitter, missed, missed_most, missed_w",
+        ),
+        ({"timezon": "UTC"}, "every(5m) has no option 'timezon'; did you mean 'timezone'?"),
+        ({"timezone": "localtime"}, "timezone='localtime' is another zone on each machine; write e.g. 'Europe/Berlin'"),
         ({"jiter": 5}, "every(5m) has no option 'jiter'; did you mean 'jitter'?"),
     ],
 )
@@ -220,6 +252,11 @@ def test_keywords_are_given_at_once() -> None:
 def test_a_cron_text_must_be_text(text: Any) -> None:
     with pytest.raises(ScheduleError, match=r"is no text; write e\.g\. cron"):
         cron(text)
+
+
+def test_an_interval_says_of_what_it_is() -> None:
+    with pytest.raises(ScheduleError, match=r"every: 5 of what\? Write e\.g\. every\(seconds=5\)"):
+        every(5)  # type: ignore[arg-type]
 
 
 def test_an_interval_must_be_numbers() -> None:

@@ -31,7 +31,7 @@ from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.places import Place
 from triggers.relocation import place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
-from triggers.routing import PolicyOptions, Route, make_policy, make_route
+from triggers.routing import PolicyOptions, Route, make_policy, make_route, no_option
 from triggers.sources import Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
@@ -236,8 +236,7 @@ def _read_options(owner: str, options: AppOptions) -> tuple[Limits, dict[str, An
     """Return the limits and the checked policy defaults that the keywords of an app hold."""
     known = set(AppOptions.__annotations__)
     if unknown := sorted(set(options) - known):
-        hint = did_you_mean(unknown[0], known | {"sources", "outputs"})
-        raise WiringError(f"{owner} has no option {unknown[0]!r}{hint}")
+        raise no_option(owner, unknown[0], known | {"sources", "outputs"})
     limits = {key: value for key, value in options.items() if key in LimitOptions.__annotations__}
     defaults = {key: value for key, value in options.items() if key not in limits}
     make_policy(owner, defaults)

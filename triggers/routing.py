@@ -101,7 +101,7 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     known = set(PolicyOptions.__annotations__)
     for name in options:
         if name not in known:
-            raise WiringError(f"{owner} has no option {name!r}" + did_you_mean(name, known))
+            raise no_option(owner, name, known)
     values = dict(options)
     for name in _SETS & set(values):
         values[name] = _names(owner, name, values[name])
@@ -116,6 +116,17 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     if values.get("overlap", ALLOW) != ALLOW:
         values["concurrency"] = _single(owner, values["overlap"], values.get("concurrency"))
     return Policy(**values)
+
+
+def no_option(owner: str, name: str, known: Iterable[str]) -> WiringError:
+    """Return the error for a keyword that is none of those known; it may be one of a schedule."""
+    from triggers.schedule.timetable import TimetableOptions  # only on the way to this error
+
+    if name == "timezone" or name in TimetableOptions.__annotations__:
+        return WiringError(
+            f"{owner} has no option {name!r}, which belongs to the schedule: @app.on(every(hours=1, {name}=...))"
+        )
+    return WiringError(f"{owner} has no option {name!r}{did_you_mean(name, known)}")
 
 
 def _single(owner: str, overlap: object, concurrency: int | None) -> int:

@@ -71,6 +71,45 @@ def test_schedule_names_what_is_not_there(times: Project) -> None:
     assert (answer.code, answer.err) == (3, "error: the app has no schedule 'nighty'; did you mean 'nightly'?\n")
 
 
+def test_more_firings_than_anybody_reads_are_not_listed(times: Project) -> None:
+    answer = times("schedule", "app.py", "--count", "1000000")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--count 1,000,000 of 3 schedules would be 3,000,000 firings, and 100,000 are the most" in answer.err
+    assert times("schedule", "app.py", "--count", "100000", "--route", "over").code == 0
+
+
+def test_a_calendar_that_raises_is_told_by_every_command_and_stops_its_own_schedule_only(project: Project) -> None:
+    project.write("app.py", AWAY)
+    said = "does not say when it fires: ValueError('calendar server away')"
+    check = project("check", "app.py")
+    assert check.code == 0
+    assert f"warning: route 'bad': every(1d) except app.closed {said}" in check.out
+    for more in ((), ("--json",)):
+        listed = project("schedule", "app.py", *more)
+        assert (listed.code, listed.err) == (0, f"warning: schedule 'bad' {said}\n")
+        assert listed.out.count("good") == 5
+    assert project("run", "app.py", "--drain").code == 0
+    refused = project("backfill", "bad", *WEEK, "--app", "app.py")
+    assert (refused.code, refused.err) == (4, f"error: schedule 'bad' {said}\n")
+
+
+AWAY = """
+from datetime import date
+from triggers import App, Tick, every
+
+def closed(day: date) -> bool:
+    raise ValueError("calendar server away")
+
+app = App("churn")
+
+@app.on(every(days=1, exclude=closed))
+def bad(event: Tick) -> None: ...
+
+@app.on(every(days=1))
+def good(event: Tick) -> None: ...
+"""
+
+
 def test_an_app_without_schedules_is_told_so(project: Project) -> None:
     assert "has no schedules" in project("schedule", "app.py").err
 
@@ -142,7 +181,11 @@ def test_a_backfill_runs_all_that_it_fires_whatever_overlap_says(times: Project)
         (("nightly", "--from", "2026-01-02", "--to", "2026-01-01"), 2, "is no range of the past"),
         (("nightly", "--from", "2026-01-02", "--to", "2199-01-01"), 2, "is no range of the past"),
         (("nightly",), 2, "Missing option '--from'"),
-        (("daily", *WEEK), 2, "name the app with --app"),
+        (
+            ("daily", *WEEK),
+            2,
+            "of 'every(1d) except app.closed' only the app itself has the calendar, or the schedule",
+        ),
         (("nighty", *WEEK, "--app", "app.py"), 3, "app 'churn' has no schedule 'nighty'; did you mean 'nightly'?"),
     ],
 )

@@ -232,8 +232,9 @@ def test_what_was_left_out_is_told_by_the_next_tick_and_in_the_log(
     ticks = [Tick.model_validate_json(text) for text in life.data(Tick)]
     assert [tick.missed for tick in ticks] == [12, 0]
     assert caplog.messages == [
-        "schedule 'five': 12 instants were missed and do not fire (missed='skip'), the first at"
-        " 2026-01-01T12:05:00+00:00, the last before 2026-01-01T13:00:00+00:00; `triggers backfill` fires them"
+        "schedule 'five': 12 instants were missed and do not fire by themselves (missed='skip'), the first at"
+        " 2026-01-01T12:05:00+00:00, the last before 2026-01-01T13:00:00+00:00; `triggers backfill` fires those that it"
+        " has not fired yet"
     ]
 
 
@@ -266,10 +267,10 @@ def test_of_the_millions_of_a_year_down_or_a_clock_far_ahead_the_latest_fire_and
     (warning,) = [record for record in caplog.records if record.name == "triggers.timer"]
     assert warning.levelname == "WARNING"
     assert warning.getMessage().startswith(
-        "schedule 'one': 1,000 or more instants were missed and do not fire (missed='all', missed_most=10000),"
-        " the first at 2026-01-01T12:00:01+00:00, the last before 20"
+        "schedule 'one': 1,000 or more instants were missed and do not fire by themselves (missed='all',"
+        " missed_most=10000), the first at 2026-01-01T12:00:01+00:00, the last before 20"
     )
-    assert warning.getMessage().endswith("; `triggers backfill` fires them")
+    assert warning.getMessage().endswith("; `triggers backfill` fires those that it has not fired yet")
 
 
 def test_what_fires_of_many_that_were_missed_comes_by_the_batch_and_is_decided_on_once() -> None:
@@ -401,6 +402,25 @@ def test_a_calendar_that_raises_stops_its_own_schedule_only(start: Start, caplog
     assert "schedule 'bad' does not say when it fires: OSError('no holidays'); trying again in 60 s" in caplog.text
     assert ("bad", "01 13:00:00") in fired(life)
     assert "source 'timer' failed" not in caplog.text
+
+
+def test_a_calendar_that_raises_from_the_start_stops_its_own_schedule_only(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock(NOON)
+
+    def closed(day: date) -> bool:
+        if clock.now() - NOON.timestamp() < 1800:
+            raise ValueError("calendar server away")
+        return False
+
+    life = start(clock, bad=every(minutes=5, exclude=closed), good=every(minutes=5))
+    life.advance(1700)
+    assert {name for name, _ in fired(life)} == {"good"}
+    assert "schedule 'bad' does not say when it fires: ValueError('calendar server away')" in caplog.text
+    life.advance(1900)
+    assert [instant for name, instant in fired(life) if name == "bad"][-1] == "01 13:00:00"
+    assert len([name for name, _ in fired(life) if name == "good"]) == 12
 
 
 def test_an_instant_in_the_past_never_fires_and_one_to_come_fires_once(start: Start) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import inf, nextafter
 
 import apsw
@@ -14,7 +14,7 @@ from triggers.commands.output import count, iso, note, print_table, say, say_jso
 from triggers.commands.parameters import Moment, json_option, state_option
 from triggers.commands.reading import reader
 from triggers.commands.requesting import chunks, hand_in, taken_in
-from triggers.commands.schedule import find_schedule
+from triggers.commands.schedule import MOST, find_schedule, silence
 from triggers.errors import ScheduleError, did_you_mean
 from triggers.events import moment
 from triggers.journal import views
@@ -26,8 +26,6 @@ from triggers.state import StateFolder
 
 SHOWN = 50
 """How many instants are listed."""
-MOST = 100_000
-"""How many instants one command fires."""
 
 
 @click.command()
@@ -97,7 +95,7 @@ def _schedule(connection: apsw.Connection, route: str, target: str | None) -> Sc
         return read(text)
     except ScheduleError as error:
         raise click.UsageError(
-            f"the journal cannot tell when {route} fires ({error}); name the app with --app"
+            f"the journal cannot tell when {route} fires: {error}; name the app with --app MODULE"
         ) from error
 
 
@@ -106,11 +104,19 @@ def _plan(
 ) -> list[tuple[float, int | None]]:
     """Return the instants in [since, until), each with the event of its firing, if it has fired."""
     plan: list[tuple[float, int | None]] = []
-    for due in schedule.firings(nextafter(since, -inf), nextafter(until, -inf)):
+    for due in _instants(route, schedule, since, until):
         if len(plan) == MOST:
             raise click.UsageError(f"more than {MOST:,} instants lie in that range; take a part of it at a time")
         plan.append((due, views.delivered(connection, NAME, identity(route, moment(due)))))
     return plan
+
+
+def _instants(route: str, schedule: Schedule, since: float, until: float) -> Iterator[float]:
+    """Yield the instants in [since, until); raise `ScheduleError` where a calendar of the user's fails."""
+    try:
+        yield from schedule.firings(nextafter(since, -inf), nextafter(until, -inf))
+    except Exception as error:
+        raise ScheduleError(silence(route, error)) from error
 
 
 def _show(plan: Sequence[tuple[float, int | None]], wanted: Sequence[float], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -14,7 +14,7 @@ import apsw
 import click
 
 from triggers.commands.failures import NotFound
-from triggers.commands.output import clock, iso, note, print_table, say, say_json, span
+from triggers.commands.output import clock, count, iso, note, print_table, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import reader
 from triggers.commands.requesting import hand_in, taken_in
@@ -27,6 +27,9 @@ from triggers.schedule import Schedule, firing, timezone_of
 from triggers.schedule.reading import read
 from triggers.schedule.zones import zone
 from triggers.state import StateFolder
+
+MOST = 100_000
+"""How many firings one command lists or fires."""
 
 
 class Schedules(click.Group):
@@ -74,22 +77,42 @@ def list_next(target: str, most: int, route: str | None, folder: str | None, as_
         raise NotFound(f"app {app.name!r} has no schedule {route!r}{did_you_mean(route, schedules)}")
     chosen = {name: one for name, one in schedules.items() if route in (None, name)}
     paused = _paused(StateFolder(folder or default_state(app.name)))
-    found = sorted(_next(chosen, most, time.time()), key=lambda one: (one.due, one.name))
+    if most > 1 and most * len(chosen) > MOST:
+        raise click.UsageError(
+            f"--count {most:,} of {count(len(chosen), 'schedule')} would be {most * len(chosen):,} firings, and"
+            f" {MOST:,} are the most; take fewer of each, or one schedule by --route"
+        )
+    found, silent = _next(chosen, most, time.time())
+    for why in silent.values():
+        note(f"warning: {why}")
     if as_json:
         say_json([_json(one, paused) for one in found])
     elif not chosen:
         note(f"app {app.name!r} has no schedules; @app.on(cron('0 3 * * *')) makes one")
     else:
         _print(found, paused)
-        for name in sorted(set(chosen) - {one.name for one in found}):
+        for name in sorted(set(chosen) - {one.name for one in found} - set(silent)):
             note(f"{name} does not fire any more: {chosen[name]}")
 
 
-def _next(schedules: Mapping[str, Schedule], most: int, now: float) -> Iterator[Firing]:
-    """Yield the next firings of each schedule."""
+def _next(schedules: Mapping[str, Schedule], most: int, now: float) -> tuple[list[Firing], dict[str, str]]:
+    """Return the next firings of all schedules in their order, and why some of them do not say when they fire."""
+    found: list[Firing] = []
+    silent: dict[str, str] = {}
     for name, one in schedules.items():
-        for due in islice(one.firings(now, inf), most):
-            yield Firing(due, due + firing(one).offset(name, due, one.next(due)), name, one)
+        try:
+            found += [
+                Firing(due, due + firing(one).offset(name, due, one.next(due)), name, one)
+                for due in islice(one.firings(now, inf), most)
+            ]
+        except Exception as error:  # of a calendar of the user's
+            silent[name] = silence(name, error)
+    return sorted(found, key=lambda one: (one.due, one.name)), silent
+
+
+def silence(name: str, error: Exception) -> str:
+    """Return what to say of a schedule that raises an error when it is asked."""
+    return f"schedule {name!r} does not say when it fires: {error!r}"
 
 
 def _paused(state: StateFolder) -> dict[str, float]:

@@ -11,7 +11,7 @@ every place an app runs: a wall time that does not exist is skipped, one that oc
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Unpack
+from typing import Never, Unpack
 
 from triggers.errors import ScheduleError
 from triggers.schedule.crontab import Cron
@@ -38,7 +38,7 @@ def cron(text: str, *, timezone: str = "UTC", **options: Unpack[TimetableOptions
 
 
 def every(
-    *,
+    *amount: Never,
     seconds: float = 0,
     minutes: float = 0,
     hours: float = 0,
@@ -55,6 +55,8 @@ def every(
 
     `timezone` is that of the options (see `TimetableOptions`): of the days of `exclude=`, of `start=` and `end=`.
     """
+    if amount:
+        raise ScheduleError(f"every: {amount[0]!r} of what? Write e.g. every(seconds=5) or every(minutes=5)")
     try:
         total = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days, weeks=weeks)
     except (OverflowError, TypeError, ValueError) as error:

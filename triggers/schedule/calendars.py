@@ -39,8 +39,8 @@ class Calendar:
         return ",".join([*(WEEKDAYS[n] for n in sorted(self.weekdays)), *(str(day) for day in sorted(self.dates))])
 
 
-def calendar(excluded: Excluded) -> Calendar:
-    """Return the calendar that `exclude=` describes; raises `ScheduleError` for what is no day."""
+def calendar(excluded: Excluded) -> Calendar | None:
+    """Return the calendar that `exclude=` describes, or None for no days; raises `ScheduleError` for what is no day."""
     if callable(excluded):
         if " at 0x" in _name(excluded):
             raise ScheduleError(f"exclude={excluded!r} has no text that outlives a restart; give its class a __repr__")
@@ -53,7 +53,7 @@ def calendar(excluded: Excluded) -> Calendar:
             weekdays.add(WEEKDAYS.index(item.upper()))
         else:
             dates.add(_date(item))
-    return Calendar(frozenset(weekdays), frozenset(dates))
+    return Calendar(frozenset(weekdays), frozenset(dates)) if weekdays or dates else None
 
 
 def _date(item: object) -> date:

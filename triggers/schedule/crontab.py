@@ -45,7 +45,10 @@ class Cron(Schedule):
         put(self, "_times", sum(minute_mask << 60 * hour for hour in range(24) if hour_mask >> hour & 1))
         put(self, "_once", hour_mask != HOUR.parse("*"))
         if self.next(-1) is None:
-            raise ScheduleError(f"cron {given!r} never fires: no such time in {self.timezone} from 1970 to 2199")
+            raise ScheduleError(
+                f"cron {given!r} never fires: no such time in {self.timezone} from 1970 to 2199; write a day that its"
+                " months and years have, at a time that the clocks do not skip"
+            )
 
     def __reduce__(self) -> tuple[type[Cron], tuple[str, str]]:
         return Cron, (self.text, self.timezone)

@@ -43,6 +43,8 @@ class Field(NamedTuple):
             first, ranged, last = span.partition("-")
             if span == "*":
                 low, high = self.low, self.high
+            elif ranged and not (first and last):
+                low = high = self.value(span)  # which it has not, and says so
             else:
                 low = self.value(first)
                 high = self.value(last) if ranged else self.high if stepped else low

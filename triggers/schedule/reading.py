@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 
 from triggers.errors import ScheduleError
+from triggers.schedule.calendars import WEEKDAYS
 from triggers.schedule.crontab import Cron
 from triggers.schedule.instants import At, Every, Schedule
 from triggers.schedule.timetable import TimetableOptions, instant, timetable
 
+_DAY = rf"(?:{'|'.join(WEEKDAYS)}|\d+-\d+-\d+)"
 _TEXT = re.compile(
     r"(?P<kind>cron|every|at)\((?P<inside>[^()]*)\)"
-    r"(?: from (?P<start>\S+))?(?: until (?P<end>\S+))?(?: except (?P<exclude>\S+)(?: in (?P<timezone>\S+))?)?"
+    r"(?: from (?P<start>\S+))?(?: until (?P<end>\S+))?"
+    rf"(?: except (?P<exclude>{_DAY}(?:,{_DAY})*)(?: in (?P<timezone>\S+))?)?"
 )
 _UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 
@@ -23,7 +26,7 @@ def read(text: str) -> Schedule:
     """
     found = _TEXT.fullmatch(text)
     if not found:
-        raise ScheduleError(f"{text!r} is the text of no schedule of ours")
+        raise ScheduleError(f"of {text!r} only the app itself has the calendar, or the schedule")
     schedule, timezone = _core(found["kind"], found["inside"])
     options: TimetableOptions = {}
     if found["start"]:

@@ -148,8 +148,10 @@ class Timetable(Schedule):
 def timetable(schedule: Schedule, *, timezone: str = "UTC", **options: Unpack[TimetableOptions]) -> Schedule:
     """Return a schedule, one of your own too, with the keywords that `cron`, `every` and `at` take.
 
-    Raises `ScheduleError` where a keyword makes no sense, or where nothing is left that fires.
+    Raises `ScheduleError` where a keyword makes no sense, or where nothing is left that fires. A calendar that raises
+    an error when it is asked is no such case: that error is told when the schedule is to fire.
     """
+    _check_schedule(schedule)
     zone(timezone)  # names one that is not there
     if not options:
         return schedule
@@ -158,15 +160,32 @@ def timetable(schedule: Schedule, *, timezone: str = "UTC", **options: Unpack[Ti
     known = TimetableOptions.__annotations__
     for name in options:
         if name not in known:
-            raise ScheduleError(f"{schedule} has no option {name!r}{did_you_mean(name, known)}")
+            raise ScheduleError(f"{schedule} has no option {name!r}{did_you_mean(name, {*known, 'timezone'})}")
     start, end = (_bound(schedule, name, options, timezone) for name in ("start", "end"))
     excluded = options.get("exclude")
     made = Timetable(
         schedule, timezone, start, end, None if excluded is None else calendar(excluded), _firing(schedule, options)
     )
-    if made.next(-inf) is None:
-        raise ScheduleError(f"{made} never fires: start=, end= and exclude= leave nothing of it")
+    if _empty(made):
+        raise ScheduleError(
+            f"{made} never fires: start=, end= and exclude= leave nothing of it; widen them, or leave one out"
+        )
     return made
+
+
+def _check_schedule(schedule: object) -> None:
+    if isinstance(schedule, type) or not all(callable(getattr(schedule, name, None)) for name in ("next", "latest")):
+        raise ScheduleError(
+            f"{schedule!r} is no schedule; write cron(...), every(...) or at(...), or a class with next() and latest()"
+        )
+
+
+def _empty(made: Schedule) -> bool:
+    """Say whether nothing fires, as far as a calendar or a schedule of the user's can say so now."""
+    try:
+        return made.next(-inf) is None
+    except Exception:  # it is asked again, and complained of, when it is due
+        return False
 
 
 def firing(schedule: Schedule) -> Firing:

@@ -13,6 +13,7 @@ from triggers.schedule.instants import DAY
 
 _PROBE = 18  # 2**18 s = 3 days; no zone since 1970 (tzdata 2026) kept an offset for less than 6.9 days
 _BLOCK = 22  # 2**22 s = 48 days are surveyed at a time
+_OF_THE_MACHINE = ("localtime", "posixrules")  # files beside the zones, which say what a machine is set to
 
 
 class Span(NamedTuple):
@@ -67,6 +68,8 @@ def zone(name: str) -> Zone:
     """Return a time zone by its IANA name; raises `ScheduleError` where there is none."""
     if not isinstance(name, str):
         raise ScheduleError(f"timezone={name!r} is no name; write an IANA name, such as 'Europe/Berlin'")
+    if name in _OF_THE_MACHINE:
+        raise ScheduleError(f"timezone={name!r} is another zone on each machine; write e.g. 'Europe/Berlin'")
     if name == "UTC":
         return Zone(UTC)  # works on a machine without time zone data
     from zoneinfo import ZoneInfo, available_timezones  # an app without zones need not pay for it

@@ -270,8 +270,8 @@ class Series:
         self._missed = min(self._missed + number, COUNTED)
         log.log(
             logging.WARNING if self._firing.missed == "all" else logging.INFO,
-            "schedule %r: %s instants were missed and do not fire (%s), the first at %s, the last before %s;"
-            " `triggers backfill` fires them",
+            "schedule %r: %s instants were missed and do not fire by themselves (%s), the first at %s, the last before"
+            " %s; `triggers backfill` fires those that it has not fired yet",
             self.name,
             f"{number:,}{' or more' if number == COUNTED else ''}",
             self._firing,
