@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,7 @@ def test_a_source_folder_that_is_not_there_is_told_for_this_machine(tmp_path: Pa
         f"warning: folder {tmp_path}/in (source 'in') does not exist; create it or bind the source elsewhere with"
         " --bind in=PATH"
     )
-    assert "(source 'file') is not a folder; create it" in wrong
+    assert "(source 'file') is not a folder; name the one that it lies in or bind" in wrong
     for name in ("in", "other"):
         (tmp_path / name).mkdir()
     assert check_here(app.bound({"file": tmp_path / "other"}), 0.0) == []
@@ -281,12 +282,43 @@ def test_a_watched_folder_inside_another_is_refused_unless_the_outer_one_ignores
     for folders in ((outer, inner), (inner, outer)):
         with pytest.raises(WiringError, match=message):
             start(*folders)
-    (tmp_path / "link").symlink_to(inner.path)
-    for folders in ((inner, Folder(tmp_path / "link", name="again")), (outer, Folder(tmp_path, name="again"))):
-        with pytest.raises(WiringError, match=r"^the watched folder '.*' .* lies in the watched folder 'again' .*$"):
-            start(*folders)
     start(Folder(tmp_path, name="all", ignore=["sub"]), inner)
     start(inner, Folder(tmp_path / "subway"))
+
+
+def test_two_sources_on_one_folder_are_refused_whatever_they_are_called(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    one, other = Folder(tmp_path, name="one"), Folder(tmp_path, name="other")
+    linked = Folder(tmp_path / "link", name="linked", ignore=["*.csv"])
+    for first, second, shown in (
+        (one, other, f"{tmp_path}"),
+        (other, one, f"{tmp_path}"),
+        (one, linked, f"{tmp_path} and {tmp_path}/link"),
+    ):
+        with pytest.raises(WiringError) as caught:
+            refuse(app_of((to_none, ObjectCreated, {}), sources=[first, second], outputs=[]), tmp_path.parent / "state")
+        assert str(caught.value) == (
+            f"the sources {first.name!r} and {second.name!r} watch one folder ({shown}), so each of its files would be"
+            " told twice; declare it once, and let the routes choose by where=, as in where={'key': suffix('.csv')}"
+        )
+
+
+def away(day: date) -> bool:
+    raise ValueError("calendar server away")
+
+
+def test_a_schedule_that_does_not_say_when_it_fires_is_told_and_keeps_no_other_from_being_looked_at() -> None:
+    app = app_of(
+        (to_none, every(days=1, exclude=away), {"name": "closed"}),
+        (to_none, at("2026-01-01T03:00:00"), {"name": "once"}),
+        sources=[],
+    )
+    closed, once = check_here(app, 1_767_236_400.0)
+    assert str(closed) == (
+        "warning: route 'closed': every(1d) except tests.test_graph.away does not say when it fires:"
+        " ValueError('calendar server away'); an app that runs asks it again every minute"
+    )
+    assert once.message.startswith("route 'once': at(2026-01-01T03:00:00+00:00) has passed")
 
 
 def test_a_route_that_writes_into_a_folder_inside_a_watched_one_is_refused() -> None:

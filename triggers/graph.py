@@ -19,7 +19,7 @@ from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 from triggers.secrecy import secret_field
 from triggers.sources.folder import Folder
-from triggers.wiring import Places, Wiring
+from triggers.wiring import Layout, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Problem:
 
 def refuse(app: App, state: Path | None = None) -> None:
     """Raise `WiringError` with every error in the app's wiring, and with its state in that folder, if there is one."""
-    here = [] if state is None else _source_problems(app, state)
+    here = [] if state is None else [*_missing(app), *_source_problems(app, state)]
     errors = [problem.message for problem in (*check(app), *here) if problem.error]
     if errors:
         raise WiringError("\n".join(errors))
@@ -50,19 +50,30 @@ def check(app: App) -> list[Problem]:
     return sorted(found, key=lambda problem: not problem.error)
 
 
-def check_here(app: App, now: float) -> list[Problem]:
-    """Return what is wrong with the app on this machine and at that Unix time: warnings, since others may differ."""
-    return [*(replace(problem, error=False) for problem in _source_problems(app, None)), *_past(app, now)]
+def check_here(app: App, now: float, state: Path | None = None) -> list[Problem]:
+    """Return what is wrong with the app on this machine, with its state in that folder, and at that Unix time.
+
+    A folder that is missing here is a warning, since it may be there where the app runs.
+    """
+    missing = (replace(problem, error=False) for problem in _missing(app))
+    return [*_source_problems(app, state), *missing, *_silent_schedules(app, now)]
+
+
+def _missing(app: App) -> Iterator[Problem]:
+    """Find watched folders that cannot be listened to."""
+    for source in app.sources.values():
+        if isinstance(source, Folder):
+            try:
+                source.require()
+            except WiringError as error:
+                yield Problem(True, str(error))
 
 
 def _source_problems(app: App, state: Path | None) -> Iterator[Problem]:
+    """Find files that would be events though they must not be, or events twice."""
     folders = {name: source for name, source in app.sources.items() if isinstance(source, Folder)}
     nested = _nested(app, folders)
     for name, folder in folders.items():
-        try:
-            folder.require()
-        except WiringError as error:
-            yield Problem(True, str(error))
         if state is not None and _delivers(folder, state):
             yield Problem(
                 True,
@@ -76,11 +87,12 @@ def _nested(app: App, folders: Mapping[str, Folder]) -> Mapping[str, list[Proble
     """Find watched folders that lie in another one and are delivered by it, too; of two on one place, the later one."""
     found: defaultdict[str, list[Problem]] = defaultdict(list)
     earlier: set[str] = set()
-    around = Places(app).around
+    layout = Layout(app)
     for name, inner in folders.items():
-        for folder in (folders[outer] for outer in around[name] if outer in folders and outer != name):
-            same = folder.name in earlier and _delivers(inner, folder.path)
-            if _delivers(folder, inner.path) and not same:
+        for folder in (folders[outer] for outer in layout.around[name] if outer in folders and outer != name):
+            if layout.paths[folder.name] == layout.paths[name]:
+                found[folder.name] += [] if folder.name in earlier else [_same(inner, folder)]
+            elif _delivers(folder, inner.path):
                 found[folder.name].append(
                     Problem(
                         True,
@@ -93,9 +105,28 @@ def _nested(app: App, folders: Mapping[str, Folder]) -> Mapping[str, list[Proble
     return found
 
 
-def _past(app: App, now: float) -> Iterator[Problem]:
+def _same(first: Folder, second: Folder) -> Problem:
+    shown = first.path if first.path == second.path else f"{first.path} and {second.path}"
+    return Problem(
+        True,
+        f"the sources {first.name!r} and {second.name!r} watch one folder ({shown}), so each of its files would be"
+        " told twice; declare it once, and let the routes choose by where=, as in where={'key': suffix('.csv')}",
+    )
+
+
+def _silent_schedules(app: App, now: float) -> Iterator[Problem]:
+    """Find schedules that do not fire any more, and those that do not say when."""
     for route in app.routes.values():
-        if route.schedule and route.schedule.next(now) is None:
+        try:
+            over = route.schedule is not None and route.schedule.next(now) is None
+        except Exception as error:  # of a calendar of the user's: it stops its own schedule, and no other
+            yield Problem(
+                False,
+                f"route {route.name!r}: {route.schedule} does not say when it fires: {error!r}; an app that runs asks"
+                " it again every minute",
+            )
+            continue
+        if over:
             yield Problem(
                 False,
                 f"route {route.name!r}: {route.schedule} has passed; it fires once where the app knew of it before and"
@@ -127,7 +158,7 @@ def _routes(wiring: Wiring) -> Iterator[Problem]:
 
 def _places_problems(wiring: Wiring, route: Route) -> Iterator[Problem]:
     policy = route.policy
-    places, sources = wiring.places.paths, wiring.app.sources
+    places, sources = wiring.layout.paths, wiring.app.sources
     for word, names in (("reads", policy.reads), ("writes", policy.writes)):
         for name in sorted(names - places.keys()):
             hint = did_you_mean(name, places)
@@ -147,8 +178,8 @@ def _places_problems(wiring: Wiring, route: Route) -> Iterator[Problem]:
 def _enclosed(wiring: Wiring) -> Mapping[str, list[str]]:
     """Return the watched folders inside each place, by its name."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for name in sorted(wiring.app.sources.keys() & wiring.places.paths.keys()):
-        for place in wiring.places.above[name]:
+    for name in sorted(wiring.app.sources.keys() & wiring.layout.paths.keys()):
+        for place in wiring.layout.above[name]:
             found[place].append(name)
     return found
 

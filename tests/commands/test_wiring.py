@@ -67,6 +67,26 @@ def test_a_folder_is_bound_to_a_bucket_or_another_folder_and_to_nothing_else(pro
     assert answer.err.startswith("error: 'incoming' cannot be bound to gs://bucket/raw; bind it to a folder or to a")
 
 
+def test_a_check_refuses_what_a_start_refuses(project: Project) -> None:
+    project.write("around.py", AROUND)
+    for command in (("check", "around"), ("run", "around", "--drain")):
+        answer = project(*command)
+        assert answer.code == 4
+        assert "the state folder .triggers/around lies in the watched folder 'here' (.)" in answer.out + answer.err
+    answer = project("check", "around", "--state", "../state")
+    assert (answer.code, answer.out) == (0, "")
+
+
+AROUND = """
+from triggers import App, Folder, ObjectCreated
+
+app = App("around", sources=[Folder(".", name="here", ignore=["*.py"])])
+
+@app.on(ObjectCreated)
+def f(event: ObjectCreated) -> None: ...
+"""
+
+
 def test_a_schedule_that_is_over_is_warned_of(project: Project) -> None:
     project.write("once.py", ONCE)
     assert "warning: route 'f': at(2020-01-01T00:00:00+00:00) has passed" in project("check", "once").out

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from triggers.app import default_state
 from triggers.commands.failures import INVALID, OK
 from triggers.commands.loading import bind, load_app
 from triggers.commands.output import count, note, paint, say, say_json
-from triggers.commands.parameters import bind_option, json_option
+from triggers.commands.parameters import bind_option, json_option, state_option
 from triggers.drawing import mermaid, picture, svg
 from triggers.errors import StateError
 from triggers.graph import check as problems_of
@@ -21,14 +22,16 @@ from triggers.graph import check_here
 @click.command()
 @click.argument("target", metavar="MODULE[:APP]")
 @bind_option
+@state_option
 @json_option
-def check(target: str, binds: tuple[tuple[str, str], ...], as_json: bool) -> int:
+def check(target: str, binds: tuple[tuple[str, str], ...], folder: str | None, as_json: bool) -> int:
     """Find what is wrong with an app's wiring, without running it. Exits with 4 if there is an error.
 
     An error keeps the app from running. A warning does not, but for a source folder that is missing on this machine.
     """
     app = bind(load_app(target), dict(binds))
-    found = [*problems_of(app), *check_here(app, time.time())]
+    here = check_here(app, time.time(), Path(folder or default_state(app.name)))
+    found = sorted([*problems_of(app), *here], key=lambda problem: not problem.error)
     errors = sum(problem.error for problem in found)
     if as_json:
         problems = [{"error": problem.error, "message": problem.message} for problem in found]
