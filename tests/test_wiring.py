@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.steps import is_linear
-from triggers import App, Bucket, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, every
+from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, every
 from triggers.graph import check
 from triggers.routing import Router
 from triggers.wiring import components
