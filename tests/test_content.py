@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +23,22 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "a.csv"
     path.write_bytes(b"1" * BIG)
     return path
+
+
+@contextmanager
+def within(seconds: int) -> Iterator[None]:
+    """Fail instead of hanging."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def version_of(path: Path) -> str:
@@ -48,7 +67,7 @@ def test_a_file_that_is_replaced_before_it_is_opened_is_refused(path: Path) -> N
     other = path.with_name("other")
     other.write_bytes(b"2" * BIG)
     other.rename(path)
-    with pytest.raises(Reject, match=r"a\.csv was overwritten after this event; the newer content has an event"):
+    with pytest.raises(Reject, match=r"a\.csv was overwritten or replaced after this event; what is there now"):
         event.open()
 
 
@@ -97,6 +116,31 @@ def test_a_file_that_is_gone_says_so(path: Path) -> None:
     for look in (event.open, event.path):
         with pytest.raises(Reject, match=r"a\.csv: the file that arrived cannot be read now \(No such file"):
             look()
+
+
+@pytest.mark.parametrize("look", [ObjectCreated.open, ObjectCreated.path])
+def test_a_file_that_became_a_pipe_is_refused_without_waiting_for_a_writer(
+    path: Path, look: Callable[[ObjectCreated], object]
+) -> None:
+    event = event_of(path)
+    path.unlink()
+    os.mkfifo(path)
+    with within(5), pytest.raises(Reject, match=r"a\.csv was overwritten or replaced .* if it is a file of the source"):
+        look(event)
+
+
+def test_a_file_on_which_a_lease_is_being_given_up_is_waited_for(path: Path) -> None:
+    event = event_of(path)
+    holder = os.open(path, os.O_RDWR)
+    before = signal.signal(signal.SIGURG, lambda *_: fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+    try:
+        fcntl.fcntl(holder, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        with within(5), event.open() as file:
+            assert file.read(3) == b"111"
+    finally:
+        signal.signal(signal.SIGURG, before)
+        os.close(holder)
 
 
 def test_a_rename_keeps_the_version_and_a_copy_does_not(path: Path) -> None:

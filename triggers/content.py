@@ -21,7 +21,10 @@ def content_version(status: os.stat_result) -> str:
 def check_content(key: str, version: str, status: os.stat_result) -> None:
     """Raise `Reject` when a file no longer has the content that its event names."""
     if content_version(status) != version:
-        raise Reject(f"{key} was overwritten after this event; the newer content has an event of its own")
+        raise Reject(
+            f"{key} was overwritten or replaced after this event;"
+            " what is there now is told by an event of its own, if it is a file of the source"
+        )
 
 
 def open_content(key: str, version: str, path: Path) -> IO[bytes]:
@@ -37,7 +40,7 @@ class _Checked(io.FileIO):
     """
 
     def __init__(self, key: str, version: str, path: Path) -> None:
-        super().__init__(path, "rb")
+        super().__init__(path, "rb", opener=_descriptor)
         self._key, self._version = key, version
         try:
             self._check()
@@ -59,6 +62,14 @@ class _Checked(io.FileIO):
 
     def _check(self) -> None:
         check_content(self._key, self._version, os.fstat(self.fileno()))
+
+
+def _descriptor(path: str, flags: int) -> int:
+    """Open what may have become a pipe meanwhile, which nobody may ever write to."""
+    try:
+        return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    except BlockingIOError:  # a lease on it is being given up: it is a plain file, for which we wait
+        return os.open(path, flags)
 
 
 __all__ = ["check_content", "content_version", "open_content"]
