@@ -135,6 +135,25 @@ def test_a_marker_spares_the_wait_for_quiet(public: Path) -> None:
         run(main())
 
 
+@pytest.mark.parametrize(("marker", "name"), [("_SUCCESS", "_SUCCESS"), ("*.done", "a.csv.done")])
+def test_a_folder_of_a_markers_name_releases_nothing(root: Path, marker: str, name: str) -> None:
+    (root / "a.csv").write_text("1")
+    (root / name).mkdir()
+
+    async def main() -> None:
+        site = FakeSite()
+        for _ in range(2):
+            async with tapped(Folder(root, marker=marker), site) as tap:
+                await tap.idle()
+                assert tap.told == 0
+        (root / name).rmdir()
+        (root / name).touch()
+        async with tapped(Folder(root, marker=marker), site) as tap:
+            assert await tap.keys() == ["a.csv"]
+
+    run(main())
+
+
 def test_a_name_that_is_not_utf_8_has_its_marker_too(root: Path) -> None:
     async def main() -> None:
         async with tapped(Folder(root, marker="*.done"), FakeSite()) as tap:

@@ -1,8 +1,9 @@
-"""Markers: files that say of others that they are complete."""
+"""Markers: files that say of others that they are complete. A folder of a marker's name is none."""
 
 from __future__ import annotations
 
 import os
+import stat
 
 
 class Marker:
@@ -36,7 +37,10 @@ class Marker:
         self._released.clear()
 
     def _is_there(self, key: bytes) -> bool:
-        return os.path.lexists(self._root + b"/" + key)
+        try:
+            return not stat.S_ISDIR(os.lstat(self._root + b"/" + key).st_mode)
+        except OSError:
+            return False
 
 
 __all__ = ["Marker"]
