@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ from triggers.sources.folder_scan import AUDIT
 from triggers.sources.lease import look
 from triggers.sources.tree import Tree
 from triggers.sources.waitlist import AGAIN
-from triggers.sources.watch import EVERYWHERE, KernelWatcher, StockWatcher
+from triggers.sources.watch import EVERYWHERE, Files, Hints, KernelWatcher, StockWatcher
 
 
 @pytest.fixture
@@ -109,6 +110,32 @@ def test_a_negative_settle_time_is_refused() -> None:
         Folder("data", settle=-1)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"in", "a\0b"])
+def test_a_folder_at_what_is_no_path_is_refused(path: Any) -> None:
+    with pytest.raises(WiringError, match=r"a folder at .* cannot be; write its path as text or as a Path"):
+        Folder(path, name="in")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": 3}, "needs a name of its own"),
+        ({"settle": "1"}, "settle is in seconds and 0 or more, not '1'"),
+        ({"marker": 3}, "marker=3 names no file; write the name of one"),
+        ({"marker": "a\0b"}, "names no file; write the name of one"),
+        ({"deletions": "yes"}, "deletions is True or False, not 'yes'"),
+        ({"ignore": 3}, r"ignore=3 must be a list of patterns: \['\*\.tmp'\]"),
+        ({"ignore": "*.bak"}, r"ignore='\*\.bak' must be a list of patterns"),
+        ({"ignore": [3]}, r"ignore= holds 3; write patterns as text"),
+        ({"ignore": ["a/b/*.x"]}, r"holds 'a/b/\*\.x', but patterns are of names, .* write .*: '\*\.x'"),
+        ({"ignore": ["sub/"]}, "holds 'sub/', but patterns are of names, .* write .*: 'sub'"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_when_it_is_written(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(WiringError, match=message):
+        Folder("data", **options)
+
+
 def test_declaring_a_folder_loads_no_watchdog() -> None:
     code = "import sys, triggers.sources.folder as f; f.Folder('x'); sys.exit('watchdog' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -128,7 +155,7 @@ def test_a_file_in_place_of_the_folder_is_a_wiring_error(tmp_path: Path) -> None
     async def main() -> None:
         await anext(aiter(Folder(tmp_path / "in").deliveries(FakeSite())))
 
-    with pytest.raises(WiringError, match="is not a folder"):
+    with pytest.raises(WiringError, match=r"is not a folder; name the one that it lies in or bind"):
         run(main())
 
 
@@ -515,7 +542,7 @@ def test_an_unreadable_file_is_named_once_and_told_when_it_can_be_read(
 
     with another_user():
         run(main())
-    (record,) = [record for record in caplog.records if record.name == "triggers.folder"]
+    (record,) = [record for record in caplog.records if "cannot be read" in record.message]
     assert record.levelno == logging.WARNING
     assert f"in: {public}/locked.csv cannot be read (Permission denied); give uid 65534 the right" in record.message
 
@@ -539,7 +566,8 @@ def test_an_unreadable_folder_is_named_and_the_rest_is_told(public: Path, caplog
 
     with another_user():
         run(main())
-    assert [f"{public}/locked cannot be listed (Permission denied)" in r.message for r in caplog.records] == [True]
+    (record,) = [record for record in caplog.records if "cannot be listed" in record.message]
+    assert f"{public}/locked cannot be listed (Permission denied)" in record.message
 
 
 def test_another_users_file_is_told_when_its_writer_closes_it(public: Path) -> None:
@@ -557,6 +585,100 @@ def test_another_users_file_is_told_when_its_writer_closes_it(public: Path) -> N
 
     with another_user():
         run(main())
+
+
+def test_another_users_file_that_is_being_made_waits_for_its_close_however_its_writer_dawdles(public: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(public), site) as tap:
+            await tap.idle()
+            os.seteuid(0)
+            with open(public / "a.csv", "w") as file:
+                file.write("part")
+                file.flush()
+                os.seteuid(65534)
+                await site.time.advance(5)
+                await site.time.someone_sleeps()
+                os.seteuid(0)
+                os.fchmod(file.fileno(), 0o644)
+                file.write("more")
+                file.flush()
+                os.seteuid(65534)
+                await site.time.advance(50)
+                await site.time.someone_sleeps()
+                assert tap.told == 0
+            assert [event_of(delivery).size for delivery in await tap.take()] == [8]
+
+    with another_user():
+        run(main())
+
+
+def test_another_users_file_that_nobody_is_seen_to_close_is_not_waited_for_for_ever(public: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(public), site) as tap:
+            await tap.idle()
+            os.seteuid(0)
+            (public / "ignored.tmp").write_text("1")
+            (public / "linked.csv").hardlink_to(public / "ignored.tmp")
+            os.mknod(public / "made.csv", 0o644)
+            os.seteuid(65534)
+            await site.time.advance(1)
+            assert await tap.keys() == ["linked.csv"]
+            await site.time.advance(60)
+            assert await tap.keys() == ["made.csv"]
+
+    with another_user():
+        run(main())
+
+
+def test_that_completeness_is_guessed_is_said_once_with_the_ways_out(
+    public: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        (public / name).write_text("1")
+
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(public, name="in"), site) as tap:
+            await site.time.advance(1)
+            await tap.keys(2)
+
+    with another_user():
+        run(main())
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    for part in ("belongs to uid 0, and this is uid 65534", "guessed, from 1 s", "CAP_LEASE", "marker=", "settle="):
+        assert part in record.message
+    assert "looked at again" not in record.message
+
+
+def test_a_time_of_modification_that_is_set_by_name_is_told(root: Path) -> None:
+    async def main() -> None:
+        async with tapped(Folder(root), FakeSite()) as tap:
+            await tap.idle()
+            (root / "a.csv").write_text("1")
+            assert await tap.keys() == ["a.csv"]
+            os.utime(root / "a.csv", (1, 1))
+            assert await tap.keys() == ["a.csv"]
+            (root / "a.csv").chmod(0o600)
+            (root / "probe").write_text("p")
+            assert await tap.keys() == ["probe"]
+
+    run(main())
+
+
+def test_a_hint_that_knows_no_more_takes_back_no_close(root: Path) -> None:
+    async def main() -> None:
+        hints = Hints()
+        hints.add({b"closed": True, b"made": None}, {})
+        hints.add({b"closed": False, b"made": False, b"seen": False}, {})
+        assert hints.take_files(9) == {b"closed": True, b"made": None, b"seen": False}
+        hints.add({b"a": True}, {})
+        hints.add({b"a": None}, {})
+        assert hints.take_files(9) == {b"a": None}
+
+    run(main())
 
 
 def test_another_users_file_that_was_there_is_told_when_it_has_been_quiet(public: Path) -> None:
@@ -619,6 +741,31 @@ def test_a_folder_that_goes_away_is_named_and_awaited(root: Path, caplog: pytest
 
     run(main())
     assert [f"{root} cannot be listed (No such file or directory)" in r.message for r in caplog.records] == [True]
+
+
+def test_a_folder_that_is_polled_says_how_often_and_shows_odd_bytes_as_keys_do(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = Path(os.fsdecode(os.fsencode(root) + b"/odd\xff"))
+    place.mkdir()
+
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(place, name="in", poll=2), site) as tap:
+            await tap.idle()
+            place.rename(root / "away")
+            await site.time.advance(2)
+            await site.time.someone_sleeps()
+            (root / "away").rename(place)
+            (place / "a.csv").write_text("1")
+            await site.time.advance(2)
+            await site.time.advance(1)
+            assert await tap.keys() == ["a.csv"]
+
+    run(main())
+    (record,) = caplog.records
+    assert f"in: {root}/odd\\xff cannot be listed" in record.message
+    assert record.message.endswith("; looked at again every 2 s")
 
 
 def test_a_writer_that_comes_while_we_look_is_neither_killed_nor_refused(root: Path) -> None:
@@ -725,8 +872,8 @@ def test_a_folder_that_is_polled_is_looked_at_every_so_many_seconds_and_trusts_n
     run(main())
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_folder_that_is_polled_without_a_pause_is_refused(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), "5", True])
+def test_a_folder_that_is_polled_without_a_pause_is_refused(seconds: Any) -> None:
     with pytest.raises(WiringError, match="poll is in seconds and more than 0, not"):
         Folder("data", poll=seconds)
 
@@ -755,11 +902,11 @@ class Told:
     """Hints, as a watcher tells them."""
 
     def __init__(self) -> None:
-        self.files: dict[bytes, bool] = {}
+        self.files: Files = {}
         self.folders: dict[bytes, None] = {}
         self.something = threading.Event()
 
-    def __call__(self, files: Mapping[bytes, bool], folders: Mapping[bytes, None]) -> None:
+    def __call__(self, files: Mapping[bytes, bool | None], folders: Mapping[bytes, None]) -> None:
         self.files.update(files)
         self.folders.update(folders)
         self.something.set()

@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.sources.site import FakeClock, FakeSite, Tap, run, tapped
 from triggers.events import ObjectCreated, ObjectDeleted, decode
 from triggers.sources import Delivery
+from triggers.sources.disks import identity
 from triggers.sources.folder import Folder
-from triggers.sources.mounts import identity, same_disk
+from triggers.sources.mounts import Mount, holding
 from triggers.sources.tree import Tree
 from triggers.sources.waitlist import AGAIN
+from triggers.sources.watch import Files
 
 Told = tuple[str, str, str | None]
 
@@ -285,35 +289,123 @@ def test_a_root_that_is_replaced_on_the_same_disk_deletes_what_it_does_not_hold(
     run(main())
 
 
-def test_nothing_is_told_as_deleted_on_another_disk(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (root / "a.csv").write_text("1")
+def test_two_files_that_change_their_names_are_told_as_moved(root: Path) -> None:
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(telling(root), site) as tap:
+            (root / "a.csv").write_text("1")
+            (root / "b.csv").write_text("22")
+            await tap.take(2)
+        (root / "a.csv").rename(root / "c.csv")
+        (root / "b.csv").rename(root / "a.csv")
+        (root / "c.csv").rename(root / "b.csv")
+        async with tapped(telling(root), site) as tap:
+            assert sorted(await next_of(tap, 2)) == [("created", "a.csv", "b.csv"), ("created", "b.csv", "a.csv")]
+
+    run(main())
+
+
+# --- disks ---------------------------------------------------------------------------------------
+
+ELSEWHERE = b"ext4 5e1f /"
+
+
+@pytest.fixture
+def tree(root: Path) -> Iterator[Tree]:
     tree = Tree(telling(root), FakeClock(), watched=False)
-    known: Mapping[bytes, bytes] = {b"gone.csv": b"1-2-3"}
-    both = {b"a.csv": True, b"gone.csv": False}
-    tree.expect(identity(bytes(root)))
+    yield tree
+    tree.close()
+
+
+def told(deliveries: list[Delivery]) -> dict[bytes, bytes]:
+    return dict(delivery.memory for delivery in deliveries if delivery.memory)
+
+
+def test_nothing_is_told_as_deleted_on_another_disk(root: Path, tree: Tree, caplog: pytest.LogCaptureFixture) -> None:
+    (root / "a.csv").write_text("1")
+    known = {b"gone.csv": b"1-2-3"}
+    both: Files = {b"a.csv": True, b"gone.csv": False}
+    tree.expect(tree.disk())
     first, deleted = tree.examine(both, known)
     assert (deleted.subject, deleted.memory) == ("gone.csv", (b"gone.csv", b""))
     assert tree.missing(known) == {b"gone.csv": False}
-    tree.expect(b"nfs4 2 server:/export")
+    assert caplog.records == []
+    tree.expect(ELSEWHERE)
     for _ in range(2):
         assert tree.missing(known) == {}
         (created,) = tree.examine(both, known)
-    assert created.memory is not None
     assert first.memory is not None
+    assert created.memory is not None
     assert created.memory[1].startswith(first.memory[1] + b"@")
-    assert tree.examine(both, dict([created.memory])) == []
+    assert tree.examine(both, told([created])) == []
     (root / "a.csv").unlink()
-    (gone,) = tree.examine({b"a.csv": False}, dict([created.memory]))
+    (gone,) = tree.examine({b"a.csv": False}, told([created]))
     assert (gone.subject, gone.memory) == ("a.csv", (b"a.csv", b""))
     assert json.loads(gone.data)["version"] == first.memory[1].decode()
     (warning,) = caplog.records
     assert f"in: {root} is on another disk than it was: what that one held is not told" in warning.message
+    assert "looked at again" not in warning.message
 
 
-def test_a_disk_is_the_same_by_its_name_or_by_its_kind_and_inode() -> None:
-    disk = b"ext4 2 /dev/sda1"
-    assert same_disk(disk, b"ext4 2 /dev/sdb1")
-    assert same_disk(disk, b"ext4 77 /dev/sda1")
-    assert not same_disk(disk, b"ext4 77 /dev/vda")
-    assert not same_disk(disk, b"overlay 2 overlay")
-    assert not same_disk(b"nfs4 2 server:/a b", b"nfs4 7 server:/a")
+def test_a_file_that_was_told_is_not_told_again_where_its_disk_is_known_by_another_name(root: Path, tree: Tree) -> None:
+    (root / "a.csv").write_text("1")
+    tree.expect(tree.disk())
+    known = told(tree.examine({b"a.csv": True}, {}))
+    assert tree.seen_again() == {}
+    tree.expect(ELSEWHERE)
+    assert tree.examine({b"a.csv": False}, known) == []
+    again = tree.seen_again()
+    assert again[b"a.csv"].startswith(known[b"a.csv"] + b"@")
+    assert tree.seen_again() == {}
+    (root / "a.csv").unlink()
+    assert tree.missing(known) == {}
+    assert tree.missing(again) == {b"a.csv": False}
+
+
+def test_a_key_is_remembered_for_each_disk_that_it_was_told_on(root: Path, tree: Tree) -> None:
+    (root / "a.csv").write_text("1")
+    here = tree.disk()
+    tree.expect(here)
+    known = told(tree.examine({b"a.csv": True}, {}))
+    (root / "a.csv").rename(root / "kept")
+    (root / "a.csv").write_text("22")
+    tree.expect(ELSEWHERE)
+    known = told(tree.examine({b"a.csv": True}, known))
+    (root / "a.csv").rename(root / "other")
+    (root / "kept").rename(root / "a.csv")
+    tree.expect(here)
+    assert tree.examine({b"a.csv": True}, known) == []
+    (root / "a.csv").unlink()
+    known = told(tree.examine({b"a.csv": True}, known))
+    (root / "other").rename(root / "a.csv")
+    tree.expect(ELSEWHERE)
+    assert tree.examine({b"a.csv": True}, known) == []
+    (root / "a.csv").unlink()
+    assert told(tree.examine({b"a.csv": True}, known)) == {b"a.csv": b""}
+
+
+def test_a_disk_is_known_by_what_no_other_has(root: Path) -> None:
+    place = bytes(root)
+    here = identity(holding(os.path.realpath(place)), place)
+    assert identity(holding(os.path.realpath(place)), bytes(root.parent)) == here
+    assert identity(Mount(place, "ext4", b"/dev/sdb"), place) == identity(Mount(place, "ext4", b"/dev/sdc"), place)
+    assert identity(Mount(place, "ext4", b"/dev/sdb"), place) != identity(Mount(place, "xfs", b"/dev/sdb"), place)
+    assert identity(Mount(place, "nfs4", b"server:/export"), place) == b"nfs4 server:/export /"
+    assert identity(Mount(place, "fuse.sshfs", b"me@server:/x", b"/y"), place) == b"fuse.sshfs me@server:/x /y"
+    assert identity(Mount(place, "fuse.s3fs", b"s3fs"), place).startswith(b"fuse.s3fs ?")
+    bound = Mount(place, "ext4", b"/dev/sdb", b"/elsewhere")
+    assert identity(bound, place) != identity(bound._replace(root=b"/"), place)
+
+
+def test_the_number_of_a_device_is_not_taken_for_that_of_a_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, mount = bytes(root), Mount(bytes(root), "xfs", b"/dev/sdb")
+    by_number = identity(mount, place)
+    device = root.stat().st_dev
+
+    class Numbered(NamedTuple):
+        f_fsid: int
+
+    monkeypatch.setattr(os, "statvfs", lambda _: Numbered(device))
+    assert b"%x" % device not in identity(mount, place).split()
+    monkeypatch.setattr(os, "statvfs", lambda _: Numbered(0x5E1F))
+    assert identity(mount, place) == b"xfs 5e1f /" != by_number

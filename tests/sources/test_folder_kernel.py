@@ -127,6 +127,55 @@ def test_an_app_that_is_started_before_its_disk_is_mounted_tells_nothing_as_dele
     assert app.next(2) == ["created b.csv", "deleted a.csv"]
 
 
+OTHER_PLACES = {
+    "a disk of the same kind": 'mount -t tmpfs disk "$1"',
+    "a folder of the same disk": 'mkdir "$1.bound" && mount --bind "$1.bound" "$1"',
+    "nothing": "true",
+}
+
+
+@pytest.mark.parametrize("other", OTHER_PLACES.values(), ids=OTHER_PLACES)
+def test_what_is_in_a_disks_place_deletes_nothing_and_makes_nothing_new(
+    root: Path, intake: Callable[..., Intake], mounts: Mounts, other: str
+) -> None:
+    def told_at_a_start() -> list[str]:
+        app = intake(*mounts.prefix, deletions=True, **SOON)
+        found: list[str] = []
+        while "idle" not in found:
+            found += app.next()
+        app.end()
+        return sorted(found)
+
+    mounts.run('mkdir "$1.kept" && mount -t tmpfs disk "$1"', root)
+    mounts.run('mkdir "$1/s" && echo 1 > "$1/a" && echo 2 > "$1/s/b"', root)
+    assert told_at_a_start() == ["created a", "created s/b", "idle"]
+    mounts.run(f'mount --move "$1" "$1.kept" && {other} && echo 3 > "$1/a" && echo 4 > "$1/c"', root)
+    assert told_at_a_start() == ["created a", "created c", "idle"]
+    mounts.run('mkdir "$1.other" && (mount --move "$1" "$1.other" || true) && mount --move "$1.kept" "$1"', root)
+    assert told_at_a_start() == ["idle"]
+    mounts.run('rm "$1/s/b"', root)
+    assert told_at_a_start() == ["deleted s/b", "idle"]
+
+
+def test_a_disk_below_the_folder_that_is_not_mounted_deletes_nothing(
+    root: Path, intake: Callable[..., Intake], mounts: Mounts
+) -> None:
+    mounts.run('mkdir "$1/disk" "$1.kept" && mount -t tmpfs disk "$1/disk"', root)
+    mounts.run('echo 1 > "$1/disk/a" && echo 2 > "$1/b" && ln -s disk/a "$1/link"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(4) == ["created b", "created disk/a", "created link", "idle"]
+    app.end()
+    mounts.run('mount --move "$1/disk" "$1.kept" && rm "$1/b"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["deleted b", "idle"]
+    app.end()
+    mounts.run('mount --move "$1.kept" "$1/disk" && echo 2 > "$1/probe"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["created probe", "idle"]
+    mounts.run('rm "$1/disk/a"', root)
+    assert app.next() == ["deleted disk/a"]
+
+
 def test_a_link_to_the_folder_that_leads_elsewhere_is_followed(root: Path, intake: Callable[..., Intake]) -> None:
     first, second = root.parent / "first", root.parent / "second"
     for folder in (first, second):
@@ -182,7 +231,7 @@ def test_a_network_disk_is_remote_at_above_and_below_the_folder(root: Path, monk
         (place + b"-not", "nfs4", False),
     ]:
         mounted = [module.Mount(b"/", "ext4", b"/dev/vda"), module.Mount(at, kind, b"server:/x")]
-        monkeypatch.setattr(module, "_mounts", lambda mounted=mounted: iter(mounted))
+        monkeypatch.setattr(module, "mounted", lambda mounted=mounted: iter(mounted))
         assert is_remote(place) is expected, (at, kind)
 
 
@@ -191,6 +240,6 @@ def test_a_mount_hides_the_one_that_was_there_before(root: Path, monkeypatch: py
 
     place = os.path.realpath(os.fsencode(root))
     mounted = [module.Mount(place, "nfs4", b"a:/"), module.Mount(place, "ext4", b"/dev/sdb")]
-    monkeypatch.setattr(module, "_mounts", lambda: iter(mounted))
+    monkeypatch.setattr(module, "mounted", lambda: iter(mounted))
     assert not is_remote(place)
     assert _plain(rb"/in\040coming\134x") == rb"/in coming\x"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-from triggers.sources import waitlist
-
 _log = logging.getLogger("triggers.folder")
 
 
@@ -18,13 +16,16 @@ class Complaints:
         self._root = root
         self._made: set[bytes] = set()
 
-    def make(self, what: str, about: bytes, *, once: bytes | None = None) -> None:
-        """Warn about a place, if nothing has been said of it yet, or of what is said `once` for all places."""
+    def make(self, what: str, about: bytes, *, once: bytes | None = None, again: float | None = None) -> None:
+        """Warn about a place, if nothing has been said of it yet, or of what is said `once` for all places.
+
+        `again` is after how many seconds it is looked at again, if it is.
+        """
         if (topic := about if once is None else once) not in self._made:
             self._made.add(topic)
-            path = os.fsdecode(os.path.join(self._root, about).rstrip(b"/"))
-            shown = path.encode("utf-8", "backslashreplace").decode()
-            _log.warning("%s: %s %s; looked at again every %g s", self._source, shown, what, waitlist.AGAIN)
+            shown = os.path.join(self._root, about).rstrip(b"/").decode("utf-8", "backslashreplace")
+            tail = "" if again is None else f"; looked at again every {again:g} s"
+            _log.warning("%s: %s %s%s", self._source, shown, what, tail)
 
     def withdraw(self, about: bytes) -> None:
         """Complain anew should something stand in the way again."""

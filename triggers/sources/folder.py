@@ -22,7 +22,8 @@ class Folder:
 
     A file is complete when the kernel says that no process has it open for writing. Where the kernel cannot say it
     (files of other owners, network file systems, other systems than Linux), it is complete when its writer closed or
-    renamed it, or when its size and its time of modification stayed the same for `settle` seconds.
+    renamed it, or when its size and its time of modification stayed the same for `settle` seconds. The latter is a
+    guess, of which a warning is given.
 
     With a `marker`, files wait for it besides: `_SUCCESS` releases all files of the folder that it lies in and of
     those below; with a star, which stands for the file's name, each has one of its own: `*.done` is `x.csv.done` for
@@ -48,13 +49,13 @@ class Folder:
         deletions: bool = False,
         poll: float | None = None,
     ) -> None:
+        if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
+            raise WiringError(f"a folder at {path!r} cannot be; write its path as text or as a Path")
         self.path = Path(path)
         self.name = self.path.name if name is None else name
-        if isinstance(ignore, str):
-            raise WiringError(f"folder {os.fspath(path)!r}: ignore={ignore!r} must be a list of patterns: [{ignore!r}]")
-        if not self.name:
+        if not isinstance(self.name, str) or not self.name:
             raise WiringError(f"a folder at {os.fspath(path)!r} needs a name of its own; add name='...'")
-        self.ignore = tuple(ignore)
+        self.ignore = self._patterns(ignore)
         self.settle = settle
         self.marker = marker
         self.deletions = deletions
@@ -62,17 +63,32 @@ class Folder:
         self._check()
 
     def _check(self) -> None:
-        if not self.settle >= 0:
-            raise WiringError(f"folder {self.name!r}: settle is in seconds and 0 or more, not {self.settle}")
-        if self.poll is not None and not self.poll > 0:
-            raise WiringError(f"folder {self.name!r}: poll is in seconds and more than 0, not {self.poll}")
-        if self.marker is not None and (
-            "/" in self.marker or self.marker.count("*") > 1 or self.marker in ("", "*", ".", "..")
-        ):
+        if not _is_number(self.settle) or not self.settle >= 0:
+            raise WiringError(f"folder {self.name!r}: settle is in seconds and 0 or more, not {self.settle!r}")
+        if self.poll is not None and not (_is_number(self.poll) and self.poll > 0):
+            raise WiringError(f"folder {self.name!r}: poll is in seconds and more than 0, not {self.poll!r}")
+        if not isinstance(self.deletions, bool):
+            raise WiringError(f"folder {self.name!r}: deletions is True or False, not {self.deletions!r}")
+        if self.marker is not None and not _can_be_a_marker(self.marker):
             raise WiringError(
                 f"folder {self.name!r}: marker={self.marker!r} names no file; write the name of one for a whole folder,"
                 " as '_SUCCESS', or with one star for the name of each file, as '*.done'"
             )
+
+    def _patterns(self, ignore: Iterable[str]) -> tuple[str, ...]:
+        """Return the patterns to ignore; raises `WiringError` for one that no name would ever match."""
+        if isinstance(ignore, str | bytes) or not isinstance(ignore, Iterable):
+            raise WiringError(f"folder {self.name!r}: ignore={ignore!r} must be a list of patterns: ['*.tmp']")
+        patterns = tuple(ignore)
+        for pattern in patterns:
+            if not isinstance(pattern, str) or not pattern:
+                raise WiringError(f"folder {self.name!r}: ignore= holds {pattern!r}; write patterns as text: '*.tmp'")
+            if "/" in pattern:
+                raise WiringError(
+                    f"folder {self.name!r}: ignore= holds {pattern!r}, but patterns are of names, in which there is no"
+                    f" slash; write the name of the file or folder: {pattern.strip('/').rpartition('/')[2]!r}"
+                )
+        return patterns
 
     def __repr__(self) -> str:
         return f"Folder({str(self.path)!r}, name={self.name!r})"
@@ -92,13 +108,15 @@ class Folder:
     def require(self) -> bytes:
         """Return the folder's absolute path; raises `WiringError` where there is no such folder, or a locked one."""
         path = os.path.abspath(os.fsencode(self.path)).rstrip(b"/")
+        shown = os.fsencode(self.path).decode("utf-8", "backslashreplace")
         elsewhere = f"bind the source elsewhere with --bind {self.name}=PATH"
         if not os.path.isdir(path + b"/"):
-            what = "is not a folder" if os.path.exists(path) else "does not exist"
-            raise WiringError(f"folder {self.path} (source {self.name!r}) {what}; create it or {elsewhere}")
+            is_file = os.path.exists(path)
+            what = "is not a folder; name the one that it lies in" if is_file else "does not exist; create it"
+            raise WiringError(f"folder {shown} (source {self.name!r}) {what} or {elsewhere}")
         if not os.access(path + b"/", os.R_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise WiringError(
-                f"folder {self.path} (source {self.name!r}) cannot be read by uid {os.geteuid()};"
+                f"folder {shown} (source {self.name!r}) cannot be read by uid {os.geteuid()};"
                 f" give it the right to list and to enter it (r and x), or {elsewhere}"
             )
         return path
@@ -111,6 +129,20 @@ class Folder:
         from triggers.sources.folder_scan import follow  # loads the watcher: a folder is declared by every app
 
         return follow(self, site)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _can_be_a_marker(marker: object) -> bool:
+    return (
+        isinstance(marker, str)
+        and "/" not in marker
+        and "\0" not in marker
+        and marker.count("*") <= 1
+        and marker not in ("", "*", ".", "..")
+    )
 
 
 __all__ = ["IGNORED", "Folder"]

@@ -7,7 +7,7 @@ deletions it goes the other way, too: names come from the ledger, and the tree s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from functools import partial
@@ -15,10 +15,10 @@ from typing import Any
 
 from triggers.sources import Delivery, Site
 from triggers.sources.folder import Folder
-from triggers.sources.listing import BATCH, Files
+from triggers.sources.listing import BATCH
 from triggers.sources.notices import GONE
 from triggers.sources.tree import Tree
-from triggers.sources.watch import EVERYWHERE, Hints, changed
+from triggers.sources.watch import EVERYWHERE, Files, Hints, changed
 
 AUDIT = 3600.0
 """Seconds after which everything is looked at although nothing hints at it, in case the kernel had nothing to tell:
@@ -37,6 +37,7 @@ async def follow(folder: Folder, site: Site) -> AsyncIterator[Sequence[Delivery]
         running.callback(thread.shutdown, wait=False, cancel_futures=True)
         in_thread = partial(asyncio.get_running_loop().run_in_executor, thread)
         tree: Tree = await in_thread(Tree, folder, site.clock, site.watches)
+        running.callback(tree.close)
         ledger = Ledger(folder, site, tree, in_thread)
         await ledger.open()
         hints = Hints(tree.wants)
@@ -80,6 +81,7 @@ async def _examined(
     known.update(delivery.memory for delivery in handed if delivery.memory)
     few = len(files) <= _FEW and not tree.remote
     found: list[Delivery] = tree.examine(files, known) if few else await in_thread(tree.examine, files, known)
+    await ledger.remember(tree.seen_again())
     return found
 
 
@@ -137,19 +139,24 @@ class Ledger:
         disk = (await self._site.recall(name, [EVERYWHERE])).get(EVERYWHERE)
         if not self._folder.deletions:
             if disk:
-                await self._site.remember(name, {EVERYWHERE: b""})
+                await self.remember({EVERYWHERE: b""})
             return
         now = await self._in_thread(self._tree.disk)
         self._tree.expect(disk or now)
         if now and not disk:
             self.begin(EVERYWHERE)
             while gone := await self.missing():
-                await self._site.remember(name, dict.fromkeys(gone, GONE))
-            await self._site.remember(name, {EVERYWHERE: now})
+                await self.remember(dict.fromkeys(gone, GONE))
+            await self.remember({EVERYWHERE: now})
 
     async def known(self, files: Files) -> dict[bytes, bytes]:
         """Return what is remembered of these files."""
         return await self._site.recall(self._folder.name, list(files))
+
+    async def remember(self, memories: Mapping[bytes, bytes]) -> None:
+        """Remember what is not told."""
+        if memories:
+            await self._site.remember(self._folder.name, memories)
 
     def begin(self, place: bytes) -> None:
         """Go through what is remembered of the files at or below a folder."""

@@ -9,16 +9,14 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from triggers.sources import waitlist
 from triggers.sources.complaints import Complaints, advice
 from triggers.sources.folder import Folder
 from triggers.sources.waitlist import Waitlist
-from triggers.sources.watch import EVERYWHERE, Hints, Watcher, start
+from triggers.sources.watch import EVERYWHERE, Files, Hints, Watcher, start
 
 BATCH = 1000
 """The most files that are looked at at once, and told in one batch of deliveries."""
-
-Files = dict[bytes, bool]
-"""Keys of files, with whether a hint said that their writer closed or renamed them."""
 
 _BLIND = b"/blind"  # what is complained about once for all places; no key begins with a slash
 
@@ -41,6 +39,11 @@ class Listing:
         """Whether a name, not a key, is not looked at."""
 
     @property
+    def again(self) -> float:
+        """Return how many seconds what stands in the way waits to be looked at again."""
+        return min(self._folder.poll or waitlist.AGAIN, waitlist.AGAIN)
+
+    @property
     def hears(self) -> bool:
         """Say whether the kernel tells of this tree."""
         return self._watcher is not None
@@ -52,7 +55,9 @@ class Listing:
         except OSError as error:
             most = _limit("max_user_instances")
             self._complaints.make(
-                f"cannot be watched ({error.strerror}), raise fs.inotify.max_user_instances (now {most})", EVERYWHERE
+                f"cannot be watched ({error.strerror}), raise fs.inotify.max_user_instances (now {most})",
+                EVERYWHERE,
+                again=self._folder.poll or waitlist.AGAIN,
             )
             return lambda: None
         return self._watcher.stop
@@ -87,9 +92,9 @@ class Listing:
         except OSError as error:
             if place != EVERYWHERE and isinstance(error, FileNotFoundError | NotADirectoryError):
                 return  # gone again
-            self._waitlist.put(place, is_folder=True)
+            self._waitlist.put(place, self.again, is_folder=True)
             what = f"cannot be listed ({error.strerror}), nothing below it arrives{advice(error)}"
-            self._complaints.make(what, place)
+            self._complaints.make(what, place, again=self.again)
 
     def _of_interest(self, prefix: bytes, entries: Iterator[os.DirEntry[bytes]]) -> Iterator[tuple[bytes, bool]]:
         for entry in entries:
@@ -114,10 +119,10 @@ class Listing:
     def _poll_blind(self, place: bytes) -> None:
         """Have a folder walked again that the kernel has no watch for, with all that is below it."""
         if not any(self._waitlist.get(above) for above in _above(place)):
-            self._waitlist.put(place, is_folder=True)
+            self._waitlist.put(place, self.again, is_folder=True)
         most = _limit("max_user_watches")
         what = f"and more cannot be watched (too many folders), raise fs.inotify.max_user_watches (now {most})"
-        self._complaints.make(what, place, once=_BLIND)
+        self._complaints.make(what, place, once=_BLIND, again=self.again)
 
 
 def _above(place: bytes) -> Iterator[bytes]:
@@ -132,4 +137,4 @@ def _limit(name: str) -> str:
     return path.read_text().strip() if path.exists() else "unknown"
 
 
-__all__ = ["BATCH", "Files", "Listing"]
+__all__ = ["BATCH", "Listing"]

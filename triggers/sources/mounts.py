@@ -1,17 +1,19 @@
-"""What is mounted where: whether other machines may write in a folder, and whether it is still the same disk."""
+"""What is mounted where, as the kernel tells it, and whether other machines may write there."""
 
 from __future__ import annotations
 
 import os
 import re
-import zlib
+import select
 from collections.abc import Iterator
 from typing import NamedTuple
 
+_TABLE = "/proc/self/mountinfo"
 _REMOTE = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "ceph", "afs", "coda", "lustre", "glusterfs", "gfs2",
     "ocfs2", "gpfs", "beegfs", "orangefs", "pvfs2", "vboxsf", "vmhgfs", "prl_fs", "fakeowner", "ncpfs", "davfs",
 }  # fmt: skip
+_UPPER = re.compile(rb"(?:^|,)(upperdir=[^,]*)")
 
 
 class Mount(NamedTuple):
@@ -20,88 +22,83 @@ class Mount(NamedTuple):
     place: bytes
     kind: str
     source: bytes
-
-
-class Disk:
-    """The disk that a folder is on, and the mark that the memories of what was told there bear.
-
-    What was told on one disk must not count as deleted because another is seen in its place.
-    """
-
-    def __init__(self, root: bytes) -> None:
-        self._root = root
-        self._first: bytes | None = None
-
-    def now(self) -> bytes | None:
-        """Return what the folder's disk is known by now, None if there is no folder."""
-        try:
-            return identity(self._root)
-        except OSError:
-            return None
-
-    def expect(self, disk: bytes | None) -> None:
-        """Take this disk for the first one, whose memories bear no mark. Without it all disks are alike."""
-        self._first = disk
+    root: bytes = b"/"
+    """The part of the file system that is seen there; of a bind mount the folder that was bound."""
+    number: int = 0
+    """What the kernel calls the mount by now; another one may have it later."""
+    upper: bytes = b""
+    """The layer that an overlay writes to."""
 
     @property
-    def expected(self) -> bool:
-        """Say whether one disk is told from another."""
-        return self._first is not None
+    def is_shared(self) -> bool:
+        """Say whether the file system is known for being written by other machines."""
+        return self.kind in _REMOTE
 
-    def mark(self) -> bytes | None:
-        """Return what marks the memories of the disk that is there now: nothing for the first; None without one."""
-        disk = self.now()
-        if disk is None or self._first is None or same_disk(self._first, disk):
-            return None if disk is None else b""
-        return mark_of(disk)
+    @property
+    def is_remote(self) -> bool:
+        """Say whether others may write there, of which neither inotify nor a lease knows."""
+        return self.is_shared or self.kind.startswith("fuse.")
+
+
+class Table:
+    """The kernel's table of mounts, for who wants to know whether it changed."""
+
+    def __init__(self) -> None:
+        self._file: int | None = None
+        self._poll = select.poll()
+
+    def changed(self) -> bool:
+        """Return whether anything was mounted or unmounted since the last call; so it is at the first one."""
+        if self._file is not None:
+            return bool(self._poll.poll(0))
+        if os.path.exists(_TABLE):
+            self._file = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
+            self._poll.register(self._file, select.POLLPRI | select.POLLERR)
+        return True
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._file is not None:
+            self._poll.unregister(self._file)
+            os.close(self._file)
+            self._file = None
+
+
+def mounted() -> Iterator[Mount]:
+    """Yield what is mounted; nothing on other systems than Linux. Of several on one place the last one is seen."""
+    try:
+        with open(_TABLE, "rb") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        number, _, _, root, place, *fields = line.split(b" ")
+        kind, source, options = fields[fields.index(b"-") + 1 :][:3]
+        upper = _UPPER.search(options) if kind == b"overlay" else None
+        yield Mount(
+            _plain(place), kind.decode("utf-8", "replace"), source, root, int(number), upper[1] if upper else b""
+        )
 
 
 def is_remote(root: bytes) -> bool:
     """Return whether others may write in the folder or below it, of which neither inotify nor a lease knows."""
     real = os.path.realpath(root)
-    below = real.rstrip(b"/") + b"/"
-    held = [mount for mount in _mounts() if mount.place.startswith(below)]
-    return any(mount.kind in _REMOTE or mount.kind.startswith("fuse.") for mount in [*held, _holding(real)])
+    return any(mount.is_remote for mount in [*mounted_below(real), holding(real)])
 
 
-def identity(root: bytes) -> bytes:
-    """Return what tells this folder from the one that is seen there when its disk is not mounted, or another is."""
-    kind, source = _holding(os.path.realpath(root))[1:]
-    return b"%s %x %s" % (kind.encode(), os.stat(root + b"/").st_ino, source)
-
-
-def same_disk(one: bytes, other: bytes) -> bool:
-    """Return whether two identities are of one disk: by its name, or by its kind and the folder's inode."""
-    kind, inode, source = one.split(b" ", 2)
-    other_kind, other_inode, other_source = other.split(b" ", 2)
-    return kind == other_kind and (source == other_source or inode == other_inode)
-
-
-def mark_of(disk: bytes) -> bytes:
-    """Return a short mark of a disk, by its identity, whichever of its folders it is."""
-    kind, _, source = disk.split(b" ", 2)
-    return b"@%08x" % zlib.crc32(kind + b" " + source)
-
-
-def _holding(path: bytes) -> Mount:
-    """Return the mount that a path is on; where several are on one place, the last one hides the others."""
+def holding(path: bytes) -> Mount:
+    """Return the mount that a path without links is on."""
     found = Mount(b"/", "", b"")
-    for mount in _mounts():
+    for mount in mounted():
         if len(mount.place) >= len(found.place) and (path + b"/").startswith(mount.place.rstrip(b"/") + b"/"):
             found = mount
     return found
 
 
-def _mounts() -> Iterator[Mount]:
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            lines = file.read().splitlines()
-    except FileNotFoundError:  # not Linux
-        return
-    for line in lines:
-        fields = line.split(b" ")
-        kind, source = fields[fields.index(b"-") + 1 :][:2]
-        yield Mount(_plain(fields[4]), kind.decode("utf-8", "replace"), source)
+def mounted_below(path: bytes) -> list[Mount]:
+    """Return what is mounted below a path without links."""
+    below = path.rstrip(b"/") + b"/"
+    return [mount for mount in mounted() if mount.place.startswith(below)]
 
 
 def _plain(name: bytes) -> bytes:
@@ -109,4 +106,4 @@ def _plain(name: bytes) -> bytes:
     return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), name)
 
 
-__all__ = ["Disk", "identity", "is_remote", "mark_of", "same_disk"]
+__all__ = ["Mount", "Table", "holding", "is_remote", "mounted", "mounted_below"]

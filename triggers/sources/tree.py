@@ -10,25 +10,38 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter
+from typing import NamedTuple
 
 from triggers.clock import Clock
 from triggers.content import content_version
 from triggers.sources import Delivery
 from triggers.sources.complaints import Complaints, advice
+from triggers.sources.disks import Disks, Marks
 from triggers.sources.folder import Folder
 from triggers.sources.lease import has_leases, look
-from triggers.sources.listing import Files, Listing
+from triggers.sources.listing import Listing
 from triggers.sources.marker import Marker
-from triggers.sources.mounts import Disk, is_remote
-from triggers.sources.notices import Notices, is_on, version_in
+from triggers.sources.mounts import is_remote
+from triggers.sources.notices import Notices, revised, version_on, was_told
 from triggers.sources.waitlist import Waitlist
-from triggers.sources.watch import EVERYWHERE, Hints
+from triggers.sources.watch import EVERYWHERE, Files, Hints
 
 _SHORTEST = 0.05  # seconds between two looks at an open file of which the kernel will not tell
 _CLOSE, _LONGEST_CLOSE = 0.0005, 1.0  # seconds, and the most, between two looks at a file that is being closed
-_ELSEWHERE = b"/elsewhere"  # what is complained about once; no key begins with a slash
+_UNCLOSED = 60.0  # seconds without a change, where a file was seen to be made and not to be closed, and no lease tells
+_ELSEWHERE, _GUESSED = b"/elsewhere", b"/guessed"  # what is complained about once; no key begins with a slash
+
+_ANOTHER_DISK = "is on another disk than it was: what that one held is not told as deleted"
+_NAMELESS_DISK = "is on a disk that nothing tells from others: what went before the start or the mount is not told"
 
 _in_order = attrgetter("time", "id")  # that in which the files were written
+
+
+class Found(NamedTuple):
+    """What was found: files with the mark of their disk, and what is remembered of them."""
+
+    gone: list[tuple[bytes, bytes, bytes]]
+    complete: list[tuple[bytes, bytes, bytes | None, os.stat_result]]
 
 
 class Tree:
@@ -49,7 +62,8 @@ class Tree:
         self._complaints = Complaints(folder.name, root)
         self._listing = Listing(folder, root, self.waitlist, self._complaints, watched=watched, polled=self.remote)
         self._marker = Marker(root, folder.marker) if folder.marker is not None else None
-        self._disk = Disk(root)
+        self._disks = Disks(root)
+        self._seen_again: dict[bytes, bytes] = {}
         self._notices = Notices(folder.name, root, clock)
         self._find_root()
 
@@ -94,17 +108,32 @@ class Tree:
 
     def disk(self) -> bytes | None:
         """Return what the folder's disk is known by now, None if there is no folder."""
-        return self._disk.now()
+        return self._disks.identity()
 
     def expect(self, disk: bytes | None) -> None:
         """Tell deletions from now on, if there is a disk. What is told on another one is remembered with its mark."""
-        self._disk.expect(disk)
+        self._disks.expect(disk)
 
     def missing(self, known: Mapping[bytes, bytes]) -> Files:
-        """Return those of the remembered files that were on the disk that is there now, and are not any more."""
-        mark = self._disk_mark()
-        gone = {key: False for key, value in known.items() if is_on(value, mark) and not self._is_there(key)}
-        return gone if mark == self._disk_mark() else {}
+        """Return those of the remembered files that were on the disk that is at their place now, and are gone."""
+        while True:
+            marks = self._marks()
+            gone: Files = {
+                key: False
+                for key, value in known.items()
+                if version_on(value, self._mark_of(key, marks)) and not self._is_there(key)
+            }
+            if marks == self._disks.now():
+                return gone
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        self._disks.close()
+
+    def seen_again(self) -> Mapping[bytes, bytes]:
+        """Return, once, what is to be remembered of files that were told on one disk, and are seen on another."""
+        seen, self._seen_again = self._seen_again, {}
+        return seen
 
     def _is_there(self, key: bytes) -> bool:
         try:
@@ -115,75 +144,95 @@ class Tree:
             return True
         return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
-    def _disk_mark(self) -> bytes | None:
-        if mark := self._disk.mark():
-            what = "is on another disk than it was: what that one held is not told as deleted"
-            self._complaints.make(what, EVERYWHERE, once=_ELSEWHERE)
-        return mark
+    def _marks(self) -> Marks:
+        marks = self._disks.now()
+        if marks.here:
+            self._complaints.make(_ANOTHER_DISK if marks.named else _NAMELESS_DISK, EVERYWHERE, once=_ELSEWHERE)
+        return marks
+
+    def _mark_of(self, key: bytes, marks: Marks) -> bytes | None:
+        """Return the mark of the disk at the place of a file, or of what a link leads to."""
+        if marks.below and os.path.islink(self._prefix + key):
+            path = os.path.realpath(self._prefix + key)
+            return marks.at(path.removeprefix(self._real_root)) if path.startswith(self._real_root) else marks.here
+        return marks.at(key)
 
     # --- looking
 
-    def examine(self, files: Files, known: Mapping[bytes, bytes]) -> list[Delivery]:
+    def examine(self, files: Mapping[bytes, bool | None], known: Mapping[bytes, bytes]) -> list[Delivery]:
         """Return deliveries of the files that are complete, or gone, and not as `known`."""
-        complete: list[tuple[bytes, os.stat_result]] = []
-        gone: list[tuple[bytes, bytes]] = []
-        mark = self._disk_mark() if self._disk.expected else b""
+        while True:
+            self._seen_again.clear()
+            marks = self._marks()
+            found = self._found(files, known, marks)
+            if marks == self._disks.now():
+                return self._told(found)
+
+    def _found(self, files: Mapping[bytes, bool | None], known: Mapping[bytes, bytes], marks: Marks) -> Found:
+        found = Found([], [])
         self._inside.clear()
         if self._marker is not None:
             self._marker.forget()
         for key, closed in files.items():
             before = known.get(key)
+            mark = self._mark_of(key, marks) if marks.below else marks.here
             try:
-                status = self._examined(key, closed, before)
+                status = self._examined(key, closed, before, mark)
             except (FileNotFoundError, NotADirectoryError):
                 self.waitlist.drop(key)
                 self._complaints.withdraw(key)
-                if before and self._disk.expected and is_on(before, mark):
-                    gone.append((key, before))
+                if before and mark is not None and self._disks.expected and version_on(before, mark):
+                    found.gone.append((key, mark, before))
             except OSError as error:
-                self.waitlist.put(key)
-                self._complaints.make(f"cannot be read ({error.strerror}){advice(error)}", key)
+                again = self._listing.again
+                self.waitlist.put(key, again)
+                self._complaints.make(f"cannot be read ({error.strerror}){advice(error)}", key, again=again)
             else:
-                if status is not None:
-                    complete.append((key, status))
-        return self._told(complete, gone, mark)
+                if status is not None and mark is not None:
+                    found.complete.append((key, mark, before, status))
+        return found
 
-    def _told(
-        self, complete: list[tuple[bytes, os.stat_result]], gone: list[tuple[bytes, bytes]], mark: bytes | None
-    ) -> list[Delivery]:
+    def _told(self, found: Found) -> list[Delivery]:
         """Return what is told of files. What is gone goes first, so that it is known what was moved."""
-        deleted = [self._notices.deleted(key, known) for key, known in gone]
-        created = [self._notices.created(key, status, mark or b"") for key, status in complete]
+        left: dict[str, bytes] = {}
+        if self._disks.expected:
+            left = {version_on(before, mark) or "": key for key, mark, before, _ in found.complete if before}
+        deleted = [self._notices.deleted(*each) for each in found.gone]
+        created = [self._notices.created(*each, left) for each in found.complete]
         created.sort(key=_in_order)
-        return created + deleted if deleted and self._disk_mark() == mark else created
+        return created + deleted
 
-    def _examined(self, key: bytes, closed: bool, known: bytes | None) -> os.stat_result | None:
+    def _examined(
+        self, key: bytes, closed: bool | None, known: bytes | None, mark: bytes | None
+    ) -> os.stat_result | None:
         """Return the status of a file that is to be delivered now, None of one that is not."""
-        path = self._plain(key, known)
+        path = self._plain(key, known, mark)
         if path is None or not self._is_released(key):
             self.waitlist.drop(key)
             return None
         is_open, status = look(path, self._leases)
         self._complaints.withdraw(key)
         if is_open:
-            self._wait_for_the_close(key, closed)
+            self._wait_for_the_close(key, closed is True)
             return None
         # An empty file that nobody closed may have been seen between its creation and its opening. Where nobody
         # watches, in tests, what is there is complete: a clock that stands still settles nothing.
         certain = closed or not self._watched or (is_open is False and status.st_size > 0)
-        if certain or self._marker is not None or self._is_settled(key, content_version(status)):
+        if certain or self._marker is not None or self._is_settled(key, closed, is_open, status):
             self.waitlist.drop(key)
+            if is_open is None and not certain:
+                self._admit_to_guess(key, status)
             return status
         return None
 
-    def _plain(self, key: bytes, known: bytes | None) -> bytes | None:
+    def _plain(self, key: bytes, known: bytes | None, mark: bytes | None) -> bytes | None:
         """Return the path of a plain file in the tree that is not as `known`, else None. It opens nothing.
 
         Raises `FileNotFoundError` where a file was told, and something else has its name.
         """
         path = self._prefix + key
         status = os.lstat(path)
-        if known and _is_as(known, status):
+        if known and self._was_told(key, known, status, mark):
             return None
         folder, _, name = key.rpartition(b"/")
         if self._listing.ignores(name):
@@ -194,10 +243,20 @@ class Tree:
                 return None
             status = os.lstat(path)
         if stat.S_ISREG(status.st_mode) and self._is_inside(folder):
-            return None if known and _is_as(known, status) else path
+            return None if known and self._was_told(key, known, status, mark) else path
         if known:
             raise FileNotFoundError(path)
         return None
+
+    def _was_told(self, key: bytes, known: bytes, status: os.stat_result, mark: bytes | None) -> bool:
+        """Return whether a file is as it was told, on whichever disk; note where it is seen now, if that is another."""
+        version = content_version(status)
+        if mark is not None and known == version.encode() + mark:
+            return True
+        told = was_told(known, version)
+        if told and mark is not None and self._disks.expected and version_on(known, mark) != version:
+            self._seen_again[key] = revised(known, mark, version)
+        return told
 
     def _is_inside(self, folder: bytes) -> bool:
         """Return whether no link leads to a folder: hints may be older than what now has its name."""
@@ -210,11 +269,30 @@ class Tree:
         marker = self._marker
         return marker is None or (marker.marked(key.rpartition(b"/")[2]) is None and marker.releases(key))
 
-    def _is_settled(self, key: bytes, value: str) -> bool:
+    def _is_settled(self, key: bytes, closed: bool | None, is_open: bool | None, status: os.stat_result) -> bool:
+        """Return whether a content has been the same for long enough. Who was seen to make a file will close it."""
+        value = content_version(status)
         waiting = self.waitlist.get(key)
         if waiting is None or waiting.value != value:
-            waiting = self.waitlist.put(key, self._folder.settle, value=value)
+            made = closed is None or (waiting is not None and waiting.closed is None)
+            is_written = made and is_open is None and status.st_nlink == 1
+            pause = max(self._folder.settle, _UNCLOSED) if is_written else self._folder.settle
+            waiting = self.waitlist.put(key, pause, value=value, closed=None if is_written else False)
         return waiting.due <= self._clock.monotonic()
+
+    def _admit_to_guess(self, key: bytes, status: os.stat_result) -> None:
+        """Say once of a folder on which leases should tell it that they do not tell whether a file is written."""
+        if not self._leases or self._marker is not None:
+            return
+        why = f"belongs to uid {status.st_uid}, and this is uid {os.geteuid()}"
+        if status.st_uid == os.geteuid():
+            why = "is on a file system without leases"
+        what = (
+            f"{why}, so that its writer is done is only guessed, from {self._folder.settle:g} s without a change;"
+            " to be sure, run as the files' owner or with CAP_LEASE, have the writer rename when it is done,"
+            " or declare a marker=; a longer settle= errs less often"
+        )
+        self._complaints.make(what, key, once=_GUESSED)
 
     def _wait_for_the_close(self, key: bytes, closed: bool) -> None:
         """Let an open file wait. The kernel tells of a close just before the file counts as closed."""
@@ -225,11 +303,6 @@ class Tree:
             self.waitlist.put(key, min(2 * waiting.pause, _LONGEST_CLOSE), closed=True)
         else:
             self.waitlist.put(key, _CLOSE if closed else None, closed=closed)
-
-
-def _is_as(known: bytes, status: os.stat_result) -> bool:
-    """Return whether a file is as it was told, on whichever disk."""
-    return version_in(known) == content_version(status)
 
 
 __all__ = ["Tree"]

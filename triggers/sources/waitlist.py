@@ -21,7 +21,7 @@ class Waiting(NamedTuple):
     due: float
     pause: float
     value: str | None = None  # the content that must stay as it is; None where something stands in the way
-    closed: bool = False
+    closed: bool | None = False  # as it was hinted at
     is_folder: bool = False
 
 
@@ -47,7 +47,7 @@ class Waitlist:
         pause: float | None = None,
         *,
         value: str | None = None,
-        closed: bool = False,
+        closed: bool | None = False,
         is_folder: bool = False,
     ) -> Waiting:
         """Let a place wait from now on, `AGAIN` if it is not said how long."""

@@ -41,6 +41,10 @@ from triggers.sources import Site
 EVERYWHERE = b""
 """The key of the watched folder itself: a hint about it means the whole tree."""
 
+Files = dict[bytes, bool | None]
+"""Keys of files. True: their writer was seen to close or rename them. None: it was seen to make them, and will be seen
+to close them. False: nothing was seen."""
+
 _MOST_HINTS = 100_000  # what is held for a slow reader; beyond it, one scan is cheaper than the list
 
 
@@ -53,17 +57,19 @@ class Hints:
 
     def __init__(self, wanted: Callable[[bytes], bool] | None = None) -> None:
         self._wanted = wanted
-        self._files: dict[bytes, bool] = {}
+        self._files: Files = {}
         self._folders: dict[bytes, None] = {}
         self._some = asyncio.Event()
 
     def __bool__(self) -> bool:
         return bool(self._files or self._folders)
 
-    def add(self, files: Mapping[bytes, bool], folders: Mapping[bytes, None]) -> None:
-        """Take in files (with whether their writer closed or renamed them) and folders to be listed."""
+    def add(self, files: Mapping[bytes, bool | None], folders: Mapping[bytes, None]) -> None:
+        """Take in files and folders to be listed. What is hinted at without knowing more takes back nothing."""
         if self._wanted:
             files = {key: closed for key, closed in files.items() if self._wanted(key)}
+        if self._files and False in files.values():
+            files = {key: self._files.get(key, False) if closed is False else closed for key, closed in files.items()}
         self._files.update(files)
         self._folders.update(folders)
         if EVERYWHERE in self._folders or len(self._files) + len(self._folders) > _MOST_HINTS:
@@ -76,7 +82,7 @@ class Hints:
         """Say that all of the tree must be looked at."""
         self.add({}, {EVERYWHERE: None})
 
-    def take_files(self, most: int) -> dict[bytes, bool]:
+    def take_files(self, most: int) -> Files:
         """Return and forget up to `most` hinted files, oldest hint first."""
         return {key: self._files.pop(key) for key in list(islice(self._files, most))}
 
@@ -135,23 +141,23 @@ def start(root: bytes, hints: Hints, *, deletions: bool = False) -> Watcher:
     """
     loop = asyncio.get_running_loop()
 
-    def tell(files: Mapping[bytes, bool], folders: Mapping[bytes, None]) -> None:
+    def tell(files: Mapping[bytes, bool | None], folders: Mapping[bytes, None]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody is left to be told
             loop.call_soon_threadsafe(hints.add, files, folders)
 
     return KernelWatcher(root, tell, deletions) if sys.platform == "linux" else StockWatcher(root, tell, deletions)
 
 
-Tell = Callable[[Mapping[bytes, bool], Mapping[bytes, None]], None]
+Tell = Callable[[Mapping[bytes, bool | None], Mapping[bytes, None]], None]
 
 # --- Linux: inotify(7) ---------------------------------------------------------------------------
 
 _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x800
-_UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
+_ATTRIB, _UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x4, 0x2000, 0x4000, 0x8000
 _ONLYDIR, _DONT_FOLLOW, _ISDIR = 0x0100_0000, 0x0200_0000, 0x4000_0000
 
 _COMPLETE = _CLOSE_WRITE | _MOVED_TO
-_MASK = _COMPLETE | _CREATE | _MOVE_SELF | _ONLYDIR  # lean: two kernel events a file, not six
+_MASK = _COMPLETE | _CREATE | _ATTRIB | _MOVE_SELF | _ONLYDIR  # lean: two kernel events a file, not six
 _GONE = _MOVED_FROM | _DELETE
 _WATCH_ENDED = _IGNORED | _MOVE_SELF | _UNMOUNT
 _HEADER = struct.Struct("iIII")  # watch descriptor, mask, cookie, length of the name that follows
@@ -261,7 +267,7 @@ class KernelWatcher:
 
     def take(self, buffer: bytes) -> None:
         """Turn what one read of the kernel's queue gave into hints."""
-        files: dict[bytes, bool] = {}
+        files: Files = {}
         folders: dict[bytes, None] = {}
         with self._lock:
             if self._stopped:
@@ -276,10 +282,10 @@ class KernelWatcher:
                     self._review(descriptor, prefix, mask)
                     if not prefix:
                         folders[EVERYWHERE] = None
-                elif mask & _ISDIR:
+                elif not mask & _ISDIR:
+                    _note(files, prefix + name, mask)
+                elif not mask & _ATTRIB:
                     folders[prefix + name] = None
-                else:
-                    files[prefix + name] = bool(mask & _COMPLETE)
         if files or folders:
             self._tell(files, folders)
 
@@ -307,6 +313,15 @@ class KernelWatcher:
             if still != each:
                 del self._prefixes[each]
                 _libc.inotify_rm_watch(self._drain.fd, each)
+
+
+def _note(files: Files, key: bytes, mask: int) -> None:
+    if mask & _ATTRIB:
+        files.setdefault(key, False)
+    elif mask & _COMPLETE:
+        files[key] = True
+    else:
+        files[key] = None if mask & _CREATE else False
 
 
 def _identity(path: bytes) -> tuple[int, int] | None:
@@ -364,4 +379,4 @@ class StockWatcher(FileSystemEventHandler):
         self._tell({}, {EVERYWHERE: None})
 
 
-__all__ = ["EVERYWHERE", "Hints", "Watcher", "changed", "start"]
+__all__ = ["EVERYWHERE", "Files", "Hints", "Watcher", "changed", "start"]
