@@ -18,6 +18,7 @@ import apsw
 
 from triggers.aws import names, wire
 from triggers.aws.clients import client
+from triggers.aws.records import REJECTED
 from triggers.aws.refusals import explained
 from triggers.errors import TriggersError
 from triggers.events import Event, new_id
@@ -73,6 +74,17 @@ class Deployed:
             items: Iterator[Item] = heapq.merge(*pages, key=lambda item: -_at(item, "changed"))
             return self._journal(list(islice(items, most)))
 
+    def everything(self) -> apsw.Connection:
+        """Return a journal with all that there is."""
+        with explained(self._thing):
+            items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
+            return self._journal(items, emitted=True)
+
+    def rejections(self) -> list[str]:
+        """Return why each of those was rejected that came and could be no event."""
+        with explained(self._thing):
+            return [_text(item, "error") for item in self._query("by-state", "state", REJECTED)]
+
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
         """Return a journal with the runs of these numbers, of those that there are."""
         with explained(self._thing):
@@ -115,7 +127,7 @@ class Deployed:
             ExpressionAttributeValues={":value": {"S": value}},
             ScanIndexForward=not newest_first,
         )
-        return (item for page in pages for item in page["Items"] if _text(item, "state") in _WORDS)
+        return (item for page in pages for item in page["Items"])
 
     def _journal(self, items: Sequence[Item], *, emitted: bool = False) -> apsw.Connection:
         """Return the records as a journal, the oldest first; with what the runs `emitted`, which more is read for."""

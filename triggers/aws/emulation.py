@@ -28,6 +28,7 @@ from triggers.aws.runtime import Function, Result, Settings
 from triggers.aws.server import ACCOUNT, REGION, environment, serve
 from triggers.clock import Clock, SystemClock
 from triggers.routing import describe_route
+from triggers.sources.queue import FIFO, Queue
 
 Json = Mapping[str, Any]
 Told = Callable[[str, Result], None]
@@ -86,6 +87,10 @@ class Stack:
             s3.put_bucket_notification_configuration(
                 Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
             )
+        for source in self._own_queues():
+            client("sqs").create_queue(
+                QueueName=source.queue, Attributes={"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
+            )
         made = {name: one for name, one in self._resources.items() if one["Type"] not in _LEFT_OUT}
         self._create_stack({**self._template, "Resources": made})
         self._create_schedules()
@@ -121,6 +126,15 @@ class Stack:
         """Return the URLs of the queues that feed functions."""
         fed = self._of("AWS::Lambda::EventSourceMapping")
         return [_url(self.resolved(one["Properties"]["EventSourceArn"])) for _, one in fed]
+
+    def heard(self) -> list[str]:
+        """Return the URLs of the queues by which a dispatcher hears of what comes to its sources."""
+        made = [_url(self._arn(name)) for name, _ in self._of("AWS::SQS::Queue")]
+        return [*made, *(_url(f"{ACCOUNT}:{source.queue}") for source in self._own_queues())]
+
+    def _own_queues(self) -> list[Queue]:
+        """Return the sources whose queues are the user's own: no template makes them."""
+        return [source for source in self.app.sources.values() if isinstance(source, Queue)]
 
     def resolved(self, value: Any) -> Any:
         """Return a value of the template with its references in place."""

@@ -75,6 +75,12 @@ def environment(endpoint: str) -> Mapping[str, str]:
     return {**credentials(), "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def reset(endpoint: str) -> None:
+    """Have a server forget everything."""
+    asked = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310  # our own
+    urllib.request.urlopen(asked, timeout=PATIENCE).close()  # noqa: S310
+
+
 def _await(endpoint: str) -> None:
     """Return once the server answers."""
     end = time.monotonic() + PATIENCE

@@ -1,0 +1,230 @@
+"""The scenarios by which the places where an app can run are compared: `make parity`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from triggers import (
+    App,
+    Context,
+    Event,
+    Folder,
+    Later,
+    MessageReceived,
+    ObjectCreated,
+    Queue,
+    Retry,
+    RunFailed,
+    Tick,
+    at,
+    suffix,
+)
+from triggers.events import MAX_BYTES
+from triggers.parity import Message, Put, Scenario, Send
+
+QUICK = Retry(on=OSError, attempts=3, initial=0, jitter=False)
+
+
+class Processed(Event):
+    """A table is ready."""
+
+    table: str
+
+
+class Trained(Event):
+    """A model is ready."""
+
+    model: str
+
+
+class Part(Event):
+    """A part of something."""
+
+    number: int
+
+
+class Text(Event):
+    """What somebody has to say."""
+
+    text: str
+
+
+# --- chain: a file, and three steps ---------------------------------------------------------------
+
+_chain = App("chain", sources=[Folder("incoming", name="incoming")], outputs=[Folder("models", name="models")])
+
+
+@_chain.on(ObjectCreated, where={"key": suffix(".csv")}, source="incoming")
+def process(event: ObjectCreated) -> Processed:
+    """Read what arrived."""
+    with event.open() as file:
+        return Processed(table=file.read().decode())
+
+
+@_chain.on(Processed, writes={"models"})
+def train(event: Processed, ctx: Context) -> Trained:
+    """Write a model."""
+    with ctx.place("models").output(f"{event.table}.bin") as file:
+        file.write(event.table.encode())
+    return Trained(model=event.table)
+
+
+@_chain.on(Trained, where={"model": ["one"]})
+async def deploy(event: Trained) -> None:
+    """Take one of the models only."""
+
+
+chain = Scenario(
+    _chain, [Put("incoming", "a.csv", b"one"), Put("incoming", "b/ c+ü.csv", b"two"), Put("incoming", "x.txt", b"-")]
+)
+
+# --- fan-out: one event, many -----------------------------------------------------------------------
+
+_fan = App("fan-out")
+
+
+@_fan.on(Processed)
+def split(event: Processed) -> list[Part]:
+    """Emit more than one call of PutEvents takes."""
+    return [Part(number=number) for number in range(25)]
+
+
+@_fan.on(Part, where={"number": [{"numeric": [">=", 20]}]})
+def take(event: Part, ctx: Context) -> Trained:
+    """Take a few of them."""
+    return Trained(model=f"{event.number} of depth {ctx.envelope.depth}")
+
+
+fan_out = Scenario(_fan, [Send(Processed(table="t"), id="1")])
+
+# --- retry, and dead letters ------------------------------------------------------------------------
+
+_retry = App("retry", retry=QUICK)
+
+
+@_retry.on(Processed)
+def flaky(event: Processed, ctx: Context) -> Trained:
+    """Succeed at the third attempt, or never."""
+    if event.table == "never" or ctx.attempt < 3:
+        raise OSError(f"attempt {ctx.attempt} of {event.table}")
+    return Trained(model=event.table)
+
+
+@_retry.on(RunFailed)
+def tell(event: RunFailed) -> Text:
+    """Take the news of a failure."""
+    return Text(text=f"{event.route} failed with {event.error}: {event.message} after {event.attempts}")
+
+
+retry = Scenario(_retry, [Send(Processed(table="thrice"), id="1")])
+dead_letter = Scenario(_retry, [Send(Processed(table="never"), id="1")])
+
+# --- Later ------------------------------------------------------------------------------------------
+
+_later = App("later", retry=QUICK)
+_waited: set[str] = set()
+
+
+@_later.on(Processed)
+def patient(event: Processed, ctx: Context) -> Trained:
+    """Ask for more time once."""
+    if ctx.effect_key not in _waited:
+        _waited.add(ctx.effect_key)
+        raise Later(seconds=1)
+    return Trained(model=f"{event.table} in attempt {ctx.attempt}")
+
+
+later = Scenario(_later, [Send(Processed(table="t"), id="1")])
+
+# --- duplicates -------------------------------------------------------------------------------------
+
+duplicate = Scenario(
+    _fan, [Send(Processed(table="t"), id="1"), Send(Processed(table="t"), id="1"), Send(Processed(table="u"), id="2")]
+)
+
+# --- queues: order, and a message that is poison ----------------------------------------------------
+
+_orders = App("orders", sources=[Queue("orders.fifo")], retry=QUICK)
+
+
+@_orders.on(MessageReceived, source="orders", overlap="queue")
+def order(event: MessageReceived) -> Text:
+    """Say what came."""
+    return Text(text=f"{event.body} of {event.attributes['AWS.MessageGroupId']}")
+
+
+fifo = Scenario(_orders, [Message("orders", f"{n}", group="ab"[n % 2]) for n in range(6)])
+
+_mixed = App("mixed", sources=[Queue("mixed")], retry=QUICK)
+
+
+@_mixed.on(Processed)
+def typed(event: Processed) -> Trained:
+    """Take the typed ones, but for one."""
+    if event.table == "bad":
+        raise ValueError("this table is bad")
+    return Trained(model=event.table)
+
+
+@_mixed.on(MessageReceived, source="mixed")
+def plain(event: MessageReceived) -> Text:
+    """Take the plain ones."""
+    return Text(text=event.body)
+
+
+def _typed(id: str, table: str) -> str:
+    data = {"table": table}
+    return json.dumps({"specversion": "1.0", "id": id, "source": "shell", "type": "Processed", "data": data})
+
+
+poison = Scenario(
+    _mixed,
+    [
+        Message("mixed", _typed("1", "good")),
+        Message("mixed", _typed("2", "bad")),
+        Message("mixed", '{"specversion": "1.0", "id": "3", "type": "Processed"}'),
+        Message("mixed", "plain text", attributes={"from": "a person"}),
+        Message("mixed", _typed("4", "fine")),
+    ],
+)
+
+# --- a timer ----------------------------------------------------------------------------------------
+
+_DUE = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
+_timer = App("timer")
+
+
+@_timer.on(at(_DUE))
+def ring(event: Tick) -> Text:
+    """Fire once."""
+    return Text(text=f"{event.schedule} {event.missed}")
+
+
+timer = Scenario(_timer, [], lasts=22)
+
+# --- what is too large ------------------------------------------------------------------------------
+
+_large = App("large", retry=QUICK)
+
+
+@_large.on(Processed)
+def inflate(event: Processed) -> Text:
+    """Return more than an event can carry."""
+    return Text(text="x" * MAX_BYTES)
+
+
+over_size = Scenario(_large, [Send(Processed(table="t"), id="1")])
+
+SCENARIOS = {
+    "chain": chain,
+    "fan_out": fan_out,
+    "retry": retry,
+    "dead_letter": dead_letter,
+    "later": later,
+    "duplicate": duplicate,
+    "fifo": fifo,
+    "poison": poison,
+    "timer": timer,
+    "over_size": over_size,
+}

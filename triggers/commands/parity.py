@@ -1,0 +1,87 @@
+"""`triggers parity`: one scenario wherever an app can run, and what differs."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from triggers.commands.failures import FAILED, OK, NotFound
+from triggers.commands.loading import load_module
+from triggers.commands.output import count, note, say
+from triggers.errors import did_you_mean
+from triggers.parity import Scenario
+
+HERE = "a dispatcher on folders"
+POLLED = "a dispatcher that polls AWS"
+FUNCTIONS = "functions in AWS"
+
+
+@click.command()
+@click.argument("targets", metavar="MODULE:SCENARIO...", nargs=-1, required=True)
+@click.option(
+    "--requirement", "files", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
+    metavar="FILE", help="The libraries that the functions need, as for `triggers package`.",
+)  # fmt: skip
+def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
+    """Carry scenarios out by a dispatcher, by one that polls AWS, and by functions, and compare what came of it.
+
+    AWS is emulated here. MODULE alone means all scenarios in it. The differences are printed; it exits with 1 if there
+    are some.
+    """
+    from triggers.aws.bundle import bundle, unpack  # loads what packs and what talks to AWS
+    from triggers.aws.emulation import emulated
+    from triggers.aws.libraries import Platform, installed, requirements
+
+    different = 0
+    for target in targets:
+        module, scenarios = _scenarios(target)
+        with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as endpoint:
+            folder = Path(home, "functions")
+            packed = bundle(f"{module.__name__}:", Platform.here(), requirements(files), libraries=installed)
+            packed.write(Path(home, "functions.zip"))
+            unpack(Path(home, "functions.zip"), folder)
+            different += sum(_compare(module, name, one, folder, endpoint) for name, one in scenarios.items())
+    return FAILED if different else OK
+
+
+def _scenarios(target: str) -> tuple[ModuleType, dict[str, Scenario]]:
+    """Return the module and its scenarios, or the one that the target names."""
+    place, _, name = target.partition(":")
+    module = load_module(place)
+    found = {key: one for key, one in vars(module).items() if isinstance(one, Scenario)}
+    if name:
+        if name not in found:
+            raise NotFound(f"{place} has no scenario {name!r}{did_you_mean(name, found)}")
+        found = {name: found[name]}
+    if not found:
+        raise NotFound(f"{place} has no scenario; make one, NAME = triggers.parity.Scenario(app, [...])")
+    return module, found
+
+
+def _compare(module: ModuleType, name: str, scenario: Scenario, folder: Path, endpoint: str) -> bool:
+    """Carry a scenario out everywhere, say what differs, and return whether anything does."""
+    from triggers.aws.server import reset
+    from triggers.parity.stages import functions, here, polled
+    from triggers.parity.trees import differences
+
+    started = time.monotonic()
+    app = next(key for key, one in vars(module).items() if one is scenario.app)
+    outcomes = {HERE: asyncio.run(here(scenario)).as_list()}
+    reset(endpoint)
+    outcomes[POLLED] = asyncio.run(polled(scenario)).as_list()
+    reset(endpoint)
+    outcomes[FUNCTIONS] = asyncio.run(functions(scenario, f"{module.__name__}:{app}", folder)).as_list()
+    lines = [
+        line for other in (POLLED, FUNCTIONS) for line in differences(outcomes[HERE], outcomes[other], (HERE, other))
+    ]
+    for line in lines:
+        say(line)
+    verdict = f"differs in {count(len(lines), 'line')}" if lines else "the same"
+    note(f"{name}: {count(len(outcomes[HERE]), 'chain')}, {verdict}, {time.monotonic() - started:.1f} s")
+    return bool(lines)
