@@ -187,7 +187,7 @@ class EventSourceMapping:
     def _fill(self, batch: list[Raw]) -> bool:
         """Move what has been received into the batch, and say whether no more goes into it."""
         size = _ENVELOPE + sum(self._size(message) for message in batch)
-        while self._left and len(batch) < self._terms.batch:
+        while self._left:
             size += self._size(self._left[0])
             if batch and size > LIMIT:
                 return True
