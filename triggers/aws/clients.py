@@ -70,9 +70,12 @@ def client(service: str) -> Any:
     require("boto3")
     from boto3.session import Session
     from botocore.config import Config
+    from botocore.session import get_session
 
     with explained(service):
-        session = Session()
+        found = get_session()
+        found.register_component("data_loader", _loader())
+        session = Session(botocore_session=found)
         region = session.region_name or os.environ.get("AWS_REGION")
         return session.client(service, region_name=region, config=Config(**_settings()))
 
@@ -85,7 +88,7 @@ def require(library: str) -> None:
 
 @cache
 def _loader() -> Any:
-    """Return what reads botocore's descriptions of services: 0.2 s of the loop's time, not again for every client."""
+    """Return what reads botocore's descriptions of services: 0.2 s, which need not be spent again for every client."""
     from botocore.loaders import create_loader
 
     return create_loader(os.environ.get("AWS_DATA_PATH"))
