@@ -96,7 +96,15 @@ def test_a_module_is_packed_with_the_files_beside_it_that_it_imports(project: Pr
 
 def test_a_package_is_packed_whole_without_its_tests_data_and_what_is_hidden(project: Project, tmp_path: Path) -> None:
     kept = ["M/__init__.py", "M/app.py", "M/steps/train.py", "M/steps/sql/query.sql"]
-    left = ["M/tests/test_app.py", "M/test_x.py", "M/conftest.py", "M/.env", "M/.venv/x.py", "M/__pycache__/a.pyc"]
+    left = [
+        "M/tests/kit.py",
+        "M/venv/x.py",
+        "M/test_x.py",
+        "M/conftest.py",
+        "M/.env",
+        "M/.venv/x.py",
+        "M/__pycache__/a.pyc",
+    ]
     name = project(dict.fromkeys([*kept, *left, "M/incoming/a.csv", "other.py"], ""))
     made = bundle(f"{name}.app:app", HERE, leave_out=[tmp_path / name / "incoming"], libraries=few)
     assert places(made, name) == {place.replace("M", name) for place in kept}
