@@ -7,13 +7,16 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo test format lint types unit bench pictures templates clean
+.PHONY: run demo aws test format lint types unit bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
 
 demo: $(STAMP)                  ## the same, and end when the story is told
 	@$(BIN)/python -m handlers demo
+
+aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put objects, see the model promoted (HOW=--lambda)
+	@$(BIN)/python -m handlers aws $(HOW)
 
 test: lint types unit           ## what CI runs: format, lint, types, tests, examples of the docs
 

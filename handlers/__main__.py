@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from handlers import sample, story
+from handlers import emulated, sample, story
 from handlers.app import HOME, place
 from handlers.features import FeatureStore
 from handlers.registry import Registry, RegistryError, short
@@ -36,6 +36,11 @@ def run(args: argparse.Namespace) -> int:
     story.sum_up(engine, watching=True)
     print(f"\nWatching {place('incoming', args.home)}; Ctrl-C ends it, and nothing is lost.\n")
     engine.watch()
+
+
+def aws(args: argparse.Namespace) -> int:
+    """Put the sample data into an emulated S3, and see the model promoted."""
+    return 0 if emulated.tell(functions=args.functions) else 1
 
 
 def drop(args: argparse.Namespace) -> None:
@@ -96,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     for name, telling in (("demo", demo), ("run", run)):
         command(name, telling)
+    command("aws", aws).add_argument("--lambda", dest="functions", action="store_true", help="by its Lambda functions")
     dropping = command("drop", drop)
     dropping.add_argument("--count", type=int, help="how many files at most (default: all; of --drift: one)")
     which = dropping.add_mutually_exclusive_group()

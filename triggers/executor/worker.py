@@ -52,6 +52,7 @@ class Forward(logging.Handler):
 
     def __init__(self, stream: Any) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))  # level and logger go beside it
         self._stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
