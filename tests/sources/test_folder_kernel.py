@@ -176,6 +176,22 @@ def test_a_disk_below_the_folder_that_is_not_mounted_deletes_nothing(
     assert app.next() == ["deleted disk/a"]
 
 
+def test_a_disk_that_is_mounted_at_another_place_of_the_folder_deletes_nothing(
+    root: Path, intake: Callable[..., Intake], mounts: Mounts
+) -> None:
+    mounts.run('mkdir "$1/disk" "$1.kept" && mount -t tmpfs disk "$1/disk" && echo 1 > "$1/disk/a"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["created disk/a", "idle"]
+    app.end()
+    mounts.run('mount --move "$1/disk" "$1"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["created a", "idle"]
+    app.end()
+    mounts.run('mount --move "$1" "$1.kept" && mount --move "$1.kept" "$1/disk" && rm "$1/disk/a"', root)
+    app = intake(*mounts.prefix, deletions=True, **SOON)
+    assert app.next(2) == ["deleted disk/a", "idle"]
+
+
 def test_a_link_to_the_folder_that_leads_elsewhere_is_followed(root: Path, intake: Callable[..., Intake]) -> None:
     first, second = root.parent / "first", root.parent / "second"
     for folder in (first, second):

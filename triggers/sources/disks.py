@@ -101,11 +101,10 @@ class Disks:
     def _look(self, first: bytes) -> Marks:
         real = os.path.realpath(self._root).rstrip(b"/")
         here = identity(_mount_of(self._root), self._root)
-        below = {
-            mount.place[len(real) + 1 :] + b"/": _mark(first, _identity_below(mount))
-            for mount in mounted_below(real)
-            if _is_seen(mount)
-        }
+        below: dict[bytes, bytes] = {}
+        for mount in filter(_is_seen, mounted_below(real)):
+            prefix = mount.place[len(real) + 1 :] + b"/"
+            below[prefix] = _mark(first, _identity_below(mount) + b" " + prefix)  # elsewhere its files have other keys
         deepest_first = sorted(below.items(), key=lambda item: -len(item[0]))
         return Marks(_mark(first, here), tuple(deepest_first), not here.split(b" ")[1].startswith(NAMELESS))
 
