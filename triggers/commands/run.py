@@ -226,7 +226,8 @@ class Session:
             await asyncio.gather(working, told, return_exceptions=True)
 
     def _greet(self) -> None:
-        sources = ", ".join(f"{name} ({path})" for name, path in self.app.places().items() if name in self.app.sources)
+        places = {name: os.fsencode(str(at)) for name, at in self.app.places().items() if name in self.app.sources}
+        sources = ", ".join(f"{name} ({path.decode('utf-8', 'backslashreplace')})" for name, path in places.items())
         routes = count(len(self.app.routes), "route")
         if not self.display:
             listening = f"; listening to {sources}" if sources else ""
