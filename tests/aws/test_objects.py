@@ -6,10 +6,13 @@ import hashlib
 import io
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote
 
@@ -18,11 +21,13 @@ import pytest
 from botocore.response import StreamingBody
 
 from tests.aws.deployed import row
+from tests.kit import Life
 from triggers import App, Bucket, Context, Event, ObjectCreated, Reject
 from triggers.attempt import NOTHING, Run, run_plain
 from triggers.aws import objects
 from triggers.aws.objects import Lineage, lineage_of
 from triggers.errors import Conflict, HandlerError, WiringError
+from triggers.limits import make_limits
 from triggers.places import Place
 from triggers.testing import Harness
 
@@ -127,7 +132,7 @@ def test_content_that_is_gone_is_refused(shelf: Shelf) -> None:
             Reject, match=f"a: the object that arrived is gone: s3://{shelf.bucket}/a was deleted after"
         ):
             read()
-    assert not list(Path(objects.tempfile.gettempdir()).glob("triggers-copies-*/*/a"))
+    assert not list(Path(tempfile.gettempdir()).glob("triggers-copies-*/*/a"))
 
 
 def test_a_version_that_was_deleted_is_refused(shelf: Shelf) -> None:
@@ -310,6 +315,22 @@ def test_what_a_handler_writes_carries_the_lineage_of_its_run(shelf: Shelf) -> N
         assert lineage_of(f"s3://{shelf.bucket}/out/{key}") == Lineage(7, 5, 4, 9, "schreibt ü", "journal-r7")
 
 
+def writes_apart(event: Asked, ctx: Context) -> None:
+    write(ctx.place("out"), "a b", ctx.place("in").read("source"))
+
+
+def test_an_isolated_handler_reads_and_writes_buckets(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.put("in/source", b"1")
+    apart = App("apart", outputs=[Bucket(f"s3://{shelf.bucket}/{name}") for name in ("in", "out")])
+    apart.on(Asked, reads={"in"}, writes={"out"}, isolate=True)(writes_apart)
+    life = Life(apart, tmp_path)
+    try:
+        life.send(Asked())
+        assert shelf.place().read("a b") == b"1"
+    finally:
+        life.end()
+
+
 def test_what_no_handler_wrote_has_no_lineage(shelf: Shelf) -> None:
     assert lineage_of(shelf.put("a", b"1").uri) is None
     assert lineage_of(f"s3://{shelf.bucket}/nothing") is None
@@ -331,6 +352,21 @@ def test_a_replacement_whose_answer_was_lost_is_no_conflict_with_itself(
     assert len(sent) == 2
     with pytest.raises(Conflict):
         shelf.place().replace("pointer", b"1", seen=None)
+
+
+def test_handlers_in_all_threads_may_ask_at_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    place = shelf.place()
+    objects._made.cache_clear()
+    threads = make_limits("app 'a'", {}).threads
+    together = Barrier(threads)
+
+    def ask(number: int) -> bool:
+        together.wait()
+        return place.exists(str(number))
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert not any(pool.map(ask, range(threads)))
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 # --- what goes wrong
@@ -375,12 +411,12 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    objects._client.cache_clear()
+    objects._made.cache_clear()
     try:
         with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .* check the network"):
             Place("s3://b").read("a")
     finally:
-        objects._client.cache_clear()
+        objects._made.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ READ = 30.0
 """Seconds until an answer of which nothing more comes is given up: more than the 20 of a long poll."""
 CALL = 60.0
 """Seconds until a call is given up, with all that botocore tries again in it."""
+POOL = 64
+"""Connections that a client of plain functions keeps: they call from as many threads as an app has handlers in."""
 
 
 @asynccontextmanager
@@ -77,7 +79,7 @@ def client(service: str) -> Any:
         found.register_component("data_loader", _loader())
         session = Session(botocore_session=found)
         region = session.region_name or os.environ.get("AWS_REGION")
-        return session.client(service, region_name=region, config=Config(**_settings()))
+        return session.client(service, region_name=region, config=Config(**_settings(), max_pool_connections=POOL))
 
 
 def require(library: str) -> None:

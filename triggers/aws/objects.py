@@ -15,6 +15,7 @@ import io
 import os
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -262,9 +263,22 @@ def _ask(operation: str, **options: Any) -> Any:
         raise _explained(error, options["Bucket"]) from error
 
 
-@cache
 def _client() -> Any:
+    with _making:  # making one takes longer than most calls, and many threads may ask for the first
+        return _made()
+
+
+_making = threading.Lock()
+
+
+@cache
+def _made() -> Any:
     return client("s3")
+
+
+def forget() -> None:
+    """Make the client anew at the next call: AWS is to be found somewhere else."""
+    _client.cache_clear()
 
 
 def _code(error: BaseException | None) -> str:
@@ -306,4 +320,4 @@ def _written(marks: Mapping[str, str]) -> dict[str, str]:
     return {f"{_MARK}{name}": quote(value) for name, value in marks.items()}
 
 
-__all__ = ["Lineage", "Objects", "fetch", "lineage_of", "open_object"]
+__all__ = ["Lineage", "Objects", "fetch", "forget", "lineage_of", "open_object"]
