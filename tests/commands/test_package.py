@@ -14,26 +14,7 @@ from triggers.aws.libraries import Platform
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-@pytest.fixture(autouse=True)
-def wheels(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pip find small wheels in place of the real ones, and nothing else."""
-    folder = tmp_path_factory.mktemp("index")
-    for name in ("pydantic", "tenacity", "big"):
-        with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-            wheel.writestr(f"{name}/__init__.py", "")
-            wheel.writestr("pydantic_core/__init__.py", "")
-            wheel.writestr(f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            wheel.writestr(f"{name}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-            wheel.writestr(f"{name}-1.0.dist-info/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-
-
-@pytest.fixture
-def pinned(project: Project) -> str:
-    project.write("requirements.txt", "pydantic==1.0\ntenacity==1.0\n")
-    return "requirements.txt"
+pytestmark = pytest.mark.usefixtures("wheels")
 
 
 def test_an_app_is_packed_without_the_folders_of_its_data(project: Project, pinned: str) -> None:

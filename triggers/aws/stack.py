@@ -113,7 +113,8 @@ class Stack:
         `body` is `TemplateBody` or `TemplateURL`. Raises `TriggersError` that names the first resource that failed,
         after CloudFormation has put back what there was before: nothing, for a stack that was to be created.
         """
-        live, since = self.look(), self._newest()
+        live = self.look()
+        since = None if live is None else self._newest()
         options = {
             "StackName": self.name,
             **body,
@@ -222,9 +223,7 @@ class Stack:
         return found[::-1]
 
     def _newest(self) -> str | None:
-        """Return the ID of the newest event, None where there is no stack."""
-        if self.look() is None:
-            return None
+        """Return the ID of the newest event of the stack."""
         with explained(self._thing):
             events = self._cloud.describe_stack_events(StackName=self.name)["StackEvents"]
         return events[0]["EventId"] if events else None
