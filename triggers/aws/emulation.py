@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from triggers.app import App
-from triggers.aws import names
+from triggers.aws import names, stack
+from triggers.aws.account import Account, DataBucket
 from triggers.aws.clients import client, connected
-from triggers.aws.deployed import declared
+from triggers.aws.deployment import declare
 from triggers.aws.firing import Firing
 from triggers.aws.mapping import EventSourceMapping, Terms
-from triggers.aws.runtime import Function, Result, Settings
+from triggers.aws.runtime import CONCURRENCY, Function, Result, Settings
 from triggers.aws.server import ACCOUNT, REGION, environment, serve
 from triggers.clock import Clock, SystemClock
-from triggers.routing import describe_route
 from triggers.sources.queue import FIFO, Queue
 
 Json = Mapping[str, Any]
@@ -43,6 +43,8 @@ _NAMED: Final = {
     "AWS::Scheduler::ScheduleGroup": ("Name", "scheduler", "schedule-group/"),
 }
 """By type: the property that has a resource's name, and what stands in its ARN."""
+ENVIRONMENTS: Final = min(CONCURRENCY, max(2, os.cpu_count() or 1))
+"""Of a function at once: more would only be longer at starting, one beside the other."""
 SHORT: Final = 1
 """Seconds of a long poll: moto lets a longer one sleep through what becomes visible again."""
 
@@ -53,11 +55,13 @@ def emulated(port: int = 0) -> Iterator[str]:
     with serve(port) as endpoint:
         before = dict(os.environ)
         os.environ.update(environment(endpoint))
+        objects.forget()
         try:
             yield endpoint
         finally:
             os.environ.clear()
             os.environ.update(before)
+            objects.forget()
 
 
 def places(app: App) -> dict[str, str]:
@@ -73,20 +77,17 @@ def bucket(app: App) -> str:
 class Stack:
     """A template at work on the emulation. `template` is what `template.render` or `template.polled` returned."""
 
-    def __init__(self, app: App, template: Json, *, clock: Clock | None = None) -> None:
+    def __init__(self, app: App, template: Json) -> None:
         self.app = app
         self._template = template
-        self._clock = clock or SystemClock()
         self._resources: Mapping[str, Json] = template["Resources"]
 
     def create(self) -> None:
         """Make the buckets and what moto makes of the template; then what it leaves out."""
-        s3 = client("s3")
+        s3, account = client("s3"), Account(ACCOUNT, REGION)
         for name in {bucket(self.app), *self._template["Metadata"]["Triggers"]["BucketsToEventBridge"]}:
             s3.create_bucket(Bucket=name)
-            s3.put_bucket_notification_configuration(
-                Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
-            )
+            DataBucket(account, s3, name).tell()
         for source in self._own_queues():
             client("sqs").create_queue(
                 QueueName=source.queue, Attributes={"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
@@ -95,30 +96,32 @@ class Stack:
         self._create_stack({**self._template, "Resources": made})
         self._create_schedules()
         if "AWS::DynamoDB::Table" in {one["Type"] for one in made.values()}:
-            routes = [describe_route(route) for route in self.app.routes.values()]
-            item = declared(self.app.name, routes)
-            client("dynamodb").put_item(TableName=names.table(self.app.name), Item=item)
+            declare(self.app)
 
     @asynccontextmanager
-    async def functions(self, folder: Path, told: Told) -> AsyncIterator[None]:
+    async def functions(
+        self, folder: Path, told: Told, clock: Clock | None = None
+    ) -> AsyncIterator[Mapping[str, Heard]]:
         """Have the functions, whose zip is unpacked in `folder`, work off their queues, and the schedules fire.
 
-        `told` is called with what comes of each invocation. Raises what ends one of the mappings.
+        `told` is called with what comes of each invocation, and `clock` is what the schedules go by. Yields the
+        functions by their names. Raises what ends one of the mappings.
         """
+        clock = clock or SystemClock()
         async with AsyncExitStack() as opened:
             sqs = await opened.enter_async_context(connected("sqs"))
             scheduler = await opened.enter_async_context(connected("scheduler"))
             functions = {
-                name: await opened.enter_async_context(Function(folder, self._settings(one)))
+                name: Heard(await opened.enter_async_context(Function(folder, self._settings(one))), told)
                 for name, one in self._of("AWS::Lambda::Function")
             }
-            work = [Firing(scheduler, sqs, names.schedules(self.app.name), self._clock).run()]
+            work = [Firing(scheduler, sqs, names.schedules(self.app.name), clock).run()]
             for _, one in self._of("AWS::Lambda::EventSourceMapping"):
                 function = functions[one["Properties"]["FunctionName"]["Ref"]]
-                work.append(self._mapping(one["Properties"], sqs, function, told).run())
+                work.append(self._mapping(one["Properties"], sqs, function, clock).run())
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one) for one in work]
-                yield
+                yield functions
                 for task in tasks:
                     task.cancel()
 
@@ -131,6 +134,16 @@ class Stack:
         """Return the URLs of the queues by which a dispatcher hears of what comes to its sources."""
         made = [_url(self._arn(name)) for name, _ in self._of("AWS::SQS::Queue")]
         return [*made, *(_url(f"{ACCOUNT}:{source.queue}") for source in self._own_queues())]
+
+    def targets(self, event: Json) -> list[tuple[str, Json]]:
+        """Return the queues into which the rules put an event of the default bus: their URLs, and what a message says
+        of its order."""
+        found = []
+        for _, one in self._of("AWS::Events::Rule"):
+            said = self.resolved(one["Properties"])
+            if "EventBusName" not in said and compile(said["EventPattern"]).matches(event):
+                found += [(_url(one["Arn"]), one.get("SqsParameters", {})) for one in said["Targets"] if _is_queue(one)]
+        return found
 
     def _own_queues(self) -> list[Queue]:
         """Return the sources whose queues are the user's own: no template makes them."""
@@ -175,19 +188,9 @@ class Stack:
         return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{before}{self._reference(name)}"
 
     def _create_stack(self, template: Json) -> None:
-        cloud, name = client("cloudformation"), names.stack(self.app.name)
-        given = [
-            {"ParameterKey": name, "ParameterValue": "emulated"}
-            for name, one in template.get("Parameters", {}).items()
-            if "Default" not in one
-        ]
-        cloud.create_stack(
-            StackName=name,
-            TemplateBody=json.dumps(template),
-            Parameters=given,
-            Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
-        )
-        cloud.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        wanted = {name for name, one in template.get("Parameters", {}).items() if "Default" not in one}
+        body = {"TemplateBody": json.dumps(template)}
+        stack.Stack(self.app.name).put(body, dict.fromkeys(wanted, "emulated"), lambda step: None)
 
     def _create_schedules(self) -> None:
         scheduler = client("scheduler")
@@ -205,13 +208,13 @@ class Stack:
             timeout=said["Timeout"],
             memory=said["MemorySize"],
             name=said["FunctionName"],
+            concurrency=ENVIRONMENTS,
         )
 
-    def _mapping(self, properties: Json, sqs: Any, function: Function, told: Told) -> EventSourceMapping:
+    def _mapping(self, properties: Json, sqs: Any, function: Heard, clock: Clock) -> EventSourceMapping:
         said = self.resolved(properties)
         arn = said["EventSourceArn"]
-        heard = Heard(function, told)
-        return EventSourceMapping(sqs, _url(arn), arn, heard, Terms.of(said), wait=SHORT, clock=self._clock)
+        return EventSourceMapping(sqs, _url(arn), arn, function, Terms.of(said), wait=SHORT, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +231,15 @@ class Heard:
         return result
 
 
+def notify(s3: Any, bucket: str) -> None:
+    """Have a bucket tell EventBridge of its objects, as who deploys has to."""
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+
+
+def _is_queue(target: Json) -> bool:
+    return ":sqs:" in target["Arn"]
+
+
 def _url(arn: str) -> str:
     account, name = arn.split(":")[-2:]
     return f"{os.environ['AWS_ENDPOINT_URL']}/{account}/{name}"
@@ -235,4 +247,4 @@ def _url(arn: str) -> str:
 
 _PSEUDO: Final = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::NoValue": ""}
 
-__all__ = ["Stack", "bucket", "emulated", "places"]
+__all__ = ["Stack", "bucket", "emulated", "notify", "places"]
