@@ -54,8 +54,8 @@ def warnings(app: App) -> list[str]:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"reads": {"inn"}}, "route 'to_none': reads= names 'inn', which is no folder of the app; did you mean 'in'?"),
-        ({"writes": {"x"}}, "route 'to_none': writes= names 'x', which is no folder of the app; known: in, out"),
+        ({"reads": {"inn"}}, "route 'to_none': reads= names 'inn', which is no place of the app; did you mean 'in'?"),
+        ({"writes": {"x"}}, "route 'to_none': writes= names 'x', which is no place of the app; known: in, out"),
         ({"source": "inn"}, "route 'to_none': source='inn' is no source of the app; did you mean 'in'?"),
         ({"source": "out"}, "route 'to_none': source='out' is no source of the app; known: in"),
         (

@@ -162,7 +162,7 @@ def _places_problems(wiring: Wiring, route: Route) -> Iterator[Problem]:
     for word, names in (("reads", policy.reads), ("writes", policy.writes)):
         for name in sorted(names - places.keys()):
             hint = did_you_mean(name, places)
-            yield Problem(True, f"route {route.name!r}: {word}= names {name!r}, which is no folder of the app{hint}")
+            yield Problem(True, f"route {route.name!r}: {word}= names {name!r}, which is no place of the app{hint}")
     if route.source is not None and route.source not in sources:
         hint = did_you_mean(route.source, sources)
         yield Problem(True, f"route {route.name!r}: source={route.source!r} is no source of the app{hint}")
