@@ -356,7 +356,7 @@ def test_a_replacement_whose_answer_was_lost_is_no_conflict_with_itself(
 
 def test_handlers_in_all_threads_may_ask_at_once(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     place = shelf.place()
-    objects._made.cache_clear()
+    objects.forget()
     threads = make_limits("app 'a'", {}).threads
     together = Barrier(threads)
 
@@ -411,12 +411,12 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    objects._made.cache_clear()
+    objects.forget()
     try:
         with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .* check the network"):
             Place("s3://b").read("a")
     finally:
-        objects._made.cache_clear()
+        objects.forget()
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def _made() -> Any:
 
 def forget() -> None:
     """Make the client anew at the next call: AWS is to be found somewhere else."""
-    _client.cache_clear()
+    _made.cache_clear()
 
 
 def _code(error: BaseException | None) -> str:
