@@ -66,6 +66,14 @@ def test_a_queue_that_is_made_anew_loses_its_messages() -> None:
     assert (change.kind, change.loses, change.stuck) == ("replaced", "its messages", False)
 
 
+def test_a_table_with_another_key_is_stuck_wherever_in_the_key_it_is() -> None:
+    before = template(A=resource("DynamoDB::Table", TableName="a", KeySchema=[{"AttributeName": "a"}]))
+    [change] = compare(
+        before, template(A=resource("DynamoDB::Table", TableName="a", KeySchema=[{"AttributeName": "b"}]))
+    )
+    assert (change.kind, change.stuck, change.fixed) == ("replaced", True, ["KeySchema[0].AttributeName"])
+
+
 def test_what_is_removed_comes_last_with_what_is_lost() -> None:
     before = template(A=resource("DynamoDB::Table", TableName="a"), B=resource("Events::Rule", Name="b"))
     found = compare(before, template(C=resource("IAM::Role")))

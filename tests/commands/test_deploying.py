@@ -166,6 +166,7 @@ def test_a_bucket_that_is_to_tell_eventbridge_is_named(app: App) -> None:
     boto3.client("s3").create_bucket(Bucket=app.name)
     deployed = app("deploy", *IMAGE, *bind, "--yes")
     assert f"  ~ bucket {app.name} tells EventBridge of its objects" in deployed.err
+    assert f"bucket {app.name} tells of new objects in about five minutes" in deployed.err
     gone = app.project("destroy", app.name, "--yes")
     assert f"what stays: {app.name} with all objects, and telling EventBridge of them" in gone.err
 

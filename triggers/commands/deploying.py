@@ -353,6 +353,8 @@ def _carry_out(rollout: Rollout) -> None:
         sent = rollout.carry_out(_tell)
     if rollout.zipped is not None and rollout.code_changes and not sent:
         note("the zip was there already")
+    for bucket in rollout.untold:
+        note(f"bucket {bucket.name} tells of new objects in about five minutes, and of those from before not at all")
     note(f"{rollout.app.name} is deployed ({time.monotonic() - started:.0f} s)")
     note(f"triggers runs --aws {rollout.app.name}")
 
