@@ -32,9 +32,9 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "template": ("template", "Write the CloudFormation template of an app."),
         "parity": ("parity", "Compare what an app does here and in AWS."),
         "package": ("package", "Pack an app as a zip for Lambda."),
-        "deploy": ("deploying", "Put an app into AWS, or change it there, after showing what changes."),
+        "deploy": ("deploying", "Put an app into AWS, or change it there."),
         "diff": ("deploying", "Show what deploy would change."),
-        "destroy": ("deploying", "Remove an app from AWS, after showing what goes with it."),
+        "destroy": ("deploying", "Remove an app from AWS."),
     },
     "Look at what happened": {
         "events": ("history", "List events."),

@@ -101,7 +101,7 @@ def _wanted(command: F) -> F:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def deploy(yes: bool, as_json: bool, **options: Any) -> int:
-    """Deploy an app to AWS: show what would change, ask, and change it; or put back what was there before.
+    """Put an app into AWS, or change it there: show what would change, ask, do it, and undo it where it fails.
 
     Account, region and endpoint are those that botocore finds (AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL). Zip and
     template go to the code bucket, the stack is created or updated, its buckets are told to tell EventBridge of their
