@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from triggers import (
     App,
@@ -21,7 +21,7 @@ from triggers import (
     suffix,
 )
 from triggers.events import MAX_BYTES
-from triggers.parity import Message, Put, Scenario, Send
+from triggers.parity import ENVELOPES, Message, Put, Scenario, Send
 
 QUICK = Retry(on=OSError, attempts=3, initial=0, jitter=False)
 
@@ -78,6 +78,10 @@ async def deploy(event: Trained) -> None:
 chain = Scenario(
     _chain, [Put("incoming", "a.csv", b"one"), Put("incoming", "b/ c+ü.csv", b"two"), Put("incoming", "x.txt", b"-")]
 )
+
+# --- S3 in its envelopes ------------------------------------------------------------------------------
+
+envelopes = Scenario(_chain, [Put("incoming", f"{way}/ c+ü.csv", way.encode(), way) for way in ENVELOPES])
 
 # --- fan-out: one event, many -----------------------------------------------------------------------
 
@@ -191,17 +195,16 @@ poison = Scenario(
 
 # --- a timer ----------------------------------------------------------------------------------------
 
-_DUE = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
 _timer = App("timer")
 
 
-@_timer.on(at(_DUE))
+@_timer.on(at("2099-12-31T23:59:59", timezone="Europe/Berlin"))
 def ring(event: Tick) -> Text:
     """Fire once."""
-    return Text(text=f"{event.schedule} {event.missed}")
+    return Text(text=f"{event.schedule} {event.missed} {event.backfill}")
 
 
-timer = Scenario(_timer, [], lasts=22)
+timer = Scenario(_timer, [], lasts=8, begins=datetime(2099, 12, 31, 22, 59, 54, tzinfo=UTC))
 
 # --- what is too large ------------------------------------------------------------------------------
 
@@ -215,16 +218,3 @@ def inflate(event: Processed) -> Text:
 
 
 over_size = Scenario(_large, [Send(Processed(table="t"), id="1")])
-
-SCENARIOS = {
-    "chain": chain,
-    "fan_out": fan_out,
-    "retry": retry,
-    "dead_letter": dead_letter,
-    "later": later,
-    "duplicate": duplicate,
-    "fifo": fifo,
-    "poison": poison,
-    "timer": timer,
-    "over_size": over_size,
-}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from triggers.app import App
-from triggers.aws import names, stack
+from triggers.aws import names, objects, stack
 from triggers.aws.account import Account, DataBucket
 from triggers.aws.clients import client, connected
 from triggers.aws.deployment import declare
@@ -28,6 +28,7 @@ from triggers.aws.mapping import EventSourceMapping, Terms
 from triggers.aws.runtime import CONCURRENCY, Function, Result, Settings
 from triggers.aws.server import ACCOUNT, REGION, environment, serve
 from triggers.clock import Clock, SystemClock
+from triggers.patterns import compile
 from triggers.sources.queue import FIFO, Queue
 
 Json = Mapping[str, Any]
@@ -84,10 +85,10 @@ class Stack:
 
     def create(self) -> None:
         """Make the buckets and what moto makes of the template; then what it leaves out."""
-        s3, account = client("s3"), Account(ACCOUNT, REGION)
+        s3 = client("s3")
         for name in {bucket(self.app), *self._template["Metadata"]["Triggers"]["BucketsToEventBridge"]}:
             s3.create_bucket(Bucket=name)
-            DataBucket(account, s3, name).tell()
+            notify(s3, name)
         for source in self._own_queues():
             client("sqs").create_queue(
                 QueueName=source.queue, Attributes={"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
@@ -233,7 +234,7 @@ class Heard:
 
 def notify(s3: Any, bucket: str) -> None:
     """Have a bucket tell EventBridge of its objects, as who deploys has to."""
-    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}})
+    DataBucket(Account(ACCOUNT, REGION), s3, bucket).tell()
 
 
 def _is_queue(target: Json) -> bool:

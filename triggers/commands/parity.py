@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +17,9 @@ from triggers.commands.loading import load_module
 from triggers.commands.output import count, note, say
 from triggers.errors import did_you_mean
 from triggers.parity import Scenario
+
+if TYPE_CHECKING:
+    from triggers.parity.trees import Tree
 
 HERE = "a dispatcher on folders"
 POLLED = "a dispatcher that polls AWS"
@@ -38,16 +42,15 @@ def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
     from triggers.aws.emulation import emulated
     from triggers.aws.libraries import Platform, installed, requirements
 
-    different = 0
-    for target in targets:
-        module, scenarios = _scenarios(target)
-        with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as endpoint:
-            folder = Path(home, "functions")
-            packed = bundle(f"{module.__name__}:", Platform.here(), requirements(files), libraries=installed)
-            packed.write(Path(home, "functions.zip"))
-            unpack(Path(home, "functions.zip"), folder)
-            different += sum(_compare(module, name, one, folder, endpoint) for name, one in scenarios.items())
-    return FAILED if different else OK
+    found = [_scenarios(target) for target in targets]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as endpoint:
+        for number, (module, scenarios) in enumerate(found):
+            folder, file = Path(home, f"{number}"), Path(home, f"{number}.zip")
+            bundle(f"{module.__name__}:", Platform.here(), requirements(files), libraries=installed).write(file)
+            unpack(file, folder)
+            wrong += sum(not _same(module, name, one, folder, endpoint) for name, one in scenarios.items())
+    return FAILED if wrong else OK
 
 
 def _scenarios(target: str) -> tuple[ModuleType, dict[str, Scenario]]:
@@ -64,24 +67,44 @@ def _scenarios(target: str) -> tuple[ModuleType, dict[str, Scenario]]:
     return module, found
 
 
-def _compare(module: ModuleType, name: str, scenario: Scenario, folder: Path, endpoint: str) -> bool:
-    """Carry a scenario out everywhere, say what differs, and return whether anything does."""
-    from triggers.aws.server import reset
-    from triggers.parity.stages import functions, here, polled
+def _same(module: ModuleType, name: str, scenario: Scenario, folder: Path, endpoint: str) -> bool:
+    """Carry a scenario out everywhere, say what differs, and return whether nothing does."""
     from triggers.parity.trees import differences
 
     started = time.monotonic()
-    app = next(key for key, one in vars(module).items() if one is scenario.app)
-    outcomes = {HERE: asyncio.run(here(scenario)).as_list()}
-    reset(endpoint)
-    outcomes[POLLED] = asyncio.run(polled(scenario)).as_list()
-    reset(endpoint)
-    outcomes[FUNCTIONS] = asyncio.run(functions(scenario, f"{module.__name__}:{app}", folder)).as_list()
+    outcomes = _outcomes(scenario, f"{module.__name__}:{_app(module, name, scenario)}", folder, endpoint)
     lines = [
         line for other in (POLLED, FUNCTIONS) for line in differences(outcomes[HERE], outcomes[other], (HERE, other))
     ]
     for line in lines:
         say(line)
     verdict = f"differs in {count(len(lines), 'line')}" if lines else "the same"
-    note(f"{name}: {count(len(outcomes[HERE]), 'chain')}, {verdict}, {time.monotonic() - started:.1f} s")
-    return bool(lines)
+    if not outcomes[HERE]:
+        verdict = "nothing came of it, so there is nothing to compare; check its steps"
+    chains = sum("type" in tree for tree in outcomes[HERE])
+    note(f"{name}: {count(chains, 'chain')}, {verdict}, {time.monotonic() - started:.1f} s")
+    return not lines and bool(outcomes[HERE])
+
+
+def _app(module: ModuleType, name: str, scenario: Scenario) -> str:
+    """Return what the module calls the app of a scenario."""
+    found = next((key for key, one in vars(module).items() if one is scenario.app), None)
+    if found is None:
+        raise NotFound(
+            f"{module.__name__} has no name for the app {scenario.app.name!r} of {name!r}, by which functions import"
+            " it; give it one, NAME = App(...)"
+        )
+    return found
+
+
+def _outcomes(scenario: Scenario, target: str, folder: Path, endpoint: str) -> dict[str, list[Tree]]:
+    """Return what comes of a scenario in each place; `target` is `module:app`, by which functions import it."""
+    from triggers.aws.server import reset
+    from triggers.parity.stages import functions, here, polled
+
+    outcomes = {HERE: asyncio.run(here(scenario)).as_list()}
+    reset(endpoint)
+    outcomes[POLLED] = asyncio.run(polled(scenario)).as_list()
+    reset(endpoint)
+    outcomes[FUNCTIONS] = asyncio.run(functions(scenario, target, folder)).as_list()
+    return outcomes

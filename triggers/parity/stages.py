@@ -9,27 +9,28 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from triggers.app import App
-from triggers.aws import emulation, template, wire
-from triggers.aws.bus import Bus
-from triggers.aws.clients import client
+from triggers.aws import emulation, template
 from triggers.aws.deployed import Deployed
-from triggers.aws.emulation import Stack
+from triggers.aws.emulation import Heard, Stack
 from triggers.aws.messages import delivery_of, read
+from triggers.clock import SystemClock
 from triggers.cloudevents import to_text
 from triggers.engine import Engine
-from triggers.errors import EventError
+from triggers.errors import EventError, TriggersError
 from triggers.events import encode
 from triggers.journal import views
-from triggers.lineage import arrived
 from triggers.parity import Message, Put, Scenario, Send, Step
-from triggers.parity.trees import Tree, trees
+from triggers.parity.envelopes import QUEUED, wrapped
+from triggers.parity.hands import Hands, by_queue, named, ordering
+from triggers.parity.trees import Tree, order, trees
 from triggers.places import Place
 from triggers.sources import Delivery, Site
 from triggers.sources.inbox import write
@@ -43,17 +44,32 @@ LOOK = 0.2
 STILL = 3
 """How many times in a row nothing must have been."""
 
+Take = Callable[[Sequence[Step], Engine], Awaitable[None]]
+"""What takes steps at once where a dispatcher is at work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a scenario: the chains, and the reasons of what was rejected."""
+    """What came of a scenario: the chains, the order of what had one, and the reasons of what was rejected."""
 
     trees: list[Tree]
+    order: list[Tree]
     rejected: list[str]
 
     def as_list(self) -> list[Tree]:
         """Return all of it as one list, to be compared."""
-        return [*self.trees, *({"rejected": reason} for reason in self.rejected)]
+        return [*self.trees, *self.order, *({"rejected": reason} for reason in self.rejected)]
+
+
+class SetClock(SystemClock):
+    """The machine's clock, set to another time when it is made."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._ahead = 0.0 if scenario.begins is None else scenario.begins.timestamp() - super().now()
+
+    def now(self) -> float:
+        """Return the time that it shows."""
+        return super().now() + self._ahead
 
 
 # --- this machine alone --------------------------------------------------------------------------
@@ -64,48 +80,61 @@ class Fed:
 
     def __init__(self, queue: Queue) -> None:
         self.name = queue.name
-        self.messages: asyncio.Queue[Message] = asyncio.Queue()
-        self._count = 0
+        self.messages: asyncio.Queue[Sequence[Message]] = asyncio.Queue()
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
-        """Yield what is read of the messages, one by one."""
+        """Yield what is read of the messages, as many at once as came at once."""
         while True:
             if self.messages.empty():
                 site.idle(self.name)
-            message = await self.messages.get()
-            self._count += 1
-            raw = {"MessageId": f"m{self._count}", "Body": message.body, "ReceiptHandle": "none"}
-            attributes = {"ApproximateReceiveCount": "1"}
-            if message.group is not None:
-                attributes |= {"MessageGroupId": message.group, "MessageDeduplicationId": f"d{self._count}"}
-            named = {name: {"StringValue": text, "DataType": "String"} for name, text in message.attributes.items()}
-            told = read({**raw, "Attributes": attributes, "MessageAttributes": named})
-            try:
-                delivered = [delivery_of(told, self.name, site.clock.now(), site.types)]
-            except EventError as error:
-                await site.reject(self.name, told.id, message.body, str(error))
-                delivered = []
-            yield delivered
+            told = [await self._read(message, site) for message in await self.messages.get()]
+            yield [delivery for delivery in told if delivery]
+
+    async def _read(self, message: Message, site: Site) -> Delivery | None:
+        """Return what a message is; None where it is rejected."""
+        told = read(
+            {
+                "MessageId": uuid.uuid4().hex,
+                "Body": message.body,
+                "Attributes": {"ApproximateReceiveCount": "1", **ordering(message)},
+                "MessageAttributes": named(message),
+            }
+        )
+        try:
+            return delivery_of(told, self.name, site.clock.now(), site.types)
+        except EventError as error:
+            await site.reject(self.name, told.id, message.body, str(error))
+            return None
 
 
 async def here(scenario: Scenario) -> Outcome:
     """Carry a scenario out by a dispatcher on folders."""
     with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home:
-        folders = {name: Path(home, name) for name in scenario.app.places()}
+        folders = {name: Path(home, "places", name) for name in scenario.app.places()}
         for folder in folders.values():
-            folder.mkdir()
-        app = copy(scenario.app.bound(folders))
+            folder.mkdir(parents=True)
+        places = {name: str(folder) for name, folder in folders.items()}
+        app = copy(scenario.app.bound(places))
         fed = {name: Fed(source) for name, source in app.sources.items() if isinstance(source, Queue)}
         app.sources = {**app.sources, **fed}
 
-        async def put(step: Step, engine: Engine) -> None:
-            if isinstance(step, Message):
-                await fed[step.queue].messages.put(step)
+        async def take(steps: Sequence[Step], engine: Engine) -> None:
+            for queue, messages in by_queue(steps).items():
+                await fed[queue].messages.put(messages)
                 await asyncio.sleep(0)
-            else:
-                await _hand_in(step, engine, {name: str(folder) for name, folder in folders.items()})
+            for step in steps:
+                if isinstance(step, Put):
+                    await asyncio.to_thread(_drop, step, places)
+                    engine.intake.poke(step.place)
+                elif isinstance(step, Send):
+                    _hand_in(step, engine)
 
-        return await _dispatched(scenario, app, StateFolder(Path(home, "state")), put, lambda: 0)
+        return await _dispatched(scenario, app, StateFolder(Path(home, "state")), places, take)
+
+
+def _drop(step: Put, places: Mapping[str, str]) -> None:
+    with Place(places[step.place]).output(step.key) as file:
+        file.write(step.content)
 
 
 # --- a dispatcher that polls AWS -----------------------------------------------------------------
@@ -116,43 +145,65 @@ async def polled(scenario: Scenario) -> Outcome:
     app, uris = scenario.app, emulation.places(scenario.app)
     stack = Stack(app, template.polled(app, uris))
     await asyncio.to_thread(stack.create)
-    urls = stack.heard()
+    hands, urls = Hands(app, stack), stack.heard()
 
-    async def put(step: Step, engine: Engine) -> None:
-        if isinstance(step, Message):
-            await asyncio.to_thread(_post, step, app)
-        else:
-            await _hand_in(step, engine, uris)
+    async def take(steps: Sequence[Step], engine: Engine) -> None:
+        await asyncio.to_thread(hands.post, steps)
+        for step in steps:
+            if isinstance(step, Send):
+                _hand_in(step, engine)
+            elif isinstance(step, Put) and step.envelope is None:
+                await asyncio.to_thread(hands.put, step)
+            elif isinstance(step, Put):
+                created = await asyncio.to_thread(hands.put_silently, step)
+                await asyncio.to_thread(hands.tell, created, f"{step.envelope}".removesuffix(QUEUED) + QUEUED)
 
     with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home:
-        return await _dispatched(scenario, app.bound(uris), StateFolder(Path(home)), put, lambda: _left(urls))
+        state, left = StateFolder(Path(home)), lambda: hands.left(urls)
+        return await _dispatched(scenario, app.bound(uris), state, uris, take, left)
 
 
 async def _dispatched(
     scenario: Scenario,
     app: App,
     state: StateFolder,
-    put: Callable[[Step, Engine], Awaitable[None]],
-    left: Callable[[], int],
+    places: Mapping[str, str],
+    take: Take,
+    left: Callable[[], int] | None = None,
 ) -> Outcome:
-    """Run an app over a state folder, take the steps, and wait until nothing is `left` outside nor inside."""
-    async with Engine(app, state) as engine:
-        for step in scenario.steps:
-            await put(step, engine)
-            await engine.drained()
-        await asyncio.sleep(scenario.lasts)
+    """Run an app over a state folder, take the steps, and wait until nothing is left inside, nor `left` outside."""
+    async with Engine(app, state, clock=SetClock(scenario)) as engine:
 
         async def waiting() -> int:
             await engine.drained()
-            return await asyncio.to_thread(left)
+            return await asyncio.to_thread(left) if left else 0
 
-        await _still(waiting)
+        async def settled() -> None:
+            await (_still(waiting) if left else waiting())
+
+        await settled()  # what a source begins with is over: what it tells from now on, it was told
+        for steps in _at_once(scenario.steps):
+            await take(steps, engine)
+            await settled()
+        await asyncio.sleep(scenario.lasts)
+        await settled()
     connection = views.open_reader(state)
     try:
         reasons = [path.read_text().strip() for path in state.rejected.glob("*.reason")]
-        return Outcome(trees(connection), sorted(reasons))
+        return Outcome(trees(connection, places), order(connection), sorted(reasons))
     finally:
         connection.close()
+
+
+def _hand_in(step: Send, engine: Engine) -> None:
+    d = _delivery(step)
+    write(engine.state.inbox, [to_text(d.id, d.source, d.type, d.version, d.subject, d.time, d.data)])
+    engine.intake.poke("inbox")
+
+
+def _delivery(step: Send) -> Delivery:
+    kind = type(step.event)
+    return Delivery(SENDER, step.id, kind.__event_type__, encode(step.event), time.time(), kind.__event_version__)
 
 
 # --- functions in AWS ----------------------------------------------------------------------------
@@ -161,73 +212,65 @@ async def _dispatched(
 async def functions(scenario: Scenario, target: str, folder: Path) -> Outcome:
     """Carry a scenario out by the app's functions in AWS, whose zip is unpacked in `folder`."""
     app, uris = scenario.app, emulation.places(scenario.app)
-    stack = Stack(app, template.render(app, target, uris, now=time.time()))
+    stack = Stack(app, template.render(app, target, uris, now=SetClock(scenario).now()))
     await asyncio.to_thread(stack.create)
-    async with stack.functions(folder, lambda function, result: None):
-        for step in scenario.steps:
-            await asyncio.to_thread(_into_aws, step, app, uris)
-            await _still(lambda: asyncio.to_thread(_left, stack.queues()))
+    hands, urls = Hands(app, stack), stack.queues()
+
+    async def left() -> int:
+        return await asyncio.to_thread(hands.left, urls)
+
+    async with stack.functions(folder, lambda function, result: None, SetClock(scenario)) as running:
+        for steps in _at_once(scenario.steps):
+            await _take(steps, hands, running)
+            await _still(left)
         await asyncio.sleep(scenario.lasts)
-        await _still(lambda: asyncio.to_thread(_left, stack.queues()))
-    return await asyncio.to_thread(_of_records, Deployed(app.name))
+        await _still(left)
+    return await asyncio.to_thread(_of_records, Deployed(app.name), uris)
 
 
-def _into_aws(step: Step, app: App, uris: dict[str, str]) -> None:
-    if isinstance(step, Message):
-        _post(step, app)
-    elif isinstance(step, Send):
-        row = arrived(_delivery(step), wire.number_of(SENDER, step.id), time.time())
-        bus = Bus(lambda: client("events"), app.name)
-        bus.publish([bus.entry(row.type, wire.write(row))])
-    else:
-        _put(step, uris)
+async def _take(steps: Sequence[Step], hands: Hands, functions: Mapping[str, Heard]) -> None:
+    await asyncio.to_thread(hands.post, steps)
+    for step in steps:
+        if isinstance(step, Send):
+            await asyncio.to_thread(hands.publish, _delivery(step))
+        elif isinstance(step, Put) and step.envelope is None:
+            await asyncio.to_thread(hands.put, step)
+        elif isinstance(step, Put):
+            await _announce(step, f"{step.envelope}", hands, functions)
 
 
-def _of_records(deployed: Deployed) -> Outcome:
+async def _announce(step: Put, envelope: str, hands: Hands, functions: Mapping[str, Heard]) -> None:
+    """Put an object, and have its notice come in an envelope: to the queues, or to all functions."""
+    created = await asyncio.to_thread(hands.put_silently, step)
+    if envelope.endswith(QUEUED):
+        await asyncio.to_thread(hands.tell, created, envelope)
+        return
+    for name, function in functions.items():
+        result = await function.invoke(wrapped(created, envelope))
+        if result.error is not None:
+            raise TriggersError(
+                f"function {name!r} failed on {step.key!r} in the envelope {envelope!r}: {result.error}"
+            )
+
+
+def _of_records(deployed: Deployed, places: Mapping[str, str]) -> Outcome:
     connection = deployed.everything()
     try:
-        return Outcome(trees(connection), sorted(deployed.rejections()))
+        return Outcome(trees(connection, places), order(connection), sorted(deployed.rejections()))
     finally:
         connection.close()
 
 
-# --- steps ---------------------------------------------------------------------------------------
+# --- steps, and the end --------------------------------------------------------------------------
 
 
-async def _hand_in(step: Step, engine: Engine, places: dict[str, str]) -> None:
-    """Take a step by what a dispatcher listens to."""
-    if isinstance(step, Put):
-        await asyncio.to_thread(_put, step, places)
-        engine.intake.poke(step.place)
-    elif isinstance(step, Send):
-        d = _delivery(step)
-        write(engine.state.inbox, [to_text(d.id, d.source, d.type, d.version, d.subject, d.time, d.data)])
-        engine.intake.poke("inbox")
-
-
-def _put(step: Put, places: dict[str, str]) -> None:
-    with Place(places[step.place]).output(step.key) as file:
-        file.write(step.content)
-
-
-def _delivery(step: Send) -> Delivery:
-    kind = type(step.event)
-    return Delivery(SENDER, step.id, kind.__event_type__, encode(step.event), time.time(), kind.__event_version__)
-
-
-def _post(step: Message, app: App) -> None:
-    """Send a message to the queue of a source."""
-    sqs, source = client("sqs"), app.sources[step.queue]
-    assert isinstance(source, Queue)
-    named = {name: {"StringValue": text, "DataType": "String"} for name, text in step.attributes.items()}
-    order: dict[str, Any] = {}
-    if step.group is not None:
-        order = {"MessageGroupId": step.group, "MessageDeduplicationId": f"{wire.number_of(step.body)}"}
-    url = sqs.get_queue_url(QueueName=source.queue)["QueueUrl"]
-    sqs.send_message(QueueUrl=url, MessageBody=step.body, MessageAttributes=named, **order)
-
-
-# --- the end -------------------------------------------------------------------------------------
+def _at_once(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    """Yield the steps as they are taken: messages that follow one another together, all others one by one."""
+    for is_message, several in groupby(steps, lambda step: isinstance(step, Message)):
+        if is_message:
+            yield list(several)
+        else:
+            yield from ([step] for step in several)
 
 
 async def _still(left: Callable[[], Awaitable[int]]) -> None:
@@ -236,14 +279,6 @@ async def _still(left: Callable[[], Awaitable[int]]) -> None:
     while still < STILL:
         still = 0 if await left() else still + 1
         await asyncio.sleep(LOOK)
-
-
-def _left(urls: Sequence[str]) -> int:
-    """Return how many messages are in the queues, those counted that are hidden or at work."""
-    sqs = client("sqs")
-    names = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
-    found = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] for url in urls]
-    return sum(int(each[name]) for each in found for name in names)
 
 
 __all__ = ["Outcome", "functions", "here", "polled"]
