@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo aws test format lint types unit bench pictures templates clean
+.PHONY: run demo aws test format lint types unit parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -36,6 +36,9 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest
+
+parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
+	$(BIN)/python -m triggers parity infra.scenarios
 
 bench: $(STAMP)                 ## the README's figures, beside huey; several minutes on a quiet machine
 	$(BIN)/python -m pip install --quiet --group bench

@@ -64,6 +64,8 @@ def _scenarios(target: str) -> tuple[ModuleType, dict[str, Scenario]]:
         found = {name: found[name]}
     if not found:
         raise NotFound(f"{place} has no scenario; make one, NAME = triggers.parity.Scenario(app, [...])")
+    for name, one in found.items():
+        _app(module, name, one)
     return module, found
 
 
@@ -73,17 +75,17 @@ def _same(module: ModuleType, name: str, scenario: Scenario, folder: Path, endpo
 
     started = time.monotonic()
     outcomes = _outcomes(scenario, f"{module.__name__}:{_app(module, name, scenario)}", folder, endpoint)
-    lines = [
-        line for other in (POLLED, FUNCTIONS) for line in differences(outcomes[HERE], outcomes[other], (HERE, other))
-    ]
+    expected = outcomes.pop(HERE)
+    if not expected:
+        note(f"{name}: nothing comes of it by {HERE}, so there is nothing to compare; look at its steps")
+        return False
+    lines = [line for where, found in outcomes.items() for line in differences(expected, found, (HERE, where))]
     for line in lines:
         say(line)
+    chains = sum("type" in tree for tree in expected)
     verdict = f"differs in {count(len(lines), 'line')}" if lines else "the same"
-    if not outcomes[HERE]:
-        verdict = "nothing came of it, so there is nothing to compare; check its steps"
-    chains = sum("type" in tree for tree in outcomes[HERE])
     note(f"{name}: {count(chains, 'chain')}, {verdict}, {time.monotonic() - started:.1f} s")
-    return not lines and bool(outcomes[HERE])
+    return not lines
 
 
 def _app(module: ModuleType, name: str, scenario: Scenario) -> str:
@@ -98,11 +100,16 @@ def _app(module: ModuleType, name: str, scenario: Scenario) -> str:
 
 
 def _outcomes(scenario: Scenario, target: str, folder: Path, endpoint: str) -> dict[str, list[Tree]]:
-    """Return what comes of a scenario in each place; `target` is `module:app`, by which functions import it."""
+    """Return what comes of a scenario in each place, or in the first, where nothing does.
+
+    `target` is `module:app`, by which functions import it.
+    """
     from triggers.aws.server import reset
     from triggers.parity.stages import functions, here, polled
 
     outcomes = {HERE: asyncio.run(here(scenario)).as_list()}
+    if not outcomes[HERE]:
+        return outcomes
     reset(endpoint)
     outcomes[POLLED] = asyncio.run(polled(scenario)).as_list()
     reset(endpoint)
