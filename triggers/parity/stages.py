@@ -120,8 +120,8 @@ async def here(scenario: Scenario) -> Outcome:
 
         async def take(steps: Sequence[Step], engine: Engine) -> None:
             for queue, messages in by_queue(steps).items():
-                await fed[queue].messages.put(messages)
-                await asyncio.sleep(0)
+                fed[queue].messages.put_nowait(messages)
+                engine.intake.poke(queue)  # it is busy until it says that it is idle
             for step in steps:
                 if isinstance(step, Put):
                     await asyncio.to_thread(_drop, step, places)
