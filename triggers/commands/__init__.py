@@ -30,11 +30,12 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     "Take it to AWS": {
         "template": ("template", "Write the CloudFormation template of an app."),
-        "parity": ("parity", "Compare what an app does here and in AWS."),
+        "parity": ("parity", "Carry scenarios out here and in AWS, and compare."),
         "package": ("package", "Pack an app as a zip for Lambda."),
         "deploy": ("deploying", "Put an app into AWS, or change it there."),
         "diff": ("deploying", "Show what deploy would change."),
         "destroy": ("deploying", "Remove an app from AWS."),
+        "exec": ("execution", "Carry out one message, as a Batch job does."),
     },
     "Look at what happened": {
         "events": ("history", "List events."),
