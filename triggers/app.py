@@ -32,7 +32,7 @@ from triggers.places import Place
 from triggers.relocation import place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import PolicyOptions, Route, make_policy, make_route, no_option
-from triggers.sources import Source
+from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.state import StateFolder
@@ -259,7 +259,7 @@ def _by_name(owner: str, option: str, places: Iterable[N]) -> dict[str, N]:
         raise WiringError(f"{owner}: {option}={places!r} must be a list, as in {option}=[Folder('data')]")
     for place in places:
         _check_place(owner, option, place)
-        if place.name in found or place.name in ("inbox", "requests", "send", "timer"):
+        if place.name in found or place.name in RESERVED:
             raise WiringError(f"{owner}: the name {place.name!r} is taken; give the source another name=")
         found[place.name] = place
     return found

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import apsw
 
 from triggers.journal.orders import first_time
-
-_SOURCE = "paused"
+from triggers.sources import PAUSED
 
 
 def pause(request: str, schedule: str, now: float) -> Callable[[apsw.Connection], dict[str, float]]:
@@ -19,7 +18,7 @@ def pause(request: str, schedule: str, now: float) -> Callable[[apsw.Connection]
 
     def apply(connection: apsw.Connection) -> dict[str, float]:
         if first_time(connection, request):
-            connection.execute(_PAUSE, (_SOURCE, schedule.encode(), repr(now).encode()))
+            connection.execute(_PAUSE, (PAUSED, schedule.encode(), repr(now).encode()))
         return paused(connection)
 
     return apply
@@ -31,7 +30,7 @@ def resume(request: str, schedule: str, now: float) -> Callable[[apsw.Connection
     def apply(connection: apsw.Connection) -> dict[str, float]:
         if first_time(connection, request):
             name = schedule.encode()
-            connection.execute("DELETE FROM ledger WHERE source = ? AND key = ?", (_SOURCE, name))
+            connection.execute("DELETE FROM ledger WHERE source = ? AND key = ?", (PAUSED, name))
             if connection.changes():
                 connection.execute(_FORGET, (f"{now!r} ".encode(), name))
         return paused(connection)
@@ -41,7 +40,7 @@ def resume(request: str, schedule: str, now: float) -> Callable[[apsw.Connection
 
 def paused(connection: apsw.Connection) -> dict[str, float]:
     """Return the names of the schedules that are paused, and since when."""
-    rows = connection.execute("SELECT key, value FROM ledger WHERE source = ? ORDER BY key", (_SOURCE,))
+    rows = connection.execute("SELECT key, value FROM ledger WHERE source = ? ORDER BY key", (PAUSED,))
     return {bytes(name).decode(): float(bytes(since)) for name, since in rows}
 
 

@@ -18,6 +18,12 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from triggers.clock import Clock  # loads asyncio, which who only declares an app has no use for
 
+PAUSED = "paused"
+"""The source under which the ledger keeps the schedules that are paused."""
+
+RESERVED = ("inbox", "requests", "send", "timer", PAUSED)
+"""The names of what every app has: no source or output of its own is called so, or their memories would mix."""
+
 
 @dataclass(slots=True)
 class Delivery:
@@ -91,4 +97,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["Delivery", "Site", "Source"]
+__all__ = ["PAUSED", "RESERVED", "Delivery", "Site", "Source"]
