@@ -423,6 +423,29 @@ def test_a_calendar_that_raises_from_the_start_stops_its_own_schedule_only(
     assert len([name for name, _ in fired(life) if name == "good"]) == 12
 
 
+def test_a_calendar_that_does_not_know_the_year_yet_stops_its_own_schedule_only(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    holidays = {2026: {date(2026, 12, 25)}}
+
+    def closed(day: date) -> bool:
+        return day in holidays[day.year]
+
+    clock = FakeClock(datetime(2026, 12, 29, 12, tzinfo=UTC))
+    schedules = {"job": cron("0 9 * * *", exclude=closed), "other": every(hours=1)}
+    start(clock, **schedules).crash()
+    clock.step(clock.monotonic() + 4 * 86_400)
+    life = start(clock, **schedules)
+    assert fired(life) == [("other", "02 12:00:00")]
+    complaint = "schedule 'job' does not say when it fires: KeyError(2027); trying again in 60 s"
+    assert caplog.text.count(complaint) == 1
+    life.advance(60)
+    assert caplog.text.count(complaint) == 2
+    holidays[2027] = set()
+    life.advance(60)
+    assert fired(life)[1:] == [("job", "02 09:00:00")]
+
+
 def test_an_instant_in_the_past_never_fires_and_one_to_come_fires_once(start: Start) -> None:
     clock = FakeClock(NOON)
     past, coming = at("2025-01-01T00:00:00Z"), at("2026-01-02T00:00:00Z")

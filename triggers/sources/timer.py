@@ -89,6 +89,8 @@ class Timer:
                 ticks.extend(series.fire(now, paused=series.name in self._paused))
             except Exception as error:  # of a calendar of the user's: it must not take the other schedules with it
                 series.complain(error)
+                heapq.heapreplace(queue, (now + AGAIN, *queue[0][1:]))
+                continue
             _put(heapq.heappop(queue)[1:], queue, now)
         return ticks
 
