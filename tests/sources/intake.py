@@ -31,7 +31,7 @@ def look(event: ObjectCreated) -> str:
 async def main(state: str, root: str, text: str = "{}") -> None:
     options = json.loads(text)
     waitlist.AGAIN = options.pop("test_again", waitlist.AGAIN)
-    watch._QUIET = options.pop("test_quiet", watch._QUIET)
+    watch._REVIEW = options.pop("test_review", watch._REVIEW)
     read = options.pop("test_read", False)
     app = App("intake", sources=[Folder(root, name="in", **options)])
 

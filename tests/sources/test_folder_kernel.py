@@ -6,15 +6,18 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
 from tests.sources.running import Intake
+from tests.sources.site import PATIENCE
 from tests.sources.test_folder import Told
+from triggers.sources import watch
 from triggers.sources.mounts import _plain, is_remote
 from triggers.sources.watch import EVERYWHERE, KernelWatcher
 
-SOON = {"test_again": 0.1, "test_quiet": 100}
+SOON = {"test_again": 0.1, "test_review": 0.1}
 
 
 @pytest.fixture
@@ -210,6 +213,25 @@ def test_a_link_to_the_folder_that_leads_elsewhere_is_followed(root: Path, intak
     assert app.next() == ["created c.csv"]
     (second / "link.csv").symlink_to("c.csv")
     assert app.next() == ["created link.csv"]
+
+
+def test_a_link_that_leads_elsewhere_is_noticed_while_the_old_folder_is_still_written_to(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, first, second = Told(), root / "first", root / "second"
+    for folder in (first, second):
+        folder.mkdir()
+    (root / "in").symlink_to(first)
+    monkeypatch.setattr(watch, "_REVIEW", 0.1)
+    watcher = KernelWatcher(os.fsencode(root / "in"), told)
+    watcher.add(EVERYWHERE)
+    (root / "new").symlink_to(second)
+    (root / "new").rename(root / "in")
+    until = monotonic() + PATIENCE
+    while not told.folders and monotonic() < until:
+        (first / "busy").touch()
+    watcher.stop()
+    assert told.folders == {EVERYWHERE: None}
 
 
 def test_a_folder_above_that_is_replaced_is_noticed(root: Path, tmp_path: Path) -> None:

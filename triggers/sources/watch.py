@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from time import monotonic
 from typing import Protocol
 
 from watchdog.events import (
@@ -162,7 +163,7 @@ _GONE = _MOVED_FROM | _DELETE
 _WATCH_ENDED = _IGNORED | _MOVE_SELF | _UNMOUNT
 _HEADER = struct.Struct("iIII")  # watch descriptor, mask, cookie, length of the name that follows
 _READ = 1 << 20  # bytes: the whole of the kernel's queue, mostly
-_QUIET = 10_000  # milliseconds without an event, after which it is seen to that the folder is still the watched one
+_REVIEW = 10.0  # seconds after which, whatever came, it is seen to that the folder is still the watched one
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -192,6 +193,7 @@ class Drain(EventEmitter):
         super().__init__(event_queue, watch, timeout=timeout, event_filter=event_filter)
         self.hand_over: Callable[[bytes], None] = lambda buffer: None
         self.review: Callable[[], None] = lambda: None
+        self._reviewed = monotonic()
         self.fd = _checked(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self._bell = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll = select.poll()
@@ -199,9 +201,11 @@ class Drain(EventEmitter):
         self._poll.register(self._bell, select.POLLIN)
 
     def queue_events(self, timeout: float) -> None:
-        """Wait for the kernel or the bell, and pass on what there is."""
-        if not self._poll.poll(_QUIET):
+        """Wait for the kernel or the bell, or until a review is due, and pass on what there is."""
+        self._poll.poll(max(0, self._reviewed + _REVIEW - monotonic()) * 1000)
+        if monotonic() >= self._reviewed + _REVIEW:
             self.review()
+            self._reviewed = monotonic()
         with contextlib.suppress(BlockingIOError):  # it was the bell, or nothing
             self.hand_over(os.read(self.fd, _READ))
 
