@@ -113,6 +113,7 @@ _FAIL = _expression(
     " #expires = :expires, #counted = :counted, #error = :error, #traceback = :traceback REMOVE #lease",
     _IS_OURS,
 )
+_RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :holder")
 _MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
 
 _FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
@@ -154,6 +155,10 @@ class Records:
             if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
                 return _standing(run, item)
         return Claim(run, int(item["attempt"]["N"]), int(item["counted"]["N"]), float(item["first"]["N"]))
+
+    def renew(self, run: int, holder: str, lease: float) -> None:
+        """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
+        self._update(run, _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": _number(lease)})
 
     def keep(self, claim: Claim, texts: Sequence[str], now: float) -> int:
         """Keep what the attempt emits, and return in how many parts. It counts once the run is settled with them."""

@@ -61,14 +61,17 @@ class Runs:
         self._now = now
         self._coroutines: Coroutines | None = None
 
-    def carry_out(self, event: EventRow, route: Route, request: str, until: float) -> Standing:
+    def carry_out(
+        self, event: EventRow, route: Route, request: str, until: float, lease: float | None = None
+    ) -> Standing:
         """Bring the run of a route on an event as far as it gets, and return where it stands then.
 
-        `request` names the invocation, `until` is the Unix time at which it is killed.
+        `request` names the invocation, `until` is the Unix time at which it is killed. From then on the run is
+        free for others, or from the end of a `lease`, which is renewed.
         """
         now = self._now()
         number = wire.run_number(event, route.name)
-        claim = self._records.claim(number, route.name, event, wire.write(event), request, now, until + SKEW)
+        claim = self._records.claim(number, route.name, event, wire.write(event), request, now, (lease or until) + SKEW)
         if isinstance(claim, Standing):
             return self._caught_up(claim)
         run = Run(number, claim.attempt, route, event, now, self._journal, self._places, claim.first)
@@ -152,4 +155,4 @@ def _log_again(outcome: Again) -> None:
     log.warning("%s, again in %.3g s%s", outcome.word, outcome.delay, why, extra=fields)
 
 
-__all__ = ["RESERVE", "Runs"]
+__all__ = ["RESERVE", "SKEW", "Runs"]
