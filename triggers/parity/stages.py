@@ -43,6 +43,8 @@ LOOK = 0.2
 """Seconds after which it is looked again whether anything is left."""
 STILL = 3
 """How many times in a row nothing must have been."""
+PATIENCE = 120.0
+"""Seconds after which a step that still has something to do is given up."""
 
 Take = Callable[[Sequence[Step], Engine], Awaitable[None]]
 """What takes steps at once where a dispatcher is at work."""
@@ -179,7 +181,7 @@ async def _dispatched(
             return await asyncio.to_thread(left) if left else 0
 
         async def settled() -> None:
-            await (_still(waiting) if left else waiting())
+            await _still(waiting, STILL if left else 1)
 
         await settled()  # what a source begins with is over: what it tells from now on, it was told
         for steps in _at_once(scenario.steps):
@@ -273,12 +275,20 @@ def _at_once(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
             yield from ([step] for step in several)
 
 
-async def _still(left: Callable[[], Awaitable[int]]) -> None:
-    """Wait until nothing has been left for a while."""
+async def _still(left: Callable[[], Awaitable[int]], times: int = STILL) -> None:
+    """Wait until nothing has been left so many times in a row. Raises `TriggersError` where that does not come."""
     still = 0
-    while still < STILL:
-        still = 0 if await left() else still + 1
-        await asyncio.sleep(LOOK)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                still = 0 if await left() else still + 1
+                if still == times:
+                    return
+                await asyncio.sleep(LOOK)
+    except TimeoutError as error:
+        raise TriggersError(
+            f"after {PATIENCE:g} s there is still something to do; is a handler at work, or a run tried again for ever?"
+        ) from error
 
 
 __all__ = ["Outcome", "functions", "here", "polled"]
