@@ -11,11 +11,13 @@ from time import monotonic
 import pytest
 
 from tests.sources.running import Intake
-from tests.sources.site import PATIENCE
+from tests.sources.site import PATIENCE, FakeClock, run
 from tests.sources.test_folder import Told
 from triggers.sources import watch
+from triggers.sources.folder import Folder
 from triggers.sources.mounts import _plain, is_remote
-from triggers.sources.watch import EVERYWHERE, KernelWatcher
+from triggers.sources.tree import Tree
+from triggers.sources.watch import EVERYWHERE, Hints, KernelWatcher
 
 SOON = {"test_again": 0.1, "test_review": 0.1}
 
@@ -271,6 +273,54 @@ def test_a_network_disk_is_remote_at_above_and_below_the_folder(root: Path, monk
         mounted = [module.Mount(b"/", "ext4", b"/dev/vda"), module.Mount(at, kind, b"server:/x")]
         monkeypatch.setattr(module, "mounted", lambda mounted=mounted: iter(mounted))
         assert is_remote(place) is expected, (at, kind)
+
+
+def test_a_network_disk_that_is_mounted_late_is_polled_from_then_on_and_trusts_no_lease(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import triggers.sources.mounts as module
+
+    (root / "a.csv").write_text("1")
+    place = os.path.realpath(os.fsencode(root))
+    mounted = [module.Mount(b"/", "ext4", b"/dev/vda")]
+    monkeypatch.setattr(module, "mounted", lambda: iter(mounted))
+
+    async def main() -> None:
+        tree = Tree(Folder(root), FakeClock(), watched=True)
+        stop = tree.watch(Hints())
+
+        def is_polled() -> bool:
+            told = tree.examine(next(tree.walk(EVERYWHERE)), {})
+            assert bool(told) is not tree.remote
+            return tree.remote and tree.waitlist.get(EVERYWHERE) is not None
+
+        assert not is_polled()
+        mounted.append(module.Mount(place + b"/disk", "nfs4", b"server:/x"))
+        assert is_polled()
+        mounted.pop()
+        assert not is_polled()
+        mounted.append(module.Mount(place, "autofs", b"systemd-1"))
+        assert is_polled()
+        stop()
+        tree.close()
+
+    run(main())
+
+
+def test_a_disk_that_is_mounted_below_the_folder_is_noticed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import triggers.sources.mounts as module
+
+    told = Told()
+    mounted = [module.Mount(b"/", "ext4", b"/dev/vda")]
+    monkeypatch.setattr(module, "mounted", lambda: iter(mounted))
+    watcher = KernelWatcher(os.fsencode(root), told)
+    watcher.add(EVERYWHERE)
+    watcher.review()
+    assert told.folders == {}
+    mounted.append(module.Mount(os.path.realpath(os.fsencode(root)) + b"/disk", "ext4", b"/dev/sdb"))
+    watcher.review()
+    watcher.stop()
+    assert told.folders == {EVERYWHERE: None}
 
 
 def test_a_mount_hides_the_one_that_was_there_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from triggers.sources.watch import EVERYWHERE, Files, Hints, changed
 
 AUDIT = 3600.0
 """Seconds after which everything is looked at although nothing hints at it, in case the kernel had nothing to tell:
-of what another name of a file was written by, of the target of a link, of a disk mounted below."""
+of what another name of a file was written by, of the target of a link."""
 
 _FEW = 8  # files that are examined at once, which takes less than to wake the thread
 

@@ -25,14 +25,15 @@ class Listing:
     """Goes through a tree. What cannot be watched or listed waits to be gone through again."""
 
     def __init__(
-        self, folder: Folder, root: bytes, waitlist: Waitlist, complaints: Complaints, *, watched: bool, polled: bool
+        self, folder: Folder, root: bytes, waitlist: Waitlist, complaints: Complaints, *, watched: bool
     ) -> None:
         self._folder = folder
         self._root = root
         self._waitlist = waitlist
         self._complaints = complaints
         self._watched = watched
-        self._polled = polled
+        self.polled = False
+        """Whether the kernel does not tell of all that changes here."""
         self._watcher: Watcher | None = None
         patterns = "|".join(map(fnmatch.translate, folder.ignore)) or "(?!)"
         self.ignores = re.compile(os.fsencode(patterns)).match
@@ -109,7 +110,7 @@ class Listing:
         try:
             if self._watcher is not None:
                 self._watcher.add(place)
-            if place == EVERYWHERE and (self._polled or self._watcher is None):
+            if place == EVERYWHERE and (self.polled or self._watcher is None):
                 self._waitlist.put(place, self._folder.poll, is_folder=True)
         except OSError as error:
             if error.errno != errno.ENOSPC:

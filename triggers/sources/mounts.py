@@ -36,8 +36,9 @@ class Mount(NamedTuple):
 
     @property
     def is_remote(self) -> bool:
-        """Say whether others may write there, of which neither inotify nor a lease knows."""
-        return self.is_shared or self.kind.startswith("fuse.")
+        """Say whether others may write there, of which neither inotify nor a lease knows. So it is where a network
+        disk is mounted when somebody looks."""
+        return self.is_shared or self.kind == "autofs" or self.kind.startswith("fuse.")
 
 
 class Table:

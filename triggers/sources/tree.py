@@ -49,7 +49,6 @@ class Tree:
 
     def __init__(self, folder: Folder, clock: Clock, watched: bool) -> None:
         root = folder.require()
-        self.remote = folder.poll is not None or is_remote(root)
         self.waitlist = Waitlist(clock)
         self._folder = folder
         self._clock = clock
@@ -58,9 +57,8 @@ class Tree:
         self._prefix = root + b"/"
         self._real_root = b""
         self._inside: dict[bytes, bool] = {}
-        self._leases = has_leases() and not self.remote
         self._complaints = Complaints(folder.name, root)
-        self._listing = Listing(folder, root, self.waitlist, self._complaints, watched=watched, polled=self.remote)
+        self._listing = Listing(folder, root, self.waitlist, self._complaints, watched=watched)
         self._marker = Marker(root, folder.marker) if folder.marker is not None else None
         self._disks = Disks(root)
         self._seen_again: dict[bytes, bytes] = {}
@@ -68,8 +66,11 @@ class Tree:
         self._find_root()
 
     def _find_root(self) -> None:
-        """Look where the root is now: it may be a link that leads elsewhere than before."""
+        """Look where the root is now, and what is mounted there: a link or a mount may have changed it."""
         self._real_root = os.path.realpath(self._root).rstrip(b"/") + b"/"
+        self.remote = self._folder.poll is not None or is_remote(self._root)
+        self._listing.polled = self.remote
+        self._leases = has_leases() and not self.remote
 
     # --- what may have changed
 
@@ -102,7 +103,7 @@ class Tree:
         """Yield the keys of the files at or below a folder, `BATCH` at a time."""
         if place == EVERYWHERE:
             self._find_root()
-        return self._listing.walk(place)
+        yield from self._listing.walk(place)
 
     # --- what is gone
 

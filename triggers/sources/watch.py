@@ -38,6 +38,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver, EventEmitter, EventQueue, ObservedWatch
 
 from triggers.sources import Site
+from triggers.sources.mounts import Mount, mounted_below
 
 EVERYWHERE = b""
 """The key of the watched folder itself: a hint about it means the whole tree."""
@@ -226,7 +227,7 @@ class KernelWatcher:
         self._root = root
         self._tell = tell
         self._mask = _MASK | _GONE if deletions else _MASK
-        self._watched: tuple[int, int] | None = None
+        self._watched: tuple[int, int, list[Mount]] | None = None
         self._prefixes: dict[int, bytes] = {}  # watch descriptor -> b"" for the root, b"a/b/" below it
         self._lock = threading.Lock()
         self._stopped = False
@@ -248,8 +249,8 @@ class KernelWatcher:
     def review(self) -> None:
         """Hint at everything when the watched folder is no longer what its path leads to.
 
-        The kernel tells nothing of a disk that is mounted there, of a folder above that is renamed, or of a link on
-        the way that leads elsewhere.
+        The kernel tells nothing of a disk that is mounted there or below, of a folder above that is renamed, or of a
+        link on the way that leads elsewhere.
         """
         with self._lock:
             now = _identity(self._root)
@@ -328,13 +329,13 @@ def _note(files: Files, key: bytes, mask: int) -> None:
         files[key] = None if mask & _CREATE else False
 
 
-def _identity(path: bytes) -> tuple[int, int] | None:
-    """Return what names a folder in this boot, None if there is none."""
+def _identity(path: bytes) -> tuple[int, int, list[Mount]] | None:
+    """Return what names a folder in this boot, with what is mounted below it; None if there is none."""
     try:
         status = os.stat(path + b"/")
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return status.st_dev, status.st_ino, mounted_below(os.path.realpath(path))
 
 
 def _records(buffer: bytes) -> Iterator[tuple[int, int, bytes]]:
