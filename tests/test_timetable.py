@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggers.errors import ScheduleError
-from triggers.schedule import At, Firing, Schedule, Timetable, at, cron, every, firing, timetable, timezone_of
+from triggers.schedule import At, Firing, Schedule, Timetable, at, cron, every, firing, firings, timetable, timezone_of
 from triggers.schedule.reading import read
 
 ZONES = ("Europe/Berlin", "America/New_York", "Africa/Cairo", "Pacific/Apia", "America/Havana", "UTC")
@@ -41,9 +41,9 @@ def test_what_is_excluded_is_left_out_of_what_would_fire(zone: str, excluded: An
     bounds = {"start": "2026-02-01T05:00", "end": "2026-12-30T00:00"}
     first, end = (unix(moment, zone) for moment in bounds.values())
     plain, made = cron("0 */6 * * *", timezone=zone), cron("0 */6 * * *", timezone=zone, exclude=excluded, **bounds)
-    every_one = plain.firings(unix("2026-01-01"), unix("2027-01-01"))
+    every_one = firings(plain, unix("2026-01-01"), unix("2027-01-01"))
     wanted = [due for due in every_one if first <= due < end and open_on(datetime.fromtimestamp(due, tz).date())]
-    assert list(made.firings(-math.inf, math.inf)) == wanted
+    assert list(firings(made, -math.inf, math.inf)) == wanted
     backwards, until = [], math.inf
     while (due := made.latest(-math.inf, until)) is not None:
         backwards.append(due)
@@ -111,8 +111,8 @@ def test_bounds_and_calendar_are_in_the_text_and_how_it_is_fired_is_not(schedule
 def test_the_text_of_a_schedule_can_be_read_back(schedule: Schedule) -> None:
     again = read(str(schedule))
     assert str(again) == str(schedule)
-    assert list(again.firings(unix("2026-01-01"), unix("2026-03-01"))) == list(
-        schedule.firings(unix("2026-01-01"), unix("2026-03-01"))
+    assert list(firings(again, unix("2026-01-01"), unix("2026-03-01"))) == list(
+        firings(schedule, unix("2026-01-01"), unix("2026-03-01"))
     )
 
 
@@ -154,7 +154,7 @@ class FullHours(Schedule):
 def test_a_schedule_of_ones_own_takes_the_keywords_too() -> None:
     made = timetable(FullHours(), start="2026-01-01T00:30", end="2026-01-01T03:00", jitter=3)
     assert isinstance(made, Timetable)
-    assert [due - unix("2026-01-01") for due in made.firings(0, unix("2027-01-01"))] == [3600, 7200]
+    assert [due - unix("2026-01-01") for due in firings(made, 0, unix("2027-01-01"))] == [3600, 7200]
     assert firing(made).jitter == 3
 
 
@@ -267,6 +267,6 @@ def test_an_interval_must_be_numbers() -> None:
 def test_bounds_take_datetimes_and_the_start_fires_and_the_end_does_not() -> None:
     start = datetime(2026, 1, 1, tzinfo=UTC)
     made = every(hours=1, start=start, end=start + timedelta(hours=2))
-    assert list(made.firings(0, math.inf)) == [unix("2026-01-01"), unix("2026-01-01T01:00")]
+    assert list(firings(made, 0, math.inf)) == [unix("2026-01-01"), unix("2026-01-01T01:00")]
     assert isinstance(every(hours=1, start=start), Timetable)
     assert isinstance(at("2026-01-01"), At)

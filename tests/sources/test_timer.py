@@ -457,6 +457,96 @@ def test_an_instant_in_the_past_never_fires_and_one_to_come_fires_once(start: St
     assert fired(life) == [("coming", "02 00:00:00")]
 
 
+def test_an_instant_fires_also_where_the_app_was_started_while_the_clock_was_beyond_it(start: Start) -> None:
+    clock = FakeClock(NOON)
+    clock.set_wall(NOON + timedelta(days=400))
+    life = start(clock, once=at("2026-01-03T00:00:00Z"))
+    clock.set_wall(NOON)
+    life.advance(3 * 86_400)
+    assert fired(life) == [("once", "03 00:00:00")]
+
+
+class Minutely:
+    """A schedule of one's own: all that it must have is `next` and `latest`."""
+
+    def next(self, after: float) -> float | None:
+        return after // 60 * 60 + 60
+
+    def latest(self, after: float, until: float) -> float | None:
+        due = until // 60 * 60
+        return due if due > after else None
+
+    def __str__(self) -> str:
+        return "minutely"
+
+
+def test_a_class_with_next_and_latest_is_a_schedule_and_fires_what_it_missed_too(start: Start) -> None:
+    clock = FakeClock(NOON)
+    schedules = {"mine": Minutely(), "all": timetable(Minutely(), missed="all")}
+    start(clock, **schedules).crash()
+    clock.step(clock.monotonic() + 630)
+    life = start(clock, **schedules)
+    assert [due for name, due in fired(life) if name == "mine"] == ["01 12:10:00"]
+    assert [due for name, due in fired(life) if name == "all"] == [f"01 12:{n:02}:00" for n in range(1, 11)]
+
+
+def test_a_schedule_that_says_whole_numbers_is_spread_as_any_other(start: Start) -> None:
+    class Whole(Minutely):
+        def next(self, after: float) -> float | None:
+            return int(after) // 60 * 60 + 60
+
+    life = start(FakeClock(NOON), mine=timetable(Whole(), jitter=30))
+    life.advance(630)
+    assert len(fired(life)) == 10
+
+
+def test_a_schedule_whose_next_and_latest_disagree_stops_itself_only(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Torn(Minutely):
+        def latest(self, after: float, until: float) -> float | None:
+            return None
+
+    life = start(FakeClock(NOON), mine=timetable(Torn(), jitter=1), five=every(minutes=5))
+    life.advance(330)
+    assert fired(life) == [("five", "01 12:05:00")]
+    complaints = [record.getMessage() for record in caplog.records if record.name == "triggers.timer"]
+    assert len(complaints) == 5
+    assert f"next({NOON.timestamp()!r}) says {NOON.timestamp() + 60!r}, and latest(" in complaints[0]
+
+
+def test_a_schedule_whose_next_instant_is_not_later_stops_itself_only(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stuck(Minutely):
+        def next(self, after: float) -> float | None:
+            return after
+
+    life = start(FakeClock(NOON), mine=timetable(Stuck(), missed="all"), five=every(minutes=5))
+    life.advance(330)
+    assert fired(life) == [("five", "01 12:05:00")]
+    assert "which is not after it" in caplog.text
+
+
+def test_an_error_amid_what_was_missed_loses_nothing_of_it_and_fires_no_more_than_was_asked_for(start: Start) -> None:
+    errors = [OSError("not now"), OSError("nor now")]
+
+    class Shaky(Minutely):
+        def next(self, after: float) -> float | None:
+            if after == NOON.timestamp() + 240 and errors:
+                raise errors.pop()
+            return super().next(after)
+
+    clock = FakeClock(NOON)
+    schedules = {"mine": timetable(Shaky(), missed="all", missed_most=8)}
+    start(clock, **schedules).crash()
+    clock.step(clock.monotonic() + 630)
+    life = start(clock, **schedules)
+    life.advance(180)
+    assert not errors
+    assert fired(life) == [("mine", f"01 12:{n:02}:00") for n in range(5, 14)]
+
+
 def test_a_firing_and_its_run_are_one_commit(start: Start) -> None:
     clock = FakeClock(NOON)
     life = start(clock, five=every(minutes=5))

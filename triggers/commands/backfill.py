@@ -19,7 +19,7 @@ from triggers.errors import ScheduleError, did_you_mean
 from triggers.events import moment
 from triggers.journal import views
 from triggers.requests import Backfill
-from triggers.schedule import Schedule
+from triggers.schedule import Schedule, firings
 from triggers.schedule.reading import read
 from triggers.sources.timer import NAME, identity
 from triggers.state import StateFolder
@@ -114,7 +114,7 @@ def _plan(
 def _instants(route: str, schedule: Schedule, since: float, until: float) -> Iterator[float]:
     """Yield the instants in [since, until); raise `ScheduleError` where a calendar of the user's fails."""
     try:
-        yield from schedule.firings(nextafter(since, -inf), nextafter(until, -inf))
+        yield from firings(schedule, nextafter(since, -inf), nextafter(until, -inf))
     except Exception as error:
         raise ScheduleError(silence(route, error)) from error
 

@@ -23,7 +23,7 @@ from triggers.events import Event
 from triggers.journal import pauses, views
 from triggers.journal.views import RouteView
 from triggers.requests import Pause, Resume
-from triggers.schedule import Schedule, firing, timezone_of
+from triggers.schedule import Schedule, firing, firings, timezone_of
 from triggers.schedule.reading import read
 from triggers.schedule.zones import zone
 from triggers.state import StateFolder
@@ -103,7 +103,7 @@ def _next(schedules: Mapping[str, Schedule], most: int, now: float) -> tuple[lis
         try:
             found += [
                 Firing(due, due + firing(one).offset(name, due, one.next(due)), name, one)
-                for due in islice(one.firings(now, inf), most)
+                for due in islice(firings(one, now, inf), most)
             ]
         except Exception as error:  # of a calendar of the user's
             silent[name] = silence(name, error)

@@ -1,7 +1,7 @@
 """Schedules: pure functions from one moment to the next.
 
-`cron`, `every` and `at` make frozen values that answer three questions about Unix times (seconds since 1970, UTC):
-what is the `next` firing, what was the `latest`, and which `firings` lie between two moments. They know no clock.
+`cron`, `every` and `at` make frozen values that answer two questions about Unix times (seconds since 1970, UTC): what
+is the `next` firing, and what was the `latest`? From these `firings` tells all between two moments. They know no clock.
 Firings lie on whole seconds (of an `At`: wherever it was set) in the years 1970 to 2199, EventBridge's range.
 
 Clocks that change follow the documented rule of EventBridge Scheduler ("Schedule types", daylight savings time), in
@@ -15,7 +15,7 @@ from typing import Never, Unpack
 
 from triggers.errors import ScheduleError
 from triggers.schedule.crontab import Cron
-from triggers.schedule.instants import DAY, At, Every, Schedule
+from triggers.schedule.instants import DAY, At, Every, Schedule, firings
 from triggers.schedule.timetable import Firing, Timetable, TimetableOptions, firing, instant, timetable, timezone_of
 
 
@@ -86,6 +86,7 @@ __all__ = [
     "cron",
     "every",
     "firing",
+    "firings",
     "timetable",
     "timezone_of",
 ]

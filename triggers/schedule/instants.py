@@ -28,12 +28,33 @@ class Schedule(Protocol):
     def latest(self, after: float, until: float) -> float | None:
         """Return the last firing in (after, until], or None. Its cost does not grow with the firings between."""
 
-    def firings(self, after: float, until: float) -> Iterator[float]:
-        """Yield every firing in (after, until], in order."""
-        due = self.next(after)
-        while due is not None and due <= until:
-            yield due
-            due = self.next(due)
+
+def firings(schedule: Schedule, after: float, until: float) -> Iterator[float]:
+    """Yield every firing of a schedule in (after, until], in order."""
+    due = following(schedule, after)
+    while due is not None and due <= until:
+        yield due
+        due = following(schedule, due)
+
+
+def following(schedule: Schedule, after: float) -> float | None:
+    """Return the first firing of a schedule strictly after `after`; `ScheduleError` if it says one that is not."""
+    due = schedule.next(after)
+    if due is None:
+        return None
+    if not due > after:
+        raise ScheduleError(f"{schedule}: next({after!r}) says {due!r}, which is not after it")
+    return float(due)
+
+
+def last(schedule: Schedule, after: float, until: float) -> float | None:
+    """Return the last firing of a schedule in (after, until]; `ScheduleError` if it says one that is not."""
+    due = schedule.latest(after, until)
+    if due is None:
+        return None
+    if not after < due <= until:
+        raise ScheduleError(f"{schedule}: latest({after!r}, {until!r}) says {due!r}, which does not lie there")
+    return float(due)
 
 
 @dataclass(frozen=True, slots=True)

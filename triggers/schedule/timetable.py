@@ -68,7 +68,7 @@ class Firing:
         if not self.jitter:
             return 0.0
         width = self.jitter if following is None else min(self.jitter, following - due)
-        share = int.from_bytes(blake2b(f"{name}@{due!r}".encode(), digest_size=6).digest()) / 2**48
+        share = int.from_bytes(blake2b(f"{name}@{float(due)!r}".encode(), digest_size=6).digest()) / 2**48
         return width * share
 
 

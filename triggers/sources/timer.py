@@ -18,8 +18,10 @@ from itertools import islice
 from math import inf, nextafter
 
 from triggers.clock import LONGEST_SLEEP
+from triggers.errors import ScheduleError
 from triggers.events import Tick, encode, moment
-from triggers.schedule import Schedule, firing
+from triggers.schedule import Schedule, firing, firings
+from triggers.schedule.instants import following, last
 from triggers.sources import Delivery, Site
 
 log = logging.getLogger("triggers.timer")
@@ -65,10 +67,8 @@ class Timer:
                 yield ticks
                 continue
             site.idle(self.name)
-            if not queue:
-                return  # every instant lies in the past
             _prepare(queue)
-            await site.clock.sleep_until(queue[0][0])
+            await site.clock.sleep_until(queue[0][0] if queue else inf)  # the clock may be set back
 
     async def _begin(self, site: Site) -> list[Series]:
         """Return the series of all schedules, where they stood; take note of those that are new."""
@@ -86,7 +86,7 @@ class Timer:
         while queue and queue[0][0] <= now and len(ticks) < AT_ONCE:
             series = queue[0][2]
             try:
-                ticks.extend(series.fire(now, paused=series.name in self._paused))
+                ticks.extend(series.go_on(now, paused=series.name in self._paused))
             except Exception as error:  # of a calendar of the user's: it must not take the other schedules with it
                 series.complain(error)
                 heapq.heapreplace(queue, (now + AGAIN, *queue[0][1:]))
@@ -179,7 +179,7 @@ class Series:
         """Return when the next instant is to be fired, or None where there is none."""
         if self._prepared:
             return self._prepared[0]
-        self._next = due = self._schedule.next(self._after)
+        self._next = due = following(self._schedule, self._after)
         return None if due is None else due + self._offset(due)
 
     def prepare(self) -> None:
@@ -188,11 +188,11 @@ class Series:
         if due is None or self._prepared or self._missed or self._high > self._after or self._firing.jitter:
             return
         try:
-            following = self._schedule.next(due)
+            second = following(self._schedule, due)
         except Exception:  # it is asked again, and complained of, when it is due
             return
         before = self._after, self._high
-        self._prepared = (due, inf if following is None else following, self._tick(due))
+        self._prepared = (due, inf if second is None else second, self._tick(due))
         self._after, self._high = before
 
     def _ready(self, now: float) -> Delivery | None:
@@ -200,12 +200,20 @@ class Series:
         prepared, self._prepared = self._prepared, None
         if prepared is None:
             return None
-        due, following, tick = prepared
+        due, second, tick = prepared
         in_time = min(IN_TIME, self._firing.within or IN_TIME)
-        if self._after <= due <= now < min(following, due + in_time) and due > self._live:
+        if self._after <= due <= now < min(second, due + in_time) and due > self._live:
             self._move(due)
             return tick
         return None
+
+    def go_on(self, now: float, *, paused: bool = False) -> list[Delivery]:
+        """Do as `fire`, when `release` says so; raises `ScheduleError` where the schedule itself does not agree."""
+        before = self._after
+        ticks = self.fire(now, paused=paused)
+        if not ticks and self._after == before and (release := self.release()) is not None and release <= now:
+            raise ScheduleError(f"next({before!r}) says {self._next!r}, and latest({before!r}, {now!r}) says none")
+        return ticks
 
     def fire(self, now: float, *, paused: bool = False) -> list[Delivery]:
         """Return the ticks that are due, at most `AT_ONCE`, and move on behind them. While paused nothing fires."""
@@ -216,19 +224,21 @@ class Series:
         if newest is None:
             return []
         first = None if paused else self._first(newest, now)
+        more = () if first in (None, newest) else firings(self._schedule, first, newest)
+        rest = list(islice(more, AT_ONCE - 1))
         if not paused:
             self._leave_out(newest if first is None else first, fires=first is not None)
+        self._agreed = max(self._agreed, newest)
         if first is None:
             self._move(newest)
             return []
-        rest = islice(self._schedule.firings(first, newest), AT_ONCE - 1) if first < newest else ()
-        return [self._tick(due) for due in (first, *rest)]
+        return [self._tick(due) for due in (first, *rest)]  # the schedule is not asked any more: it may fail
 
     def _newest(self, now: float) -> float | None:
         """Return the last instant whose time to be fired has come. None is put off beyond the next one."""
-        newest = self._schedule.latest(self._after, now)
+        newest = last(self._schedule, self._after, now)
         if newest is not None and newest + self._offset(newest) > now:
-            newest = self._schedule.latest(self._after, nextafter(newest, -inf))
+            newest = last(self._schedule, self._after, nextafter(newest, -inf))
         if newest is not None and self._after < self._agreed < newest:
             return self._agreed
         return newest
@@ -240,23 +250,20 @@ class Series:
             return newest if newest > self._live and self._late(newest, now) <= PUNCTUAL else None
         if self._firing.missed == "latest":
             return newest if within is None or self._late(newest, now) <= within else None
-        first = self._schedule.next(self._after)
+        first = following(self._schedule, self._after)
         if within is not None:
-            first = self._schedule.next(max(self._after, now - within - self._firing.jitter - 1))
+            first = following(self._schedule, max(self._after, now - within - self._firing.jitter - 1))
             while first is not None and self._late(first, now) > within:
-                first = self._schedule.next(first)
+                first = following(self._schedule, first)
         if first is None or first > newest:
             return None
-        if newest <= self._agreed:
-            return first
-        self._agreed = newest
-        return max(first, self._last_ones(newest))
+        return first if newest <= self._agreed else max(first, self._last_ones(newest))
 
     def _last_ones(self, newest: float) -> float:
         """Return the first of the last instants that `missed_most=` allows."""
         first = newest
         for _ in range(self._firing.most - 1):
-            before = self._schedule.latest(self._after, nextafter(first, -inf))
+            before = last(self._schedule, self._after, nextafter(first, -inf))
             if before is None:
                 break
             first = before
@@ -264,11 +271,11 @@ class Series:
 
     def _leave_out(self, until: float, *, fires: bool) -> None:
         """Count and report the instants before `until`, or up to it where that one does not fire either."""
-        first = self._schedule.next(self._after)
+        first = following(self._schedule, self._after)
         if first is None or (first == until and fires):
             return
         last = nextafter(until, -inf) if fires else until
-        number = 1 + sum(1 for _ in islice(self._schedule.firings(first, last), COUNTED - 1))
+        number = 1 + sum(1 for _ in islice(firings(self._schedule, first, last), COUNTED - 1))
         self._missed = min(self._missed + number, COUNTED)
         log.log(
             logging.WARNING if self._firing.missed == "all" else logging.INFO,
@@ -298,7 +305,7 @@ class Series:
     def _offset(self, due: float) -> float:
         if not self._firing.jitter:
             return 0.0
-        return self._firing.offset(self.name, due, self._schedule.next(due))
+        return self._firing.offset(self.name, due, following(self._schedule, due))
 
 
 def backfilled(schedule: str, due: float, suffix: str = "") -> Delivery:
