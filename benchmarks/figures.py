@@ -248,6 +248,18 @@ def patterns(trials: Trials) -> list[Row]:
     ]  # fmt: skip
 
 
+def sqs(trials: Trials) -> list[Row]:
+    """Messages out of a queue."""
+    count = trials.setup.few(20_000, 3_000)
+    ours, bare = trials.beside(("sqs.ours", {"count": count}), ("sqs.bare", {"count": count}))
+    shares = [a / b for a, b in zip(take(ours, "rate"), take(bare, "rate"), strict=True)]
+    note = f"{median(take(bare, 'rate')):,.0f} messages/s received and deleted by aiobotocore alone"
+    return [
+        Row("messages out of a queue, durable and handled", "messages/s", "more", None, take(ours, "rate")),
+        Row("the same, over a loop without a journal", "", "more", 0.7, shares, [], None, note),
+    ]
+
+
 def serverless(trials: Trials) -> list[Row]:
     """What the Lambda entry costs."""
     few = trials.setup.few
@@ -268,18 +280,6 @@ def serverless(trials: Trials) -> list[Row]:
         Row("Lambda entry: cold start to the first result, over bare", "ms", "less", 80, over_bare, [], None,
             f"bare {median(cold['bare']):.0f} ms"),
     ]  # fmt: skip
-
-
-def sqs(trials: Trials) -> list[Row]:
-    """Messages out of a queue."""
-    count = trials.setup.few(20_000, 3_000)
-    ours, bare = trials.beside(("sqs.ours", {"count": count}), ("sqs.bare", {"count": count}))
-    shares = [a / b for a, b in zip(take(ours, "rate"), take(bare, "rate"), strict=True)]
-    note = f"{median(take(bare, 'rate')):,.0f} messages/s received and deleted by aiobotocore alone"
-    return [
-        Row("messages out of a queue, durable and handled", "messages/s", "more", None, take(ours, "rate")),
-        Row("the same, over a loop without a journal", "", "more", 0.7, shares, [], None, note),
-    ]
 
 
 BENCHMARKS: dict[str, Benchmark] = {
