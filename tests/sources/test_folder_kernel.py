@@ -15,7 +15,7 @@ from tests.sources.site import PATIENCE, FakeClock, run
 from tests.sources.test_folder import Told
 from triggers.sources import watch
 from triggers.sources.folder import Folder
-from triggers.sources.mounts import _plain, is_remote
+from triggers.sources.mounts import Table, _plain, is_remote
 from triggers.sources.tree import Tree
 from triggers.sources.watch import EVERYWHERE, Hints, KernelWatcher
 
@@ -321,6 +321,16 @@ def test_a_disk_that_is_mounted_below_the_folder_is_noticed(root: Path, monkeypa
     watcher.review()
     watcher.stop()
     assert told.folders == {EVERYWHERE: None}
+
+
+def test_a_table_of_mounts_that_was_closed_takes_no_descriptor_again() -> None:
+    table = Table()
+    assert table.changed()
+    assert not table.changed()
+    table.close()
+    descriptors = len(os.listdir("/proc/self/fd"))
+    assert table.changed()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_mount_hides_the_one_that_was_there_before(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

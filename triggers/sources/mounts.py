@@ -46,19 +46,21 @@ class Table:
 
     def __init__(self) -> None:
         self._file: int | None = None
+        self._closed = False
         self._poll = select.poll()
 
     def changed(self) -> bool:
-        """Return whether anything was mounted or unmounted since the last call; so it is at the first one."""
+        """Return whether anything was mounted or unmounted since the last call; True at the first one, and when closed."""
         if self._file is not None:
             return bool(self._poll.poll(0))
-        if os.path.exists(_TABLE):
+        if os.path.exists(_TABLE) and not self._closed:
             self._file = os.open(_TABLE, os.O_RDONLY | os.O_CLOEXEC)
             self._poll.register(self._file, select.POLLPRI | select.POLLERR)
         return True
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptor back, and take none again, though an examination may still be under way."""
+        self._closed = True
         if self._file is not None:
             self._poll.unregister(self._file)
             os.close(self._file)
