@@ -15,12 +15,12 @@ import pytest
 from tests.sources.site import FakeClock, FakeSite, Tap, run, tapped
 from triggers.events import ObjectCreated, ObjectDeleted, decode
 from triggers.sources import Delivery
-from triggers.sources.disks import identity
+from triggers.sources.disks import Disks, Marks, identity
 from triggers.sources.folder import Folder
 from triggers.sources.mounts import Mount, holding
 from triggers.sources.tree import Tree
 from triggers.sources.waitlist import AGAIN
-from triggers.sources.watch import Files
+from triggers.sources.watch import EVERYWHERE, Files, Hints
 
 Told = tuple[str, str, str | None]
 
@@ -311,8 +311,13 @@ ELSEWHERE = b"ext4 5e1f /"
 
 
 @pytest.fixture
-def tree(root: Path) -> Iterator[Tree]:
-    tree = Tree(telling(root), FakeClock(), watched=False)
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def tree(root: Path, clock: FakeClock) -> Iterator[Tree]:
+    tree = Tree(telling(root), clock, watched=False)
     yield tree
     tree.close()
 
@@ -382,6 +387,41 @@ def test_a_key_is_remembered_for_each_disk_that_it_was_told_on(root: Path, tree:
     assert tree.examine({b"a.csv": True}, known) == []
     (root / "a.csv").unlink()
     assert told(tree.examine({b"a.csv": True}, known)) == {b"a.csv": b""}
+
+
+def test_what_is_found_while_the_disk_cannot_be_told_is_looked_at_again(
+    root: Path, tree: Tree, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        hints = Hints()
+        (root / "a.csv").write_text("1")
+        tree.expect(tree.disk())
+        known = {b"gone.csv": b"1-2-3"}
+        with monkeypatch.context() as broken:
+            broken.setattr(Disks, "now", lambda self: Marks(None))
+            assert tree.examine({b"a.csv": True, b"gone.csv": False}, known) == []
+            assert tree.missing(known) == {}
+        clock.leap(AGAIN)
+        tree.waitlist.recheck(hints)
+        assert hints.take_folder() == EVERYWHERE
+        assert set(told(tree.examine({b"a.csv": True, **tree.missing(known)}, known))) == {b"a.csv", b"gone.csv"}
+
+    run(main())
+
+
+def test_a_complete_file_whose_disk_cannot_be_told_waits_as_it_was_hinted_at(
+    root: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "a.csv").write_text("1")
+    tree.expect(tree.disk())
+    with monkeypatch.context() as broken:
+        broken.setattr(Disks, "now", lambda self: Marks(None))
+        assert tree.examine({b"a.csv": True}, {}) == []
+    waiting = tree.waitlist.get(b"a.csv")
+    assert waiting is not None
+    assert waiting.closed
+    assert list(told(tree.examine({b"a.csv": waiting.closed}, {}))) == [b"a.csv"]
+    assert tree.waitlist.get(b"a.csv") is None
 
 
 def test_a_disk_is_known_by_what_no_other_has(root: Path) -> None:

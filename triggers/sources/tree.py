@@ -1,7 +1,8 @@
 """What is in a folder: which files there are, which of them are complete, and which are gone.
 
 All that touches the files is behind this class, and runs in one thread of the folder's own, so that neither a big tree
-nor a dead network share stops the event loop.
+nor a dead network share stops the event loop. But for one thing: where no network disk is known and the folder is not
+polled, a handful of files (`folder_scan._FEW`) is examined on the loop itself, while the thread does nothing else.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Found(NamedTuple):
 
 
 class Tree:
-    """What is in a folder, and what of it waits. One thread at a time may use it."""
+    """What is in a folder, and what of it waits. One thread at a time may use it, the event loop's among them."""
 
     def __init__(self, folder: Folder, clock: Clock, watched: bool) -> None:
         root = folder.require()
@@ -146,7 +147,10 @@ class Tree:
         return stat.S_ISREG(mode) or stat.S_ISLNK(mode)
 
     def _marks(self) -> Marks:
+        """Return which disk is where. While that cannot be told nothing is, so everything is looked at again."""
         marks = self._disks.now()
+        if marks.here is None and self.waitlist.get(EVERYWHERE) is None:
+            self.waitlist.put(EVERYWHERE, self._listing.again, is_folder=True)
         if marks.here:
             self._complaints.make(_ANOTHER_DISK if marks.named else _NAMELESS_DISK, EVERYWHERE, once=_ELSEWHERE)
         return marks
@@ -191,6 +195,8 @@ class Tree:
             else:
                 if status is not None and mark is not None:
                     found.complete.append((key, mark, before, status))
+                elif status is not None:
+                    self.waitlist.put(key, self._listing.again, closed=closed)
         return found
 
     def _told(self, found: Found) -> list[Delivery]:
