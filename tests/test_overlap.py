@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.kit import Life, delivery
 from triggers import App, Event, Later, Retry, Tick, every
 from triggers.commands.logs import log_run
 from triggers.errors import WiringError
-from triggers.requests import Redrive
+from triggers.requests import Backfill, Redrive, accept
 from triggers.testing import FakeClock
 
 Start = Callable[..., Life]
@@ -251,6 +252,28 @@ def test_what_is_logged_of_a_replaced_run_is_that_it_does_not_run_again(
     assert said.getMessage() == "replaced by the next run of its route, and dropped (overlap='replace')"
     assert (said.__dict__["run"], said.__dict__["outcome"]) == ("r1", "replaced")
     assert "again_in" not in said.__dict__
+
+
+def test_replace_lets_what_is_backfilled_run_first(start: Start) -> None:
+    app, begun, gate = App("a"), [], asyncio.Event()
+
+    @app.on(every(minutes=5), name="job", overlap="replace")
+    async def job(event: Tick) -> None:
+        begun.append((event.backfill, event.due.minute))
+        await gate.wait()
+
+    clock = FakeClock(datetime(2026, 1, 1, 12, tzinfo=UTC))
+    life = start(app, clock)
+    life.settle()
+    wanted = [clock.now() - 60 * n for n in (15, 10, 5)]
+    life.run(accept(life.dispatcher, [delivery(Backfill(schedule="job", instants=wanted))]))
+    life.until(lambda: begun)
+    clock.step(clock.monotonic() + 300)
+    life.until(lambda: life.dispatcher.counts["events"] == 5)  # the request is one of them
+    gate.set()
+    life.settle()
+    assert begun == [(True, 45), (True, 50), (True, 55), (False, 5)]
+    assert {state for state, _ in life.states("job")} == {"done"}
 
 
 def test_replace_starts_only_the_newest_of_those_that_come_at_once(start: Start) -> None:

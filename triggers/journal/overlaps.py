@@ -45,7 +45,7 @@ def skip(route: str, runs: Sequence[int], now: float) -> Callable[[apsw.Connecti
 
 
 def replace(route: str, runs: Sequence[int], now: float, epoch: int) -> Callable[[apsw.Connection], Verdict]:
-    """Return the order that drops every open run that is older than the newest of the new ones.
+    """Return the order that drops every open run that is older than the newest of the new ones, unless backfilled.
 
     The claim of one that is at work is void from then on: what its attempt comes to is not settled any more.
     """
@@ -54,6 +54,8 @@ def replace(route: str, runs: Sequence[int], now: float, epoch: int) -> Callable
         verdict = Verdict(passed=_inserted(connection, runs)[-1:])
         for newest in verdict.passed:
             for run, state, held in list(_open(connection, route, newest)):
+                if connection.execute(_BACKFILLED, (run,)).get:
+                    continue
                 if state == RUNNING:
                     connection.execute(_ENDED, (now, run))
                     verdict.ended += [run] if held == epoch else []
@@ -89,6 +91,10 @@ def _open(connection: apsw.Connection, route: str, before: int) -> Iterator[tupl
 _OPEN = f"""
 SELECT number, state, epoch FROM run WHERE route = ?1 AND state < {DELAYED} AND number < ?2
 UNION ALL SELECT number, state, epoch FROM run WHERE state = {DELAYED} AND route = ?1 AND number < ?2"""
+
+_BACKFILLED = """
+SELECT json_extract(event.data, '$.backfill') FROM run JOIN event ON event.number = run.event
+WHERE run.number = ? AND event.type = 'Tick'"""
 
 _DROP = f"""
 UPDATE run SET state = {DROPPED}, ended = ?, error = ?, due = NULL, due_time = NULL
