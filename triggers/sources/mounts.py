@@ -50,7 +50,7 @@ class Table:
         self._poll = select.poll()
 
     def changed(self) -> bool:
-        """Return whether anything was mounted or unmounted since the last call; True at the first one, and when closed."""
+        """Return whether anything was mounted or unmounted since the last call; true of the first, and when closed."""
         if self._file is not None:
             return bool(self._poll.poll(0))
         if os.path.exists(_TABLE) and not self._closed:
