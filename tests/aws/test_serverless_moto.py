@@ -11,7 +11,7 @@ import pytest
 from tests.aws.deployed import Clock, Invocation, batch, on_the_bus, row
 from tests.aws.memory import Killed, Life, Mortal, plain
 from triggers import App, Event, Later, Retry
-from triggers.aws import names, wire
+from triggers.aws import direct, names, wire
 from triggers.aws.arrivals import Arrivals
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
@@ -39,6 +39,7 @@ class Emulated:
         self.clock = Clock()
         self.clients = {name: client(name) for name in ("dynamodb", "events", "sqs", "scheduler")}
         self.sqs = self.clients["sqs"]
+        self.direct = [direct.client(name) for name in ("dynamodb", "events")]
         attributes = ("run", "S"), ("part", "S"), ("root", "S"), ("state", "S"), ("changed", "N")
         self.clients["dynamodb"].create_table(
             TableName=names.table(app.name),
@@ -90,7 +91,8 @@ class Emulated:
     def call(self, payload: object, life: Life | None = None) -> Any:
         """Call a function in a new environment."""
         life, app, router = life or Life(), self.app, Router(self.app.routes.values())
-        table, bus, sqs, scheduler = (Mortal(one, life) for one in self.clients.values())
+        called = *self.direct, self.sqs, self.clients["scheduler"]
+        table, bus, sqs, scheduler = (Mortal(one, life) for one in called)
         role = f"arn:aws:iam::{ACCOUNT}:role/schedules"
         deployment = Deployment.of(app.name, f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f", role)
         records = Records(table, names.table(app.name), 30)

@@ -273,7 +273,7 @@ class Records:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except Exception as error:
-            told: Mapping[str, Any] = getattr(error, "response", {})
+            told: Mapping[str, Any] = getattr(error, "response", None) or {}
             if told.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 with self._explained():
                     raise

@@ -200,13 +200,13 @@ def load() -> Callable[[object, Invocation], dict[str, Any]]:
 
 
 def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str) -> Function:
-    from triggers.aws.clients import client  # loads boto3, on the first invocation
+    from triggers.aws import clients, direct  # on the first invocation: most modules are loaded without a client
 
     router = Router(app.routes.values())
     deployment = Deployment.of(app.name, arn, os.environ.get(ROLE))
-    records = Records(client("dynamodb"), names.table(app.name), app.limits.retention)
-    runs = Runs(app, router, records, Bus(cache(lambda: client("events")), app.name), deployment.journal, lines)
-    hand_back = HandBack(cache(lambda: client("sqs")), cache(lambda: client("scheduler")), deployment)
+    records = Records(direct.client("dynamodb"), names.table(app.name), app.limits.retention)
+    runs = Runs(app, router, records, Bus(cache(lambda: direct.client("events")), app.name), deployment.journal, lines)
+    hand_back = HandBack(cache(lambda: clients.client("sqs")), cache(lambda: clients.client("scheduler")), deployment)
     return Function(Arrivals(app, router, only), runs, records, hand_back, lines)
 
 
