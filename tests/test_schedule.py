@@ -25,7 +25,7 @@ import triggers
 from tests import oracle
 from tests.oracle import ALL_DAY, COMMON, Spec, changes
 from triggers.errors import ScheduleError
-from triggers.schedule import At, Cron, Every, Schedule, at, cron, every, firings
+from triggers.schedule import At, Cron, Every, Schedule, at, cron, every, firings, zones
 
 ZONES = ("Europe/Berlin", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia", "UTC")
 
@@ -183,6 +183,9 @@ def test_a_wall_time_that_the_clocks_skip_does_not_fire(
         ("America/New_York", "30 1 * * *", "2026-11-01T01:30"),
         ("Africa/Cairo", "30 23 * * *", "2026-10-29T23:30"),
         ("Australia/Lord_Howe", "45 1 * * *", "2026-04-05T01:45"),
+        ("Australia/Adelaide", "55 2 * * *", "2016-04-03T02:55"),  # a block of the survey begins amid this doubled hour
+        ("America/Los_Angeles", "30 1 * * *", "2185-11-06T01:30"),
+        ("Antarctica/Troll", "55 2 * * *", "2046-10-28T02:55"),
     ],
 )
 def test_a_time_of_day_that_occurs_twice_fires_at_the_first(zone: str, text: str, first: str) -> None:
@@ -192,6 +195,18 @@ def test_a_time_of_day_that_occurs_twice_fires_at_the_first(zone: str, text: str
     assert list(firings(schedule, once - 1, twice)) == [once]
     assert schedule.latest(once - 1, twice) == once
     assert schedule.next(once) != twice
+
+
+def test_wherever_a_survey_of_a_zone_begins_what_has_been_seen_before_is_known() -> None:
+    block = 1 << 22
+    for name in sorted(available_timezones()):
+        tz, known = ZoneInfo(name), zones.Zone(ZoneInfo(name))
+        for edge in range(block, 2**31, block):
+            day_before, before, now = (datetime.fromtimestamp(edge - n, tz).utcoffset() for n in (86_400, 1, 0))
+            if day_before != before == now:
+                left, right = known.span(edge - 1), known.span(edge)
+                wall = edge + right.offset
+                assert max(left.unseen, wall) == max(right.unseen, wall), (name, edge)
 
 
 @pytest.mark.parametrize("hours", ["*", "*/1", "0-23", "0-11,12-23"])

@@ -44,14 +44,16 @@ class Zone:
         return span
 
     def _survey(self, start: int) -> list[Span]:
+        """Return the stretches of a block; what was seen shortly before it is unseen no more in it either."""
         end = start + (1 << _BLOCK)
-        edges = [start]
-        for left, right in pairwise(range(start, end + 1, 1 << _PROBE)):
+        edges = [start - DAY]
+        for left, right in pairwise([start - DAY, *range(start, end + 1, 1 << _PROBE)]):
             if self._offset(left) != self._offset(right):
                 edges.append(self._change(left, right))
         return [
-            Span(left, right, self._offset(left), left + max(self._offset(left), self._offset(left - 1)))
+            Span(max(left, start), right, self._offset(left), left + max(self._offset(left), self._offset(left - 1)))
             for left, right in pairwise([*edges, end])
+            if right > start
         ]
 
     def _change(self, left: int, right: int) -> int:
