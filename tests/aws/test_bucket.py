@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.sources.site import FakeClock, FakeSite, Tap, tapped
+from tests.sources.site import FakeSite, SiteClock, Tap, tapped
 from triggers import App, Bucket, ObjectCreated
 from triggers.aws import names
 from triggers.engine import Engine
@@ -585,7 +585,7 @@ def test_a_bucket_out_of_reach_is_reported_until_it_is_back(
 ) -> None:
     place.put("raw/a.csv", "one")
     app, ran = pipeline(place)
-    clock = FakeClock()
+    clock = SiteClock()
     there = os.environ["AWS_ENDPOINT_URL"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")

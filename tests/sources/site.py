@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any, TypeVar
 
 from triggers.clock import Clock
 from triggers.sources import Delivery, Source
+from triggers.testing import FakeClock
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
@@ -27,44 +26,25 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(in_time())
 
 
-class FakeClock:
-    """Time that stands still until the test moves it; only moments that no test can mean pass by themselves."""
+class SiteClock(FakeClock):
+    """The fake clock on which only moments that no test can mean pass by themselves, and sleepers can be awaited."""
 
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.start = now
-        self.passed = 1000.0
-        self.naps = asyncio.Condition()
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = count()
-
-    def now(self) -> float:
-        return self.start + self.passed
-
-    def monotonic(self) -> float:
-        return self.passed
-
-    def boot(self) -> str:
-        return "boot-1"
+    def __init__(self) -> None:
+        super().__init__()
+        self._slept = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
         if seconds < MOMENT:
-            self.passed += seconds
+            self.leap(seconds)
             await asyncio.sleep(seconds)
-            return
-        waking: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.passed + seconds, next(self._order), waking))
-        async with self.naps:
-            self.naps.notify_all()
-        await waking
-
-    async def sleep_until(self, moment: float) -> None:
-        await self.sleep(moment - self.now())
+        else:
+            await super().sleep(seconds)
 
     async def someone_sleeps(self) -> None:
         """Wait until somebody waits for time to pass, and not for most of an hour."""
-        async with self.naps:
-            soon = self.passed + LONG
-            await self.naps.wait_for(lambda: any(not w.done() for due, _, w in self._sleepers if due < soon))
+        while not any(due < self.monotonic() + LONG and not waking.done() for due, _, waking in self._sleepers):
+            self._slept.clear()
+            await self._slept.wait()
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, as soon as somebody waits for it."""
@@ -73,18 +53,20 @@ class FakeClock:
 
     def leap(self, seconds: float) -> None:
         """Let time pass at once, whoever waits for it."""
-        self.passed += seconds
-        while self._sleepers and self._sleepers[0][0] <= self.passed:
-            _, _, waking = heapq.heappop(self._sleepers)
-            if not waking.done():
-                waking.set_result(None)
+        until = self.monotonic() + seconds
+        while self.step(until):
+            pass
+
+    def _wake(self, seconds: float, future: asyncio.Future[None]) -> None:
+        super()._wake(seconds, future)
+        self._slept.set()
 
 
 class FakeSite:
     """A ledger that is a dict, a fake clock, and pokes."""
 
     def __init__(self, *, watches: bool = True) -> None:
-        self.time = FakeClock()
+        self.time = SiteClock()
         self.clock: Clock = self.time
         self.watches = watches
         self.app = "app"
@@ -101,7 +83,8 @@ class FakeSite:
     async def remembered(self, source: str, folder: bytes, after: bytes, most: int) -> dict[bytes, bytes]:
         below = folder + b"/" if folder else b""
         keys = sorted(key for name, key in self.ledger if name == source and key > after and key.startswith(below))
-        return {key: self.ledger[source, key] for key in keys if self.ledger[source, key]}
+        known = [key for key in keys if self.ledger[source, key]]
+        return {key: self.ledger[source, key] for key in known[:most]}
 
     async def remember(self, source: str, memories: Mapping[bytes, bytes]) -> None:
         self.ledger.update({(source, key): value for key, value in memories.items()})
@@ -134,15 +117,16 @@ class FakeSite:
         """Do what the journal does: take in what is new, and return it."""
         fresh = []
         for delivery in batch:
+            known = False
             if delivery.memory is not None:
                 key, value = delivery.memory
-                if self.ledger.get((delivery.source, key)) == value:
-                    continue
+                known = self.ledger.get((delivery.source, key)) == value
                 self.ledger[delivery.source, key] = value
-            elif (delivery.source, delivery.id) in self.ids:
-                continue
-            self.ids.add((delivery.source, delivery.id))
-            fresh.append(delivery)
+            if delivery.unique or delivery.memory is None:
+                known = known or (delivery.source, delivery.id) in self.ids
+                self.ids.add((delivery.source, delivery.id))
+            if not known:
+                fresh.append(delivery)
         return fresh
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources.site import FakeClock, FakeSite, run, tapped
+from tests.sources.site import FakeSite, run, tapped
 from triggers.errors import Reject, WiringError
 from triggers.events import ObjectCreated, decode
 from triggers.sources import Delivery
@@ -30,6 +30,7 @@ from triggers.sources.lease import look
 from triggers.sources.tree import Tree
 from triggers.sources.waitlist import AGAIN
 from triggers.sources.watch import EVERYWHERE, Files, Hints, KernelWatcher, StockWatcher
+from triggers.testing import FakeClock
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.sources.site import FakeClock, FakeSite, Tap, run, tapped
+from tests.sources.site import FakeSite, SiteClock, Tap, run, tapped
 from triggers.events import ObjectCreated, ObjectDeleted, decode
 from triggers.sources import Delivery
 from triggers.sources.disks import Disks, Marks, identity
 from triggers.sources.folder import Folder
+from triggers.sources.listing import BATCH
 from triggers.sources.mounts import Mount, holding
 from triggers.sources.tree import Tree
 from triggers.sources.waitlist import AGAIN
@@ -254,6 +255,26 @@ def test_a_file_whose_name_is_taken_by_a_folder_is_gone(root: Path) -> None:
     run(main())
 
 
+def test_the_deleted_among_more_files_than_one_look_takes_are_all_told(root: Path) -> None:
+    kept, gone = [f"{n:04}.csv" for n in range(BATCH)], ["0500x.csv", "2000.csv", "2001.csv"]
+
+    async def main() -> None:
+        site = FakeSite()
+        for name in [*kept, *gone]:
+            (root / name).write_text("1")
+        async with tapped(telling(root), site) as tap:
+            await tap.take(len(kept) + len(gone))
+            await tap.idle()
+        for name in gone:
+            (root / name).unlink()
+        async with tapped(telling(root), site) as tap:
+            assert sorted(delivery.subject or "" for delivery in await tap.take(len(gone))) == gone
+            await tap.idle()
+            assert tap.told == len(gone)
+
+    run(main())
+
+
 def test_a_root_that_goes_away_and_comes_back_deletes_nothing(root: Path) -> None:
     async def main() -> None:
         site = FakeSite()
@@ -311,12 +332,12 @@ ELSEWHERE = b"ext4 5e1f /"
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock() -> SiteClock:
+    return SiteClock()
 
 
 @pytest.fixture
-def tree(root: Path, clock: FakeClock) -> Iterator[Tree]:
+def tree(root: Path, clock: SiteClock) -> Iterator[Tree]:
     tree = Tree(telling(root), clock, watched=False)
     yield tree
     tree.close()
@@ -390,7 +411,7 @@ def test_a_key_is_remembered_for_each_disk_that_it_was_told_on(root: Path, tree:
 
 
 def test_what_is_found_while_the_disk_cannot_be_told_is_looked_at_again(
-    root: Path, tree: Tree, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    root: Path, tree: Tree, clock: SiteClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def main() -> None:
         hints = Hints()

@@ -11,13 +11,14 @@ from time import monotonic
 import pytest
 
 from tests.sources.running import Intake
-from tests.sources.site import PATIENCE, FakeClock, run
+from tests.sources.site import PATIENCE, run
 from tests.sources.test_folder import Told
 from triggers.sources import watch
 from triggers.sources.folder import Folder
 from triggers.sources.mounts import Table, _plain, is_remote
 from triggers.sources.tree import Tree
 from triggers.sources.watch import EVERYWHERE, Hints, KernelWatcher
+from triggers.testing import FakeClock
 
 SOON = {"test_again": 0.1, "test_review": 0.1}
 

@@ -13,7 +13,7 @@ from triggers import App, Retry, Tick, at, cron, every
 from triggers.cloudevents import to_text
 from triggers.events import encode
 from triggers.requests import Backfill, Pause, Resume
-from triggers.schedule import Every, timetable
+from triggers.schedule import Every, firing, timetable
 from triggers.schedule.timetable import MOST
 from triggers.sources.inbox import write
 from triggers.sources.timer import Timer
@@ -179,6 +179,29 @@ def test_a_machine_that_starts_in_1970_and_learns_the_time_later_does_not_catch_
     assert fired(life) == [("five", "01 00:05:00"), ("five", "01 12:05:00"), ("five", "01 12:10:00")]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_a_clock_passed_over_while_it_was_ahead_is_missed_when_it_comes_due_unseen(
+    start: Start, restarts: bool
+) -> None:
+    clock = FakeClock(NOON)
+    quarters = every(minutes=15)
+    life = start(clock, quarters=quarters)
+    clock.set_wall(NOON + timedelta(hours=2))
+    life.advance(60)
+    clock.set_wall(NOON + timedelta(minutes=1))
+    life.advance(900)
+    assert fired(life) == [("quarters", "01 14:00:00"), ("quarters", "01 12:15:00")]
+    if restarts:
+        life.crash()
+        life = start(clock, quarters=quarters)
+    clock.set_wall(NOON + timedelta(hours=2, seconds=10))
+    life.advance(60)
+    ticks = [Tick.model_validate_json(text) for text in life.data(Tick)][2:]
+    assert [(tick.due.strftime("%H:%M"), tick.missed) for tick in ticks] == [("13:45", 5)]
+    life.advance(900)
+    assert fired(life)[3:] == [("quarters", "01 14:15:00")]
+
+
 # --- what was missed
 
 
@@ -308,7 +331,7 @@ def test_a_clock_set_back_amid_many_that_were_missed_fires_nothing_that_lies_ahe
         await site.remember("timer", {b"one": f"{site.time.now() - 1e6!r} {schedule}".encode()})
         deliveries = Timer({"one": schedule}).deliveries(site)
         await anext(deliveries)
-        site.time.start -= 22_000
+        site.time.set_wall(datetime.fromtimestamp(site.time.now() - 22_000, UTC))
         return [one.time - site.time.now() for one in await anext(deliveries)]
 
     late = run(fired_after_it())
@@ -586,6 +609,25 @@ def test_a_paused_schedule_does_not_fire_and_what_came_due_meanwhile_was_not_mis
     life = start(clock, **schedules)
     life.advance(600)
     assert [due for name, due in fired(life) if name == "five"] == [f"01 12:{n:02}:00" for n in (5, 30, 35)]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_came_due_before_the_resume_does_not_fire_though_jitter_put_it_off(start: Start, restarts: bool) -> None:
+    clock = FakeClock(NOON)
+    schedules = {"five": every(minutes=5, jitter=240)}
+    offset = firing(schedules["five"]).offset("five", NOON.timestamp() + 300, NOON.timestamp() + 600)
+    assert offset > 10
+    life = start(clock, **schedules)
+    life.accept(Pause(schedule="five"))
+    life.advance(300 + offset / 2)
+    life.accept(Resume(schedule="five"))
+    if restarts:
+        life.crash()
+        life = start(clock, **schedules)
+    life.advance(offset)
+    assert fired(life) == []
+    life.advance(600)
+    assert fired(life)[0] == ("five", "01 12:10:00")
 
 
 def test_what_was_asked_for_while_the_app_was_down_comes_before_what_it_missed(start: Start, tmp_path: Path) -> None:
