@@ -13,6 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 
 from triggers.admission import Admission
 from triggers.alarm import Alarm
@@ -63,6 +64,8 @@ class Dispatcher:
         self.alarm = Alarm(journal.clock, self._ring)
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""
+        self.resumed: dict[str, float] = {}
+        """Those that fire again, and since when; whoever fires them takes them out."""
         self._journal = journal
         self.clock = journal.clock
         self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock)
@@ -140,8 +143,9 @@ class Dispatcher:
                 runs.append(run)
         return runs
 
-    def pause(self, schedules: Mapping[str, float]) -> None:
-        """Take note of the schedules that do not fire, and since when."""
+    def pause(self, schedules: Mapping[str, float], now: float = -inf) -> None:
+        """Take note of the schedules that do not fire, and since when. Those that do again, do so from now on."""
+        self.resumed.update(dict.fromkeys(self.paused.keys() - schedules.keys(), now))
         self.paused.clear()
         self.paused.update(schedules)
 

@@ -143,5 +143,5 @@ class Engine:
 
     def _sources(self) -> list[Source]:
         schedules = {route.name: route.schedule for route in self.app.routes.values() if route.schedule}
-        timers = [Timer(schedules, self.dispatcher.paused)] if schedules else []
+        timers = [Timer(schedules, self.dispatcher.paused, self.dispatcher.resumed)] if schedules else []
         return [*self.app.sources.values(), *timers, Inbox(self.state.inbox), Inbox(self.state.requests, OPERATORS)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -110,7 +111,7 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> 
         case Pause(schedule=schedule):
             return pause(identity, schedule, now), dispatcher.pause
         case Resume(schedule=schedule):
-            return resume(identity, schedule, now), dispatcher.pause
+            return resume(identity, schedule, now), partial(dispatcher.pause, now=now)
         case Replay(events=events, route=only):
             found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
             if gone := sorted(set(events) - {event.number for event in found}):

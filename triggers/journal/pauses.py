@@ -7,6 +7,7 @@ from collections.abc import Callable
 import apsw
 
 from triggers.journal.orders import first_time
+from triggers.schedule.standing import Standing
 from triggers.sources import PAUSED
 
 
@@ -32,7 +33,7 @@ def resume(request: str, schedule: str, now: float) -> Callable[[apsw.Connection
             name = schedule.encode()
             connection.execute("DELETE FROM ledger WHERE source = ? AND key = ?", (PAUSED, name))
             if connection.changes():
-                connection.execute(_FORGET, (f"{now!r} ".encode(), name))
+                _forget(connection, name, now)
         return paused(connection)
 
     return apply
@@ -44,8 +45,13 @@ def paused(connection: apsw.Connection) -> dict[str, float]:
     return {bytes(name).decode(): float(bytes(since)) for name, since in rows}
 
 
-_PAUSE = "INSERT INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+def _forget(connection: apsw.Connection, name: bytes, now: float) -> None:
+    """Let the timer go on from now."""
+    memory = connection.execute(_FIND, (name,)).get
+    if memory is not None:
+        connection.execute(_PUT, (bytes(Standing.at(now, Standing.read(memory).text)), name))
 
-# A timer remembers the instant that it last fired for, a blank, and the schedule's text.
-_FORGET = """
-UPDATE ledger SET value = CAST(? || substr(value, instr(value, ' ') + 1) AS BLOB) WHERE source = 'timer' AND key = ?"""
+
+_PAUSE = "INSERT INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING"
+_FIND = "SELECT value FROM ledger WHERE source = 'timer' AND key = ?"
+_PUT = "UPDATE ledger SET value = ? WHERE source = 'timer' AND key = ?"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from itertools import islice
 from math import inf, nextafter
@@ -22,6 +22,7 @@ from triggers.errors import ScheduleError
 from triggers.events import Tick, encode, moment
 from triggers.schedule import Schedule, firing, firings
 from triggers.schedule.instants import following, last
+from triggers.schedule.standing import Standing
 from triggers.sources import Delivery, Site
 
 log = logging.getLogger("triggers.timer")
@@ -45,13 +46,22 @@ PUNCTUAL = 2 * LONGEST_SLEEP
 
 
 class Timer:
-    """All schedules of an app, by the names of their routes. Those in `paused` do not fire."""
+    """All schedules of an app, by the names of their routes.
+
+    Those in `paused` do not fire. Those in `resumed` do again, from the moment it says on; they are taken out of it.
+    """
 
     name = NAME
 
-    def __init__(self, schedules: Mapping[str, Schedule], paused: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        schedules: Mapping[str, Schedule],
+        paused: Collection[str] = (),
+        resumed: MutableMapping[str, float] | None = None,
+    ) -> None:
         self._schedules = schedules
         self._paused = paused
+        self._resumed = {} if resumed is None else resumed
 
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield a `Tick` for each instant that is due and is to fire."""
@@ -85,6 +95,7 @@ class Timer:
         ticks: list[Delivery] = []
         while queue and queue[0][0] <= now and len(ticks) < AT_ONCE:
             series = queue[0][2]
+            series.resume(self._resumed.pop(series.name, -inf))
             try:
                 ticks.extend(series.go_on(now, paused=series.name in self._paused))
             except Exception as error:  # of a calendar of the user's: it must not take the other schedules with it
@@ -139,6 +150,8 @@ class Series:
         """The instant behind which we look: the last that fired or was left out."""
         self._high = start
         """The highest of those; above `_after` where the wall clock was set back."""
+        self._seen = start
+        """Where `_high` was at first: of what lies above it the clock may have passed something over."""
         self._agreed = -inf
         """Up to this instant `missed_most=` has been heeded: what is left of that, fires."""
         self._missed = 0
@@ -150,26 +163,27 @@ class Series:
 
     def recall(self, memory: bytes | None) -> bool:
         """Go on where the schedule stood; say whether it was known. One whose text has changed begins anew."""
-        fired, _, text = (memory or b"").decode().partition(" ")
-        if text != self._text:
+        standing = None if memory is None else Standing.read(memory)
+        if standing is None or standing.text != self._text:
             return False
-        after, _, high = fired.partition("/")
-        self._after = float(after)
-        self._high = float(high or after)
+        self._after, self._high, self._seen, _ = standing
         return True
 
     def memory(self) -> bytes:
-        """Return what is remembered of where it stands, and of the schedule's text."""
-        high = f"/{self._high!r}" if self._high > self._after else ""
-        return f"{self._after!r}{high} {self._text}".encode()
+        """Return what is remembered of where it stands."""
+        return bytes(Standing(self._after, self._high, self._seen, self._text))
+
+    def resume(self, moment: float) -> None:
+        """Go on from a moment: what came due before it, while it was paused, was not missed."""
+        if moment > self._after:
+            self._move(moment)
+            self._seen, self._prepared = max(self._seen, moment), None
 
     def look(self, now: float) -> None:
         """Take note of what the wall clock shows: it may have been set."""
         if now < self._after:
             self._after, self._prepared, self._agreed = now, None, -inf
             self._live = min(self._live, now)
-        elif now >= self._high > self._after:  # it is past all that has fired, so nothing of that lies ahead any more
-            self._after, self._prepared = self._high, None
 
     def complain(self, error: Exception) -> None:
         """Say that the schedule itself has failed."""
@@ -236,6 +250,11 @@ class Series:
 
     def _newest(self, now: float) -> float | None:
         """Return the last instant whose time to be fired has come. None is put off beyond the next one."""
+        if self._after < self._high <= now:
+            self._after = max(self._after, min(self._seen, self._high))
+            if (newest := last(self._schedule, self._after, nextafter(self._high, -inf))) is not None:
+                return self._agreed if self._after < self._agreed < newest else newest
+            self._after = self._high  # it is past all that has fired, so nothing of that lies ahead any more
         newest = last(self._schedule, self._after, now)
         if newest is not None and newest + self._offset(newest) > now:
             newest = last(self._schedule, self._after, nextafter(newest, -inf))
