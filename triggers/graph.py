@@ -7,7 +7,6 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import partial
 from operator import is_
 from pathlib import Path
@@ -137,9 +136,7 @@ def _silent_schedules(app: App, now: float) -> Iterator[Problem]:
 def _delivers(folder: Folder, path: Path) -> bool:
     """Say whether what lies in a path is delivered by the folder."""
     here, root = path.resolve(), folder.path.resolve()
-    return here.is_relative_to(root) and not any(
-        fnmatchcase(part, pattern) for part in here.relative_to(root).parts for pattern in folder.ignore
-    )
+    return here.is_relative_to(root) and not any(map(folder.ignores, here.relative_to(root).parts))
 
 
 def _routes(wiring: Wiring) -> Iterator[Problem]:

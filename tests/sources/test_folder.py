@@ -428,6 +428,14 @@ def test_what_is_ignored_can_be_chosen(root: Path) -> None:
     assert run(main([])) == ["a.tmp", "b.log"]
 
 
+def test_a_pattern_of_ignored_names_is_of_characters_and_not_of_bytes(root: Path) -> None:
+    tree = Tree(Folder(root, ignore=["?.csv", "[äö]*"]), FakeClock(), watched=False)
+    for name in ("é.csv", "äx", "éé.csv", "üx"):
+        (root / name).write_text("1")
+    told = tree.examine(next(tree.walk(EVERYWHERE)), {})
+    assert sorted(delivery.subject or "" for delivery in told) == ["éé.csv", "üx"]
+
+
 def test_pipes_devices_sockets_and_links_that_lead_out_are_ignored_and_never_opened(root: Path) -> None:
     secret = root.parent / "secret"
     secret.write_text("s")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from triggers.errors import WiringError
@@ -105,6 +108,10 @@ class Folder:
             poll=self.poll,
         )
 
+    def ignores(self, name: str | bytes) -> bool:
+        """Return whether a file or folder of that name, which is no path, is not looked at."""
+        return _any_of(self.ignore).match(os.fsdecode(name)) is not None
+
     def require(self) -> bytes:
         """Return the folder's absolute path; raises `WiringError` where there is no such folder, or a locked one."""
         path = os.path.abspath(os.fsencode(self.path)).rstrip(b"/")
@@ -129,6 +136,11 @@ class Folder:
         from triggers.sources.folder_scan import follow  # loads the watcher: a folder is declared by every app
 
         return follow(self, site)
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(fnmatch.translate, patterns)) or "(?!)")
 
 
 def _is_number(value: object) -> bool:

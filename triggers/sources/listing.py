@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,9 +33,6 @@ class Listing:
         self.polled = False
         """Whether the kernel does not tell of all that changes here."""
         self._watcher: Watcher | None = None
-        patterns = "|".join(map(fnmatch.translate, folder.ignore)) or "(?!)"
-        self.ignores = re.compile(os.fsencode(patterns)).match
-        """Whether a name, not a key, is not looked at."""
 
     @property
     def again(self) -> float:
@@ -65,7 +60,7 @@ class Listing:
 
     def walk(self, place: bytes) -> Iterator[Files]:
         """Yield the keys of the files at or below a folder, `BATCH` at a time, holding no more of the tree."""
-        if place != EVERYWHERE and self.ignores(place.rpartition(b"/")[2]):
+        if place != EVERYWHERE and self._folder.ignores(place.rpartition(b"/")[2]):
             return
         found: Files = {}
         path = [self._list(place)]
@@ -101,7 +96,7 @@ class Listing:
         for entry in entries:
             if entry.is_file(follow_symlinks=False) or entry.is_symlink():
                 yield prefix + entry.name, False
-            elif entry.is_dir(follow_symlinks=False) and not self.ignores(entry.name):
+            elif entry.is_dir(follow_symlinks=False) and not self._folder.ignores(entry.name):
                 yield prefix + entry.name, True
 
     def _watch(self, place: bytes) -> None:

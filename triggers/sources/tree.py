@@ -82,7 +82,7 @@ class Tree:
     def wants(self, key: bytes) -> bool:
         """Return whether a hint about a file leads to anything."""
         name = key.rpartition(b"/")[2]
-        return not self._listing.ignores(name) or (self._marker is not None and self._marker.marked(name) is not None)
+        return not self._folder.ignores(name) or (self._marker is not None and self._marker.marked(name) is not None)
 
     def released(self, hinted: Files, hints: Hints) -> Files:
         """Return files with those in place of markers that these release; hint at the folders that they do."""
@@ -242,7 +242,7 @@ class Tree:
         if known and self._was_told(key, known, status, mark):
             return None
         folder, _, name = key.rpartition(b"/")
-        if self._listing.ignores(name):
+        if self._folder.ignores(name):
             return None
         if stat.S_ISLNK(status.st_mode):
             path = os.path.realpath(path)
