@@ -70,48 +70,50 @@ class _Ends(Table[N]):
     def __init__(self) -> None:
         super().__init__()
         self._lengths: Counter[int] = Counter()
-        self._in_order: list[int] = []
+        self._in_order: list[tuple[int, slice]] = []
 
     def changed(self, key: object, by: int) -> None:
         """Count the length of the key."""
         assert isinstance(key, str)
         self._lengths[len(key)] += by
         if self._lengths[len(key)] in (0, by):
-            self._in_order = sorted(+self._lengths)
+            self._in_order = [(length, self.end(length)) for length in sorted(+self._lengths)]
+
+    @staticmethod
+    @abstractmethod
+    def end(length: int) -> slice:
+        """Return where in a string its end of that length is."""
+
+    def lead(self, value: object) -> Iterable[N]:
+        """Look up the end of the value of each length."""
+        if not isinstance(value, str):
+            return ()
+        led = []
+        for length, end in self._in_order:
+            if length > len(value):
+                break
+            found = self.entries.get(value[end])
+            if found is not None:
+                led.append(found)
+        return led
 
 
 class Prefixes(_Ends[N]):
     """Beginnings of strings."""
 
-    def lead(self, value: object) -> Iterable[N]:
-        """Look up each beginning of the value."""
-        if not isinstance(value, str):
-            return ()
-        led = []
-        for length in self._in_order:
-            if length > len(value):
-                break
-            found = self.entries.get(value[:length])
-            if found is not None:
-                led.append(found)
-        return led
+    @staticmethod
+    def end(length: int) -> slice:
+        """Return the beginning."""
+        return slice(length)
 
 
 class Suffixes(_Ends[N]):
     """Endings of strings."""
 
-    def lead(self, value: object) -> Iterable[N]:
-        """Look up each ending of the value."""
-        if not isinstance(value, str):
-            return ()
-        led = []
-        for length in self._in_order:
-            if length > len(value):
-                break
-            found = self.entries.get(value[len(value) - length :])
-            if found is not None:
-                led.append(found)
-        return led
+    @staticmethod
+    def end(length: int) -> slice:
+        """Return the ending."""
+        return slice(-length, None) if length else slice(0)
 
 
 class Others(Table[N]):
