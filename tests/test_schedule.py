@@ -209,6 +209,11 @@ def test_wherever_a_survey_of_a_zone_begins_what_has_been_seen_before_is_known()
                 assert max(left.unseen, wall) == max(right.unseen, wall), (name, edge)
 
 
+def test_from_sunday_on_is_sunday_where_it_is_written_as_7() -> None:
+    fortnight = unix("2026-03-01"), unix("2026-03-15")
+    assert list(firings(cron("0 0 * * 7/2"), *fortnight)) == list(firings(cron("0 0 * * 7"), *fortnight)) != []
+
+
 @pytest.mark.parametrize("hours", ["*", "*/1", "0-23", "0-11,12-23"])
 def test_every_hour_goes_on_through_the_doubled_hour(hours: str) -> None:
     zone = "Europe/Berlin"
@@ -384,6 +389,7 @@ def test_both_days_must_match_when_one_begins_with_a_star() -> None:
             "cron '*/ * * * *': minute step (empty) is not in 1-60; for an interval of elapsed time write every()",
         ),
         ("0 22-2 * * *", "cron '0 22-2 * * *': hour 22-2 runs backwards; write 22-23,0-2"),
+        ("0 0 * * 7-3", "cron '0 0 * * 7-3': weekday 7-3 runs backwards; write 7-7,0-3"),
         ("0 0 L * *", "cron '0 0 L * *': day L, weekday *: ? L W # need the form with a sixth field, the year"),
         ("0 0 * * 5#3", "cron '0 0 * * 5#3': day *, weekday 5#3: ? L W # need the form with a sixth field, the year"),
         ("0 0 * * * *", "cron '0 0 * * * *': day * and weekday *: exactly one of the two must be ?"),

@@ -324,6 +324,22 @@ def test_what_fires_of_many_that_were_missed_comes_by_the_batch_and_is_decided_o
     assert len(asked) < 36_000
 
 
+def test_what_many_schedules_missed_comes_by_the_batch_too() -> None:
+    async def sizes() -> list[int]:
+        site, found = FakeSite(), []
+        schedule = every(seconds=1, missed="all", missed_most=6_000)
+        schedules = dict.fromkeys(("one", "two", "three"), schedule)
+        for name in schedules:
+            await site.remember("timer", {name.encode(): f"{site.time.now() - 1e6!r} {schedule}".encode()})
+        async for batch in Timer(schedules).deliveries(site):
+            found.append(len(batch))
+            if sum(found) == 18_000:
+                break
+        return found
+
+    assert run(sizes()) == [10_000, 8_000]
+
+
 def test_a_clock_set_back_amid_many_that_were_missed_fires_nothing_that_lies_ahead() -> None:
     async def fired_after_it() -> list[float]:
         site = FakeSite()

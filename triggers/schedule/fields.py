@@ -47,11 +47,13 @@ class Field(NamedTuple):
                 low = high = self.value(span)  # which it has not, and says so
             else:
                 low = self.value(first)
-                high = self.value(last) if ranged else self.high if stepped else low
+                high = self.value(last) if ranged else max(self.high, low) if stepped else low
             if high == _SUNDAY < low and self.most:
                 high = self.most
             if low > high:
-                raise ScheduleError(f"{self.name} {span} runs backwards; write {first}-{self.high},{self.low}-{last}")
+                raise ScheduleError(
+                    f"{self.name} {span} runs backwards; write {first}-{max(self.high, low)},{self.low}-{last}"
+                )
             by = _number(f"{self.name} step", step, 1, self.high - self.low + 1, _STEP) if stepped else 1
             mask |= sum(1 << value for value in range(low, high + 1, by))
         return mask

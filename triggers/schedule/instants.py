@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 from triggers.errors import ScheduleError
 
 DAY = 86_400
+UNITS = {"w": 7 * DAY, "d": DAY, "h": 3600, "m": 60, "s": 1}
+"""Seconds by the letters in the text of `Every`."""
 NEW_YEARS = tuple((date(year, 1, 1) - date(1970, 1, 1)).days for year in range(1970, 2201))  # in days since 1970
 END = (NEW_YEARS[-1] + 1) * DAY  # 2199 ends up to a day later where the clocks are behind UTC
 
@@ -103,7 +105,7 @@ class Every(Schedule):
 
     def __str__(self) -> str:
         text, rest = "", self.seconds
-        for unit, size in (("w", 7 * DAY), ("d", DAY), ("h", 3600), ("m", 60), ("s", 1)):
+        for unit, size in UNITS.items():
             count, rest = divmod(rest, size)
             text += f"{count}{unit}" if count else ""
         return f"every({text})"

@@ -7,7 +7,7 @@ import re
 from triggers.errors import ScheduleError
 from triggers.schedule.calendars import WEEKDAYS
 from triggers.schedule.crontab import Cron
-from triggers.schedule.instants import At, Every, Schedule
+from triggers.schedule.instants import UNITS, At, Every, Schedule
 from triggers.schedule.timetable import TimetableOptions, instant, timetable
 
 _DAY = rf"(?:{'|'.join(WEEKDAYS)}|\d+-\d+-\d+)"
@@ -16,7 +16,7 @@ _TEXT = re.compile(
     r"(?: from (?P<start>\S+))?(?: until (?P<end>\S+))?"
     rf"(?: except (?P<exclude>{_DAY}(?:,{_DAY})*)(?: in (?P<timezone>\S+))?)?"
 )
-_UNITS = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_AMOUNTS = re.compile(rf"(\d+)([{''.join(UNITS)}])")
 
 
 def read(text: str) -> Schedule:
@@ -45,4 +45,4 @@ def _core(kind: str, inside: str) -> tuple[Schedule, str]:
         return Cron(text, timezone), timezone
     if kind == "at":
         return At(instant("at", inside, "UTC")), "UTC"
-    return Every(sum(int(count) * _UNITS[unit] for count, unit in re.findall(r"(\d+)([wdhms])", inside))), "UTC"
+    return Every(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(inside))), "UTC"

@@ -97,7 +97,7 @@ class Timer:
             series = queue[0][2]
             series.resume(self._resumed.pop(series.name, -inf))
             try:
-                ticks.extend(series.go_on(now, paused=series.name in self._paused))
+                ticks.extend(series.go_on(now, AT_ONCE - len(ticks), paused=series.name in self._paused))
             except Exception as error:  # of a calendar of the user's: it must not take the other schedules with it
                 series.complain(error)
                 heapq.heapreplace(queue, (now + AGAIN, *queue[0][1:]))
@@ -221,16 +221,16 @@ class Series:
             return tick
         return None
 
-    def go_on(self, now: float, *, paused: bool = False) -> list[Delivery]:
+    def go_on(self, now: float, most: int, *, paused: bool = False) -> list[Delivery]:
         """Do as `fire`, when `release` says so; raises `ScheduleError` where the schedule itself does not agree."""
         before = self._after
-        ticks = self.fire(now, paused=paused)
+        ticks = self.fire(now, most, paused=paused)
         if not ticks and self._after == before and (release := self.release()) is not None and release <= now:
             raise ScheduleError(f"next({before!r}) says {self._next!r}, and latest({before!r}, {now!r}) says none")
         return ticks
 
-    def fire(self, now: float, *, paused: bool = False) -> list[Delivery]:
-        """Return the ticks that are due, at most `AT_ONCE`, and move on behind them. While paused nothing fires."""
+    def fire(self, now: float, most: int = AT_ONCE, *, paused: bool = False) -> list[Delivery]:
+        """Return the first ticks that are due, and move on behind them. While paused nothing fires."""
         self.look(now)
         if (tick := self._ready(now)) and not paused:
             return [tick]
@@ -239,7 +239,7 @@ class Series:
             return []
         first = None if paused else self._first(newest, now)
         more = () if first in (None, newest) else firings(self._schedule, first, newest)
-        rest = list(islice(more, AT_ONCE - 1))
+        rest = list(islice(more, most - 1))
         if not paused:
             self._leave_out(newest if first is None else first, fires=first is not None)
         self._agreed = max(self._agreed, newest)
