@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggers.errors import ScheduleError
-from triggers.schedule import At, Firing, Schedule, Timetable, at, cron, every, firing, firings, timetable, timezone_of
+from triggers.schedule import At, Manner, Schedule, Timetable, at, cron, every, firings, manner, timetable, timezone_of
 from triggers.schedule.reading import read
 
 ZONES = ("Europe/Berlin", "America/New_York", "Africa/Cairo", "Pacific/Apia", "America/Havana", "UTC")
@@ -155,7 +155,7 @@ def test_a_schedule_of_ones_own_takes_the_keywords_too() -> None:
     made = timetable(FullHours(), start="2026-01-01T00:30", end="2026-01-01T03:00", jitter=3)
     assert isinstance(made, Timetable)
     assert [due - unix("2026-01-01") for due in firings(made, 0, unix("2027-01-01"))] == [3600, 7200]
-    assert firing(made).jitter == 3
+    assert manner(made).jitter == 3
 
 
 @pytest.mark.parametrize("wrong", [object(), 5, None, "0 3 * * *", FullHours])
@@ -181,14 +181,14 @@ def test_a_calendar_without_an_end_that_excludes_everything_is_no_endless_loop()
 
 
 def test_jitter_is_below_its_bound_and_the_gap_and_depends_on_name_and_instant_alone() -> None:
-    how = Firing(jitter=90)
+    how = Manner(jitter=90)
     offsets = [how.offset("a", due, due + 60) for due in range(0, 60_000, 60)]
     assert offsets == [how.offset("a", due, due + 60) for due in range(0, 60_000, 60)]
     assert 0 <= min(offsets) < 3
     assert 57 < max(offsets) < 60
     assert 27 < sum(offsets) / len(offsets) < 33
     assert how.offset("a", 60, None) != how.offset("b", 60, None)
-    assert Firing().offset("a", 60, 120) == 0
+    assert Manner().offset("a", 60, 120) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from triggers import App, Retry, Tick, at, cron, every
 from triggers.cloudevents import to_text
 from triggers.events import encode
 from triggers.requests import Backfill, Pause, Resume
-from triggers.schedule import Every, firing, timetable
+from triggers.schedule import Every, manner, timetable
 from triggers.schedule.timetable import MOST
 from triggers.sources.inbox import write
 from triggers.sources.timer import Timer
@@ -631,7 +631,7 @@ def test_a_paused_schedule_does_not_fire_and_what_came_due_meanwhile_was_not_mis
 def test_what_came_due_before_the_resume_does_not_fire_though_jitter_put_it_off(start: Start, restarts: bool) -> None:
     clock = FakeClock(NOON)
     schedules = {"five": every(minutes=5, jitter=240)}
-    offset = firing(schedules["five"]).offset("five", NOON.timestamp() + 300, NOON.timestamp() + 600)
+    offset = manner(schedules["five"]).offset("five", NOON.timestamp() + 300, NOON.timestamp() + 600)
     assert offset > 10
     life = start(clock, **schedules)
     life.accept(Pause(schedule="five"))

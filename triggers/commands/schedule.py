@@ -23,7 +23,7 @@ from triggers.events import Event
 from triggers.journal import pauses, views
 from triggers.journal.views import RouteView
 from triggers.requests import Pause, Resume
-from triggers.schedule import Schedule, firing, firings, timezone_of
+from triggers.schedule import Schedule, firings, manner, timezone_of
 from triggers.schedule.reading import read
 from triggers.schedule.zones import zone
 from triggers.state import StateFolder
@@ -48,7 +48,7 @@ def schedule() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class Upcoming:
     """An instant at which a schedule is going to fire, and when it does, with its jitter."""
 
     due: float
@@ -95,14 +95,14 @@ def list_next(target: str, most: int, route: str | None, folder: str | None, as_
             note(f"{name} does not fire any more: {chosen[name]}")
 
 
-def _next(schedules: Mapping[str, Schedule], most: int, now: float) -> tuple[list[Firing], dict[str, str]]:
+def _next(schedules: Mapping[str, Schedule], most: int, now: float) -> tuple[list[Upcoming], dict[str, str]]:
     """Return the next firings of all schedules in their order, and why some of them do not say when they fire."""
-    found: list[Firing] = []
+    found: list[Upcoming] = []
     silent: dict[str, str] = {}
     for name, one in schedules.items():
         try:
             found += [
-                Firing(due, due + firing(one).offset(name, due, one.next(due)), name, one)
+                Upcoming(due, due + manner(one).offset(name, due, one.next(due)), name, one)
                 for due in islice(firings(one, now, inf), most)
             ]
         except Exception as error:  # of a calendar of the user's
@@ -126,7 +126,7 @@ def _paused(state: StateFolder) -> dict[str, float]:
         connection.close()
 
 
-def _json(one: Firing, paused: Mapping[str, float]) -> dict[str, Any]:
+def _json(one: Upcoming, paused: Mapping[str, float]) -> dict[str, Any]:
     return {
         "route": one.name,
         "due": iso(one.due),
@@ -134,12 +134,12 @@ def _json(one: Firing, paused: Mapping[str, float]) -> dict[str, Any]:
         "timezone": timezone_of(one.schedule),
         "released": iso(one.released),
         "schedule": str(one.schedule),
-        "missed": firing(one.schedule).missed,
+        "missed": manner(one.schedule).missed,
         "paused": iso(paused.get(one.name)),
     }
 
 
-def _print(found: list[Firing], paused: Mapping[str, float]) -> None:
+def _print(found: list[Upcoming], paused: Mapping[str, float]) -> None:
     rows = []
     for one in found:
         put_off = f" +{span(one.released - one.due)}" if one.released > one.due else ""
@@ -157,7 +157,7 @@ def _print(found: list[Firing], paused: Mapping[str, float]) -> None:
         print_table(["route", "fires", "in", "utc", "schedule"], rows)
 
 
-def _local(one: Firing) -> datetime:
+def _local(one: Upcoming) -> datetime:
     return datetime.fromtimestamp(one.due, zone(timezone_of(one.schedule)).tz)
 
 

@@ -16,7 +16,7 @@ from typing import Never, Unpack
 from triggers.errors import ScheduleError
 from triggers.schedule.crontab import Cron
 from triggers.schedule.instants import DAY, At, Every, Schedule, firings
-from triggers.schedule.timetable import Firing, Timetable, TimetableOptions, firing, instant, timetable, timezone_of
+from triggers.schedule.timetable import Manner, Timetable, TimetableOptions, instant, manner, timetable, timezone_of
 
 
 def cron(text: str, *, timezone: str = "UTC", **options: Unpack[TimetableOptions]) -> Schedule:
@@ -79,14 +79,14 @@ __all__ = [
     "At",
     "Cron",
     "Every",
-    "Firing",
+    "Manner",
     "Schedule",
     "Timetable",
     "at",
     "cron",
     "every",
-    "firing",
     "firings",
+    "manner",
     "timetable",
     "timezone_of",
 ]

@@ -1,7 +1,7 @@
 """Timetables: a schedule with a start, an end and days that are excluded, and with how it is fired.
 
 Which instants there are is one thing: `start`, `end` and `exclude` belong to the schedule's text, so that who changes
-them begins anew. How they are fired is another: `jitter` and what is done about those that were missed (`Firing`).
+them begins anew. How they are fired is another: `jitter` and what is done about those that were missed (`Manner`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TimetableOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class Manner:
     """How a schedule is fired: see `TimetableOptions`."""
 
     jitter: float = 0.0
@@ -72,7 +72,7 @@ class Firing:
         return width * share
 
 
-AS_USUAL = Firing()
+AS_USUAL = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Timetable(Schedule):
     start: float | None = None
     end: float | None = None
     exclude: Calendar | None = None
-    firing: Firing = AS_USUAL
+    manner: Manner = AS_USUAL
 
     def next(self, after: float) -> float | None:
         """Return the first firing strictly after `after`, or None."""
@@ -164,7 +164,7 @@ def timetable(schedule: Schedule, *, timezone: str = "UTC", **options: Unpack[Ti
     start, end = (_bound(schedule, name, options, timezone) for name in ("start", "end"))
     excluded = options.get("exclude")
     made = Timetable(
-        schedule, timezone, start, end, None if excluded is None else calendar(excluded), _firing(schedule, options)
+        schedule, timezone, start, end, None if excluded is None else calendar(excluded), _manner(schedule, options)
     )
     if _empty(made):
         raise ScheduleError(
@@ -188,9 +188,9 @@ def _empty(made: Schedule) -> bool:
         return False
 
 
-def firing(schedule: Schedule) -> Firing:
+def manner(schedule: Schedule) -> Manner:
     """Return how a schedule is fired."""
-    return schedule.firing if isinstance(schedule, Timetable) else AS_USUAL
+    return schedule.manner if isinstance(schedule, Timetable) else AS_USUAL
 
 
 def timezone_of(schedule: Schedule) -> str:
@@ -226,7 +226,7 @@ def _bound(schedule: Schedule, name: Literal["start", "end"], options: Timetable
     return None if moment is None else instant(f"{schedule}: {name}", moment, timezone)
 
 
-def _firing(schedule: Schedule, options: TimetableOptions) -> Firing:
+def _manner(schedule: Schedule, options: TimetableOptions) -> Manner:
     missed = options.get("missed", "latest")
     if missed not in get_args(Missed):
         known = "'latest', 'all' or 'skip'"
@@ -242,7 +242,7 @@ def _firing(schedule: Schedule, options: TimetableOptions) -> Firing:
         raise ScheduleError(
             f"{schedule}: missed_within={within!r} is of no use with missed='skip', which fires nothing late"
         )
-    return Firing(
+    return Manner(
         jitter=_seconds(schedule, "jitter", options.get("jitter")) or 0.0,
         missed=missed,
         most=MOST if most is None else most,

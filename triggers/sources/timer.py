@@ -20,7 +20,7 @@ from math import inf, nextafter
 from triggers.clock import LONGEST_SLEEP
 from triggers.errors import ScheduleError
 from triggers.events import Tick, encode, moment
-from triggers.schedule import Schedule, firing, firings
+from triggers.schedule import Schedule, firings, manner
 from triggers.schedule.instants import following, last
 from triggers.schedule.standing import Standing
 from triggers.sources import Delivery, Site
@@ -143,7 +143,7 @@ class Series:
         self.name = name
         self._schedule = schedule
         self._text = str(schedule)
-        self._firing = firing(schedule)
+        self._manner = manner(schedule)
         self._live = start
         """What came due before that moment was not there for us to fire in time."""
         self._after = start
@@ -199,7 +199,7 @@ class Series:
     def prepare(self) -> None:
         """Make the next tick, for when nothing comes between."""
         due = self._next
-        if due is None or self._prepared or self._missed or self._high > self._after or self._firing.jitter:
+        if due is None or self._prepared or self._missed or self._high > self._after or self._manner.jitter:
             return
         try:
             second = following(self._schedule, due)
@@ -215,7 +215,7 @@ class Series:
         if prepared is None:
             return None
         due, second, tick = prepared
-        in_time = min(IN_TIME, self._firing.within or IN_TIME)
+        in_time = min(IN_TIME, self._manner.within or IN_TIME)
         if self._after <= due <= now < min(second, due + in_time) and due > self._live:
             self._move(due)
             return tick
@@ -264,14 +264,14 @@ class Series:
 
     def _first(self, newest: float, now: float) -> float | None:
         """Return the first of the instants up to the newest that fires, by what the schedule says of missed ones."""
-        within = self._firing.within
-        if self._firing.missed == "skip":
+        within = self._manner.within
+        if self._manner.missed == "skip":
             return newest if newest > self._live and self._late(newest, now) <= PUNCTUAL else None
-        if self._firing.missed == "latest":
+        if self._manner.missed == "latest":
             return newest if within is None or self._late(newest, now) <= within else None
         first = following(self._schedule, self._after)
         if within is not None:
-            first = following(self._schedule, max(self._after, now - within - self._firing.jitter - 1))
+            first = following(self._schedule, max(self._after, now - within - self._manner.jitter - 1))
             while first is not None and self._late(first, now) > within:
                 first = following(self._schedule, first)
         if first is None or first > newest:
@@ -281,7 +281,7 @@ class Series:
     def _last_ones(self, newest: float) -> float:
         """Return the first of the last instants that `missed_most=` allows."""
         first = newest
-        for _ in range(self._firing.most - 1):
+        for _ in range(self._manner.most - 1):
             before = last(self._schedule, self._after, nextafter(first, -inf))
             if before is None:
                 break
@@ -297,12 +297,12 @@ class Series:
         number = 1 + sum(1 for _ in islice(firings(self._schedule, first, last), COUNTED - 1))
         self._missed = min(self._missed + number, COUNTED)
         log.log(
-            logging.WARNING if self._firing.missed == "all" else logging.INFO,
+            logging.WARNING if self._manner.missed == "all" else logging.INFO,
             "schedule %r: %s instants were missed and do not fire by themselves (%s), the first at %s, the last before"
             " %s; `triggers backfill` fires those that it has not fired yet",
             self.name,
             f"{number:,}{' or more' if number == COUNTED else ''}",
-            self._firing,
+            self._manner,
             moment(first).isoformat(),
             moment(until if fires else nextafter(until, inf)).isoformat(timespec="seconds"),
         )
@@ -322,9 +322,9 @@ class Series:
         return now - due - self._offset(due)
 
     def _offset(self, due: float) -> float:
-        if not self._firing.jitter:
+        if not self._manner.jitter:
             return 0.0
-        return self._firing.offset(self.name, due, following(self._schedule, due))
+        return self._manner.offset(self.name, due, following(self._schedule, due))
 
 
 def backfilled(schedule: str, due: float, suffix: str = "") -> Delivery:

@@ -15,7 +15,7 @@ from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json
 from triggers.errors import ScheduleError, WiringError
 from triggers.routing import Route
-from triggers.schedule import At, Cron, Every, Schedule, Timetable, firing, timezone_of
+from triggers.schedule import At, Cron, Every, Schedule, Timetable, manner, timezone_of
 from triggers.schedule.fields import DAY_OF_MONTH, HOUR, MINUTE, MONTH, WEEKDAY, Field
 
 LONGEST: Final = 256
@@ -58,7 +58,7 @@ def timing(route: Route, now: float | None, problems: Problems) -> Timing:
 def retrying(route: Route, problems: Problems) -> Json:
     """Return for how long Scheduler tries to send a firing, by what the schedule says of missed ones."""
     assert route.schedule
-    fired = firing(route.schedule)
+    fired = manner(route.schedule)
     if fired.missed == "skip":
         return {"MaximumRetryAttempts": 0}
     if fired.missed == "all" or fired.within is not None:
@@ -175,7 +175,7 @@ def _runs(words: list[str], values: list[int]) -> str:
 
 def _window(owner: str, schedule: Schedule, problems: Problems) -> Json:
     """Return the window in which a firing is sent. Scheduler chooses the moment itself."""
-    jitter = firing(schedule).jitter
+    jitter = manner(schedule).jitter
     if not jitter:
         return {"FlexibleTimeWindow": {"Mode": "OFF"}}
     minutes = math.ceil(jitter / 60)
