@@ -28,6 +28,25 @@ def daily(event: Tick) -> None: ...
 @app.on(every(weeks=1, end="2001-01-01"))
 def over(event: Tick) -> None: ...
 """
+MINUTELY = """
+from triggers import App, Tick
+
+class Minutely:
+    def next(self, after):
+        return int(after) // 60 * 60 + 60
+
+    def latest(self, after, until):
+        due = until // 60 * 60
+        return due if due > after else None
+
+    def __str__(self):
+        return "minutely"
+
+app = App("own")
+
+@app.on(Minutely())
+def minutely(event: Tick) -> None: ...
+"""
 WEEK = ("--from", "2026-01-01T00:00Z", "--to", "2026-01-08T00:00Z")
 
 
@@ -52,6 +71,13 @@ def test_schedule_lists_the_next_firings_in_their_zones_and_in_utc(times: Projec
     nightly = [line for line in lines if line.startswith("nightly")]
     assert all(re.search(r"03:30:00 +Europe/Berlin +\S+T0[12]:30:00Z \+", line) for line in nightly)
     assert "over does not fire any more" in answer.err
+
+
+def test_schedule_lists_a_class_of_ones_own_that_has_next_and_latest(project: Project) -> None:
+    project.write("app.py", MINUTELY)
+    answer = project("schedule", "app.py", "--count", "3")
+    assert (answer.code, answer.err) == (0, "")
+    assert [line.split()[-1] for line in answer.out.splitlines()] == ["SCHEDULE", "minutely", "minutely", "minutely"]
 
 
 def test_schedule_gives_json(times: Project) -> None:
