@@ -67,6 +67,18 @@ def test_a_scenario_of_which_nothing_comes_proves_nothing(scenarios: Project) ->
     assert "nothing: nothing comes of it by a dispatcher on folders, so there is nothing to compare" in answer.err
 
 
+def test_functions_that_cannot_start_are_given_up_with_what_they_failed_by(
+    scenarios: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.parity.stages.PATIENCE", 10.0)
+    scenarios.write("scenarios.py", f"{SCENARIOS}\nif 'AWS_LAMBDA_FUNCTION_NAME' in os.environ: raise OSError('no')\n")
+    answer = scenarios("parity", "scenarios.py:unlike")
+    assert answer.code == 1
+    assert "after 10 s there is still something to do" in answer.err
+    assert "The last function that failed was where-" in answer.err
+    assert answer.err.endswith(": OSError: no\n")
+
+
 def test_a_scenario_that_there_is_not_is_named_with_those_that_there_are(scenarios: Project) -> None:
     answer = scenarios("parity", "scenarios.py:unlik")
     assert answer.code == 3

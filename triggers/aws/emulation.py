@@ -120,11 +120,14 @@ class Stack:
             for _, one in self._of("AWS::Lambda::EventSourceMapping"):
                 function = functions[one["Properties"]["FunctionName"]["Ref"]]
                 work.append(self._mapping(one["Properties"], sqs, function, clock).run())
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one) for one in work]
-                yield functions
-                for task in tasks:
-                    task.cancel()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one) for one in work]
+                    yield functions
+                    for task in tasks:
+                        task.cancel()
+            except ExceptionGroup as found:
+                raise found.exceptions[0] from None
 
     def queues(self) -> list[str]:
         """Return the URLs of the queues that feed functions."""

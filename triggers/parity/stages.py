@@ -11,6 +11,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from itertools import groupby
@@ -21,6 +22,7 @@ from triggers.aws import emulation, template
 from triggers.aws.deployed import Deployed
 from triggers.aws.emulation import Heard, Stack
 from triggers.aws.messages import delivery_of, read
+from triggers.aws.runtime import Result
 from triggers.clock import SystemClock
 from triggers.cloudevents import to_text
 from triggers.engine import Engine
@@ -211,22 +213,45 @@ def _delivery(step: Send) -> Delivery:
 # --- functions in AWS ----------------------------------------------------------------------------
 
 
+class Faults:
+    """What functions have failed by, which their handlers never do: where one cannot start, its messages come again
+    and again."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def told(self, function: str, result: Result) -> None:
+        """Take note of an invocation."""
+        if result.error is not None:
+            said = f"{result.error.get('errorType')}: {result.error.get('errorMessage')}"
+            self._last = f" The last function that failed was {function}: {said}"
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Have what goes wrong in a block say by what a function failed, if one did."""
+        try:
+            yield
+        except TriggersError as error:
+            raise TriggersError(f"{error}{self._last}") from error
+
+
 async def functions(scenario: Scenario, target: str, folder: Path) -> Outcome:
     """Carry a scenario out by the app's functions in AWS, whose zip is unpacked in `folder`."""
     app, uris = scenario.app, emulation.places(scenario.app)
     stack = Stack(app, template.render(app, target, uris, now=SetClock(scenario).now()))
     await asyncio.to_thread(stack.create)
-    hands, urls = Hands(app, stack), stack.queues()
+    hands, urls, faults = Hands(app, stack), stack.queues(), Faults()
 
     async def left() -> int:
         return await asyncio.to_thread(hands.left, urls)
 
-    async with stack.functions(folder, lambda function, result: None, SetClock(scenario)) as running:
-        for steps in _at_once(scenario.steps):
-            await _take(steps, hands, running)
+    async with stack.functions(folder, faults.told, SetClock(scenario)) as running:
+        with faults.explaining():
+            for steps in _at_once(scenario.steps):
+                await _take(steps, hands, running)
+                await _still(left)
+            await asyncio.sleep(scenario.lasts)
             await _still(left)
-        await asyncio.sleep(scenario.lasts)
-        await _still(left)
     return await asyncio.to_thread(_of_records, Deployed(app.name), uris)
 
 
