@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo aws test format lint types unit parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-outside unit-inside parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -34,8 +34,16 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)
-	$(BIN)/python -m pytest
+unit: $(STAMP)                  ## in two processes, one for each core: what talks to AWS or to people, and the rest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-outside unit-inside
+
+OUTSIDE := tests/aws tests/commands tests/parity
+
+unit-outside: $(STAMP)
+	$(BIN)/python -m pytest $(OUTSIDE) -o cache_dir=.pytest_cache/outside
+
+unit-inside: $(STAMP)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(OUTSIDE)) -o cache_dir=.pytest_cache/inside
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios
