@@ -175,8 +175,11 @@ async def _dispatched(
     take: Take,
     left: Callable[[], int] | None = None,
 ) -> Outcome:
-    """Run an app over a state folder, take the steps, and wait until nothing is left inside, nor `left` outside."""
-    async with Engine(app, state, clock=SetClock(scenario)) as engine:
+    """Run an app over a state folder, take the steps, and wait until nothing is left inside, nor `left` outside.
+
+    Where nothing is outside, sources look when they are poked: a step is seen to then, however late the kernel tells.
+    """
+    async with Engine(app, state, clock=SetClock(scenario), watches=left is not None) as engine:
 
         async def waiting() -> int:
             await engine.drained()
