@@ -34,8 +34,8 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in two processes, one for each core: what talks to AWS or to people, and the rest
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target unit-outside unit-inside
+unit: $(STAMP)                  ## in two processes, one for each core; each sums up for itself
+	@$(MAKE) --no-print-directory --jobs=2 unit-outside unit-inside
 
 OUTSIDE := tests/aws tests/commands tests/parity
 
