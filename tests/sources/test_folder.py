@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -800,23 +802,31 @@ def test_a_writer_that_comes_while_we_look_is_neither_killed_nor_refused(root: P
 def test_who_looks_is_sent_no_signal_that_ends_the_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = root / "a.csv"
     path.write_text("1")
-    signals = {signal.SIGURG, signal.SIGIO}
     sent: list[int] = []
     writers: list[subprocess.Popen[bytes]] = []
+    woken, wakes = os.pipe()
+    os.set_blocking(wakes, False)
 
     def status(descriptor: int) -> os.stat_result:
         monkeypatch.undo()
         writers.append(subprocess.Popen(["sh", "-c", 'echo 22 > "$1"', "sh", path]))
-        if found := signal.sigtimedwait(signals, 10):
-            sent.append(found.si_signo)
+        select.select([woken], [], [], 10)
         return os.fstat(descriptor)
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    def note(number: int, _: FrameType | None) -> None:
+        sent.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGURG, signal.SIGIO)}
+    told = signal.set_wakeup_fd(wakes)
     try:
         monkeypatch.setattr(os, "fstat", status)
         is_open, looked_at = look(bytes(path), leases=True)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.set_wakeup_fd(told)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(woken)
+        os.close(wakes)
     assert (sent, is_open, looked_at.st_size) == ([signal.SIGURG], False, 1)
     assert [writer.wait(10) for writer in writers] == [0]
     assert path.read_text() == "22\n"
