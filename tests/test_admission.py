@@ -8,6 +8,7 @@ from tests.test_flows import A, handler
 from triggers.admission import UNIT, Admission, units
 from triggers.journal import RunRow
 from triggers.routing import make_policy, make_route
+from triggers.terms import Terms
 
 AMOUNTS = (0.1, 0.3, 0.7)
 
@@ -20,17 +21,16 @@ def test_fractions_of_a_resource_come_back_whole_in_whatever_order() -> None:
         for name, policy in zip(names, policies, strict=True)
     }
     for order in permutations(names):
-        admission = Admission(routes, {"thread": 9.0, "share": 4.0})
+        admission = Admission(routes, {"thread": 9.0, "share": 4.0}, 600)
         for flow in admission.low():
             flow.ask()
             admission.fill(flow, [])
-        admission.choose()
-        taken = {name: admission.admit(RunRow(1, 1, name, 0)) for name in names}
+        admission.choose(0)
+        taken = {name: admission.admit(RunRow(number, 1, name, Terms(0))) for number, name in enumerate(names)}
         assert admission.free["share"] < 4 * UNIT
+        assert all(taken.values())
         for name in order:
-            flow_of_run = taken[name]
-            assert flow_of_run is not None
-            admission.release(flow_of_run)
+            admission.release(names.index(name))
         assert admission.free["share"] == 4 * UNIT
 
 

@@ -12,6 +12,7 @@ from triggers.events import Event
 from triggers.flows import WINDOW, Flow, Head
 from triggers.policy import Rank
 from triggers.routing import Route, make_policy, make_route
+from triggers.terms import Terms
 
 
 class A(Event):
@@ -25,6 +26,10 @@ def route(**options: Any) -> Route:
     return make_route(handler, A, name=None, where=None, source=None, policy=make_policy("r", options))
 
 
+def waiting(number: int) -> Head:
+    return Head(number, number, Terms(0.0))
+
+
 class Table:
     """What the journal would answer: all waiting runs, sorted."""
 
@@ -36,22 +41,23 @@ class Table:
     def add(self, *numbers: int) -> None:
         for number in numbers:
             self.waits.add(number)
-            self.flow.add((0, number), Head(number, number))
+            self.flow.add(waiting(number))
             assert self.flow.held <= 2 * WINDOW
 
     def ask(self) -> None:
         if self.flow.runs_low():
             behind = self.flow.ask()
-            self.asked.append(heapq.nsmallest(WINDOW, [(0, n) for n in self.waits if (0, n) > behind]))
+            self.asked.append(heapq.nsmallest(WINDOW, [(0.0, n) for n in self.waits if (0.0, n) > behind]))
 
     def answer(self) -> None:
         if self.asked:
-            self.flow.fill([(rank, Head(rank[1], rank[1])) for rank in self.asked.pop()], WINDOW)
+            self.flow.fill([waiting(number) for _, number in self.asked.pop()], WINDOW)
 
     def pop(self) -> int | None:
         if not self.flow.held:
             return None
-        number = self.flow.pop().number
+        (lane,) = self.flow.ready()
+        number = self.flow.pop(lane).number
         self.waits.remove(number)
         return number
 
@@ -129,18 +135,17 @@ def test_a_run_that_arrives_in_the_middle_of_what_is_being_read_is_not_passed_ov
 def test_runs_of_duplicates_are_forgotten() -> None:
     table = opened()
     table.add(*range(10))
-    table.flow.remove({3, 5})
+    table.flow.discard(lambda head: head.event in {3, 5})
     table.waits -= {3, 5}
     assert table.drain() == [0, 1, 2, 4, 6, 7, 8, 9]
 
 
-def test_the_view_shows_no_more_than_may_start() -> None:
-    flow = Flow(route(concurrency=3), {"thread": 1}, running=1)
-    flow.fill([((0, n), Head(n, n)) for n in range(9)], WINDOW)
-    assert flow.view(50).room == 2
-    assert flow.view(1).heads == [(0, 0)]
-    flow.running = 3
-    assert flow.view(50).heads == []
+def test_a_lane_shows_no_more_than_may_start_and_always_its_first() -> None:
+    flow = Flow(route(), {"thread": 1, "gpu": 2})
+    flow.fill([waiting(number) for number in range(9)], WINDOW)
+    (lane,) = flow.ready()
+    assert lane.seen({"thread": 50, "gpu": 4}, None, None).heads == [(0, 0), (0, 1)]
+    assert lane.seen({"thread": 50, "gpu": 1}, None, None).heads == [(0, 0)]
 
 
 steps = st.lists(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
-from triggers.flows import WINDOW, Flow, Head
+from triggers.flows import Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.overlap import SingleFile
-from triggers.policy import Rank, choose
+from triggers.policy import Busy, Policy, View, Waiting, fit, urgent_then_short
 from triggers.routing import ALLOW, PROCESS, Route
 
 UNIT = 1_000_000
@@ -30,38 +31,66 @@ class Choice:
     """Runs whose process died in their last attempt."""
 
 
-class Admission:
-    """The flows of all routes, and what is free of each resource."""
+Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
+"""From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
 
-    def __init__(self, routes: Mapping[str, Route], capacity: Mapping[str, float]) -> None:
+
+def unknown(route: str, size: int | None) -> tuple[None, None]:
+    """Know nothing of how long runs take."""
+    return None, None
+
+
+class Admission:
+    """The flows of all routes, and what is free of each resource.
+
+    `free` is what the capacity leaves beside the runs that are at work: a limit of a route is a resource, too. `policy`
+    says who is preferred; what it says can't make more start than there is room for.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        capacity: Mapping[str, float],
+        aging: float,
+        forecast: Forecast = unknown,
+        policy: Policy = urgent_then_short,
+    ) -> None:
+        self.capacity = units({**capacity, **_bounds(routes.values())})
+        self.free = dict(self.capacity)
         self.flows = {name: _flow(route) for name, route in routes.items()}
         self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
         """Those whose runs do not overlap."""
-        self.free = units(capacity)
         self.closed = False
         """Set when the dispatcher stops: from then on nothing more is claimed."""
-        self._clear = False
+        self.reopens = inf
+        """When the first gate opens that runs wait behind, in Unix seconds."""
+        self._aging = aging
+        self._forecast = forecast
+        self._policy = policy
+        self._busy: dict[int, Busy] = {}
+        """What the runs at work have taken, by their numbers."""
+        self._clear = self._shut = False
         self._top = max((route.policy.priority for route in routes.values()), default=0)
 
     def add(self, run: RunRow, event: EventRow) -> Head:
         """Take a new run among those that wait."""
-        self._clear = False
-        head = Head(run.number, run.event, row=run, kept=event)
-        self.flows[run.route].add((-run.priority, run.number), head)
+        self._clear = self._shut = False
+        head = Head(run.number, run.event, run.terms, row=run, kept=event)
+        self.flows[run.route].add(head)
         return head
 
-    def passed(self, flow: Flow, rank: Rank, head: Head) -> None:
+    def passed(self, flow: Flow, head: Head) -> None:
         """Take a new run of which it is decided that it may start."""
-        self._clear = False
-        Flow.add(flow, rank, head)
+        self._clear = self._shut = False
+        Flow.add(flow, head)
 
     def promote(self, promoted: Sequence[Promoted]) -> None:
         """Take delayed runs back whose time has come."""
         for row in promoted:
             flow = self.flows.get(row.route)
             if flow is not None:
-                self._clear = False
-                flow.add((-row.priority, row.run), Head(row.run, row.event, row.attempt))
+                self._clear = self._shut = False
+                flow.add(Head(row.run, row.event, row.terms, row.attempt))
 
     def hold(self, delayed: Sequence[tuple[str, int]]) -> None:
         """Take note of delayed runs, each with its route before it, that hold up the others of their route."""
@@ -73,44 +102,37 @@ class Admission:
         heads = []
         for row in rows:
             interrupted = (row.attempt, row.epoch) if row.state == RUNNING else None
-            head = Head(row.number, row.event, row.attempt, interrupted=interrupted)
-            heads.append(((-row.priority, row.number), head))
-        flow.fill(heads, WINDOW)
+            heads.append(Head(row.number, row.event, row.terms, row.attempt, interrupted=interrupted))
+        self._clear = self._shut = False
+        flow.fill(heads, flow.window)
 
     def admit(self, run: RunRow) -> Flow | None:
         """Take what a new run needs, if nothing waits that could rank before it: then there is nothing to choose."""
         flow = self.flows[run.route]
-        if not self._clear or self.closed or run.priority < self._top or not flow.free():
+        if not self._clear or self.closed or run.terms.priority < self._top or not flow.free():
             return None
-        for name, amount in flow.needs.items():
+        needs = flow.takes(run.terms.key)
+        for name, amount in needs.items():
             if self.free.get(name, 0) < amount:
                 return None
-        self._take(flow)
+        self._take(run.number, needs, inf)
         return flow
 
-    def choose(self) -> Choice:
+    def choose(self, now: float) -> Choice:
         """Let the policy choose, and take what the chosen runs need."""
         choice = Choice()
         if self._clear or self.closed:
             return choice
-        flows = [flow for flow in self.flows.values() if flow.held]
-        views = [flow.view(self.free[flow.route.kind] // UNIT) for flow in flows]
-        for index in choose(views, self.free):
-            flow = flows[index]
-            head = flow.pop()
-            isolated = flow.route.kind == PROCESS
-            if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
-                choice.buried.append((flow, head))
-                continue
-            self._take(flow)
-            if head.row and head.kept:
-                choice.starts.append((flow, head.row, head.kept))
-            else:
-                choice.claims.append((flow, head))
-                if head.interrupted and isolated:
-                    head.attempt -= 1
-                    choice.forgiven.append(head.number)
+        self.reopens = inf
+        lanes = list(self._open(now))
+        if lanes:
+            seen = [waiting for _, waiting in lanes]
+            view = View(now, seen, self.free, self.capacity, self._busy.values(), {}, self._aging)
+            for index in fit(view, self._policy(view)):
+                lane, waiting = lanes[index]
+                self._start(lane, inf if waiting.longest is None else now + waiting.longest, choice)
         self._clear = self.empty()
+        self._shut = not (self._clear or lanes or any(flow.horizon for flow in self.flows.values()))
         return choice
 
     def low(self) -> list[Flow]:
@@ -120,12 +142,12 @@ class Admission:
     def drop(self, duplicates: set[int]) -> None:
         """Forget the runs of events that turned out to be duplicates."""
         for flow in self.flows.values():
-            flow.remove(duplicates)
+            if flow.held or flow.filling:
+                flow.discard(lambda head: head.event in duplicates)
 
-    def release(self, flow: Flow) -> None:
+    def release(self, run: int) -> None:
         """Give back what a run had taken."""
-        flow.running -= 1
-        for name, amount in flow.needs.items():
+        for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
 
     def undecided(self) -> bool:
@@ -137,18 +159,57 @@ class Admission:
         return all(flow.empty() for flow in self.flows.values())
 
     def still(self) -> bool:
-        """Say whether nothing waits but behind runs that are delayed."""
-        return self.empty() or all(flow.held_up() or flow.empty() for flow in self.flows.values())
+        """Say whether nothing waits but behind gates that are closed, or runs that are delayed."""
+        return self._shut or self.empty()
 
-    def _take(self, flow: Flow) -> None:
-        flow.running += 1
-        for name, amount in flow.needs.items():
+    def _open(self, now: float) -> Iterator[tuple[Lane, Waiting]]:
+        """Yield the lanes whose first run no gate holds back, each as the policy sees it."""
+        for flow in self.flows.values():
+            if not flow.held:
+                continue
+            for lane in flow.ready():
+                expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
+                if flow.gates and (closed := flow.closed(now, lane, longest)):
+                    self.reopens = min(self.reopens, closed.until)
+                else:
+                    yield lane, lane.seen(self.free, expected, longest)
+
+    def _start(self, lane: Lane, ends: float, choice: Choice) -> None:
+        flow, head = lane.flow, lane.flow.pop(lane)
+        isolated = flow.route.kind == PROCESS
+        if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
+            choice.buried.append((flow, head))
+            return
+        self._take(head.number, lane.needs, ends)
+        if head.row and head.kept:
+            choice.starts.append((flow, head.row, head.kept))
+            return
+        choice.claims.append((flow, head))
+        if head.interrupted and isolated:
+            head.attempt -= 1
+            choice.forgiven.append(head.number)
+
+    def _take(self, run: int, needs: Mapping[str, int], ends: float) -> None:
+        self._busy[run] = Busy(needs, ends)
+        for name, amount in needs.items():
             self.free[name] -= amount
 
 
 def _flow(route: Route) -> Flow:
     kind = Flow if route.policy.overlap == ALLOW else SingleFile
-    return kind(route, units({route.kind: 1, **route.policy.needs}))
+    own = {route.kind: 1, **route.policy.needs}
+    if route.policy.concurrency is not None:
+        own[bound(route)] = 1
+    return kind(route, units(own))
+
+
+def bound(route: Route) -> str:
+    """Return the name under which the `concurrency=` of a route is counted as a resource."""
+    return f"concurrency of {route.name}"
+
+
+def _bounds(routes: Iterable[Route]) -> dict[str, float]:
+    return {bound(route): route.policy.concurrency for route in routes if route.policy.concurrency is not None}
 
 
 def units(amounts: Mapping[str, float]) -> dict[str, int]:

@@ -1,19 +1,17 @@
-"""The alarm of the delayed runs: one timer, set to the earliest moment that anybody waits for."""
+"""An alarm: one timer, set to the earliest moment that anybody waits for."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-
-from triggers.clock import Clock
+from collections.abc import Awaitable, Callable
 
 
 class Alarm:
-    """Rings at the earliest moment that it was set to, in the boot's monotonic seconds."""
+    """Rings at the earliest moment that it was set to, on the clock of `sleep_until`."""
 
-    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+    def __init__(self, sleep_until: Callable[[float], Awaitable[object]], ring: Callable[[], None]) -> None:
         self.due: float | None = None
-        self._clock = clock
+        self._sleep_until = sleep_until
         self._ring = ring
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -38,6 +36,6 @@ class Alarm:
         self.cancel()
 
     async def _wait(self, due: float) -> None:
-        await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
+        await self._sleep_until(due)
         self._task = self.due = None
         self._ring()

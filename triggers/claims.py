@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from triggers.admission import Admission
 from triggers.executor import Dead, Failure, Run
-from triggers.flows import WINDOW, Flow, Head
+from triggers.flows import Flow, Head
 from triggers.journal import RUNNING, Change, Journal, Result, RunRow, event_row, waiting
 from triggers.journal.overlaps import Verdict
 from triggers.lineage import EventRow
@@ -50,7 +50,7 @@ class Claims:
     def choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
         turn.change.at = self._clock.now()
-        choice = self._admission.choose()
+        choice = self._admission.choose(turn.change.at)
         turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
         turn.claims = choice.claims
         turn.change.forgiven.extend(choice.forgiven)
@@ -70,14 +70,14 @@ class Claims:
         """Yield the runs whose claims are durable now, and give back what the others had taken."""
         for run in turn.starts:
             if run.event.number in result.duplicates or run.event.cause in result.stale:
-                self._admission.release(self._admission.flows[run.route.name])
+                self._admission.release(run.number)
             else:
                 yield run
         if result.duplicates:
             self._admission.drop(result.duplicates)
         for flow, head in turn.claims:
             if head.number in result.gone:
-                self._admission.release(flow)
+                self._admission.release(head.number)
                 continue
             run = self._run(flow, head.number, head.attempt + 1, head.kept or result.read[head.event], turn.change.at)
             run.first = result.begun.get(head.number)
@@ -99,7 +99,7 @@ class Claims:
 
         def decided(verdict: Verdict) -> None:
             for number in verdict.passed:
-                self._admission.passed(flow, *new[number])
+                self._admission.passed(flow, new[number])
             if verdict.dropped:
                 self._dropped(flow, verdict)
 
@@ -107,7 +107,7 @@ class Claims:
         turn.order_answers.append(decided)
 
     def _fill(self, flow: Flow) -> None:
-        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), WINDOW)
+        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), flow.window)
         self._pipeline.ask(question, lambda rows: self._admission.fill(flow, rows))
 
     def _bury(self, flow: Flow, head: Head) -> None:

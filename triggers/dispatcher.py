@@ -32,6 +32,7 @@ from triggers.places import Place
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sources import Delivery
+from triggers.terms import terms_of
 
 log = logging.getLogger("triggers.dispatcher")
 
@@ -55,19 +56,20 @@ class Dispatcher:
         self.counts: Counter[str] = Counter()
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
-        self.admission = Admission(router.routes, limits.capacity())
-        self.pipeline = Pipeline(
-            journal, lambda turn: self.claims.choose(turn), self._committed, self.admission.undecided
-        )
+        self.admission = Admission(router.routes, limits.capacity(), limits.aging)
+        self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
-        self.alarm = Alarm(journal.clock, self._ring)
+        self.clock = journal.clock
+        self.alarm = Alarm(self._monotonic, self._ring)
+        """When the next delayed run is due, in the boot's monotonic seconds."""
+        self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
+        """When the next gate opens that runs wait behind, by the wall clock."""
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""
         self.resumed: dict[str, float] = {}
         """Those that fire again, and since when; whoever fires them takes them out."""
         self._journal = journal
-        self.clock = journal.clock
         self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock)
 
     def start(self) -> None:
@@ -86,6 +88,7 @@ class Dispatcher:
         """
         self.admission.closed = True
         self.alarm.cancel()
+        self._reopening.close()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -136,11 +139,11 @@ class Dispatcher:
 
     def new_runs(self, event: EventRow, only: str | None = None) -> list[RunRow]:
         """Return a new run for each route that the event triggers, or for `only` that route of them."""
-        runs = []
+        runs, now = [], self.clock.now()
         for route in self.router.match(event.type, event.source, event.subject, event.data):
             if only is None or route.name == only:
-                run = RunRow(self._journal.number_run(), event.number, route.name, route.policy.priority)
-                runs.append(run)
+                terms = terms_of(route, event, now, self.limits.aging)
+                runs.append(RunRow(self._journal.number_run(), event.number, route.name, terms))
         return runs
 
     def pause(self, schedules: Mapping[str, float], now: float = -inf) -> None:
@@ -154,6 +157,15 @@ class Dispatcher:
         self._journal.open_runs += sum(run.opened and run.route in self.router.routes for run in runs)
         self.admission.promote(runs)
         self.pipeline.touch()
+
+    def _prepare(self, turn: Turn) -> None:
+        """Complete the pending turn with the claims of what waits."""
+        self.claims.choose(turn)
+        if self.admission.reopens < inf:
+            self._reopening.set(self.admission.reopens)
+
+    async def _monotonic(self, due: float) -> None:
+        await self.clock.sleep(max(0.0, due - self.clock.monotonic()))
 
     def _add(self, event: EventRow) -> None:
         """Put an event, and a run for each route that it triggers, into the pending turn."""
@@ -195,7 +207,7 @@ class Dispatcher:
         if self.running.pop(run.number, None) is None:
             self._displaced.ended(run)
             return
-        self.admission.release(self.admission.flows[run.route.name])
+        self.admission.release(run.number)
         try:
             outcome = within_time(run, within_budget(run, outcome), self.clock.now())
             self._settle(run, outcome, self._journal.epoch)

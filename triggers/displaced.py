@@ -65,7 +65,7 @@ class Displaced:
     def ended(self, run: Run) -> None:
         """Free what a dropped run had taken, now that its attempt has ended; others were given back before."""
         if self._ending.pop(run.number, None):
-            self._admission.release(self._admission.flows[run.route.name])
+            self._admission.release(run.number)
             self._pipeline.touch()
 
     def expected(self, stale: set[int]) -> set[int]:

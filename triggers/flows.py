@@ -2,28 +2,39 @@
 
 A flow's window holds the heads up to its `horizon`; whatever ranks behind the horizon is in the journal alone and is
 read when the window runs low. So memory does not grow with the backlog.
+
+What the window holds lies in lanes: the runs of a lane are alike to the policy, so that it need only look at the first
+of them. A route has one lane, unless its runs have keys or differ in priority.
 """
 
 from __future__ import annotations
 
+import heapq
+from bisect import bisect
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import inf
 from operator import itemgetter
 
+from triggers.gates import Closed, Gate
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
-from triggers.policy import Rank, View
+from triggers.policy import Rank, Waiting
 from triggers.routing import Route
+from triggers.terms import Terms
 
 WINDOW = 1000
 """How many waiting runs of a route are held in memory; twice as many at most for a moment."""
 
+KEYED = 100_000
+"""The same of a route whose runs have keys: a key that may not run must not hide the others. They are small."""
+
 KEPT = 2048
 """The largest payload, in characters, that is held in memory with a waiting run."""
 
-BEFORE_ALL: Rank = (-(2**62), 0)
+BEFORE_ALL: Rank = (-inf, 0)
 
 _rank = itemgetter(0)
 
@@ -38,11 +49,17 @@ class Head:
 
     number: int
     event: int
+    terms: Terms
     attempt: int = 0
     """The attempts that it has used."""
     row: RunRow | None = None
     kept: EventRow | None = None
     interrupted: tuple[int, int] | None = None
+
+    @property
+    def rank(self) -> Rank:
+        """Return its place among what waits: the smallest is served first."""
+        return self.terms.rank, self.number
 
     def handed_over(self) -> None:
         """Forget what the journal has from now on, but for a small event."""
@@ -51,88 +68,117 @@ class Head:
             self.kept = None
 
 
+Ranked = tuple[Rank, Head]
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Waiting runs of a flow that are alike to the policy, in order. `needs` is what each takes while it runs."""
+
+    flow: Flow
+    priority: int
+    key: str | None
+    needs: Mapping[str, int]
+    heads: deque[Ranked] = field(default_factory=deque)
+
+    @property
+    def first(self) -> Head:
+        """Return the run that is next; a lane is never empty."""
+        return self.heads[0][1]
+
+    def add(self, rank: Rank, head: Head) -> None:
+        """Take a run; new ones rank last."""
+        if not self.heads or self.heads[-1][0] < rank:
+            self.heads.append((rank, head))
+        else:
+            self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
+
+    def seen(self, free: Mapping[str, int], expected: float | None, longest: float | None) -> Waiting:
+        """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one."""
+        most = max(1, min(free[name] // amount for name, amount in self.needs.items()))
+        heads = list(islice(self.heads, most))
+        deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
+        return Waiting([rank for rank, _ in heads], self.needs, self.priority, expected, longest, deadlines)
+
+
 @dataclass(slots=True, eq=False)
 class Flow:
-    """The waiting and running runs of one route. `needs` includes the slot that a run of it takes."""
+    """The waiting runs of one route. `needs` is what every run of it takes, the executor's slot included."""
 
     route: Route
-    needs: dict[str, int]
-    limit: int | None = field(init=False)
-    running: int = 0
+    needs: Mapping[str, int]
+    per_key: Callable[[str], Mapping[str, int]] | None = None
+    """What a run takes beside that, by its key."""
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
-    _late: list[tuple[Rank, Head]] = field(default_factory=list)
+    held: int = 0
+    """How many waiting runs are in memory."""
+    window: int = WINDOW
+    gates: Sequence[Gate] = ()
+    lanes: dict[tuple[int, str | None], Lane] = field(default_factory=dict)
+    """Those that hold any run, by priority and key."""
+    _late: list[Ranked] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
     """The best rank among what came behind the horizon and is in the journal alone."""
     _asked: Rank = BEFORE_ALL
-    _heads: deque[tuple[Rank, Head]] = field(default_factory=deque)
-
-    def __post_init__(self) -> None:
-        self.limit = self.route.policy.concurrency
-
-    @property
-    def held(self) -> int:
-        """Return how many waiting runs are in memory."""
-        return len(self._heads)
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind the horizon."""
-        return self.horizon is None and not self._heads
+        return self.horizon is None and not self.held
 
-    def held_up(self) -> bool:
-        """Say whether what waits can't start before a delayed run has been tried again."""
-        return False
-
-    def add(self, rank: Rank, head: Head) -> None:
+    def add(self, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
+        rank = head.rank
         if self.horizon is not None and rank > self.horizon:
-            if self.filling and len(self._late) < WINDOW:
+            if self.filling and len(self._late) < self.window:
                 self._late.append((rank, head))
             else:
                 self._miss(rank)
-        elif not self._heads or self._heads[-1][0] < rank:  # new runs rank last but for their priority
-            self._heads.append((rank, head))
-        else:
-            self._insert([(rank, head)])
-        if len(self._heads) > 2 * WINDOW:
-            self._heads = deque(islice(self._heads, WINDOW))
-            self.horizon = self._heads[-1][0]
+            return
+        self._put(rank, head)
+        if self.held > 2 * self.window:
+            self._draw_in()
+
+    def takes(self, key: str | None) -> Mapping[str, int]:
+        """Return what a run with that key takes."""
+        return self.needs if self.per_key is None or key is None else {**self.needs, **self.per_key(key)}
 
     def free(self) -> bool:
-        """Say whether the route's `concurrency=` lets a new run start at once."""
-        return self.limit is None or self.running < self.limit
-
-    def room(self, most: int) -> int:
-        """Return how many more runs the route's `concurrency=` allows, at most `most`."""
-        return most if self.limit is None else max(0, min(most, self.limit - self.running))
+        """Say whether a new run may start at once, as far as the flow goes."""
+        return True
 
     def hold(self, run: int) -> None:
         """Take note that a run waits for another attempt. Here that holds nobody up."""
 
-    def view(self, most: int) -> View:
-        """Return what the policy needs to know, with at most `most` heads."""
-        room = self.room(most)
-        return View([rank for rank, _ in islice(self._heads, room)], room, self.needs)
+    def ready(self) -> Iterable[Lane]:
+        """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
+        return self.lanes.values()
 
-    def pop(self) -> Head:
-        """Take the best-ranked head out of the window."""
-        return self._heads.popleft()[1]
+    def closed(self, now: float, lane: Lane, longest: float | None) -> Closed | None:
+        """Return the gate that opens last, of those that are closed for the first run of a lane."""
+        found = [closed for gate in self.gates if (closed := gate.closed(now, lane.first.terms, longest))]
+        return max(found, key=lambda closed: closed.until, default=None)
 
-    def remove(self, events: set[int]) -> None:
-        """Forget the runs of events that turned out to be duplicates."""
-        self._heads = deque(item for item in self._heads if item[1].event not in events)
-        self._late = [item for item in self._late if item[1].event not in events]
+    def pop(self, lane: Lane) -> Head:
+        """Take the first run of a lane out of the window."""
+        self.held -= 1
+        head = lane.heads.popleft()[1]
+        if not lane.heads:
+            del self.lanes[lane.priority, lane.key]
+        return head
 
-    def discard(self, runs: set[int]) -> None:
-        """Forget runs that do not wait any more."""
-        self._heads = deque(item for item in self._heads if item[1].number not in runs)
-        self._late = [item for item in self._late if item[1].number not in runs]
+    def discard(self, gone: Callable[[Head], bool]) -> None:
+        """Forget the runs that do not wait any more."""
+        left = [item for item in self if not gone(item[1])]
+        self._late = [item for item in self._late if not gone(item[1])]
+        if len(left) < self.held:
+            self._set(left)
 
     def runs_low(self) -> bool:
         """Say whether the journal should be asked for more."""
-        return self.horizon is not None and not self.filling and len(self._heads) < WINDOW // 2
+        return self.horizon is not None and not self.filling and self.held < self.window // 2
 
     def ask(self) -> Rank:
         """Note that the journal is being asked, and return the rank behind which it should look."""
@@ -141,27 +187,50 @@ class Flow:
         self._asked = self.horizon
         return self.horizon
 
-    def fill(self, heads: Sequence[tuple[Rank, Head]], most: int) -> None:
+    def fill(self, heads: Sequence[Head], most: int) -> None:
         """Take the journal's answer: the next heads behind the horizon, at most `most`."""
         self.filling = False
         late, self._late = self._late, []
         if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
             return
         if self._missed is None and len(heads) < most:  # with what came meanwhile, this is all that waits
-            answered = {rank for rank, _ in heads}
-            self._insert([*heads, *(item for item in late if item[0] not in answered)])
+            answered = {head.number for head in heads}
+            for head in [*heads, *(head for _, head in late if head.number not in answered)]:
+                self._put(head.rank, head)
             self.horizon = None
             return
         for rank, _ in late:
             self._miss(rank)
         if self._missed is not None:  # it may rank before a part of the answer: leave that part for the next question
             missed = self._missed
-            heads = [item for item in heads if item[0] < missed]
-        self.horizon = heads[-1][0] if heads else self.horizon
-        self._insert(heads)
+            heads = [head for head in heads if head.rank < missed]
+        self.horizon = heads[-1].rank if heads else self.horizon
+        for head in heads:
+            self._put(head.rank, head)
+
+    def __iter__(self) -> Iterator[Ranked]:
+        """Yield what is in memory, in order."""
+        return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
+
+    def _put(self, rank: Rank, head: Head) -> None:
+        kind = head.terms.priority, head.terms.key
+        lane = self.lanes.get(kind)
+        if lane is None:
+            lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key))
+        lane.add(rank, head)
+        self.held += 1
+
+    def _draw_in(self) -> None:
+        """Keep the best-ranked runs, and leave the rest to the journal."""
+        best = list(islice(self, self.window))
+        self._set(best)
+        self.horizon = best[-1][0]
+
+    def _set(self, items: Iterable[Ranked]) -> None:
+        self.lanes.clear()
+        self.held = 0
+        for rank, head in items:
+            self._put(rank, head)
 
     def _miss(self, rank: Rank) -> None:
         self._missed = rank if self._missed is None else min(self._missed, rank)
-
-    def _insert(self, heads: Sequence[tuple[Rank, Head]]) -> None:
-        self._heads = deque(sorted([*self._heads, *heads], key=_rank))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -25,6 +26,8 @@ class LimitOptions(TypedDict, total=False):
     """When so many runs are open, the sources stop reading; 100,000 if not given."""
     retention: float
     """Days that what has ended is kept; 30 if not given."""
+    aging: float
+    """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -41,6 +44,8 @@ class Limits:
     retention: float = 30.0
     """Days that an event and its runs are kept after they ended."""
     resources: Mapping[str, float] = field(default_factory=dict)
+    aging: float = 600.0
+    """Seconds of waiting that make up for one level of priority."""
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
@@ -61,8 +66,10 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         value = getattr(limits, name)
         if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
-    if not (isinstance(limits.retention, int | float) and limits.retention > 0):
-        raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
+    for name, unit in (("retention", "days"), ("aging", "seconds")):
+        value = getattr(limits, name)
+        if not (isinstance(value, int | float) and 0 < value < inf):
+            raise WiringError(f"{owner}: {name}={value!r} is in {unit} and must be above 0")
     return limits
 
 

@@ -13,9 +13,8 @@ import apsw
 from pydantic_core import from_json
 
 from triggers.events import Tick
-from triggers.flows import Flow, Head
+from triggers.flows import Flow, Head, Lane
 from triggers.journal.overlaps import Verdict, replace, skip
-from triggers.policy import Rank
 from triggers.routing import QUEUE, SKIP
 
 Order = Callable[[apsw.Connection], Verdict]
@@ -25,37 +24,33 @@ Order = Callable[[apsw.Connection], Verdict]
 class SingleFile(Flow):
     """The runs of a route that go one after the other. One that waits for its next attempt holds up the others."""
 
-    new: list[tuple[Rank, Head]] = field(default_factory=list)
+    new: list[Head] = field(default_factory=list)
     """Runs that the pending commit is to decide about."""
     _delayed: set[int] = field(default_factory=set)
 
-    def add(self, rank: Rank, head: Head) -> None:
+    def add(self, head: Head) -> None:
         """Take a run that waits from now on; a new one only when it is decided about."""
         self._delayed.discard(head.number)
         if head.row and self.route.policy.overlap != QUEUE and not _backfilled(head):
-            self.new.append((rank, head))
+            self.new.append(head)
         else:
-            Flow.add(self, rank, head)
+            Flow.add(self, head)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
-        return self.route.policy.overlap == QUEUE and self.room(1) > 0
+        return self.route.policy.overlap == QUEUE and not self._delayed
 
-    def held_up(self) -> bool:
-        """Say whether what waits can't start before a delayed run has been tried again."""
-        return bool(self._delayed) and not self.running and self.horizon is None
-
-    def room(self, most: int) -> int:
-        """Return how many more runs may start: one, if none is at work and none is to be tried again."""
-        return 0 if self.running or self._delayed else min(most, 1)
+    def ready(self) -> Iterable[Lane]:
+        """Return the lanes whose first run may start: none while a run is to be tried again."""
+        return () if self._delayed else Flow.ready(self)
 
     def hold(self, run: int) -> None:
         """Let the others wait until that run has been tried again."""
         self._delayed.add(run)
 
-    def order(self, now: float, epoch: int) -> tuple[Order, dict[int, tuple[Rank, Head]]]:
+    def order(self, now: float, epoch: int) -> tuple[Order, dict[int, Head]]:
         """Return the order that decides about the new runs, and those runs by their numbers."""
-        new, self.new = {head.number: (rank, head) for rank, head in self.new}, []
+        new, self.new = {head.number: head for head in self.new}, []
         if self.route.policy.overlap == SKIP:
             return skip(self.route.name, list(new), now), new
         return replace(self.route.name, list(new), now, epoch), new
@@ -64,7 +59,7 @@ class SingleFile(Flow):
         """Forget runs that do not run any more."""
         gone = set(runs)
         self._delayed -= gone
-        self.discard(gone)
+        self.discard(lambda head: head.number in gone)
 
 
 def _backfilled(head: Head) -> bool:

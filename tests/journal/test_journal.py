@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from triggers.journal import journal as journal_module
 from triggers.journal.views import open_reader
 from triggers.lineage import EventRow
 from triggers.state import StateFolder
+from triggers.terms import Terms
 from triggers.testing import FakeClock
 
 Open = Callable[[], Journal]
@@ -72,7 +74,7 @@ def filled(journal: Journal, runs: int = 3, state: int = WAITING, attempt: int =
     change = Change(journal.epoch)
     for number in range(1, runs + 1):
         change.events.append(event(number))
-        change.runs.append(RunRow(number, number, "r", 0, state, attempt, journal.epoch if attempt else 0))
+        change.runs.append(RunRow(number, number, "r", Terms(0), state, attempt, journal.epoch if attempt else 0))
     commit(journal, change)
     return journal
 
@@ -183,7 +185,7 @@ def test_a_duplicate_within_one_change_and_across_changes_is_found(opened: Open)
     journal = opened()
     keys = [("a", 1, 0.0), ("b", 2, 0.0), ("a", 3, 0.0)]
     change = Change(journal.epoch, identities=keys, events=[event(n) for n in (1, 2, 3)])
-    change.runs = [RunRow(n, n, "r", 0) for n in (1, 2, 3)]
+    change.runs = [RunRow(n, n, "r", Terms(n)) for n in (1, 2, 3)]
     assert commit(journal, change).duplicates == {3}
     assert ask(journal, "SELECT number FROM event UNION ALL SELECT 10 * number FROM run") == [(1,), (2,), (10,), (20,)]
     assert commit(journal, Change(journal.epoch, identities=[("b", 4, 0.0)], events=[event(4)])).duplicates == {4}
@@ -202,10 +204,10 @@ def test_duplicates_are_found_over_more_rows_than_one_statement_holds(opened: Op
 )
 def test_a_settle_counts_only_for_the_very_claim(opened: Open, claim: tuple[int, int, int]) -> None:
     journal = filled(opened(), 1, RUNNING, 1)
-    commit(journal, Change(journal.epoch, events=[event(2)], runs=[RunRow(2, 2, "r", 0)]))
+    commit(journal, Change(journal.epoch, events=[event(2)], runs=[RunRow(2, 2, "r", Terms(2))]))
     run, attempt, epoch = claim
     change = Change(journal.epoch, settles=[SettleRow(run, attempt, epoch, DONE, attempt, 1.0)])
-    change.events, change.runs = [event(3, cause=run)], [RunRow(3, 3, "r", 0)]
+    change.events, change.runs = [event(3, cause=run)], [RunRow(3, 3, "r", Terms(3))]
     assert commit(journal, change).stale == {run}
     assert ask(journal, "SELECT state FROM run ORDER BY number") == [(RUNNING,), (WAITING,)]
     assert ask(journal, "SELECT max(number) FROM event") == [(2,)]
@@ -225,7 +227,7 @@ def test_a_claim_takes_what_waits_and_what_an_older_epoch_held_and_nothing_else(
     change = Change(journal.epoch)
     for number, state in enumerate((WAITING, RUNNING, DELAYED, DONE, DEAD), start=2):
         change.events.append(event(number))
-        change.runs.append(RunRow(number, number, "r", 0, state, 0, journal.epoch))
+        change.runs.append(RunRow(number, number, "r", Terms(0), state, 0, journal.epoch))
     commit(journal, change)
     numbers = [1, 2, 3, 4, 5, 6, 7]
     change = Change(journal.epoch, claims={2: [1], 1: numbers[1:]}, interrupted=[1], unread=[1, 2], again=[1])
@@ -265,16 +267,16 @@ def test_what_waits_is_read_in_order_of_rank_behind_a_rank(opened: Open) -> None
     journal = opened()
     change = Change(journal.epoch, events=[event(n) for n in range(1, 7)])
     for number, priority in enumerate((0, 5, 0, 5, 9, 0), start=1):
-        change.runs.append(RunRow(number, number, "r", priority))
+        change.runs.append(RunRow(number, number, "r", Terms(-priority, priority)))
     commit(journal, change)
 
-    def behind(rank: tuple[int, int], limit: int = 9) -> list[int]:
+    def behind(rank: tuple[float, int], limit: int = 9) -> list[int]:
         return [row.number for row in waiting("r", journal.epoch, rank, limit)(journal._connection)]
 
-    assert behind((-(2**62), 0)) == [5, 2, 4, 1, 3, 6]
+    assert behind((-inf, 0)) == [5, 2, 4, 1, 3, 6]
     assert behind((-5, 2), 3) == [4, 1, 3]
     assert behind((0, 6)) == []
-    assert waiting("other", 1, (-(2**62), 0), 9)(journal._connection) == []
+    assert waiting("other", 1, (-inf, 0), 9)(journal._connection) == []
 
 
 def test_a_full_disk_stops_a_commit_and_the_same_change_goes_through_when_there_is_room(opened: Open) -> None:

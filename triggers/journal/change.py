@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
 from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
 from triggers.lineage import EventRow
+from triggers.terms import COLUMNS as TERMS
+from triggers.terms import Terms
 
 _T = TypeVar("_T")
 
@@ -22,6 +24,9 @@ ROWS = 128  # rows to one statement at most; a power of two
 
 
 COLUMNS = ",".join(EventRow._fields)
+
+BACK = f"number, event, route, attempt, {TERMS}"
+"""What is told of a run that is put back among those that wait."""
 
 
 @dataclass(slots=True)
@@ -31,7 +36,7 @@ class RunRow:
     number: int
     event: int
     route: str
-    priority: int
+    terms: Terms
     state: int = WAITING
     attempt: int = 0
     epoch: int = 0
@@ -72,11 +77,17 @@ class Promoted(NamedTuple):
     run: int
     event: int
     route: str
-    priority: int
     attempt: int
     """The attempts that it has used."""
+    terms: Terms
     opened: bool = False
     """Whether it was not open before."""
+
+
+def promoted(row: Sequence[Any]) -> Promoted:
+    """Return what a statement has put back among the runs that wait, from the columns of `BACK`."""
+    number, event, route, attempt, *terms = row
+    return Promoted(number, event, route, attempt, Terms(*terms))
 
 
 @dataclass(slots=True)
@@ -145,7 +156,7 @@ class Change:
         self._insert(connection, result)
         self._claim(connection, result)
         if self.promote:
-            result.promoted.extend(Promoted(*row) for row in connection.execute(_PROMOTE, self.promote))
+            result.promoted.extend(map(promoted, connection.execute(_PROMOTE, self.promote)))
         result.replies.extend(order(connection) for order in self.orders)
         return result
 
@@ -177,7 +188,7 @@ class Change:
             runs = [row for row in runs if row.event not in void]
         list(_many(connection, _EVENT, events))
         list(_many(connection, _RUN, [
-            (r.number, r.event, r.route, r.priority, r.state, r.attempt, r.epoch, r.started)
+            (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
             for r in runs
         ]))  # fmt: skip
 
@@ -253,7 +264,7 @@ _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, e
 
 _EVENT = f"INSERT INTO event ({COLUMNS}) $"
 
-_RUN = "INSERT INTO run (number, event, route, priority, state, attempt, epoch, started) $"
+_RUN = f"INSERT INTO run (number, event, route, state, attempt, epoch, started, {TERMS}) $"
 
 # A claim of an older epoch is void: its owner is gone. That it was interrupted is recorded before it is claimed anew.
 _INTERRUPTED = f"""
@@ -278,4 +289,4 @@ WHERE attempt = 1 AND run IN (SELECT value FROM json_each(:runs)) GROUP BY run""
 _PROMOTE = f"""
 UPDATE run SET state = {WAITING}, due = NULL, due_time = NULL
 WHERE number IN (SELECT number FROM run WHERE state = {DELAYED} AND due <= ? ORDER BY due LIMIT ?)
-RETURNING number, event, route, priority, attempt"""
+RETURNING {BACK}"""

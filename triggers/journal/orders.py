@@ -8,8 +8,9 @@ from typing import Any
 
 import apsw
 
-from triggers.journal.change import Promoted, RunRow
+from triggers.journal.change import BACK, Promoted, RunRow, promoted
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
+from triggers.terms import COLUMNS as TERMS
 
 
 def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:
@@ -45,7 +46,7 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
         back: list[Promoted] = []
         for states, opened in (((DEAD, DROPPED), True), ((DELAYED, DELAYED), False)):
             rows = connection.execute(_REDRIVE.replace("$", ",".join("?" * len(runs))), (*states, *runs))
-            back.extend(Promoted(*row)._replace(opened=opened) for row in rows)
+            back.extend(promoted(row)._replace(opened=opened) for row in rows)
         return back
 
     return apply
@@ -68,9 +69,9 @@ def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], 
     def apply(connection: apsw.Connection) -> list[Promoted]:
         if not first_time(connection, request):
             return []
-        rows = [(run.number, run.event, run.route, run.priority, run.event) for run in runs]
+        rows = [(run.number, run.event, run.route, *run.terms, run.event) for run in runs]
         inserted = connection.executemany(_REPLAYED, rows)
-        return [Promoted(*row)._replace(opened=True) for row in inserted]
+        return [promoted(row)._replace(opened=True) for row in inserted]
 
     return apply
 
@@ -108,13 +109,13 @@ def first_time(connection: apsw.Connection, request: str) -> bool:
 _REDRIVE = f"""
 UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
 WHERE state IN (?, ?) AND number IN ($)
-RETURNING number, event, route, priority, attempt"""
+RETURNING {BACK}"""
 
 # The event may have been pruned since it was read.
 _REPLAYED = f"""
-INSERT INTO run (number, event, route, priority, state, attempt, epoch)
-SELECT ?, ?, ?, ?, {WAITING}, 0, 0 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
-RETURNING number, event, route, priority, attempt"""
+INSERT INTO run (number, event, route, state, attempt, epoch, {TERMS})
+SELECT ?, ?, ?, {WAITING}, 0, 0, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
+RETURNING {BACK}"""
 
 _DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"
 

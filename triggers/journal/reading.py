@@ -10,6 +10,8 @@ import apsw
 from triggers.journal.change import COLUMNS
 from triggers.journal.schema import DELAYED, WAITING
 from triggers.lineage import EventRow
+from triggers.terms import COLUMNS as TERMS
+from triggers.terms import Terms
 
 
 class WaitingRow(NamedTuple):
@@ -17,19 +19,23 @@ class WaitingRow(NamedTuple):
 
     number: int
     event: int
-    priority: int
     state: int
     attempt: int
     epoch: int
+    terms: Terms
 
 
-def waiting(route: str, epoch: int, rank: tuple[int, int], limit: int) -> Callable[[apsw.Connection], list[WaitingRow]]:
+def waiting(
+    route: str, epoch: int, rank: tuple[float, int], limit: int
+) -> Callable[[apsw.Connection], list[WaitingRow]]:
     """Return a question for the next waiting runs of a route behind a rank, in order of rank."""
-    priority, number = -rank[0], rank[1]
 
     def ask(connection: apsw.Connection) -> list[WaitingRow]:
-        found = connection.execute(_WAITING, (route, epoch, priority, priority, number, limit))
-        return [WaitingRow(*row) for row in found]
+        found = connection.execute(_WAITING, (route, epoch, *rank, limit))
+        return [
+            WaitingRow(number, event, state, attempt, epoch, Terms(*terms))
+            for number, event, state, attempt, epoch, *terms in found
+        ]
 
     return ask
 
@@ -104,6 +110,6 @@ SELECT route, count(*) FROM
     (SELECT route FROM run WHERE state < 2 UNION ALL SELECT route FROM run WHERE state = {DELAYED}) GROUP BY route"""
 
 _WAITING = f"""
-SELECT number, event, priority, state, attempt, epoch FROM run
-WHERE route = ? AND state < 2 AND (state = {WAITING} OR epoch < ?) AND (priority < ? OR priority = ? AND number > ?)
-ORDER BY priority DESC, number LIMIT ?"""
+SELECT number, event, state, attempt, epoch, {TERMS} FROM run
+WHERE route = ? AND state < 2 AND (state = {WAITING} OR epoch < ?) AND (rank, number) > (?, ?)
+ORDER BY rank, number LIMIT ?"""

@@ -56,7 +56,31 @@ CREATE TABLE ledger (source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NUL
                      PRIMARY KEY (source, key)) WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (_FIRST,)
+_SCHEDULING = f"""
+-- `rank` orders what waits: the arrival in Unix seconds, less what the priority is worth. It never changes, so an index
+-- keeps it. `key` is the flow's key, `size` the bytes of the input, both for the policy; moments are in Unix seconds.
+ALTER TABLE run ADD COLUMN rank REAL NOT NULL DEFAULT 0;
+ALTER TABLE run ADD COLUMN key TEXT;
+ALTER TABLE run ADD COLUMN size INTEGER;
+ALTER TABLE run ADD COLUMN deadline REAL;
+ALTER TABLE run ADD COLUMN expires REAL;
+UPDATE run SET rank = (SELECT recorded FROM event WHERE event.number = run.event) - 600 * priority
+WHERE state <> {DONE};
+DROP INDEX run_open;
+CREATE INDEX run_open ON run (route, rank, number) WHERE state < 2;
+
+-- What an isolated attempt was seen to use at most: bytes and seconds of its process and what that has started.
+CREATE TABLE usage (run INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, memory REAL NOT NULL, cpu REAL NOT NULL);
+
+-- How far a run had come, by its own account, kept until it is done.
+CREATE TABLE checkpoint (run INTEGER PRIMARY KEY, value TEXT NOT NULL, done REAL, total REAL, at REAL NOT NULL);
+
+-- Events that a route has taken and that wait for others, to make one run of them.
+CREATE TABLE gathered (route TEXT NOT NULL, key TEXT NOT NULL, slot TEXT NOT NULL, event INTEGER NOT NULL,
+                       at REAL NOT NULL, PRIMARY KEY (route, key, slot, event)) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING)
 """Script n brings version n to version n + 1. Released scripts never change; append to this list, and count up
 `SCHEMA_VERSION` in `triggers/state.py`."""
 

@@ -1,0 +1,32 @@
+"""The terms of a run: what the policy goes by, fixed when the run is made and kept in its row."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from triggers.lineage import EventRow
+from triggers.routing import Route
+
+
+class Terms(NamedTuple):
+    """What ranks a run among those that wait. Moments are in Unix seconds."""
+
+    rank: float
+    """The arrival, less what the priority is worth: the smallest is served first. It never changes, so that an index of
+    the journal can keep what waits in order."""
+    priority: int = 0
+    key: str | None = None
+    """The flow's key: runs of one key are counted, ordered and gathered together."""
+    size: int | None = None
+    """Bytes of the input, by which run times are told apart."""
+    deadline: float | None = None
+    expires: float | None = None
+
+
+COLUMNS = ",".join(Terms._fields)
+
+
+def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
+    """Return the terms of a run that is made now. `aging` seconds of waiting make up for a level of priority."""
+    priority = route.policy.priority
+    return Terms(now - aging * priority, priority)
