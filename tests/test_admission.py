@@ -7,7 +7,8 @@ from itertools import permutations
 from tests.test_flows import A, handler
 from triggers.admission import UNIT, Admission, units
 from triggers.journal import RunRow
-from triggers.routing import make_policy, make_route
+from triggers.options import make_policy
+from triggers.routing import make_route
 from triggers.terms import Terms
 
 AMOUNTS = (0.1, 0.3, 0.7)

@@ -21,8 +21,9 @@ from triggers.events import Event
 from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run, describe
 from triggers.executor.deadline import run_coroutine
 from triggers.lineage import EventRow
+from triggers.options import make_policy
 from triggers.retry import Retry
-from triggers.routing import make_policy, make_route
+from triggers.routing import make_route
 
 
 class A(Event):

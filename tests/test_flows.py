@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from triggers.events import Event
 from triggers.flows import WINDOW, Flow, Head
+from triggers.options import make_policy
 from triggers.policy import Rank
-from triggers.routing import Route, make_policy, make_route
+from triggers.routing import Route, make_route
 from triggers.terms import Terms
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from triggers.errors import WiringError
 from triggers.events import Event, ObjectCreated, Tick
+from triggers.options import Policy, make_policy, quantity
 from triggers.patterns import compile_where, suffix
 from triggers.retry import Retry
-from triggers.routing import PROCESS, Policy, Route, Router, describe_route, make_policy, make_route, quantity
+from triggers.routing import PROCESS, Route, Router, describe_route, make_route
 from triggers.schedule import every
 
 

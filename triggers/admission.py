@@ -9,9 +9,10 @@ from math import inf
 from triggers.flows import Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
+from triggers.options import ALLOW
 from triggers.overlap import SingleFile
 from triggers.policy import Busy, Policy, View, Waiting, fit, urgent_then_short
-from triggers.routing import ALLOW, PROCESS, Route
+from triggers.routing import PROCESS, Route
 
 UNIT = 1_000_000
 """Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""

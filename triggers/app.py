@@ -28,10 +28,11 @@ from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
+from triggers.options import PolicyOptions, make_policy, no_option
 from triggers.places import Place
 from triggers.relocation import place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
-from triggers.routing import PolicyOptions, Route, make_policy, make_route, no_option
+from triggers.routing import Route, make_route
 from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from triggers.errors import WiringError
-from triggers.routing import COROUTINE, PROCESS, THREAD, quantity
+from triggers.options import quantity
+from triggers.routing import COROUTINE, PROCESS, THREAD
 
 
 class LimitOptions(TypedDict, total=False):

@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from triggers.events import Tick
 from triggers.flows import Flow, Head, Lane
 from triggers.journal.overlaps import Verdict, replace, skip
-from triggers.routing import QUEUE, SKIP
+from triggers.options import QUEUE, SKIP
 
 Order = Callable[[apsw.Connection], Verdict]
 

@@ -23,9 +23,10 @@ from triggers.attempt import Run, call_coroutine, call_plain, describe, without_
 from triggers.errors import Later
 from triggers.events import Event
 from triggers.lineage import EventRow
+from triggers.options import Policy
 from triggers.places import Place
 from triggers.retry import kinds_of
-from triggers.routing import Policy, Route
+from triggers.routing import Route
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from triggers.aws.template.problems import Problems
-from triggers.routing import REPLACE, SKIP, Route
+from triggers.options import REPLACE, SKIP
+from triggers.routing import Route
 
 LONGEST: Final = 900
 """Seconds that an invocation may take."""
