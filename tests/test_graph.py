@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from triggers import App, Event, Folder, ObjectCreated, ObjectDeleted, RunFailed, anything_but, at, every, prefix
+from triggers import (
+    App,
+    Bucket,
+    Event,
+    Folder,
+    ObjectCreated,
+    ObjectDeleted,
+    RunFailed,
+    anything_but,
+    at,
+    every,
+    prefix,
+)
 from triggers.errors import WiringError
 from triggers.graph import check, check_here, refuse
 from triggers.wiring import Wiring
@@ -284,6 +296,33 @@ def test_a_watched_folder_inside_another_is_refused_unless_the_outer_one_ignores
             start(*folders)
     start(Folder(tmp_path, name="all", ignore=["sub"]), inner)
     start(inner, Folder(tmp_path / "subway"))
+
+
+def test_a_watched_prefix_inside_another_is_refused_unless_the_outer_one_ignores_it() -> None:
+    def start(*buckets: Bucket) -> None:
+        refuse(app_of((to_none, ObjectCreated, {}), sources=buckets, outputs=[]), Path("state"))
+
+    outer, inner = Bucket("s3://acme/raw", name="all"), Bucket("s3://acme/raw/a%20b/sub", name="some")
+    message = (
+        r"^the watched bucket 'some' \(s3://acme/raw/a b/sub/\) lies in the watched bucket 'all' \(s3://acme/raw/\), so"
+        r" each of its objects would be told twice; watch one of them, or have 'all' ignore it:"
+        r" ignore=\[\*IGNORED, 'sub'\]$"
+    )
+    for buckets in ((outer, inner), (inner, outer)):
+        with pytest.raises(WiringError, match=message):
+            start(*buckets)
+    with pytest.raises(WiringError, match="lies in the watched bucket 'whole'"):
+        start(Bucket("s3://acme", name="whole"), outer)
+    start(Bucket("s3://acme/raw", name="all", ignore=["a b"]), inner)
+    start(outer, Bucket("s3://acme/rawer"), Bucket("s3://other/raw/sub", name="elsewhere"))
+
+
+def test_two_sources_on_one_prefix_are_refused_whatever_they_are_called() -> None:
+    one, other = Bucket("s3://acme/raw", name="one"), Bucket("s3://acme/raw/", name="other")
+    with pytest.raises(
+        WiringError, match=r"'one' and 'other' watch one bucket \(s3://acme/raw/\), so each of its objects"
+    ):
+        refuse(app_of((to_none, ObjectCreated, {}), sources=[one, other], outputs=[]), Path("state"))
 
 
 def test_two_sources_on_one_folder_are_refused_whatever_they_are_called(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 from triggers.secrecy import secret_field
+from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.wiring import Layout, Wiring
 
@@ -69,48 +70,72 @@ def _missing(app: App) -> Iterator[Problem]:
 
 
 def _source_problems(app: App, state: Path | None) -> Iterator[Problem]:
-    """Find files that would be events though they must not be, or events twice."""
-    folders = {name: source for name, source in app.sources.items() if isinstance(source, Folder)}
-    nested = _nested(app, folders)
-    for name, folder in folders.items():
-        if state is not None and _delivers(folder, state):
+    """Find files and objects that would be events though they must not be, or events twice."""
+    watched = {name: source for name, source in app.sources.items() if isinstance(source, Folder | Bucket)}
+    nested = _nested(app, watched)
+    for name, source in watched.items():
+        if state is not None and isinstance(source, Folder) and _delivers(source, state):
             yield Problem(
                 True,
-                f"the state folder {state} lies in the watched folder {name!r} ({folder.path}), where its own files"
+                f"the state folder {state} lies in the watched folder {name!r} ({source.path}), where its own files"
                 " would be events; name another one with --state",
             )
         yield from nested[name]
 
 
-def _nested(app: App, folders: Mapping[str, Folder]) -> Mapping[str, list[Problem]]:
-    """Find watched folders that lie in another one and are delivered by it, too; of two on one place, the later one."""
+def _nested(app: App, watched: Mapping[str, Folder | Bucket]) -> Mapping[str, list[Problem]]:
+    """Find places that lie in another one and are delivered by it, too; of two at one place, the later one."""
     found: defaultdict[str, list[Problem]] = defaultdict(list)
     earlier: set[str] = set()
     layout = Layout(app)
-    for name, inner in folders.items():
-        for folder in (folders[outer] for outer in layout.around[name] if outer in folders and outer != name):
-            if layout.paths[folder.name] == layout.paths[name]:
-                found[folder.name] += [] if folder.name in earlier else [_same(inner, folder)]
-            elif _delivers(folder, inner.path):
-                found[folder.name].append(
-                    Problem(
-                        True,
-                        f"the watched folder {name!r} ({inner.path}) lies in the watched folder {folder.name!r}"
-                        f" ({folder.path}), so each of its files would be told twice; watch one of them, or have"
-                        f" {folder.name!r} ignore it: ignore=[*IGNORED, {inner.path.resolve().name!r}]",
-                    )
-                )
+    for name, inner in watched.items():
+        for outer in (watched[one] for one in layout.around[name] if one in watched and one != name):
+            if layout.paths[outer.name] == layout.paths[name]:
+                found[outer.name] += [] if outer.name in earlier else [_same(inner, outer)]
+            elif _tells_of(outer, inner):
+                found[outer.name].append(_inside(inner, outer))
         earlier.add(name)
     return found
 
 
-def _same(first: Folder, second: Folder) -> Problem:
-    shown = first.path if first.path == second.path else f"{first.path} and {second.path}"
+def _tells_of(outer: Folder | Bucket, inner: Folder | Bucket) -> bool:
+    """Say whether a place tells of what lies in another one, which lies in it."""
+    if isinstance(outer, Folder):
+        return isinstance(inner, Folder) and _delivers(outer, inner.path)
+    return isinstance(inner, Bucket) and outer.key_of(inner.prefix.rstrip("/")) is not None
+
+
+def _inside(inner: Folder | Bucket, outer: Folder | Bucket) -> Problem:
+    kind, item = _words(outer)
     return Problem(
         True,
-        f"the sources {first.name!r} and {second.name!r} watch one folder ({shown}), so each of its files would be"
+        f"the watched {kind} {inner.name!r} ({_at(inner)}) lies in the watched {kind} {outer.name!r} ({_at(outer)}),"
+        f" so each of its {item}s would be told twice; watch one of them, or have {outer.name!r} ignore it:"
+        f" ignore=[*IGNORED, {_last(inner)!r}]",
+    )
+
+
+def _same(first: Folder | Bucket, second: Folder | Bucket) -> Problem:
+    kind, item = _words(first)
+    shown = _at(first) if _at(first) == _at(second) else f"{_at(first)} and {_at(second)}"
+    return Problem(
+        True,
+        f"the sources {first.name!r} and {second.name!r} watch one {kind} ({shown}), so each of its {item}s would be"
         " told twice; declare it once, and let the routes choose by where=, as in where={'key': suffix('.csv')}",
     )
+
+
+def _words(place: Folder | Bucket) -> tuple[str, str]:
+    return ("folder", "file") if isinstance(place, Folder) else ("bucket", "object")
+
+
+def _at(place: Folder | Bucket) -> Path | str:
+    return place.path if isinstance(place, Folder) else place.uri
+
+
+def _last(place: Folder | Bucket) -> str:
+    """Return the last part of where a place is."""
+    return place.path.resolve().name if isinstance(place, Folder) else place.prefix.rstrip("/").rpartition("/")[2]
 
 
 def _silent_schedules(app: App, now: float) -> Iterator[Problem]:

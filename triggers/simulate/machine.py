@@ -1,0 +1,166 @@
+"""The virtual-time run: arrivals and ends in their order, and at each moment the decision of the very same policy."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice
+
+from triggers.policy.fit import Kept, fit, late
+from triggers.policy.order import order
+from triggers.policy.view import Busy, Lane, Policy, Rank, View
+from triggers.simulate.predictors import Predictor, Quantiles
+from triggers.simulate.workload import Job, JobError
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a machine decides."""
+
+    policy: Policy = order
+    kept: Kept = late
+    predictor: Callable[[], Predictor] = Quantiles
+    aging: float = 600.0
+    share: Callable[[Job], str] | None = None
+    """Whom a job counts for; None is the same for all."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    memory: float = 86400.0
+    """Seconds after which what a share has used counts for 1/e."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Jobs that wait and are alike: those of one lane."""
+
+    needs: Mapping[str, int]
+    priority: int
+    share: str | None
+    waiting: deque[tuple[Rank, int]] = field(default_factory=deque)
+
+
+@dataclass(slots=True)
+class _Running:
+    job: Job
+    start: float
+    longest: float | None
+    share: str | None
+
+    def busy(self, now: float) -> Busy:
+        """Return what the policy knows of it; once it has run for longer than predicted, half as long again."""
+        if self.longest is None:
+            return Busy(self.job.needs, math.inf)
+        until = self.start + self.longest
+        return Busy(self.job.needs, until if until > now else now + (now - self.start) / 2)
+
+
+def simulate(jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules | None = None) -> list[float]:
+    """Return when each job starts. `JobError` if one needs more than there is."""
+    return Machine(jobs, capacity, rules or Rules()).run()
+
+
+class Machine:
+    """One run of a workload."""
+
+    def __init__(self, jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules) -> None:
+        for number, job in enumerate(jobs):
+            for name, amount in job.needs.items():
+                if amount > capacity.get(name, 0):
+                    raise JobError(
+                        f"job {number} of {job.route!r} needs {amount / 1e6:g} {name}, the machine has "
+                        f"{capacity.get(name, 0) / 1e6:g}; give it more, or leave the job out"
+                    )
+        self.jobs = jobs
+        self.capacity = capacity
+        self.rules = rules
+        self.free = dict(capacity)
+        self.starts = [math.nan] * len(jobs)
+        self._predictor = rules.predictor()
+        self._groups: dict[Hashable, _Group] = {}
+        self._running: dict[int, _Running] = {}
+        self._ends: list[tuple[float, int]] = []
+        self._usage: dict[str, float] = {}
+        self._moment = -math.inf
+
+    def run(self) -> list[float]:
+        """Carry it out and return when each job starts."""
+        coming = deque(sorted(range(len(self.jobs)), key=lambda number: (self.jobs[number].arrival, number)))
+        while coming or self._ends:
+            now = min(
+                self._ends[0][0] if self._ends else math.inf,
+                self.jobs[coming[0]].arrival if coming else math.inf,
+            )
+            self._remember(now)
+            while self._ends and self._ends[0][0] <= now:
+                self._end(heappop(self._ends)[1])
+            while coming and self.jobs[coming[0]].arrival <= now:
+                self._arrive(coming.popleft())
+            self._decide(now)
+        return self.starts
+
+    def _arrive(self, number: int) -> None:
+        job = self.jobs[number]
+        share = self.rules.share(job) if self.rules.share else None
+        alike = (job.route, job.key, job.size.bit_length(), job.priority, share, tuple(job.needs.items()))
+        group = self._groups.get(alike)
+        if group is None:
+            group = self._groups[alike] = _Group(job.needs, job.priority, share)
+        group.waiting.append(((job.arrival - self.rules.aging * job.priority, number), number))
+
+    def _end(self, number: int) -> None:
+        job = self._running.pop(number).job
+        for name, amount in job.needs.items():
+            self.free[name] += amount
+        self._predictor.learn(job)
+
+    def _decide(self, now: float) -> None:
+        groups = [group for group in self._groups.values() if group.waiting]
+        if not groups:
+            self._groups.clear()
+            return
+        view = self._view(now, groups)
+        for index in fit(view, self.rules.policy(view), self.rules.kept):
+            self._start(now, groups[index], view.lanes[index].longest)
+
+    def _view(self, now: float, groups: Sequence[_Group]) -> View:
+        lanes = [self._lane(group) for group in groups]
+        running = [one.busy(now) for one in self._running.values()]
+        usage = {name: used / self.rules.weights.get(name, 1.0) for name, used in self._usage.items()}
+        return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging)
+
+    def _lane(self, group: _Group) -> Lane:
+        most = max(1, min((self.free[name] // need for name, need in group.needs.items() if need), default=1_000))
+        heads = list(islice(group.waiting, most))
+        first = self.jobs[heads[0][1]]
+        expected, longest = self._predictor.predict(first)
+        deadlines: list[float] = []
+        if first.deadline is not None:
+            deadlines = [_deadline(self.jobs[number]) for _, number in heads]
+        ranks = [rank for rank, _ in heads]
+        return Lane(ranks, group.needs, group.priority, expected, longest, deadlines, group.share)
+
+    def _start(self, now: float, group: _Group, longest: float | None) -> None:
+        _, number = group.waiting.popleft()
+        job = self.jobs[number]
+        self.starts[number] = now
+        for name, amount in job.needs.items():
+            self.free[name] -= amount
+        self._running[number] = _Running(job, now, longest, group.share)
+        heappush(self._ends, (now + job.seconds, number))
+
+    def _remember(self, now: float) -> None:
+        """Count what each share has used until now."""
+        if self.rules.share and self._moment > -math.inf:
+            kept = math.exp((self._moment - now) / self.rules.memory)
+            has: dict[str, float] = dict.fromkeys(self._usage, 0.0)
+            for one in self._running.values():
+                part = max(amount / self.capacity[name] for name, amount in one.job.needs.items())
+                has[one.share or ""] = has.get(one.share or "", 0.0) + part
+            self._usage = {name: self._usage.get(name, 0.0) * kept + part * (1 - kept) for name, part in has.items()}
+        self._moment = now
+
+
+def _deadline(job: Job) -> float:
+    return math.inf if job.deadline is None else job.deadline
