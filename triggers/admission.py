@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from triggers import policy
 from triggers.flows import Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.options import ALLOW
 from triggers.overlap import SingleFile
-from triggers.policy import Busy, Policy, View, Waiting, fit, urgent_then_short
+from triggers.policy import Busy, Policy, View, fit, order
 from triggers.routing import PROCESS, Route
 
 UNIT = 1_000_000
@@ -54,7 +55,7 @@ class Admission:
         capacity: Mapping[str, float],
         aging: float,
         forecast: Forecast = unknown,
-        policy: Policy = urgent_then_short,
+        policy: Policy = order,
     ) -> None:
         self.capacity = units({**capacity, **_bounds(routes.values())})
         self.free = dict(self.capacity)
@@ -163,7 +164,7 @@ class Admission:
         """Say whether nothing waits but behind gates that are closed, or runs that are delayed."""
         return self._shut or self.empty()
 
-    def _open(self, now: float) -> Iterator[tuple[Lane, Waiting]]:
+    def _open(self, now: float) -> Iterator[tuple[Lane, policy.Lane]]:
         """Yield the lanes whose first run no gate holds back, each as the policy sees it."""
         for flow in self.flows.values():
             if not flow.held:

@@ -18,10 +18,11 @@ from itertools import islice
 from math import inf
 from operator import itemgetter
 
+from triggers import policy
 from triggers.gates import Closed, Gate
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
-from triggers.policy import Rank, Waiting
+from triggers.policy import Rank
 from triggers.routing import Route
 from triggers.terms import Terms
 
@@ -93,12 +94,12 @@ class Lane:
         else:
             self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
 
-    def seen(self, free: Mapping[str, int], expected: float | None, longest: float | None) -> Waiting:
+    def seen(self, free: Mapping[str, int], expected: float | None, longest: float | None) -> policy.Lane:
         """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one."""
         most = max(1, min(free[name] // amount for name, amount in self.needs.items()))
         heads = list(islice(self.heads, most))
         deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
-        return Waiting([rank for rank, _ in heads], self.needs, self.priority, expected, longest, deadlines)
+        return policy.Lane([rank for rank, _ in heads], self.needs, self.priority, expected, longest, deadlines)
 
 
 @dataclass(slots=True, eq=False)

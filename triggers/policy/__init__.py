@@ -1,11 +1,12 @@
 """Which waiting run starts next: pure functions of a bounded view, with no I/O and no clock.
 
-`order` ranks what waits, `fit` takes an order against what is free. `Rank`, `View` and `choose` are still those of the
-engine as it stands; those that take their place are in `triggers.policy.view`.
+`order` ranks what waits, `fit` takes an order against what is free.
 """
 
 from __future__ import annotations
 
-from triggers.policy.choose import Rank, View, choose
+from triggers.policy.fit import fit
+from triggers.policy.order import by_rank, order
+from triggers.policy.view import Busy, Lane, Policy, Rank, View
 
-__all__ = ["Rank", "View", "choose"]
+__all__ = ["Busy", "Lane", "Policy", "Rank", "View", "by_rank", "fit", "order"]

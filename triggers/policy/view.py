@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 Rank = tuple[float, int]
@@ -44,7 +44,7 @@ class View(NamedTuple):
     """What is left of each resource. A need that it does not name is never met."""
     capacity: Mapping[str, int]
     """How much of each there is."""
-    running: Sequence[Busy] = ()
+    running: Collection[Busy] = ()
     usage: Mapping[str, float] = {}
     """By share: the part of the machine that it had of late (its dominant resource, decayed), over its weight."""
     aging: float = 600.0
