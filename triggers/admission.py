@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from triggers import policy
-from triggers.flows import Flow, Head, Lane
+from triggers.flows import KEYED, Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.options import ALLOW
@@ -59,7 +60,7 @@ class Admission:
     ) -> None:
         self.capacity = units({**capacity, **_bounds(routes.values())})
         self.free = dict(self.capacity)
-        self.flows = {name: _flow(route) for name, route in routes.items()}
+        self.flows = {name: self._flow(route) for name, route in routes.items()}
         self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
         """Those whose runs do not overlap."""
         self.closed = False
@@ -71,8 +72,10 @@ class Admission:
         self._policy = policy
         self._busy: dict[int, Busy] = {}
         """What the runs at work have taken, by their numbers."""
+        self._of_keys: set[str] = set()
+        """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._clear = self._shut = False
-        self._top = max((route.policy.priority for route in routes.values()), default=0)
+        self._top = max((_highest(route) for route in routes.values()), default=0.0)
 
     def add(self, run: RunRow, event: EventRow) -> Head:
         """Take a new run among those that wait."""
@@ -94,10 +97,10 @@ class Admission:
                 self._clear = self._shut = False
                 flow.add(Head(row.run, row.event, row.terms, row.attempt))
 
-    def hold(self, delayed: Sequence[tuple[str, int]]) -> None:
-        """Take note of delayed runs, each with its route before it, that hold up the others of their route."""
-        for route, run in delayed:
-            self.flows[route].hold(run)
+    def hold(self, delayed: Sequence[tuple[str, int, str | None]]) -> None:
+        """Take note of delayed runs (route, run, key) that hold up the others of their route and key."""
+        for route, run, key in delayed:
+            self.flows[route].hold(run, key)
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""
@@ -151,6 +154,9 @@ class Admission:
         """Give back what a run had taken."""
         for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
+            if name in self._of_keys and self.free[name] == self.capacity[name]:
+                self._of_keys.discard(name)
+                del self.free[name], self.capacity[name]
 
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
@@ -164,12 +170,35 @@ class Admission:
         """Say whether nothing waits but behind gates that are closed, or runs that are delayed."""
         return self._shut or self.empty()
 
+    def _flow(self, route: Route) -> Flow:
+        kind = Flow if route.policy.overlap == ALLOW else SingleFile
+        own = {route.kind: 1, **route.policy.needs}
+        if route.policy.concurrency is not None:
+            own[bound(route)] = 1
+        flow = kind(route, units(own))
+        if route.policy.key is not None:
+            flow.window = KEYED
+        if route.policy.per_key is not None:
+            flow.per_key = partial(self._of_key, route, route.policy.per_key * UNIT)
+        return flow
+
+    def _of_key(self, route: Route, most: int, key: str) -> Mapping[str, int]:
+        """Return what a run of a key takes beside, and see to it that there is such a resource."""
+        name = bound(route, key)
+        if name not in self.capacity:
+            self._of_keys.add(name)
+            self.capacity[name] = self.free[name] = most
+        return {name: UNIT}
+
     def _open(self, now: float) -> Iterator[tuple[Lane, policy.Lane]]:
         """Yield the lanes whose first run no gate holds back, each as the policy sees it."""
         for flow in self.flows.values():
             if not flow.held:
                 continue
             for lane in flow.ready():
+                lane.needs = flow.takes(lane.key)
+                if any(self.free[name] < lane.needs[name] for name in lane.needs if name in self._of_keys):
+                    continue
                 expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
                 if flow.gates and (closed := flow.closed(now, lane, longest)):
                     self.reopens = min(self.reopens, closed.until)
@@ -197,17 +226,14 @@ class Admission:
             self.free[name] -= amount
 
 
-def _flow(route: Route) -> Flow:
-    kind = Flow if route.policy.overlap == ALLOW else SingleFile
-    own = {route.kind: 1, **route.policy.needs}
-    if route.policy.concurrency is not None:
-        own[bound(route)] = 1
-    return kind(route, units(own))
+def bound(route: Route, key: str | None = None) -> str:
+    """Return the name under which the `concurrency=` of a route, or `per_key=` of a key, is counted as a resource."""
+    return f"concurrency of {route.name}" if key is None else f"concurrency of {route.name} for {key}"
 
 
-def bound(route: Route) -> str:
-    """Return the name under which the `concurrency=` of a route is counted as a resource."""
-    return f"concurrency of {route.name}"
+def _highest(route: Route) -> float:
+    priority = route.policy.priority
+    return priority if isinstance(priority, int) else inf
 
 
 def _bounds(routes: Iterable[Route]) -> dict[str, float]:

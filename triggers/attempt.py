@@ -52,6 +52,8 @@ class Run:
     journal: str
     places: Mapping[str, Place] = field(default_factory=dict)
     first: float | None = None
+    key: str | None = None
+    """What tells the runs of the route apart, where it says so (`key=`)."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 

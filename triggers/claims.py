@@ -79,7 +79,8 @@ class Claims:
             if head.number in result.gone:
                 self._admission.release(head.number)
                 continue
-            run = self._run(flow, head.number, head.attempt + 1, head.kept or result.read[head.event], turn.change.at)
+            event = head.kept or result.read[head.event]
+            run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms.key)
             run.first = result.begun.get(head.number)
             yield run
 
@@ -119,14 +120,15 @@ class Claims:
         dead = Dead(Failure("HandlerError", message, ""))
 
         def found(event: EventRow) -> None:
-            self._settle(self._run(flow, head.number, attempt, event, self._clock.now()), dead, epoch)
+            run = self._run(flow, head.number, attempt, event, self._clock.now(), head.terms.key)
+            self._settle(run, dead, epoch)
 
         self._pipeline.ask(event_row(head.event), found)
 
     def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
         """Turn a row that has not been handed over yet into a claimed one."""
         row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self._clock.now()
-        return self._run(flow, row.number, 1, event, row.started)
+        return self._run(flow, row.number, 1, event, row.started, row.terms.key)
 
-    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float) -> Run:
-        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places)
+    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, key: str | None) -> Run:
+        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=key)

@@ -236,7 +236,7 @@ class Dispatcher:
                 self.counts[outcome.word] += 1
                 self.alarm.set(row.due)
                 if row.state == DELAYED:
-                    self.admission.flows[run.route.name].hold(run.number)
+                    self.admission.flows[run.route.name].hold(run.number, run.key)
         if events := emissions(run, outcome):
             self.counts["emitted"] += len(events)
             source, leading = f"{self.app}/{run.route.name}", self.router.leading

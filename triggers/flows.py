@@ -150,7 +150,7 @@ class Flow:
         """Say whether a new run may start at once, as far as the flow goes."""
         return True
 
-    def hold(self, run: int) -> None:
+    def hold(self, run: int, key: str | None) -> None:
         """Take note that a run waits for another attempt. Here that holds nobody up."""
 
     def ready(self) -> Iterable[Lane]:

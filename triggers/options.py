@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypedDict, get_args
 
@@ -42,8 +42,14 @@ class PolicyOptions(TypedDict, total=False):
     """Event types that the handler emits by its context, beyond those in its annotation."""
     needs: Mapping[str, float | str]
     """Quantities of the app's resources that a run holds while it runs: `{"cpu": 2, "memory": "4GiB"}`."""
-    priority: int
-    """Runs of a higher priority start first; 0 if not given."""
+    priority: int | Callable[[Any], int]
+    """Runs of a higher priority start first, unless others have waited for so long that they have aged past them; 0 if
+    not given. A function computes it from the event."""
+    key: str | Callable[[Any], object]
+    """What tells the runs of the route apart (a customer, a path): the name of a field of the event, also of a nested
+    one (`"order.customer"`), or a function of the event. None is no key."""
+    per_key: int
+    """How many runs of one key may be running at once."""
     max_depth: int
     """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
     allow_loops: Collection[str]
@@ -63,7 +69,9 @@ class Policy:
     writes: frozenset[str] = frozenset()
     emits: frozenset[type[Event]] = frozenset()
     needs: Mapping[str, float] = field(default_factory=dict)
-    priority: int = 0
+    priority: int | Callable[[Any], int] = 0
+    key: str | Callable[[Any], object] | None = None
+    per_key: int | None = None
     max_depth: int | None = None
     allow_loops: frozenset[str] = frozenset()
 
@@ -73,7 +81,9 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "retry": (Retry, "Retry(on=OSError, attempts=3)"),
     "timeout": (int | float, "90.0"),
     "concurrency": (int, "2"),
-    "priority": (int, "10"),
+    "priority": (int | Callable, "10"),
+    "key": (str | Callable, "'customer'"),
+    "per_key": (int, "1"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
     "isolate": (bool, "True"),
@@ -89,17 +99,25 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     values = dict(options)
     for name in _SETS & set(values):
         values[name] = _names(owner, name, values[name])
-    for name, (kind, example) in _KINDS.items():
-        if values.get(name) is not None and not isinstance(values[name], kind):
-            raise WiringError(f"{owner}: {name}={values[name]!r} will not do; write e.g. {name}={example}")
+    _check_kinds(owner, values)
     if "needs" in values:
         values["needs"] = {name: quantity(owner, name, value) for name, value in values["needs"].items()}
-    for name in ("timeout", "concurrency", "max_depth"):
+    for name in ("timeout", "concurrency", "per_key", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
     if values.get("overlap", ALLOW) != ALLOW:
-        values["concurrency"] = _single(owner, values["overlap"], values.get("concurrency"))
-    return Policy(**values)
+        bound = "per_key" if values.get("key") else "concurrency"
+        values[bound] = _single(owner, values["overlap"], bound, values.get(bound))
+    policy = Policy(**values)
+    if policy.per_key is not None and policy.key is None:
+        raise WiringError(f"{owner}: per_key={policy.per_key} counts the runs of a key; say which: key='customer'")
+    return policy
+
+
+def _check_kinds(owner: str, values: Mapping[str, Any]) -> None:
+    for name, (kind, example) in _KINDS.items():
+        if values.get(name) is not None and not isinstance(values[name], kind):
+            raise WiringError(f"{owner}: {name}={values[name]!r} will not do; write e.g. {name}={example}")
 
 
 def no_option(owner: str, name: str, known: Iterable[str]) -> WiringError:
@@ -113,14 +131,13 @@ def no_option(owner: str, name: str, known: Iterable[str]) -> WiringError:
     return WiringError(f"{owner} has no option {name!r}{did_you_mean(name, known)}")
 
 
-def _single(owner: str, overlap: object, concurrency: int | None) -> int:
-    """Return the concurrency of a route whose runs do not overlap, or raise `WiringError`."""
+def _single(owner: str, overlap: object, bound: str, most: int | None) -> int:
+    """Return the bound of a route whose runs do not overlap, or raise `WiringError`."""
     if overlap not in get_args(Overlap):
         raise WiringError(f"{owner}: overlap={overlap!r} is none of 'allow', 'queue', 'skip' and 'replace'")
-    if concurrency not in (None, 1):
+    if most not in (None, 1):
         raise WiringError(
-            f"{owner}: overlap={overlap!r} runs one at a time, which concurrency={concurrency} contradicts;"
-            " leave one of them out"
+            f"{owner}: overlap={overlap!r} runs one at a time, which {bound}={most} contradicts; leave one of them out"
         )
     return 1
 

@@ -22,15 +22,17 @@ Order = Callable[[apsw.Connection], Verdict]
 
 @dataclass(slots=True, eq=False)
 class SingleFile(Flow):
-    """The runs of a route that go one after the other. One that waits for its next attempt holds up the others."""
+    """The runs of a route that go one after the other, those of each key for themselves where they have keys. One that
+    waits for its next attempt holds up the others."""
 
     new: list[Head] = field(default_factory=list)
     """Runs that the pending commit is to decide about."""
-    _delayed: set[int] = field(default_factory=set)
+    _delayed: dict[int, str | None] = field(default_factory=dict)
+    """Runs that wait for their next attempt, with their keys."""
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; a new one only when it is decided about."""
-        self._delayed.discard(head.number)
+        self._delayed.pop(head.number, None)
         if head.row and self.route.policy.overlap != QUEUE and not _backfilled(head):
             self.new.append(head)
         else:
@@ -41,12 +43,13 @@ class SingleFile(Flow):
         return self.route.policy.overlap == QUEUE and not self._delayed
 
     def ready(self) -> Iterable[Lane]:
-        """Return the lanes whose first run may start: none while a run is to be tried again."""
-        return () if self._delayed else Flow.ready(self)
+        """Return the lanes whose first run may start: none of a key of which a run is to be tried again."""
+        held_up = set(self._delayed.values())
+        return [lane for lane in Flow.ready(self) if lane.key not in held_up] if held_up else Flow.ready(self)
 
-    def hold(self, run: int) -> None:
-        """Let the others wait until that run has been tried again."""
-        self._delayed.add(run)
+    def hold(self, run: int, key: str | None) -> None:
+        """Let the others of the key wait until that run has been tried again."""
+        self._delayed[run] = key
 
     def order(self, now: float, epoch: int) -> tuple[Order, dict[int, Head]]:
         """Return the order that decides about the new runs, and those runs by their numbers."""
@@ -58,7 +61,7 @@ class SingleFile(Flow):
     def forget(self, runs: Iterable[int]) -> None:
         """Forget runs that do not run any more."""
         gone = set(runs)
-        self._delayed -= gone
+        self._delayed = {run: key for run, key in self._delayed.items() if run not in gone}
         self.discard(lambda head: head.number in gone)
 
 

@@ -79,7 +79,9 @@ def make_route(
         accepted = " | ".join(accepted.__name__ for accepted in signature.accepts)
         raise WiringError(f"handler {handler.__qualname__} takes {accepted}, but it is registered on {kind.__name__}")
     if where is not None:
-        _check_fields(route_name, kind, where)
+        _check_fields(route_name, "where=", kind, where.fields)
+    if isinstance(policy.key, str):
+        _check_fields(route_name, "key=", kind, [policy.key.partition(".")[0]])
     emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
     route = Route(
         name=route_name,
@@ -105,12 +107,12 @@ def _check_end(route: Route) -> None:
         )
 
 
-def _check_fields(route: str, kind: type[Event], where: Pattern) -> None:
+def _check_fields(route: str, option: str, kind: type[Event], names: Iterable[str]) -> None:
     known = kind.model_fields
-    for name in where.fields:
+    for name in names:
         if name not in known:
             raise WiringError(
-                f"route {route!r}: where= names {name!r}, which {kind.__name__} has not" + did_you_mean(name, known)
+                f"route {route!r}: {option} names {name!r}, which {kind.__name__} has not" + did_you_mean(name, known)
             )
 
 
@@ -123,7 +125,9 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "concurrency": policy.concurrency,
         "overlap": policy.overlap,
         "timeout": policy.timeout,
-        "priority": policy.priority,
+        "priority": policy.priority if isinstance(policy.priority, int) else policy.priority.__name__,
+        "key": policy.key if isinstance(policy.key, str | None) else policy.key.__name__,
+        "per_key": policy.per_key,
         "needs": dict(policy.needs),
         "schedule": str(route.schedule) if route.schedule else None,
         "reads": sorted(policy.reads),

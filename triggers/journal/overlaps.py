@@ -1,4 +1,4 @@
-"""Runs that must not overlap: what becomes of a new one while an earlier run of its route is open.
+"""Runs that must not overlap: what becomes of a new one while an earlier run of its route, and of its key, is open.
 
 It is decided inside the commit that inserts the run, from the rows themselves. So it is as durable as the run, holds
 across restarts, and never rests on a delivery that turns out to be a duplicate.
@@ -31,8 +31,8 @@ def skip(route: str, runs: Sequence[int], now: float) -> Callable[[apsw.Connecti
 
     def apply(connection: apsw.Connection) -> Verdict:
         verdict = Verdict()
-        for run in _inserted(connection, runs):
-            blocker = next(_open(connection, route, run), None)
+        for run, key in _inserted(connection, runs):
+            blocker = next(_open(connection, route, run, key), None)
             if blocker is None:
                 verdict.passed.append(run)
             else:
@@ -45,15 +45,16 @@ def skip(route: str, runs: Sequence[int], now: float) -> Callable[[apsw.Connecti
 
 
 def replace(route: str, runs: Sequence[int], now: float, epoch: int) -> Callable[[apsw.Connection], Verdict]:
-    """Return the order that drops every open run that is older than the newest of the new ones, unless backfilled.
+    """Return the order that drops what is open of a key and older than its newest new run, unless it is backfilled.
 
     The claim of one that is at work is void from then on: what its attempt comes to is not settled any more.
     """
 
     def apply(connection: apsw.Connection) -> Verdict:
-        verdict = Verdict(passed=_inserted(connection, runs)[-1:])
-        for newest in verdict.passed:
-            for run, state, held in list(_open(connection, route, newest)):
+        newest_of = {key: run for run, key in _inserted(connection, runs)}
+        verdict = Verdict(passed=list(newest_of.values()))
+        for key, newest in newest_of.items():
+            for run, state, held in list(_open(connection, route, newest, key)):
                 if connection.execute(_BACKFILLED, (run,)).get:
                     continue
                 if state == RUNNING:
@@ -66,31 +67,31 @@ def replace(route: str, runs: Sequence[int], now: float, epoch: int) -> Callable
     return apply
 
 
-def delayed(routes: Sequence[str]) -> Callable[[apsw.Connection], list[tuple[str, int]]]:
-    """Return a question for the delayed runs of some routes: (route, run)."""
+def delayed(routes: Sequence[str]) -> Callable[[apsw.Connection], list[tuple[str, int, str | None]]]:
+    """Return a question for the delayed runs of some routes: (route, run, key)."""
 
-    def ask(connection: apsw.Connection) -> list[tuple[str, int]]:
-        sql = f"SELECT route, number FROM run WHERE state = {DELAYED} AND route IN ({','.join('?' * len(routes))})"
-        return [(str(route), int(run)) for route, run in connection.execute(sql, tuple(routes))]
+    def ask(connection: apsw.Connection) -> list[tuple[str, int, str | None]]:
+        sql = f"SELECT route, number, key FROM run WHERE state = {DELAYED} AND route IN ({','.join('?' * len(routes))})"
+        return [(str(route), int(run), key) for route, run, key in connection.execute(sql, tuple(routes))]
 
     return ask
 
 
-def _inserted(connection: apsw.Connection, runs: Sequence[int]) -> list[int]:
-    """Return those of the runs that are there: the event of another was a duplicate."""
+def _inserted(connection: apsw.Connection, runs: Sequence[int]) -> list[tuple[int, str | None]]:
+    """Return those of the runs that are there, with their keys: the event of another was a duplicate."""
     marks = ",".join("?" * len(runs))
-    found = connection.execute(f"SELECT number FROM run WHERE number IN ({marks}) ORDER BY number", tuple(runs))
-    return [int(number) for (number,) in found]
+    found = connection.execute(f"SELECT number, key FROM run WHERE number IN ({marks}) ORDER BY number", tuple(runs))
+    return [(int(number), key) for number, key in found]
 
 
-def _open(connection: apsw.Connection, route: str, before: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the open runs of a route that are older than a run: (number, state, epoch)."""
-    yield from connection.execute(_OPEN, (route, before))
+def _open(connection: apsw.Connection, route: str, before: int, key: str | None) -> Iterator[tuple[int, int, int]]:
+    """Yield the open runs of a route and a key that are older than a run: (number, state, epoch)."""
+    yield from connection.execute(_OPEN, (route, before, key))
 
 
 _OPEN = f"""
-SELECT number, state, epoch FROM run WHERE route = ?1 AND state < {DELAYED} AND number < ?2
-UNION ALL SELECT number, state, epoch FROM run WHERE state = {DELAYED} AND route = ?1 AND number < ?2"""
+SELECT number, state, epoch FROM run WHERE route = ?1 AND state < {DELAYED} AND number < ?2 AND key IS ?3
+UNION ALL SELECT number, state, epoch FROM run WHERE state = {DELAYED} AND route = ?1 AND number < ?2 AND key IS ?3"""
 
 _BACKFILLED = """
 SELECT json_extract(event.data, '$.backfill') FROM run JOIN event ON event.number = run.event
