@@ -29,12 +29,13 @@ from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.places import Place
-from triggers.relocation import place_of, relocated
+from triggers.relocation import Movable, place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import PolicyOptions, Route, make_policy, make_route, no_option
 from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
+from triggers.sources.queue import Queue
 from triggers.state import StateFolder
 
 if TYPE_CHECKING:  # an app without timers need not load them
@@ -176,14 +177,14 @@ class App:
         app.sources, app.outputs = dict(self.sources), dict(self.outputs)
         for name, where in places.items():
             place = app.sources.get(name) or app.outputs.get(name)
-            if not isinstance(place, Folder | Bucket):
+            if not isinstance(place, Movable):
                 raise WiringError(
                     f"app {self.name!r} has no place {name!r} to bind" + did_you_mean(name, self.places())
                 )
             moved = relocated(place, where)
             if name in app.sources:
                 app.sources[name] = moved
-            else:
+            elif not isinstance(moved, Queue):
                 app.outputs[name] = moved
         return app
 

@@ -68,7 +68,8 @@ def bind_option(command: F) -> F:
     """Add `--bind` to a command."""
     return click.option(
         "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PLACE",
-        help="Where a place is: a folder, or s3://BUCKET/PREFIX. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
+        help="Where a place is: a folder, or s3://BUCKET/PREFIX; or which queue is meant, by its name, URL or ARN."
+        " Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
     )(command)  # fmt: skip
 
 
