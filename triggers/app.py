@@ -171,7 +171,8 @@ class App:
     def bound(self, places: Mapping[str, Path | str]) -> App:
         """Return the same app with named places where their data is here: `{"incoming": "/data/in"}`.
 
-        A place is a folder or a bucket (`s3://acme-incoming/raw`), whatever it is in the code.
+        A place is a folder or a bucket (`s3://acme-incoming/raw`), whatever it is in the code. A queue is bound to
+        another queue, by its name, URL or ARN.
         """
         app = copy(self)
         app.sources, app.outputs = dict(self.sources), dict(self.outputs)
