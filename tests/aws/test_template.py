@@ -426,8 +426,6 @@ def test_an_app_that_is_bound_to_buckets_needs_no_more_binds() -> None:
     assert render(app.bound(BINDS), "churn:app", {}) == render(app, "churn:app", BINDS)
 
 
-def test_all_problems_are_told_at_once() -> None:
-    app = one_route(overlap="skip", needs={"licence": 1})
 def test_a_queue_that_is_bound_to_another_one_feeds_the_functions_from_there() -> None:
     template = render(churn(), "churn:app", {**BINDS, "orders": "staging"})
     assert properties(template, "OrdersSource")["EventSourceArn"] == {"Fn::Sub": f"{SQS}:staging"}
@@ -450,6 +448,8 @@ def test_a_calendar_that_fails_is_refused_as_any_calendar_is() -> None:
         render(app, "a:app", {}, now=1_800_000_000.0)
 
 
+def test_all_problems_are_told_at_once() -> None:
+    app = one_route(overlap="skip", needs={"licence": 1})
     with pytest.raises(WiringError) as refused:
         render(app, "a:app", {"in": "s3://x"}, jobs=["word"])
     assert len(str(refused.value).splitlines()) == 4
@@ -575,9 +575,9 @@ def test_a_dispatcher_needs_of_each_bucket_a_rule_and_a_queue() -> None:
         "AWS::SQS::Queue",
         "AWS::SQS::QueuePolicy",
         "AWS::Events::Rule",
+        "AWS::IAM::ManagedPolicy",
     }
     assert properties(template, "IncomingQueue")["QueueName"] == names.source_queue("churn", "incoming")
-        "AWS::IAM::ManagedPolicy",
     pattern = properties(template, "IncomingRule")["EventPattern"]
     assert pattern["detail-type"] == ["Object Created", "Object Deleted"]
     assert pattern["detail"]["object"] == {"key": [{"prefix": "raw/"}]}
