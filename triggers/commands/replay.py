@@ -58,11 +58,7 @@ def replay(
     if not (kind or route or ids or since is not None or until is not None):
         raise click.UsageError("say which events: --event, --type, --route, --since or --until")
     numbers = [number_of(id, "e") for id in dict.fromkeys(ids)]
-    named = [f"e{number}" for number in numbers]
-    with looking(folder, aws, lambda deployed: deployed.chain(*named) if named else deployed.newest(MOST)) as (
-        state,
-        connection,
-    ):
+    with looking(folder, aws, lambda deployed: _looked_through(deployed, numbers)) as (state, connection):
         plan = _plan(connection, kind, route, since, until, numbers)
         before = views.newest_run(connection)
     if not yes:
@@ -86,6 +82,11 @@ def replay(
         note("nothing to replay")
     if gone and not as_json:
         note(f"not replayed, since retention deleted it meanwhile: {', '.join(gone)}")
+
+
+def _looked_through(deployed: Deployed, numbers: Sequence[int]) -> apsw.Connection:
+    """Return the chains of the events that are named, or where none is the newest runs."""
+    return deployed.chain(*(f"e{number}" for number in numbers)) if numbers else deployed.newest(MOST)
 
 
 def _send_again(deployed: Deployed, plan: Plan, as_json: bool) -> None:
