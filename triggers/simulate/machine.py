@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
 
-from triggers.policy.fit import Kept, fit, late
+from triggers.policy.fit import fit
 from triggers.policy.order import order
+from triggers.policy.standing import Kept, late
 from triggers.policy.view import Busy, Lane, Policy, Rank, View
 from triggers.simulate.predictors import Predictor, Quantiles
 from triggers.simulate.workload import Job, JobError
@@ -21,7 +22,7 @@ class Rules:
     """How a machine decides."""
 
     policy: Policy = order
-    kept: Kept = late
+    kept: Callable[[View], Kept] = late
     predictor: Callable[[], Predictor] = Quantiles
     aging: float = 600.0
     share: Callable[[Job], str] | None = None
