@@ -1,7 +1,7 @@
 """The default order: what must start now, then the share that had least, its late runs, its priorities, its ratios.
 
-1. Runs whose latest start (deadline - p90) has come, the earliest deadline first; not those that cannot make it any
-   more.
+1. Runs that must start now to meet their deadline, the earliest first: those whose latest start (deadline - p90) comes
+   before all that runs now has ended. Not those that cannot make it any more.
 2. Among shares, who has used the least; what is taken in this very decision counts.
 3. The late, by rank. So nothing starves: once late, a run is passed only by runs of a smaller rank, and those have
    arrived before it, or within `aging` seconds behind it for each level of priority that they are above it.
@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 
-from triggers.policy.standing import SHORTEST, overdue, pressing, typical
+from triggers.policy.standing import SHORTEST, Deadlines, overdue, typical
 from triggers.policy.view import Lane, View
 
 Place = tuple[float, float, int, int, int]
@@ -104,14 +104,21 @@ def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[in
 
 def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int]:
     urgent = [index for index, lane in enumerate(view.lanes) if lane.deadlines and lane.heads]
-    queue = [(pressing(view, view.lanes[index], 0, unknown), index) for index in urgent]
+    if not urgent:
+        return
+    deadlines = Deadlines(view, unknown)
+
+    def place(index: int, head: int) -> tuple[float, int, int, int]:
+        lane = view.lanes[index]
+        return deadlines.pressing(lane, head), lane.heads[head][1], index, head
+
+    queue = [place(index, 0) for index in urgent]
     heapify(queue)
     while queue and queue[0][0] < math.inf:
-        _, index = queue[0]
-        lane = view.lanes[index]
-        taken[index] = taken.get(index, 0) + 1
-        if taken[index] < len(lane.heads):
-            heapreplace(queue, (pressing(view, lane, taken[index], unknown), index))
+        _, _, index, head = queue[0]
+        taken[index] = head + 1
+        if head + 1 < len(view.lanes[index].heads):
+            heapreplace(queue, place(index, head + 1))
         else:
             heappop(queue)
         yield index

@@ -39,32 +39,45 @@ def overdue(view: View, top: int) -> float:
     return view.now - view.aging * top - PATIENCE
 
 
-def pressing(view: View, lane: Lane, taken: int, unknown: float) -> float:
-    """Return the deadline of a lane's next head if its latest start has come and it can still be met, else infinity.
+class Deadlines:
+    """Who must start now to end in time.
 
-    A head answers for those behind it, which cannot start before it has.
+    What a run needs can be had once all that runs now has ended, if it is kept for it from now on. So a run is pressing
+    as soon as its latest start (deadline - p90) lies before that moment: then its turn comes in time wherever the
+    predictions hold. Who cannot make it any more, even by p50, presses nobody.
     """
-    expected = unknown if lane.expected is None else lane.expected
-    longest = max(expected, lane.longest or 0.0)
-    due = min((at for at in lane.deadlines[taken:] if view.now + expected <= at), default=math.inf)
-    return due if due - longest <= view.now else math.inf
+
+    def __init__(self, view: View, unknown: float) -> None:
+        self._now = view.now
+        self._unknown = unknown
+        self._ended = max((busy.until for busy in view.running if busy.until < math.inf), default=view.now)
+
+    def pressing(self, lane: Lane, head: int) -> float:
+        """Return the deadline of a lane's head if it must start now, else infinity.
+
+        A head answers for those behind it, which cannot start before it has.
+        """
+        expected = self._unknown if lane.expected is None else lane.expected
+        longest = max(expected, lane.longest or 0.0)
+        due = min((at for at in lane.deadlines[head:] if self._now + expected <= at), default=math.inf)
+        return due if due - longest <= max(self._now, self._ended) else math.inf
 
 
 def late(view: View) -> Kept:
     """Return who has what it needs kept: the late, and who must start now to meet a deadline."""
     lanes = view.lanes
     bound = overdue(view, max(lane.priority for lane in lanes))
-    unknown = typical(lanes)
+    deadlines = Deadlines(view, typical(lanes))
 
-    def kept(index: int, taken: int) -> bool:
+    def kept(index: int, head: int) -> bool:
         lane = lanes[index]
-        if lane.heads[taken][0] < bound:
+        if lane.heads[head][0] < bound:
             return True
-        return bool(lane.deadlines) and pressing(view, lane, taken, unknown) < math.inf
+        return bool(lane.deadlines) and deadlines.pressing(lane, head) < math.inf
 
     return kept
 
 
 def nobody(view: View) -> Kept:
     """Have nothing kept for anybody."""
-    return lambda index, taken: False
+    return lambda index, head: False

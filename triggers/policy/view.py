@@ -15,7 +15,7 @@ class Lane(NamedTuple):
     heads: Sequence[Rank]
     """As many as could start now, and at least one."""
     needs: Mapping[str, int]
-    """What each of them takes; the limits that it counts against are resources, too."""
+    """What each of them takes, at least 1 of each; the limits that it counts against are resources, too."""
     priority: int = 0
     expected: float | None = None
     """How long a run will take, in seconds, half of all times (p50); None is not known."""
