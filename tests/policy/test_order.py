@@ -144,7 +144,7 @@ def test_a_lane_in_which_nothing_waits_changes_nothing(lanes: list[Lane]) -> Non
     numbered = [
         Lane([(rank, 10 * index + number) for rank, number in one.heads], *one[1:]) for index, one in enumerate(lanes)
     ]
-    assert list(order(view(*numbered))) == list(order(view(*numbered, lane())))
+    assert list(order(view(*numbered))) == list(order(view(*numbered, lane(p=None))))
 
 
 def test_a_lane_named_first_is_told_before_the_others_are_looked_at() -> None:
