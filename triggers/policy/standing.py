@@ -11,9 +11,6 @@ from triggers.policy.view import Lane, View
 SHORTEST = 10.0
 """Seconds. Shorter runs count as this long: nobody minds waiting some seconds, however short the work is."""
 
-PATIENCE = 86400.0
-"""Seconds that a run waits before it is late: a day, so that a quiet hour has come before its turn is enforced."""
-
 Kept = Callable[[int, int], bool]
 """Says of a lane, by index, whether what its n-th head needs is kept for it when it does not fit."""
 
@@ -36,7 +33,7 @@ def overdue(view: View, top: int) -> float:
 
     For each level of priority below the highest that waits a late run has waited `aging` seconds longer.
     """
-    return view.now - view.aging * top - PATIENCE
+    return view.now - view.aging * top - view.patience
 
 
 class Deadlines:

@@ -9,6 +9,10 @@ Rank = tuple[float, int]
 """(arrival - aging * priority, the run's number): the smallest came first, a level of priority counting as a wait."""
 
 
+PATIENCE = 86400.0
+"""A day, so that a quiet hour has come before anybody's turn is enforced."""
+
+
 class Lane(NamedTuple):
     """Waiting runs of one route that are alike to a policy, the best rank first."""
 
@@ -49,6 +53,8 @@ class View(NamedTuple):
     """By share: the part of the machine that it had of late (its dominant resource, decayed), over its weight."""
     aging: float = 600.0
     """So many seconds of waiting make up for one level of priority."""
+    patience: float = PATIENCE
+    """So many seconds of waiting make a run late."""
 
 
 Policy = Callable[[View], Iterable[int]]

@@ -15,6 +15,9 @@ DAY = 24 * HOUR
 FAILING = 0.05
 SMALLEST, LARGEST = 1e4, 1e9
 """Bytes of an input."""
+BURSTS = 0.015
+"""One arrival in so many is a burst; with 26 in each on average, that is a good quarter of all jobs."""
+LARGEST_BURST = 50
 BURST = 60.0
 """Seconds that a burst of arrivals is spread over."""
 
@@ -52,13 +55,13 @@ TENANTS = ("acme", "beta", "core", "dune")
 
 
 def synthetic(
-    seed: int, count: int = 5000, load: float = 0.8, handlers: Sequence[Handler] = HANDLERS,
+    seed: int, count: int = 5000, load: float = 0.73, handlers: Sequence[Handler] = HANDLERS,
     machine: Mapping[str, int] = MACHINE,
 ) -> list[Job]:  # fmt: skip
     """Return so many jobs that ask, over the whole span, for `load` of the resource that is asked for most.
 
-    Arrivals are Poisson with a cycle of the day and of the week, one in ten brings a burst of up to fifty. Sizes are
-    log-uniform. One job in twenty fails after a part of its time, and so is shorter than what it is like.
+    Arrivals are Poisson with a cycle of the day and of the week, and bursts. Sizes are log-uniform. One job in twenty
+    fails after a part of its time, and so is shorter than what it is like.
     """
     drawn = random.Random(seed)  # noqa: S311  # no secret
     bodies = [_body(drawn, handlers) for _ in range(count)]
@@ -91,11 +94,11 @@ def _body(drawn: random.Random, handlers: Sequence[Handler]) -> tuple[Handler, s
 
 
 def _arrivals(drawn: random.Random, count: int, span: float) -> list[float]:
-    """Return the moments: those of a Poisson process in the time that the cycle makes, thinned nowhere."""
+    """Return the moments: Poisson, given that there are so many."""
     moments: list[float] = []
     while len(moments) < count:
         moment = _placed(drawn, span)
-        many = drawn.randint(2, 50) if drawn.random() < 0.1 / 26 * 4 else 1
+        many = drawn.randint(2, LARGEST_BURST) if drawn.random() < BURSTS else 1
         moments += [moment + drawn.uniform(0, BURST) for _ in range(many)]
     return sorted(moments[:count])
 
@@ -114,11 +117,11 @@ def _busy(moment: float) -> float:
     return week * (0.625 - 0.375 * math.cos(2 * math.pi * (moment / DAY - 1 / 12)))
 
 
-def permanent(seed: int, hours: float, load: float, low: float, slots: int = 4) -> Iterator[Job]:
-    """Yield high-priority jobs that ask for `load` of the slots, and low ones for `low`: the starvation scenario."""
+def permanent(seed: int, hours: float, load: float, low: float, slots: int = 4, typical: float = 60.0) -> Iterator[Job]:
+    """Yield jobs of priority 5 that ask for `load` of so many slots, and jobs of priority 0 that ask for `low`."""
     drawn = random.Random(seed)  # noqa: S311  # no secret
     for part, priority in ((load, 5), (low, 0)):
-        moment, typical = 0.0, 60.0
+        moment = 0.0
         while moment < hours * HOUR:
             moment += drawn.expovariate(part * slots / typical)
             yield Job(moment, f"priority {priority}", "", {"slot": UNIT}, 0, priority, drawn.expovariate(1 / typical))
