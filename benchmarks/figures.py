@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from benchmarks import scheduling
 from benchmarks.measure import Benchmark, Row, Trials, Variant, take
 from benchmarks.workload import BATCH
 
@@ -297,6 +298,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "files": files,
     "sqs": sqs,
     "serverless": serverless,
+    "scheduling": scheduling.rows,
 }
 
 

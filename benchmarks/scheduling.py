@@ -15,9 +15,10 @@ from dataclasses import asdict
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from benchmarks.measure import percentile
+from benchmarks.measure import Row, Trials, percentile
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
@@ -211,3 +212,64 @@ def _view(lanes: int, free: int, waiting: int) -> View:
         found.append(Lane(heads, needs, 0, expected, 3 * expected))
     running = [Busy({"thread": UNIT}, now + drawn.uniform(0, 60)) for _ in range(slots - free)]
     return View(now, found, {**limits, "thread": free * UNIT}, {**limits, "thread": slots * UNIT}, running)
+
+
+def rows(trials: Trials) -> list[Row]:
+    """Return the figures of the scheduler: beside first come, first served, and what it holds to and costs."""
+    few = trials.setup.few
+    found = []
+    for workload in ("nasa", "nasa-whole", "synthetic-0.6", "synthetic", "synthetic-0.8"):
+        if workload.startswith("nasa") and not (TRACES / NASA).exists():
+            print(f"{TRACES / NASA} is not there; TRACES names the folder with the logs")
+            continue
+        found += _beside(trials, workload, few(20, 2))
+    over = trials.run("scheduling.capacity", workloads=few(1000, 50))
+    starved = trials.run("scheduling.starvation", seeds=few(20, 2), load=1.5)
+    note = f"{starved['longest'] / HOUR:.1f} h at most in {starved['runs']} runs; {starved['passed']} passed when late"
+    found += [
+        Row("workloads over capacity", "", "less", 0, [over["over"]], note=f"{over['workloads']} random ones"),
+        Row("lowest priority: longest wait to its bound", "", "less", 1, [starved["share"]], note=note),
+    ]
+    for lanes, free in ((1, 1), (10, 1), (100, 1), (1000, 1), (1000, 32)):
+        cost = trials.run("scheduling.decision", lanes=lanes, free=free, waiting=100_000, rounds=few(1000, 100))
+        started = cost["started"]
+        figure = f"a decision, 100,000 waiting in {lanes:,} lanes, {started} start{'s' if started == 1 else ''}"
+        found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
+    return found
+
+
+def _beside(trials: Trials, workload: str, seeds: int) -> list[Row]:
+    """Print the frontier, and return the default's figures as ratios to those of first come, what fits."""
+    by = {
+        name: trials.run("scheduling.schedules", workload=workload, contender=name, seeds=seeds) for name in CONTENDERS
+    }
+    base, ours = by[BASELINE], by[DEFAULT]
+    print(frontier(workload, by))
+    better = [a / b for a, b in zip(base["slowdown"], ours["slowdown"], strict=True)]
+    longest = [b / a for a, b in zip(base["longest"], ours["longest"], strict=True)]
+    worse = [name for name in base if fmean(ours[name]) > fmean(base[name])]
+    return [
+        Row(f"{workload}: slowdown, times better", "x", "more", 1.5, better, note=_spread(better)),
+        Row(f"{workload}: longest wait, to theirs", "x", "less", 1, longest,
+            note=f"{_spread(longest)}; worse: {', '.join(worse) or 'nothing'}"),
+    ]  # fmt: skip
+
+
+def frontier(workload: str, by: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Return a table of all contenders: means over the seeds, and the ratios to first come, what fits."""
+    base = by[BASELINE]
+    lines = [
+        f"| {workload} | slowdown | mean wait | p95 | longest | missed | idle | times better | longest, to theirs |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
+    for name, one in by.items():
+        means = " | ".join(f"{fmean(one[key]):,.0f}" for key in ("mean", "p95", "longest", "missed"))
+        better = _spread([a / b for a, b in zip(base["slowdown"], one["slowdown"], strict=True)])
+        longest = _spread([b / a for a, b in zip(base["longest"], one["longest"], strict=True)])
+        slowdown, idle = fmean(one["slowdown"]), 100 * fmean(one["idle"])
+        lines.append(f"| {name} | {slowdown:.1f} | {means} | {idle:.1f} % | {better} | {longest} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.2f} ({min(values):.2f} to {max(values):.2f})"
