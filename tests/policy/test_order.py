@@ -62,9 +62,9 @@ def test_the_late_are_first_by_rank_whatever_their_ratio() -> None:
 
 
 def test_who_could_be_passed_for_its_priority_is_late_only_after_as_much_more() -> None:
-    other, high = lane(2, wait=601, p=10 * HOUR, priority=1), lane(3, wait=HOUR, p=10, priority=1)
-    assert placed(lane(1, wait=DAY + 599, p=10 * HOUR), lane(4, wait=2 * DAY, priority=1), other, high)[0] == 1
-    assert placed(lane(1, wait=DAY + 601, p=10 * HOUR), other, high) == [0, 2, 1]
+    old, fresh, high = lane(2, wait=2 * DAY, priority=1), lane(3, priority=1), lane(4, wait=HOUR, p=10, priority=1)
+    assert placed(lane(1, wait=DAY + 599, p=10 * HOUR), old, fresh, high) == [1, 3, 2, 0]
+    assert placed(lane(1, wait=DAY + 601, p=10 * HOUR), old, fresh, high) == [1, 0, 3, 2]
 
 
 def test_what_must_start_now_for_its_deadline_is_before_all_else_the_earliest_deadline_first() -> None:

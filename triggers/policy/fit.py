@@ -102,9 +102,8 @@ def reserve(now: float, lane: Lane, left: Mapping[str, int], running: Iterable[B
     that nothing is started in the hope that it goes on.
     """
     then = dict(left)
-    at = now
     for busy in sorted(running, key=lambda busy: busy.until):
-        at = max(at, busy.until) if busy.until < math.inf else now
+        at = busy.until if busy.until < math.inf else now
         for name, amount in busy.needs.items():
             then[name] = then.get(name, 0) + amount
         if _holds(then, lane.needs):
