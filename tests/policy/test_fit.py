@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,8 @@ def test_what_an_order_leaves_out_comes_behind_by_rank() -> None:
 
 
 def test_what_is_no_lane_or_is_named_too_often_is_passed_over() -> None:
-    assert fit(view(lane(1), lane(2), slot=9), [7, -1, 1, 1, 1, "x", None, 0.0, 0]) == [1, 0]  # type: ignore[list-item]
+    said: list[Any] = [7, -1, 1, 1, 1, "x", None, 0.0, 0]
+    assert fit(view(lane(1), lane(2), slot=9), said) == [1, 0]
 
 
 def test_what_the_late_waits_for_is_kept_until_it_can_start() -> None:
