@@ -75,6 +75,11 @@ def _nasa_whole() -> Workload:
     return read_swf(TRACES / NASA)
 
 
+def _nasa_whole_compressed() -> Workload:
+    jobs, machine = _nasa_whole()
+    return compressed(jobs, machine, 0.73), machine
+
+
 def _synthetic(seed: int, load: float) -> Workload:
     return synthetic(seed, 3000, load), MACHINE
 
@@ -87,6 +92,7 @@ def _shaken(read: Callable[[], Workload], seed: int) -> Workload:
 WORKLOADS: dict[str, Callable[[int], Workload]] = {
     "nasa": partial(_shaken, _nasa_part),
     "nasa-whole": partial(_shaken, _nasa_whole),
+    "nasa-whole-0.73": partial(_shaken, _nasa_whole_compressed),
     "synthetic-0.6": partial(_synthetic, load=0.6),
     "synthetic": partial(_synthetic, load=0.73),
     "synthetic-0.8": partial(_synthetic, load=0.8),
@@ -218,7 +224,7 @@ def rows(trials: Trials) -> list[Row]:
     """Return the figures of the scheduler: beside first come, first served, and what it holds to and costs."""
     few = trials.setup.few
     found = []
-    for workload in ("nasa", "nasa-whole", "synthetic-0.6", "synthetic", "synthetic-0.8"):
+    for workload in WORKLOADS:
         if workload.startswith("nasa") and not (TRACES / NASA).exists():
             print(f"{TRACES / NASA} is not there; TRACES names the folder with the logs")
             continue
