@@ -79,6 +79,10 @@ def test_what_must_start_now_for_its_deadline_is_before_all_else_the_earliest_de
     assert placed(late, high, soon, sooner)[:2] == [3, 2]
 
 
+def test_of_equal_deadlines_the_lower_number_is_first() -> None:
+    assert placed(lane(2, p=60, due=[60]), lane(1, p=60, due=[60])) == [1, 0]
+
+
 def test_a_deadline_that_is_far_or_cannot_be_met_any_more_presses_nobody() -> None:
     other = lane(1, wait=30)
     assert placed(lane(2, wait=1, p=60, p90=100, due=[101]), other) == [1, 0]
