@@ -55,15 +55,16 @@ CONTENDERS: dict[str, Rules] = {
     "shortest first": Rules(shortest_first, nobody),
     "ratio, late after 12 h": Rules(patience=12 * HOUR),
     "ratio, late after 18 h": Rules(patience=18 * HOUR),
-    "ratio, late after 24 h": Rules(patience=PATIENCE),
+    "ratio, late after 24 h": Rules(patience=24 * HOUR),
+    "ratio, late after 30 h": Rules(patience=PATIENCE),
     "ratio, late after 36 h": Rules(patience=36 * HOUR),
     "ratio, late after 48 h": Rules(patience=48 * HOUR),
     "ratio, nobody is late": Rules(order, nobody, patience=math.inf),
-    "24 h, nothing is kept": Rules(order, nobody),
-    "24 h, last two": Rules(predictor=LastTwo),
-    "24 h, perfect predictions": Rules(predictor=Perfect),
+    "30 h, nothing is kept": Rules(order, nobody),
+    "30 h, last two": Rules(predictor=LastTwo),
+    "30 h, perfect predictions": Rules(predictor=Perfect),
 }
-DEFAULT, BASELINE = "ratio, late after 24 h", "first come, what fits"
+DEFAULT, BASELINE = "ratio, late after 30 h", "first come, what fits"
 
 
 def _nasa_part() -> Workload:

@@ -14,7 +14,7 @@ from tests.policy.views import DAY, NOW, lane, view
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import nobody
-from triggers.policy.view import Busy, Lane, View
+from triggers.policy.view import PATIENCE, Busy, Lane, View
 
 LATE = 2 * DAY
 
@@ -61,7 +61,7 @@ def test_what_starts_before_the_late_in_the_order_is_counted_when_it_could_start
 
 
 def test_who_is_not_late_has_nothing_kept() -> None:
-    waits = lane(1, wait=DAY - 1, cpu=4)
+    waits = lane(1, wait=PATIENCE - 1, cpu=4)
     assert fit(view(waits, lane(2, p=DAY, cpu=1), running=[Busy({"cpu": 2}, NOW + 9)], cpu=2), [0, 1]) == [1]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.policy.views import DAY, HOUR, NOW, lane, view
 from triggers.policy.order import by_rank, order
-from triggers.policy.view import Busy, Lane, View
+from triggers.policy.view import PATIENCE, Busy, Lane, View
 
 
 def placed(*lanes: Lane, **more: Any) -> list[int]:
@@ -63,14 +63,14 @@ def test_a_run_ages_past_a_higher_priority_once_all_that_wait_there_rank_behind_
 
 
 def test_the_late_are_first_by_rank_whatever_their_ratio() -> None:
-    day, more = lane(1, wait=DAY + 1, p=10 * HOUR), lane(2, wait=DAY + 2, p=20 * HOUR)
+    day, more = lane(1, wait=PATIENCE + 1, p=10 * HOUR), lane(2, wait=PATIENCE + 2, p=20 * HOUR)
     assert placed(lane(3, wait=HOUR, p=10), day, more) == [2, 1, 0]
 
 
 def test_who_could_be_passed_for_its_priority_is_late_only_after_as_much_more() -> None:
     old, fresh, high = lane(2, wait=2 * DAY, priority=1), lane(3, priority=1), lane(4, wait=HOUR, p=10, priority=1)
-    assert placed(lane(1, wait=DAY + 599, p=10 * HOUR), old, fresh, high) == [1, 3, 2, 0]
-    assert placed(lane(1, wait=DAY + 601, p=10 * HOUR), old, fresh, high) == [1, 0, 3, 2]
+    assert placed(lane(1, wait=PATIENCE + 599, p=10 * HOUR), old, fresh, high) == [1, 3, 2, 0]
+    assert placed(lane(1, wait=PATIENCE + 601, p=10 * HOUR), old, fresh, high) == [1, 0, 3, 2]
 
 
 def test_what_must_start_now_for_its_deadline_is_before_all_else_the_earliest_deadline_first() -> None:
