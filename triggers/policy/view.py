@@ -10,8 +10,8 @@ Rank = tuple[float, int]
 
 
 PATIENCE = 30 * 3600.0
-"""A day and a quarter: a night has come before anybody's turn is enforced at the cost of all others. On the NASA log
-18 and 21 hours lost most of what the ratio gains, 24 to 48 kept it.
+"""A day and a quarter: a night has come before anybody's turn is enforced at the cost of all others. Where most runs
+wait for longer than this, all are late, and the ratio counts no more: raise it there, for it is what bounds starving.
 """
 
 

@@ -118,10 +118,16 @@ def _busy(moment: float) -> float:
 
 
 def permanent(seed: int, hours: float, load: float, low: float, slots: int = 4, typical: float = 60.0) -> Iterator[Job]:
-    """Yield jobs of priority 5 that ask for `load` of so many slots, and jobs of priority 0 that ask for `low`."""
+    """Yield jobs of priority 5 that ask for `load` of so many slots, and jobs of priority 0 that ask for `low`.
+
+    Those of the high priority are of three lengths that ask for as much each, `typical` being the middle one; so the
+    long ones are passed by the short, and hold up whoever may only pass when none of them is left from before.
+    """
     drawn = random.Random(seed)  # noqa: S311  # no secret
-    for part, priority in ((load, 5), (low, 0)):
+    kinds = [(load / 3, 5, typical * factor) for factor in (0.1, 1, 10)]
+    for part, priority, mean in (*kinds, (low, 0, typical)):
         moment = 0.0
         while moment < hours * HOUR:
-            moment += drawn.expovariate(part * slots / typical)
-            yield Job(moment, f"priority {priority}", "", {"slot": UNIT}, 0, priority, drawn.expovariate(1 / typical))
+            moment += drawn.expovariate(part * slots / mean)
+            seconds = drawn.expovariate(1 / mean)
+            yield Job(moment, f"{mean:g} s, priority {priority}", "", {"slot": UNIT}, 0, priority, seconds)
