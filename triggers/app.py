@@ -197,6 +197,12 @@ class App:
                 found[name] = place_of(one)
         return found
 
+    def writes_objects(self) -> bool:
+        """Say whether some route writes into a bucket, so that what arrives in one may be the work of a run."""
+        declared = {**self.sources, **self.outputs}
+        written = {name for route in self.routes.values() for name in route.policy.writes}
+        return any(isinstance(declared.get(name), Bucket) for name in written)
+
     def event_types(self) -> dict[str, type[Event]]:
         """Return every event type that a route takes or emits, by its name on the wire."""
         return dict(self._event_types)

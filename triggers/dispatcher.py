@@ -127,7 +127,7 @@ class Dispatcher:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
             if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self._add(arrived(delivery, number, now))
+            self._add(arrived(delivery, number, now, self._journal.id))
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))

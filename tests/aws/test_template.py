@@ -279,7 +279,9 @@ class TestFunctions:
         assert found["List1"]["Condition"] == {"StringLike": {"s3:prefix": ["models/*", "tables/*"]}}
 
     def test_they_read_the_objects_that_trigger_them(self) -> None:
-        assert "s3:::acme-incoming/raw/*" in arns(allowed(made(), "ProcessRole")["Read"])
+        read = allowed(made(), "ProcessRole")["Read"]
+        assert "s3:::acme-incoming/raw/*" in arns(read)
+        assert read["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
 
     def test_a_function_of_ordered_routes_makes_no_schedules(self) -> None:
         template = made()

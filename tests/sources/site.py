@@ -71,6 +71,7 @@ class FakeSite:
         self.watches = watches
         self.app = "app"
         self.types: Collection[str] = set()
+        self.traces = False
         self.rejected: list[tuple[str, str, str, str]] = []
         self.ledger: dict[tuple[str, bytes], bytes] = {}
         self.ids: set[tuple[str, str]] = set()

@@ -20,12 +20,15 @@ from triggers.app import App
 from triggers.attempt import NOTHING, Again, Dead, Done, Failure, Outcome, Run, run_plain
 from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
+from triggers.aws.lineages import Refusals, question
 from triggers.aws.logs import JsonLines, about, ended
 from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError
-from triggers.lineage import EventRow
+from triggers.events import ObjectCreated
+from triggers.lineage import EventRow, continued
 from triggers.routing import Route, Router
+from triggers.sources.bucket import Bucket
 
 if TYPE_CHECKING:
     from triggers.aws.coroutines import Coroutines
@@ -53,6 +56,8 @@ class Runs:
     ) -> None:
         self._app = app.name
         self._places = app.places()
+        self._traced = _buckets(app) if app.writes_objects() else {}
+        self._refusals = Refusals()
         self._leading = router.leading
         self._records = records
         self._bus = bus
@@ -69,7 +74,7 @@ class Runs:
         `request` names the invocation, `until` is the Unix time at which it is killed. From then on the run is
         free for others, or from the end of a `lease`, which is renewed.
         """
-        now = self._now()
+        event, now = self._traced_back(event), self._now()
         number = wire.run_number(event, route.name)
         claim = self._records.claim(number, route.name, event, wire.write(event), request, now, (lease or until) + SKEW)
         if isinstance(claim, Standing):
@@ -85,6 +90,20 @@ class Runs:
         """Let go of the event loop, if there is one."""
         if self._coroutines:
             self._coroutines.close()
+
+    def _traced_back(self, event: EventRow) -> EventRow:
+        """Return an event as what goes on with the chain whose run wrote its object, where it seems to begin one.
+
+        Raises `TriggersError` where S3 may say later whether it does.
+        """
+        bucket = self._traced.get(event.source)
+        if bucket is None or event.depth or event.type != ObjectCreated.__event_type__:
+            return event
+        from triggers.aws.objects import lineage_of  # it is there already, with the app's places
+
+        asked = question(event.data, bucket)
+        lineage = lineage_of(asked, self._refusals) if asked else None
+        return event if lineage is None else continued(event, lineage, self._journal)
 
     def _attempt(self, run: Run, until: float) -> Outcome:
         allowed = run.route.policy.retry.attempts
@@ -147,6 +166,11 @@ class Runs:
     def _publish(self, run: int, start: int, entries: Sequence[Entry]) -> None:
         self._bus.publish(entries)
         self._records.published(run, start, self._now())
+
+
+def _buckets(app: App) -> dict[str, Bucket]:
+    """Return the buckets that the app hears of, by their names as sources."""
+    return {name: source for name, source in app.sources.items() if isinstance(source, Bucket)}
 
 
 def _log_again(outcome: Again) -> None:
