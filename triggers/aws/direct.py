@@ -184,15 +184,23 @@ _KINDS: Final[Mapping[str, type[Direct]]] = {"dynamodb": DynamoDB, "events": Eve
 def client(service: str) -> Any:
     """Return a client of `dynamodb` or `events` for a function: a direct one where the environment is as Lambda's is.
 
-    That is: plain credentials, a region of a known suffix, an endpoint without a path, and nothing that only botocore
-    knows how to obey. Anywhere else, boto3's; raises as `triggers.aws.clients.client` does.
+    Anywhere else, boto3's; raises as `triggers.aws.clients.client` does.
+    """
+    return known(service) or clients.client(service)
+
+
+def known(service: str) -> Direct | None:
+    """Return a direct client of `dynamodb` or `events`, which calls nobody yet; None where the environment is another.
+
+    It must have plain credentials, a region of a known suffix, an endpoint without a path, and nothing that only
+    botocore knows how to obey.
     """
     kind, variables = _KINDS[service], os.environ
     region = variables.get("AWS_DEFAULT_REGION") or variables.get("AWS_REGION") or ""
     endpoint = _endpoint(kind.service, region)
     plain = variables.get("AWS_ACCESS_KEY_ID") and variables.get("AWS_SECRET_ACCESS_KEY")
     if not (plain and endpoint) or any(variables.get(name) for name in _FOREIGN):
-        return clients.client(service)
+        return None
     return kind(region, endpoint)
 
 
@@ -299,4 +307,4 @@ def _passes(error: Exception) -> bool:
     return status in (500, 502, 503, 504) or error.response["Error"]["Code"] in _PASSING
 
 
-__all__ = ["Direct", "DynamoDB", "EventBridge", "client"]
+__all__ = ["Direct", "DynamoDB", "EventBridge", "client", "known"]
