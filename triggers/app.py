@@ -36,7 +36,6 @@ from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
-from triggers.state import StateFolder
 
 if TYPE_CHECKING:  # an app without timers need not load them
     from triggers.patterns import Pattern
@@ -161,6 +160,7 @@ class App:
         be accepted, before any is handed in.
         """
         from triggers.sources.inbox import line_of, write  # loads asyncio, which only a process that sends needs
+        from triggers.state import StateFolder
 
         now = time.time()
         lines = [line_of(event, "send", now) for event in events]
