@@ -27,6 +27,7 @@ from weakref import finalize
 from triggers import __version__
 from triggers.aws import clients
 from triggers.aws.clients import CONNECT, READ
+from triggers.aws.refusals import PAGE, not_aws, page
 from triggers.aws.signing import Credentials, Scope, signed
 
 TRIES: Final = 3
@@ -104,12 +105,14 @@ class Direct:
         headers = self._headers(operation, body)
         try:
             answer = self._asked(body, headers)
-            said = answer.said() if answer.status == 200 else {}
         except (_Unreached, OSError, HTTPException, ValueError) as error:
             raise _unanswered(error, self.endpoint) from error
         if answer.status != 200:
             raise _refused(answer, operation)
-        return said
+        try:
+            return answer.said()
+        except ValueError as error:
+            raise not_aws(operation, answer.body) from error
 
     def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         headers = {
@@ -232,8 +235,7 @@ def _connection(endpoint: str) -> HTTPConnection:
     host = address.hostname or ""
     if address.scheme == "http":
         return HTTPConnection(host, address.port, timeout=CONNECT)
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-    return HTTPSConnection(host, address.port, timeout=CONNECT, context=_trust(bundle))
+    return HTTPSConnection(host, address.port, timeout=CONNECT, context=_trust(clients.bundle()))
 
 
 @cache
@@ -256,20 +258,25 @@ class _Answer(NamedTuple):
 
     def said(self) -> dict[str, Any]:
         """Return the JSON object that the answer is; raises `ValueError` where it is none."""
-        found = json.loads(self.body or b"{}")
+        found = json.loads(self.body)
         if not isinstance(found, dict):
             raise ValueError("the answer is no JSON object")
         return found
 
 
 def _refused(answer: _Answer, operation: str) -> Exception:
-    """Return a `ClientError`, which has the fields of the answer beside the error, as botocore's has."""
+    """Return a `ClientError`, which has the fields of the answer beside the error, as that of `clients` has.
+
+    A web page that is no passing disorder is what `clients` makes of it.
+    """
     from botocore.exceptions import ClientError
 
+    if (web := page(answer.body)) and answer.status < 500:
+        return not_aws(operation, answer.body)
     try:
         said = answer.said()
     except ValueError:  # by something on the way, that is not AWS
-        said = {"message": answer.body.decode(errors="replace")}
+        said = {PAGE: web} if web else {"message": answer.body.decode(errors="replace")}
     code = str(said.pop("__type", answer.status)).partition(":")[0].rpartition("#")[2]
     message = said.pop("message", None) or said.pop("Message", "")
     headers = {name.lower(): value for name, value in answer.headers.items()}

@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from triggers.aws.clients import client
 from triggers.aws.lineages import MARK, Question, Refusals, named, written
-from triggers.aws.refusals import explain, explained
+from triggers.aws.refusals import explain, explained, is_theirs
 from triggers.errors import HandlerError, Reject, WiringError
 from triggers.places import Seen, absent, taken
 from triggers.sources import Lineage
@@ -273,9 +273,7 @@ def _is_cut(error: Exception) -> bool:
 
 def _explained(error: Exception, bucket: str) -> Exception:
     """Return an error in words: for a person to mend, or as an `OSError`, which a route's `retry=` may name."""
-    from botocore.exceptions import ClientError
-
-    if not _is_cut(error) and not isinstance(error, ClientError):
+    if not is_theirs(error):
         return error
     said = explain(error, f"bucket {bucket!r}")
     return said if isinstance(said, WiringError) else OSError(errno.EIO, str(said))
