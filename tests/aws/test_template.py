@@ -305,12 +305,28 @@ class TestJobs:
         container = properties(template, "TuneJob")["ContainerProperties"]
         assert container["Command"] == ["triggers", "exec", "churn:app", "--route", "tune"]
         assert {"Type": "GPU", "Value": "1"} in container["ResourceRequirements"]
-        assert properties(template, "TuneJob")["Timeout"] == {"AttemptDurationSeconds": 7200}
         queued, submitted = properties(template, "TuneRule")["Targets"]
         assert queued["Arn"] == {"Fn::GetAtt": ["TuneQueue", "Arn"]}
         assert submitted["BatchParameters"]["JobDefinition"] == {"Ref": "TuneJob"}
         assert "TuneMapping" not in template["Resources"]
         assert "route 'tune' is a Batch job: Lambda has no GPU" in notes(template)
+
+    def test_batch_sets_no_bound_to_a_job_because_its_handlers_time_is_that_of_one_attempt(self) -> None:
+        assert "Timeout" not in properties(made(), "TuneJob")
+
+    def test_a_job_may_not_have_runs_sent_later_because_it_waits_for_them(self) -> None:
+        [granted] = properties(made(), "TuneRole")["Policies"]
+        sids = [statement["Sid"] for statement in granted["PolicyDocument"]["Statement"]]
+        assert "Receive" in sids
+        assert not {"Delay", "DelayAs"} & {*sids}
+
+    def test_a_jobs_queue_says_where_jobs_are_submitted_and_leaves_it_to_the_job_how_long_it_has_a_message(
+        self,
+    ) -> None:
+        queue = properties(made(), "TuneQueue")
+        assert queue["Tags"] == [{"Key": names.JOB_QUEUE, "Value": {"Ref": "JobQueueArn"}}]
+        assert "VisibilityTimeout" not in queue
+        assert "Tags" not in properties(made(), "TrainQueue")
 
     @pytest.mark.parametrize(
         ("policy", "why"),

@@ -27,11 +27,12 @@ from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError
 from triggers.events import ObjectCreated
 from triggers.lineage import EventRow, continued
-from triggers.routing import Route, Router
+from triggers.routing import PROCESS, Route, Router
 from triggers.sources.bucket import Bucket
 
 if TYPE_CHECKING:
     from triggers.aws.coroutines import Coroutines
+    from triggers.aws.processes import Processes
 
 log = logging.getLogger("triggers.run")
 
@@ -42,7 +43,10 @@ SKEW = 5.0
 
 
 class Runs:
-    """Carries out runs of an app's routes. `journal` names the deployment in the handlers' idempotency keys."""
+    """Carries out runs of an app's routes. `journal` names the deployment in the handlers' idempotency keys.
+
+    `processes` are where handlers are called that are to have one; without, they are called in this one.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class Runs:
         journal: str,
         lines: JsonLines | None = None,
         now: Callable[[], float] = time.time,
+        processes: Processes | None = None,
     ) -> None:
         self._app = app.name
         self._places = app.places()
@@ -64,6 +69,7 @@ class Runs:
         self._journal = journal
         self._lines = lines or JsonLines()
         self._now = now
+        self._processes = processes
         self._coroutines: Coroutines | None = None
 
     def carry_out(
@@ -87,9 +93,11 @@ class Runs:
             self._lines.about = {"request": request}
 
     def close(self) -> None:
-        """Let go of the event loop, if there is one."""
+        """Let go of the event loop and of the processes, if there are any."""
         if self._coroutines:
             self._coroutines.close()
+        if self._processes:
+            self._processes.close()
 
     def _traced_back(self, event: EventRow) -> EventRow:
         """Return an event as what goes on with the chain whose run wrote its object, where it seems to begin one.
@@ -114,6 +122,8 @@ class Runs:
                 " the handler; give it more time or memory (timeout=, needs=)"
             )
             return Dead(Failure("HandlerError", message, ""))
+        if self._processes and run.route.kind == PROCESS:
+            return self._processes.carry_out(run)
         if not run.route.coroutine:
             return Context().run(run_plain, run)  # context variables of one run are not the next one's
         if self._coroutines is None:

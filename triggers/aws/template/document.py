@@ -16,7 +16,7 @@ from triggers.app import App
 from triggers.aws import names
 from triggers.aws.template import alarms, dispatcher, functions, jobs, matching, queues, rules, schedules
 from triggers.aws.template.feeds import feeds, rules_of
-from triggers.aws.template.fit import Machine, Size, serial
+from triggers.aws.template.fit import Machine, serial
 from triggers.aws.template.functions import Code, Group
 from triggers.aws.template.locations import locate
 from triggers.aws.template.permissions import TABLE
@@ -134,7 +134,7 @@ class _Parts:
         for group in self.plan.groups:
             yield self._function(group)
             for route in group.routes:
-                yield self._queue(route, group.size)
+                yield self._queue(route, queues.for_function(group.size))
                 yield self._mapping(route, group)
             for source in group.sources:
                 yield self._source(source, group)
@@ -142,7 +142,7 @@ class _Parts:
             yield self._submitter()
         for route, machine in self.plan.machines.items():
             yield self._job(route, machine)
-            yield self._queue(route, machine)
+            yield self._queue(route, jobs.for_job())
 
     @property
     def app(self) -> str:
@@ -183,10 +183,10 @@ class _Parts:
             logical(group.name, "ErrorAlarm"): alarms.of_errors(failing, logical(group.name, "Function")),
         }
 
-    def _queue(self, route: Route, fitted: Size | Machine) -> Resources:
-        """Return a route's queue with what fills it."""
+    def _queue(self, route: Route, more: Json) -> Resources:
+        """Return a route's queue with what fills it, and what it has `more` for what empties it."""
         queue = logical(route.name, "Queue")
-        made = {**queues.queue(self.app, route, fitted), **self.feeds[route]}
+        made = {**queues.queue(self.app, route, more), **self.feeds[route]}
         if filling := rules_of(self.feeds[route]):
             made[logical(route.name, "Access")] = queues.access(queue, filling)
         given_up = f"Messages of {route.name} were given up by their queue"
