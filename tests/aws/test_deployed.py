@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from triggers.aws.bus import Bus
 from triggers.aws.deployed import declared
 from triggers.aws.records import Records
 from triggers.aws.runs import Runs
+from triggers.aws.template import jobs
 from triggers.commands import cli
 from triggers.lineage import EventRow
 from triggers.routing import Router, describe_route
@@ -210,6 +212,76 @@ def test_a_replayed_event_runs_again_in_its_chain(churn: Churn) -> None:
     [copy] = churn.receive("train")
     assert (f"e{copy.root}", copy.data) == (root, '{"table":"good"}')
     assert len([run for run in churn("runs", "--json").data if run["route"] == "train"]) == 3
+
+
+class Jobs:
+    """A Batch job queue that takes jobs of a route and, moto having no Docker here, ends them at once."""
+
+    def __init__(self, churn: Churn, route: str, endpoint: str) -> None:
+        self.client, self.name = boto3.client("batch"), names.function(churn.app.name, route)
+        _configure(endpoint, {"batch": {"use_docker": False}})
+        trust = boto3.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        machines = self.client.create_compute_environment(
+            computeEnvironmentName=self.name, type="UNMANAGED", state="ENABLED", serviceRole=trust
+        )
+        order = [{"order": 1, "computeEnvironment": machines["computeEnvironmentArn"]}]
+        made = self.client.create_job_queue(
+            jobQueueName=self.name, state="ENABLED", priority=1, computeEnvironmentOrder=order
+        )
+        self.queue = made["jobQueueArn"]
+        churn.sqs.tag_queue(QueueUrl=churn.queues[route], Tags=for_job(self.queue))
+
+    def define(self) -> None:
+        container = {"image": "churn", "vcpus": 1, "memory": 100}
+        self.client.register_job_definition(
+            jobDefinitionName=self.name, type="container", containerProperties=container
+        )
+
+    @property
+    def submitted(self) -> list[str]:
+        """Return the definitions of the jobs that were submitted."""
+        found = self.client.list_jobs(jobQueue=self.queue)["jobSummaryList"]
+        return [job["jobDefinition"].rpartition("/")[2] for job in found]
+
+
+def for_job(queue: str) -> dict[str, str]:
+    """Return the tags that the template gives to the queue of a route that is a job."""
+    return {tag["Key"]: queue for tag in jobs.for_job()["Tags"]}
+
+
+def _configure(endpoint: str, what: object) -> None:
+    asked = urllib.request.Request(f"{endpoint}/moto-api/config", json.dumps(what).encode(), method="POST")
+    asked.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(asked, timeout=60).close()
+
+
+@pytest.fixture
+def trained(churn: Churn, endpoint: str) -> Jobs:
+    """Make the route that trains a Batch job."""
+    return Jobs(churn, "train", endpoint)
+
+
+def test_a_job_is_submitted_for_what_is_redriven_or_replayed(churn: Churn, trained: Jobs) -> None:
+    trained.define()
+    [dead] = ids(churn("dead").out)
+    assert churn("dead", "redrive", dead).code == 0
+    assert trained.submitted == [f"{trained.name}:1"]
+    root = churn("trace", "1", "--json").data["root"]
+    assert churn("replay", "--event", root, "--yes").code == 0
+    assert trained.submitted == 2 * [f"{trained.name}:1"]
+    assert [event.id.partition("~")[0] for event in churn.receive("train")] == ["2", "1"]
+
+
+def test_where_no_job_can_be_submitted_the_event_waits_and_the_words_that_do_it_are_told(
+    churn: Churn, trained: Jobs
+) -> None:
+    [dead] = ids(churn("dead").out)
+    answer = churn("dead", "redrive", dead)
+    assert answer.code != 0
+    told = " ".join(answer.err.split())
+    assert "the event is in the queue of 'train' and waits for a job: aws batch submit-job" in told
+    assert f"--job-name {trained.name} --job-queue {trained.queue} --job-definition {trained.name}" in told
+    assert len(churn.receive("train")) == 1
 
 
 def test_an_app_that_is_not_deployed_is_named(endpoint: str) -> None:

@@ -267,7 +267,7 @@ class Deployed:
         return item
 
     def _send(self, route: str, text: str) -> None:
-        """Send an event to a route's queue, the ordered one where it has one."""
+        """Send an event to a route's queue, the ordered one where it has one, and start a job where one takes it."""
         sqs = client("sqs")
         for fifo in (False, True):
             name = names.queue(self.app, route, fifo=fifo)
@@ -276,9 +276,22 @@ class Deployed:
             except sqs.exceptions.QueueDoesNotExist:
                 continue
             order = {"MessageGroupId": "redriven", "MessageDeduplicationId": new_id()} if fifo else {}
+            jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
             sqs.send_message(QueueUrl=url, MessageBody=text, **order)
+            if jobs:
+                self._submit(route, jobs)
             return
         raise TriggersError(f"route {route!r} of app {self.app!r} has no queue in AWS; is it deployed?")
+
+    def _submit(self, route: str, queue: str) -> None:
+        """Start a job of a route, as its rule does with each event: nobody else takes what was sent to its queue."""
+        name = names.function(self.app, route)
+        try:
+            with explained(f"Batch job queue {queue!r}"):
+                client("batch").submit_job(jobName=name, jobQueue=queue, jobDefinition=name)
+        except TriggersError as error:
+            way = f"aws batch submit-job --job-name {name} --job-queue {queue} --job-definition {name}"
+            raise type(error)(f"{error}; the event is in the queue of {route!r} and waits for a job: {way}") from error
 
 
 def _rejection(item: Item) -> Rejection:
