@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from triggers import App, Bucket, Event, Folder, Place, Retry, RunFailed, every
+from triggers import App, Bucket, Event, Folder, Place, Queue, Retry, RunFailed, every
 from triggers.app import default_state
+from triggers.binding import from_environment
 from triggers.errors import EventError, StateError, WiringError
 from triggers.sources.timer import Timer
 
@@ -144,6 +145,60 @@ def test_a_folder_that_is_bound_to_a_bucket_is_a_bucket_and_the_other_way_round(
 def test_what_a_bucket_cannot_honour_is_refused_where_a_folder_is_bound_to_one() -> None:
     with pytest.raises(WiringError, match="'x' cannot be bound to s3://b/raw: marker='_SUCCESS' is for folders"):
         App("a", sources=[Folder("x", marker="_SUCCESS")]).bound({"x": "s3://b/raw"})
+
+
+@pytest.mark.parametrize(
+    ("where", "queue", "url"),
+    [
+        ("orders-staging", "orders-staging", None),
+        ("orders-staging.fifo", "orders-staging.fifo", None),
+        ("http://localhost:4566/000000000000/mine", "mine", "http://localhost:4566/000000000000/mine"),
+        (
+            "arn:aws:sqs:eu-west-1:123456789012:theirs",
+            "theirs",
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/theirs",
+        ),
+        (
+            "arn:aws-cn:sqs:cn-north-1:123456789012:theirs.fifo",
+            "theirs.fifo",
+            "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/theirs.fifo",
+        ),
+    ],
+)
+def test_a_queue_is_bound_to_another_one_by_its_name_its_url_or_its_arn(
+    where: str, queue: str, url: str | None
+) -> None:
+    app = App("a", sources=[Queue("orders", url="https://sqs.eu-west-1.amazonaws.com/1/orders")])
+    bound = app.bound({"orders": where}).sources["orders"]
+    assert isinstance(bound, Queue)
+    assert (bound.name, bound.queue, bound.url) == ("orders", queue, url)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            "/data/orders",
+            "queue 'orders' cannot be bound to /data/orders; bind it to another queue, by its name, URL or ARN",
+        ),
+        ("s3://acme/orders", "queue 'orders' cannot be bound to s3://acme/orders"),
+        ("arn:aws:sns:eu-west-1:123456789012:orders", "queue 'orders' cannot be bound to arn:aws:sns"),
+        ("other", "queue 'orders' cannot be bound to other: it keeps the order of its messages"),
+        ("arn:aws:sqs:eu-west-1:123456789012:other", "it keeps the order of its messages, and a queue without .fifo"),
+    ],
+)
+def test_a_queue_is_bound_to_nothing_else_and_an_ordered_one_to_none_without_order(where: str, said: str) -> None:
+    with pytest.raises(WiringError, match=said):
+        App("a", sources=[Queue("orders.fifo")]).bound({"orders": where})
+
+
+def test_the_environment_binds_queues_as_it_binds_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = App("a", sources=[Queue("new-orders", name="orders")])
+    monkeypatch.setenv("TRIGGERS_BIND_ORDERS", "staging")
+    assert from_environment(app) == {"orders": "staging"}
+    monkeypatch.setenv("TRIGGERS_BIND_ORDRES", "staging")
+    with pytest.raises(WiringError, match="no place of that name to bind; did you mean 'TRIGGERS_BIND_ORDERS'"):
+        from_environment(app)
 
 
 def test_sending_is_durable_before_it_returns(tmp_path: Path) -> None:

@@ -30,13 +30,13 @@ from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.options import PolicyOptions, make_policy, no_option
 from triggers.places import Place
-from triggers.relocation import place_of, relocated
+from triggers.relocation import Movable, place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
 from triggers.routing import Route, make_route
 from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
-from triggers.state import StateFolder
+from triggers.sources.queue import Queue
 
 if TYPE_CHECKING:  # an app without timers need not load them
     from triggers.patterns import Pattern
@@ -161,6 +161,7 @@ class App:
         be accepted, before any is handed in.
         """
         from triggers.sources.inbox import line_of, write  # loads asyncio, which only a process that sends needs
+        from triggers.state import StateFolder
 
         now = time.time()
         lines = [line_of(event, "send", now) for event in events]
@@ -171,20 +172,21 @@ class App:
     def bound(self, places: Mapping[str, Path | str]) -> App:
         """Return the same app with named places where their data is here: `{"incoming": "/data/in"}`.
 
-        A place is a folder or a bucket (`s3://acme-incoming/raw`), whatever it is in the code.
+        A place is a folder or a bucket (`s3://acme-incoming/raw`), whatever it is in the code. A queue is bound to
+        another queue, by its name, URL or ARN.
         """
         app = copy(self)
         app.sources, app.outputs = dict(self.sources), dict(self.outputs)
         for name, where in places.items():
             place = app.sources.get(name) or app.outputs.get(name)
-            if not isinstance(place, Folder | Bucket):
+            if not isinstance(place, Movable):
                 raise WiringError(
                     f"app {self.name!r} has no place {name!r} to bind" + did_you_mean(name, self.places())
                 )
             moved = relocated(place, where)
             if name in app.sources:
                 app.sources[name] = moved
-            else:
+            elif not isinstance(moved, Queue):
                 app.outputs[name] = moved
         return app
 
@@ -195,6 +197,12 @@ class App:
             if isinstance(one, Folder | Bucket):
                 found[name] = place_of(one)
         return found
+
+    def writes_objects(self) -> bool:
+        """Say whether some route writes into a bucket, so that what arrives in one may be the work of a run."""
+        declared = {**self.sources, **self.outputs}
+        written = {name for route in self.routes.values() for name in route.policy.writes}
+        return any(isinstance(declared.get(name), Bucket) for name in written)
 
     def event_types(self) -> dict[str, type[Event]]:
         """Return every event type that a route takes or emits, by its name on the wire."""

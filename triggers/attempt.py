@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from triggers.context import Context, Emitted, encode_returned
 from triggers.copies import release
@@ -68,8 +69,7 @@ class Run:
         return f"{self.journal}-r{self.number}"
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """An error as the journal keeps it."""
 
     error: str
@@ -80,8 +80,7 @@ class Failure:
         return f"{self.error}: {self.message}" if self.message else self.error
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The handler finished; these are the events that it emitted."""
 
     emitted: list[Emitted]
@@ -90,8 +89,7 @@ class Done:
 NOTHING = Done([])
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(NamedTuple):
     """The run waits for so many seconds and is tried again; `counted` says whether this attempt is used up."""
 
     delay: float
@@ -107,8 +105,7 @@ REPLACED = Again(0.0, "replaced", counted=False)
 """What comes of an attempt that the next run of its route has ended (`overlap="replace"`): the run is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(NamedTuple):
     """The run failed for good."""
 
     failure: Failure

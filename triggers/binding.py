@@ -1,4 +1,4 @@
-"""Where an app's places are, as the environment says: `TRIGGERS_BIND_INCOMING=/data/in`."""
+"""Where an app's places and queues are, as the environment says: `TRIGGERS_BIND_INCOMING=/data/in`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import os
 
 from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
+from triggers.relocation import Movable
 
 VARIABLE = "TRIGGERS_BIND_"
 
 
+def movable(app: App) -> list[str]:
+    """Return the names of what can be bound: the app's places, and its queues."""
+    return [name for name, one in {**app.sources, **app.outputs}.items() if isinstance(one, Movable)]
+
+
 def from_environment(app: App) -> dict[str, str]:
-    """Return the app's places that the environment binds; raise `WiringError` for one that the app has not."""
-    by_variable = {variable(name): name for name in app.places()}
+    """Return what of the app the environment binds, and to what; raise `WiringError` for what the app has not."""
+    by_variable = {variable(name): name for name in movable(app)}
     found = {}
     for key, value in os.environ.items():
         if key.startswith(VARIABLE):
@@ -24,8 +30,8 @@ def from_environment(app: App) -> dict[str, str]:
 
 
 def variable(name: str) -> str:
-    """Return the environment variable that binds a place."""
+    """Return the environment variable that binds a place or a queue."""
     return VARIABLE + "".join(mark if mark.isalnum() else "_" for mark in name).upper()
 
 
-__all__ = ["from_environment", "variable"]
+__all__ = ["from_environment", "movable", "variable"]

@@ -69,7 +69,7 @@ class Claims:
     def granted(self, turn: Turn, result: Result) -> Iterator[Run]:
         """Yield the runs whose claims are durable now, and give back what the others had taken."""
         for run in turn.starts:
-            if run.event.number in result.duplicates or run.event.cause in result.stale:
+            if run.event.number in result.void:
                 self._admission.release(run.number)
             else:
                 yield run

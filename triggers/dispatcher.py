@@ -130,7 +130,7 @@ class Dispatcher:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
             if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self._add(arrived(delivery, number, now))
+            self._add(arrived(delivery, number, now, self._journal.id))
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))
@@ -180,12 +180,10 @@ class Dispatcher:
         if result.duplicates:
             self.counts["duplicates"] += len(result.duplicates)
             self.counts["events"] -= len(result.duplicates)
-            turn.change.runs = [run for run in turn.change.runs if run.event not in result.duplicates]
-        if result.stale:
-            void = {event.number for event in turn.change.events if event.cause in result.stale}
-            turn.change.runs = [run for run in turn.change.runs if run.event not in void]
-            if lost := result.stale - self._displaced.expected(result.stale):
-                log.error("refused to settle %s: another dispatcher has claimed them", sorted(lost))
+        if result.void:
+            turn.change.runs = [run for run in turn.change.runs if run.event not in result.void]
+        if result.stale and (lost := result.stale - self._displaced.expected(result.stale)):
+            log.error("refused to settle %s: another dispatcher has claimed them", sorted(lost))
         self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)

@@ -31,7 +31,7 @@ def emitted(
     """Return the rows of the events that a run emitted.
 
     An event's identity is (run, ordinal). That of a failure is numbered: a run that is redriven may fail again.
-    What is left of the chain's budget is shared by the events of the `leading` types, whose routes emit more.
+    What is left of the chain's budget is shared by the events of the `leading` types, whose routes emit or write more.
     """
     parent, key = run.event, run.effect_key
     root, depth = parent.root, parent.depth + 1

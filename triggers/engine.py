@@ -125,7 +125,8 @@ class Engine:
         router = Router(self.app.routes.values())
         self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
         rejections = Rejections(self.state.rejected)
-        self.intake = Intake(self.dispatcher, self._sources(), rejections, watches=self._watches)
+        ways = {"watches": self._watches, "traces": self.app.writes_objects()}
+        self.intake = Intake(self.dispatcher, self._sources(), rejections, **ways)
         self.housekeeping = Housekeeping(self.dispatcher, self.app.limits.retention)
         self._routes = declare([describe_route(route) for route in self.app.routes.values()], self._described())
 

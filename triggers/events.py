@@ -11,7 +11,7 @@ at most `MAX_DEPTH` deep, numbers of at most `MAX_DIGITS`, because every place t
 them, and every reader to read them back.
 """
 
-from __future__ import annotations
+# without annotations as text, which pydantic would have to evaluate: it takes as long as all else here
 
 import os
 import re

@@ -31,10 +31,17 @@ class Intake:
     """The site of an app's sources: what they ask the app for, and which of them have something to tell."""
 
     def __init__(
-        self, dispatcher: Dispatcher, sources: Iterable[Source], rejections: Rejections, *, watches: bool = True
+        self,
+        dispatcher: Dispatcher,
+        sources: Iterable[Source],
+        rejections: Rejections,
+        *,
+        watches: bool = True,
+        traces: bool = False,
     ) -> None:
         self.clock = dispatcher.clock
         self.watches = watches
+        self.traces = traces
         self.app = dispatcher.app
         routes = dispatcher.router.routes.values()
         self.types: Collection[str] = {kind for r in routes for kind in (r.trigger.__event_type__, *r.emits)}

@@ -1,14 +1,19 @@
-"""What is declared as a folder or a bucket: as a place, and as the other of the two where it is bound to that."""
+"""What is declared, where it is bound to: a folder or a bucket as either of the two, a queue as another queue."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import quote, unquote
 
 from triggers.errors import WiringError
 from triggers.places import BUCKET, Place
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
+from triggers.sources.queue import Queue
+
+Movable: TypeAlias = Folder | Bucket | Queue
+"""What can be bound to where it is in some place."""
 
 
 def place_of(declared: Folder | Bucket) -> Place:
@@ -18,8 +23,15 @@ def place_of(declared: Folder | Bucket) -> Place:
     return Place(f"{BUCKET}{declared.bucket}/{quote(declared.prefix)}", name=declared.name)
 
 
-def relocated(place: Folder | Bucket, where: Path | str) -> Folder | Bucket:
-    """Return the same place at a path, at a `file://` URL or at an `s3://` URI. Raises `WiringError` for other URLs."""
+def relocated(place: Movable, where: Path | str) -> Movable:
+    """Return the same place at a path, at a `file://` URL or at an `s3://` URI; a queue by its name, URL or ARN.
+
+    Raises `WiringError` for anything else.
+    """
+    return place.bind(str(where)) if isinstance(place, Queue) else _placed(place, where)
+
+
+def _placed(place: Folder | Bucket, where: Path | str) -> Folder | Bucket:
     scheme, separator, rest = str(where).partition("://")
     if isinstance(where, Path) or not separator or "/" in scheme:
         return _folder(place, Path(where))
@@ -52,4 +64,4 @@ def _bucket(place: Folder | Bucket, uri: str) -> Bucket:
     return Bucket(uri, name=place.name, ignore=place.ignore, deletions=place.deletions)
 
 
-__all__ = ["place_of", "relocated"]
+__all__ = ["Movable", "place_of", "relocated"]

@@ -153,7 +153,7 @@ class Router:
         by_type: dict[str, list[Route]] = {}
         for route in self.routes.values():
             by_type.setdefault(route.trigger.__event_type__, []).append(route)
-        self.leading = {kind for kind, routes in by_type.items() if any(route.emits for route in routes)}
+        self.leading = {kind for kind, routes in by_type.items() if any(map(_leads_on, routes))}
         """The types whose events can lead to further ones."""
         self._always = {
             kind: [route for route in routes if not (route.where or route.schedule)] for kind, routes in by_type.items()
@@ -185,6 +185,11 @@ class Router:
             payload = from_json(data)
             return [route for route in self._asked[kind] if route.where and route.where.matches(payload)]
         return self._indexes[kind].match(from_json(data)) if kind in self._indexes else ()
+
+
+def _leads_on(route: Route) -> bool:
+    """Say whether the runs of a route may lead to further ones, by events or by the objects that they write."""
+    return bool(route.emits or route.policy.writes)
 
 
 def _index(routes: Iterable[Route]) -> Index[Route]:

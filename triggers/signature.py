@@ -6,16 +6,14 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Union, get_args, get_origin
+from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from triggers.context import Context
 from triggers.errors import WiringError
 from triggers.events import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """A handler as its annotations describe it. `accepts` is empty where the event has no annotation."""
 
     accepts: tuple[type[Event], ...]

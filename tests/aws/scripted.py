@@ -16,19 +16,20 @@ Fault = Literal["cut", "gone", "reset", "silent"]
 
 
 class Reply(NamedTuple):
-    """An answer, or what happens in its place; `closes` the connection after it, without a word."""
+    """An answer, of a `kind` of content, or what happens in its place; `closes` the connection after it, unsaid."""
 
     body: Any = None
     status: int = 200
     fault: Fault | None = None
     closes: bool = False
+    kind: str = "application/x-amz-json-1.0"
 
     def written(self) -> bytes:
         text = self.body if isinstance(self.body, bytes) else json.dumps(self.body or {}).encode()
         if self.fault == "cut":
             return b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"
-        head = f"HTTP/1.1 {self.status} Said\r\nContent-Length: {len(text)}\r\nx-amzn-RequestId: one\r\n\r\n"
-        return head.encode() + text
+        head = f"HTTP/1.1 {self.status} Said\r\nContent-Length: {len(text)}\r\nContent-Type: {self.kind}\r\n"
+        return f"{head}x-amzn-RequestId: one\r\n\r\n".encode() + text
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from triggers.aws.bus import Bus
 from triggers.aws.deployed import declared
 from triggers.aws.records import Records
 from triggers.aws.runs import Runs
+from triggers.aws.template import jobs
 from triggers.commands import cli
 from triggers.lineage import EventRow
 from triggers.routing import Router, describe_route
@@ -67,7 +69,8 @@ class Churn:
         self.bus = EventBus()
         _create(self.client, names.table(name))
         self.client.put_item(
-            TableName=names.table(name), Item=declared(name, [describe_route(route) for route in app.routes.values()])
+            TableName=names.table(name),
+            Item=declared(name, [describe_route(route) for route in app.routes.values()], ["incoming"]),
         )
         self.queues = {
             route: self.sqs.create_queue(QueueName=names.queue(name, route))["QueueUrl"] for route in app.routes
@@ -211,6 +214,76 @@ def test_a_replayed_event_runs_again_in_its_chain(churn: Churn) -> None:
     assert len([run for run in churn("runs", "--json").data if run["route"] == "train"]) == 3
 
 
+class Jobs:
+    """A Batch job queue that takes jobs of a route and, moto having no Docker here, ends them at once."""
+
+    def __init__(self, churn: Churn, route: str, endpoint: str) -> None:
+        self.client, self.name = boto3.client("batch"), names.function(churn.app.name, route)
+        _configure(endpoint, {"batch": {"use_docker": False}})
+        trust = boto3.client("iam").create_role(RoleName=self.name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        machines = self.client.create_compute_environment(
+            computeEnvironmentName=self.name, type="UNMANAGED", state="ENABLED", serviceRole=trust
+        )
+        order = [{"order": 1, "computeEnvironment": machines["computeEnvironmentArn"]}]
+        made = self.client.create_job_queue(
+            jobQueueName=self.name, state="ENABLED", priority=1, computeEnvironmentOrder=order
+        )
+        self.queue = made["jobQueueArn"]
+        churn.sqs.tag_queue(QueueUrl=churn.queues[route], Tags=for_job(self.queue))
+
+    def define(self) -> None:
+        container = {"image": "churn", "vcpus": 1, "memory": 100}
+        self.client.register_job_definition(
+            jobDefinitionName=self.name, type="container", containerProperties=container
+        )
+
+    @property
+    def submitted(self) -> list[str]:
+        """Return the definitions of the jobs that were submitted."""
+        found = self.client.list_jobs(jobQueue=self.queue)["jobSummaryList"]
+        return [job["jobDefinition"].rpartition("/")[2] for job in found]
+
+
+def for_job(queue: str) -> dict[str, str]:
+    """Return the tags that the template gives to the queue of a route that is a job."""
+    return {tag["Key"]: queue for tag in jobs.for_job()["Tags"]}
+
+
+def _configure(endpoint: str, what: object) -> None:
+    asked = urllib.request.Request(f"{endpoint}/moto-api/config", json.dumps(what).encode(), method="POST")
+    asked.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(asked, timeout=60).close()
+
+
+@pytest.fixture
+def trained(churn: Churn, endpoint: str) -> Jobs:
+    """Make the route that trains a Batch job."""
+    return Jobs(churn, "train", endpoint)
+
+
+def test_a_job_is_submitted_for_what_is_redriven_or_replayed(churn: Churn, trained: Jobs) -> None:
+    trained.define()
+    [dead] = ids(churn("dead").out)
+    assert churn("dead", "redrive", dead).code == 0
+    assert trained.submitted == [f"{trained.name}:1"]
+    root = churn("trace", "1", "--json").data["root"]
+    assert churn("replay", "--event", root, "--yes").code == 0
+    assert trained.submitted == 2 * [f"{trained.name}:1"]
+    assert [event.id.partition("~")[0] for event in churn.receive("train")] == ["2", "1"]
+
+
+def test_where_no_job_can_be_submitted_the_event_waits_and_the_words_that_do_it_are_told(
+    churn: Churn, trained: Jobs
+) -> None:
+    [dead] = ids(churn("dead").out)
+    answer = churn("dead", "redrive", dead)
+    assert answer.code != 0
+    told = " ".join(answer.err.split())
+    assert "the event is in the queue of 'train' and waits for a job: aws batch submit-job" in told
+    assert f"--job-name {trained.name} --job-queue {trained.queue} --job-definition {trained.name}" in told
+    assert len(churn.receive("train")) == 1
+
+
 def test_an_app_that_is_not_deployed_is_named(endpoint: str) -> None:
     result = CliRunner().invoke(cli, ["runs", "--aws", "nobody"], prog_name="triggers")
     assert result.exit_code != 0
@@ -221,5 +294,139 @@ def test_an_unknown_id_is_named(churn: Churn) -> None:
     assert "no run r1 in this journal" in churn("why", "r1").err
 
 
+# --- what was rejected ---------------------------------------------------------------------------
+
+REASON = "no route takes or emits events of the type 'Procesed'; did you mean 'Processed'?"
+
+
+def reject(churn: Churn, number: int = 77, route: str = "train") -> None:
+    """Keep a message that could be no event, as a function does."""
+    records = Records(churn.client, names.table(churn.app.name), 30)
+    records.reject(number, route, "orders", "m-1", '{"type": "Procesed"}', REASON, 1_800_000_000.0)
+
+
+def test_what_was_rejected_stands_beside_the_dead_letters_with_the_reason(churn: Churn) -> None:
+    reject(churn)
+    answer = churn("dead")
+    [line] = [line for line in answer.out.splitlines() if line.startswith("r77")]
+    assert "train" in line
+    assert "orders" in line
+    assert '{"type": "Procesed"}' in line
+    assert line.endswith(REASON)
+    assert f"`triggers dead show r77 --aws {churn.app.name}` shows it and the way out" in answer.err
+    assert len(ids(churn("dead").out)) == 2
+
+
+def test_what_was_rejected_is_among_the_dead_letters_as_json(churn: Churn) -> None:
+    reject(churn)
+    [dead, rejected] = churn("dead", "--json").data
+    assert set(dead) < set(rejected)
+    assert (dead["state"], rejected["state"]) == ("dead", "rejected")
+    assert (rejected["run"], rejected["route"], rejected["event"], rejected["error"]) == ("r77", "train", None, REASON)
+    assert (rejected["source"], rejected["id"], rejected["body"]) == ("orders", "m-1", '{"type": "Procesed"}')
+
+
+def test_only_what_came_to_the_route_that_is_asked_for_is_listed(churn: Churn) -> None:
+    reject(churn, 77, "train")
+    reject(churn, 78, "deploy")
+    reject(churn, 79, "")
+    assert [one["run"] for one in churn("dead", "list", "--route", "deploy", "--json").data] == ["r78"]
+    assert [one["run"] for one in churn("dead", "list", "--limit", "1", "--json").data][1:] in (
+        ["r77"],
+        ["r78"],
+        ["r79"],
+    )
+
+
+def test_what_was_rejected_is_shown_whole_with_the_way_out(churn: Churn) -> None:
+    reject(churn)
+    answer = churn("dead", "show", "r77")
+    assert 'message m-1 from orders: {"type": "Procesed"}' in answer.out
+    assert f"rejected: {REASON}" in answer.out
+    assert "mend what sends it, or deploy an app that takes it, and send it again" in answer.err
+    assert churn("dead", "show", "r77", "--json").data["body"] == '{"type": "Procesed"}'
+
+
+def test_nothing_can_be_asked_of_what_was_rejected_and_it_says_why(churn: Churn) -> None:
+    reject(churn)
+    for words in ("why r77", "trace r77", "retry r77", "dead redrive r77", "dead drop r77"):
+        answer = churn(*words.split())
+        assert answer.code == 1, words
+        assert f"r77 is no run: it came from orders and was rejected, so nothing ran ({REASON})" in answer.err
+        assert f"`triggers dead show r77 --aws {churn.app.name}` shows it" in answer.err
+
+
+def test_all_dead_letters_run_again_beside_what_was_rejected(churn: Churn) -> None:
+    reject(churn)
+    [dead] = [one["run"] for one in churn("runs", "--state", "dead", "--json").data]
+    assert churn("dead", "redrive", "--all").out == f"redriven {dead}; now 1 delayed\n"
+
+
+def test_a_doctor_counts_what_is_dead_and_what_was_rejected(churn: Churn) -> None:
+    reject(churn)
+    assert f"may be read; 1 dead, 1 rejected: see `triggers dead --aws {churn.app.name}`" in churn("doctor").out
+
+
+# --- events --------------------------------------------------------------------------------------
+
+
+def test_events_are_those_that_ran_something_and_those_that_were_emitted(churn: Churn) -> None:
+    found = [(one["type"], *one["data"].values()) for one in churn("events", "--json").data]
+    about = sorted((kind, first) for kind, first, *_ in found if kind != "RunFailed")
+    assert about == [("Processed", "bad"), ("Processed", "good"), ("Trained", "good")]
+    assert len(found) == 4
+    assert [one["type"] for one in churn("events", "--type", "Trained", "--json").data] == ["Trained"]
+    assert len(churn("events", "--limit", "1", "--json").data) == 1
+
+
+def test_events_are_filtered_by_the_sources_that_the_app_has(churn: Churn) -> None:
+    assert churn("events", "--source", "incoming").err.startswith("no events like that")
+    assert "no source 'incomin' in this journal; did you mean 'incoming'?" in churn("events", "--source", "incomin").err
+
+
+def test_several_events_are_replayed_by_their_ids(churn: Churn) -> None:
+    roots = [one["event"] for one in churn("events", "--type", "Processed", "--json").data]
+    answer = churn("replay", "--event", roots[0], "--event", roots[1].removeprefix("e"))
+    assert "2 events would start 2 runs" in answer.err
+
+
+# --- elsewhere -----------------------------------------------------------------------------------
+
+
+def test_what_is_advised_looks_at_the_same_app(churn: Churn) -> None:
+    name = churn.app.name
+    [dead] = ids(churn("dead").out)
+    assert f"`triggers dead show {dead} --aws {name}`" in churn("why", dead).out
+    assert f"`triggers dead redrive {dead} --aws {name}` runs it again" in churn("dead", "show", dead).err
+    assert f"`triggers runs --aws {name}` lists them" in churn("why", "r1").err
+    assert f"`triggers dead redrive {dead} --aws {name}`" in churn("dead", "--aws", name, "show", dead).err
+
+
+def test_what_waits_in_a_queue_is_no_run_yet(churn: Churn) -> None:
+    assert "a message in its route's queue, and no run yet" in churn("runs", "--state", "waiting").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("send", "Processed"),
+            "`triggers send` is for an app with a dispatcher; an app in AWS takes events as CloudEvents",
+        ),
+        (
+            ("schedule", "pause", "nightly"),
+            "EventBridge Scheduler, in the group of the app's name: pause and resume them",
+        ),
+        (("schedule", "app"), "EventBridge Scheduler, in the group of the app's name"),
+        (("backfill", "nightly", "--from", "3d"), "let a dispatcher do it, or invoke the function with a Tick"),
+    ],
+)
+def test_what_is_for_a_dispatcher_alone_says_what_to_do_in_aws(words: tuple[str, ...], said: str) -> None:
+    result = CliRunner().invoke(cli, [*words, "--aws", "churn"], prog_name="triggers")
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
 def test_a_place_is_either_here_or_in_aws(churn: Churn) -> None:
     assert "give one of them" in churn("trace", "r1", "--state", "x").err
+    assert "give one of them" in churn("doctor", "--state", "x").err

@@ -25,10 +25,12 @@ from tests.kit import Life
 from triggers import App, Bucket, Context, Event, ObjectCreated, Reject
 from triggers.attempt import NOTHING, Run, run_plain
 from triggers.aws import objects
-from triggers.aws.objects import Lineage, lineage_of
+from triggers.aws.lineages import Refusals, question
+from triggers.aws.objects import lineage_of
 from triggers.errors import Conflict, HandlerError, WiringError
 from triggers.limits import make_limits
 from triggers.places import Place
+from triggers.sources import Lineage
 from triggers.testing import Harness
 
 
@@ -60,6 +62,15 @@ class Shelf:
 
     def place(self, name: str = "out") -> Place:
         return Place(f"s3://{self.bucket}/{name}", name=name)
+
+    def lineage(self, key: str, version: str | None = None) -> Lineage | None:
+        """Return the lineage of what an event of the object, or of that version of it, would name."""
+        etag = self.s3.head_object(Bucket=self.bucket, Key=key)["ETag"].strip('"')
+        uri = f"s3://{self.bucket}/{quote(key)}" + (f"?versionId={version}" if version else "")
+        event = ObjectCreated(key=key, uri=uri, size=1, version=version or etag)
+        asked = question(event.model_dump_json(), Bucket(f"s3://{self.bucket}"))
+        assert asked
+        return lineage_of(asked, Refusals())
 
     def versions(self, prefix: str = "") -> list[str]:
         found = self.s3.list_object_versions(Bucket=self.bucket, Prefix=prefix).get("Versions", ())
@@ -312,7 +323,7 @@ def test_what_a_handler_writes_carries_the_lineage_of_its_run(shelf: Shelf) -> N
     event = row(Asked())._replace(root=5, depth=3, budget=10)
     assert run_plain(Run(7, 1, writing.routes["schreibt ü"], event, 0.0, "journal", writing.places())) == NOTHING
     for key in ("output", "replaced"):
-        assert lineage_of(f"s3://{shelf.bucket}/out/{key}") == Lineage(7, 5, 4, 9, "schreibt ü", "journal-r7")
+        assert shelf.lineage(f"out/{key}") == Lineage("journal", 7, 5, 4, 9)
 
 
 def writes_apart(event: Asked, ctx: Context) -> None:
@@ -332,10 +343,19 @@ def test_an_isolated_handler_reads_and_writes_buckets(shelf: Shelf, tmp_path: Pa
 
 
 def test_what_no_handler_wrote_has_no_lineage(shelf: Shelf) -> None:
-    assert lineage_of(shelf.put("a", b"1").uri) is None
-    assert lineage_of(f"s3://{shelf.bucket}/nothing") is None
+    shelf.put("a", b"1")
     write(shelf.place(), "by hand", b"1")
-    assert lineage_of(f"s3://{shelf.bucket}/out/by%20hand") is None
+    assert [shelf.lineage(key) for key in ("a", "out/by hand")] == [None, None]
+
+
+def test_a_version_has_the_lineage_of_the_run_that_wrote_it(shelf: Shelf) -> None:
+    shelf.keep_versions()
+    for cause, content in (("r7", b"one"), ("r8", b"two")):
+        marks = {"root": "e5", "cause": cause, "depth": "4", "budget": "9", "effect": f"journal-{cause}"}
+        write(shelf.place().written_by(marks), "a", content)
+    found = shelf.s3.list_object_versions(Bucket=shelf.bucket)["Versions"]
+    causes = {entry["IsLatest"]: shelf.lineage("out/a", entry["VersionId"]) for entry in found}
+    assert {latest: lineage and lineage.cause for latest, lineage in causes.items()} == {False: 7, True: 8}
 
 
 def test_a_replacement_whose_answer_was_lost_is_no_conflict_with_itself(
@@ -393,7 +413,7 @@ def test_a_missing_object_is_known_by_who_may_list_only_the_prefix(shelf: Shelf,
     with pytest.raises(FileNotFoundError):
         place.read("not-there")
     write(place, "new", b"1")
-    with pytest.raises(WiringError, match=rf"bucket '{shelf.bucket}': access denied: .* may not GetObject"):
+    with pytest.raises(WiringError, match=rf"bucket '{shelf.bucket}': access denied: .* may not s3:GetObject"):
         place.read("there")
     with pytest.raises(WiringError, match=r"access denied: .* may not s3:GetObject"):
         write(place, "there", b"1")
@@ -413,7 +433,7 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     objects.forget()
     try:
-        with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .* check the network"):
+        with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .*; check AWS_"):
             Place("s3://b").read("a")
     finally:
         objects.forget()

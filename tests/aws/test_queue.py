@@ -15,6 +15,7 @@ from tests.aws.stub import Plan, Stub, serving
 from tests.sources.site import FakeSite, Tap, run, tapped
 from triggers import App, MessageReceived, Queue, TriggersError
 from triggers.aws import clients, polling
+from triggers.aws.refusals import PATHS
 from triggers.aws.server import credentials
 from triggers.engine import Engine
 from triggers.errors import WiringError
@@ -301,7 +302,7 @@ SOME = ("ReceiveMessage", "DeleteMessageBatch")
         ("throttled", "queue 'orders': AWS throttles .*Rate exceeded"),
         ("broken", "queue 'orders': AWS answered InternalError"),
         ("lost", "queue 'orders': Connection was closed before we received a valid response"),
-        ("cut", "queue 'orders': .*it is tried again, check the network"),
+        ("cut", "queue 'orders': .*; check AWS_ENDPOINT_URL, AWS_REGION, the network and its proxy"),
     ],
 )
 def test_nothing_is_lost_or_done_twice_where_calls_go_wrong(work: Any, fault: str, said: str) -> None:
@@ -326,7 +327,7 @@ def test_an_endpoint_that_never_answers_is_given_up(work: Any, monkeypatch: pyte
     silent = {("ReceiveMessage", 3), ("DeleteMessageBatch", 2)}
     failures = work(stub)
     assert stub.faults["silent"] == 2
-    assert set(failures) == {"queue 'orders': AWS did not answer within 1 s; it is tried again"}
+    assert set(failures) == {f"queue 'orders': AWS did not answer within 1 s; {PATHS}"}
 
 
 def test_messages_that_come_twice_are_done_once(work: Any) -> None:
@@ -415,7 +416,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, stub: Stub, queue: str = "orders") 
 
 
 def test_a_queue_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "queue 'ordres' does not exist in this account and region; create it" in refused(
+    assert "queue 'ordres' does not exist in this account and region; create or deploy it" in refused(
         monkeypatch, Stub(), "ordres"
     )
 
@@ -477,7 +478,7 @@ def test_messages_of_every_form_come_through_an_emulated_queue(endpoint: str, un
 
     async def main() -> None:
         site = FakeSite()
-        site.types = {"Counted"}
+        site.types = {"Counted", "MessageReceived"}
         async with tapped(Queue(unique), site) as tap:
             found = sorted((one.type, one.id if one.type == "Counted" else one.data) for one in await tap.take(4))
             await tap.idle()

@@ -37,6 +37,11 @@ def tell(event, context):
         "trace": os.environ["_X_AMZN_TRACE_ID"], "variables": dict(os.environ), "path": sys.path,
     }
 
+def colour(event, context):
+    if "code" in event:
+        os._exit(event["code"])
+    return os.environ["COLOUR"]
+
 def fail(event, context):
     raise ValueError("no such table")
 
@@ -180,6 +185,26 @@ def test_a_handler_is_told_what_lambda_tells_it(invoke: Invoke, folder: Path) ->
     assert variables["LAMBDA_TASK_ROOT"] == told["path"][0] == str(folder)
     assert variables["COLOUR"] == "red"
     assert "HOME" not in variables
+
+
+def test_a_handler_finds_nothing_of_the_shells_variables(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLOUR", "blue")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    [result] = invoke("tiny.tell", {}, environment={"SHAPE": "round"})
+    ours = {name for name in result.payload["variables"] if not name.startswith(("AWS_", "_", "LAMBDA_", "PYTHON"))}
+    assert ours - {"LC_CTYPE"} == {"LANG", "PATH", "SHAPE", "TZ"}  # that one is Python's own doing
+    assert "AWS_PROFILE" not in result.payload["variables"]
+
+
+def test_the_variables_of_a_function_are_those_that_it_was_made_with(play: Play) -> None:
+    variables = {"COLOUR": "red"}
+
+    async def story(function: Function) -> list[str]:
+        variables["COLOUR"] = "blue"
+        await function.invoke({"code": 1})  # which ends the environment: the next one is a new one
+        return [(await function.invoke({})).payload]
+
+    assert play("tiny.colour", story, environment=variables) == ["red"]
 
 
 def test_a_handler_finds_what_lambda_has_installed_and_nothing_else_of_this_machines(invoke: Invoke) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.aws.deployed import ROLE, Deployed, Invocation, batch, record, row
 from tests.aws.memory import Killed, Life, Refused
+from tests.aws.scripted import Reply, scripted
 from triggers import App, Context, Event, Later, MessageReceived, Reject, Retry
 from triggers.aws import wire
 from triggers.aws.serverless import Unfinished
@@ -653,6 +654,63 @@ def test_the_entry_loads_neither_the_loop_nor_boto_nor_the_command_line() -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     unwanted = {"asyncio", "boto3", "botocore", "aiobotocore", "apsw", "watchdog", "click", "rich"}
     assert not unwanted & set(done.stdout.split())
+
+
+FIRST = """
+import sys
+from triggers import App, Event
+class Processed(Event):
+    n: int
+class Trained(Event):
+    n: int
+app = App("churn")
+@app.on(Processed)
+async def train(event: Processed) -> Trained:
+    return Trained(n=event.n)
+class Invocation:
+    aws_request_id, invoked_function_arn = "request-7", "arn:aws:lambda:us-east-1:123456789012:function:churn"
+    def get_remaining_time_in_millis(self):
+        return 60_000
+from triggers.aws import serverless
+function = serverless.handler
+built, there = [kind.__pydantic_complete__ for kind in (Processed, Trained)], set(sys.modules)
+event = {"specversion": "1.0", "id": "1", "source": "me", "type": "Processed", "data": {"n": 1}}
+[run] = function(event, Invocation())["runs"]
+loaded = {name.partition(".")[0] for name in set(sys.modules) - there}
+print(run["state"], built, loaded & {"triggers", "pydantic", "asyncio", "http", "ssl"}, file=sys.stderr)
+"""
+
+
+def test_a_first_event_finds_all_loaded_and_built() -> None:
+    claimed = Reply({"Attributes": {"attempt": {"N": "1"}, "counted": {"N": "1"}, "first": {"N": "1"}}})
+    with scripted(claimed) as service:
+        environment = {
+            "TRIGGERS_APP": "__main__:app",
+            "AWS_ENDPOINT_URL": service.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST], capture_output=True, text=True, env={**os.environ, **environment}, check=True
+        )
+    assert done.stderr == "done [True, True] set()\n"
+
+
+def test_a_type_that_cannot_be_built_fails_its_runs_and_not_the_function() -> None:
+    code = """
+from triggers import App, Event
+class Lock: ...
+class Odd(Event):
+    lock: Lock
+app = App("churn")
+@app.on(Odd)
+def take(event: Odd) -> None: ...
+from triggers.aws import serverless
+serverless.handler
+"""
+    environment = {**os.environ, "TRIGGERS_APP": "__main__:app"}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 @pytest.mark.parametrize(

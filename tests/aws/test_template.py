@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +279,9 @@ class TestFunctions:
         assert found["List1"]["Condition"] == {"StringLike": {"s3:prefix": ["models/*", "tables/*"]}}
 
     def test_they_read_the_objects_that_trigger_them(self) -> None:
-        assert "s3:::acme-incoming/raw/*" in arns(allowed(made(), "ProcessRole")["Read"])
+        read = allowed(made(), "ProcessRole")["Read"]
+        assert "s3:::acme-incoming/raw/*" in arns(read)
+        assert read["Action"] == ["s3:GetObject", "s3:GetObjectVersion"]
 
     def test_a_function_of_ordered_routes_makes_no_schedules(self) -> None:
         template = made()
@@ -302,12 +305,28 @@ class TestJobs:
         container = properties(template, "TuneJob")["ContainerProperties"]
         assert container["Command"] == ["triggers", "exec", "churn:app", "--route", "tune"]
         assert {"Type": "GPU", "Value": "1"} in container["ResourceRequirements"]
-        assert properties(template, "TuneJob")["Timeout"] == {"AttemptDurationSeconds": 7200}
         queued, submitted = properties(template, "TuneRule")["Targets"]
         assert queued["Arn"] == {"Fn::GetAtt": ["TuneQueue", "Arn"]}
         assert submitted["BatchParameters"]["JobDefinition"] == {"Ref": "TuneJob"}
         assert "TuneMapping" not in template["Resources"]
         assert "route 'tune' is a Batch job: Lambda has no GPU" in notes(template)
+
+    def test_batch_sets_no_bound_to_a_job_because_its_handlers_time_is_that_of_one_attempt(self) -> None:
+        assert "Timeout" not in properties(made(), "TuneJob")
+
+    def test_a_job_may_not_have_runs_sent_later_because_it_waits_for_them(self) -> None:
+        [granted] = properties(made(), "TuneRole")["Policies"]
+        sids = [statement["Sid"] for statement in granted["PolicyDocument"]["Statement"]]
+        assert "Receive" in sids
+        assert not {"Delay", "DelayAs"} & {*sids}
+
+    def test_a_jobs_queue_says_where_jobs_are_submitted_and_leaves_it_to_the_job_how_long_it_has_a_message(
+        self,
+    ) -> None:
+        queue = properties(made(), "TuneQueue")
+        assert queue["Tags"] == [{"Key": names.JOB_QUEUE, "Value": {"Ref": "JobQueueArn"}}]
+        assert "VisibilityTimeout" not in queue
+        assert "Tags" not in properties(made(), "TrainQueue")
 
     @pytest.mark.parametrize(
         ("policy", "why"),
@@ -423,6 +442,28 @@ def test_a_place_that_is_bound_to_no_bucket_is_refused(binds: dict[str, str], re
 def test_an_app_that_is_bound_to_buckets_needs_no_more_binds() -> None:
     app = churn()
     assert render(app.bound(BINDS), "churn:app", {}) == render(app, "churn:app", BINDS)
+
+
+def test_a_queue_that_is_bound_to_another_one_feeds_the_functions_from_there() -> None:
+    template = render(churn(), "churn:app", {**BINDS, "orders": "staging"})
+    assert properties(template, "OrdersSource")["EventSourceArn"] == {"Fn::Sub": f"{SQS}:staging"}
+    [fed] = [one for one in of_type(template, "AWS::Lambda::Function").values() if "receive" in one["Description"]]
+    assert fed["Environment"]["Variables"]["TRIGGERS_BIND_ORDERS"] == "staging"
+
+
+def test_a_queue_is_bound_to_no_bucket() -> None:
+    with pytest.raises(WiringError, match="queue 'orders' cannot be bound to s3://acme; bind it to another queue"):
+        render(churn(), "churn:app", {**BINDS, "orders": "s3://acme"})
+
+
+def test_a_calendar_that_fails_is_refused_as_any_calendar_is() -> None:
+    def broken(day: date) -> bool:
+        raise OSError("the calendar is away")
+
+    app = App("a")
+    app.on(every(minutes=5, exclude=broken), name="often")(plain)
+    with pytest.raises(WiringError, match="Scheduler knows no days that are excluded"):
+        render(app, "a:app", {}, now=1_800_000_000.0)
 
 
 def test_all_problems_are_told_at_once() -> None:
@@ -552,6 +593,7 @@ def test_a_dispatcher_needs_of_each_bucket_a_rule_and_a_queue() -> None:
         "AWS::SQS::Queue",
         "AWS::SQS::QueuePolicy",
         "AWS::Events::Rule",
+        "AWS::IAM::ManagedPolicy",
     }
     assert properties(template, "IncomingQueue")["QueueName"] == names.source_queue("churn", "incoming")
     pattern = properties(template, "IncomingRule")["EventPattern"]
@@ -562,7 +604,71 @@ def test_a_dispatcher_needs_of_each_bucket_a_rule_and_a_queue() -> None:
 
 def test_a_bucket_with_a_queue_of_its_own_needs_none() -> None:
     app = App("a", sources=[Bucket("s3://acme-images/x", name="images", queue="mine")])
-    assert polled(app, {})["Resources"] == {}
+    template = polled(app, {})
+    assert list(template["Resources"]) == ["Dispatcher"]
+    assert may(template)["sqs:ReceiveMessage"] == {f"{SQS}:mine"}
+
+
+def may(template: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return what the managed policies of a template allow, by action."""
+    found: dict[str, set[str]] = {}
+    for policy in of_type(template, "AWS::IAM::ManagedPolicy").values():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            for action in statement["Action"]:
+                found.setdefault(action, set()).update(one["Fn::Sub"] for one in statement["Resource"])
+    return found
+
+
+SQS = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}"
+S3 = "arn:${AWS::Partition}:s3:::"
+
+
+def test_a_dispatcher_may_do_what_its_app_declares_and_nothing_else() -> None:
+    template = polled(churn(), BINDS)
+    queues = {f"{SQS}:{name}" for name in ("churn-source-incoming", "churn-source-images", "churn-orders")}
+    buckets = {f"{S3}acme-incoming", f"{S3}acme-images"}
+    read = {
+        f"{S3}{below}/*" for below in ("acme-incoming/raw", "acme-images/x", "acme-data/tables", "acme-data/models")
+    }
+    written = {f"{S3}acme-data/tables/*", f"{S3}acme-data/models/*"}
+    assert may(template) == {
+        **dict.fromkeys(
+            ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), queues
+        ),
+        "s3:ListBucket": {*buckets, f"{S3}acme-data"},
+        "s3:ListBucketVersions": buckets,
+        "s3:GetBucketVersioning": buckets,
+        "s3:GetObject": read,
+        "s3:GetObjectVersion": read,
+        "s3:PutObject": written,
+        "s3:AbortMultipartUpload": written,
+    }
+    assert template["Outputs"]["Dispatcher"]["Value"] == {"Ref": "Dispatcher"}
+
+
+def test_what_a_dispatcher_lists_is_bounded_by_the_prefixes_that_are_bound() -> None:
+    [policy] = of_type(polled(churn(), BINDS), "AWS::IAM::ManagedPolicy").values()
+    listing = [one for one in policy["PolicyDocument"]["Statement"] if "List" in one["Action"][0]]
+    below = {prefix for one in listing for prefix in one["Condition"]["StringLike"]["s3:prefix"]}
+    assert below == {"raw/*", "x/*", "tables/*", "models/*"}
+
+
+def test_policies_that_would_be_too_long_are_several() -> None:
+    app = App("a", sources=[Bucket(f"s3://acme-{number}/raw", name=f"s{number}") for number in range(60)])
+    template = polled(app, {})
+    policies = of_type(template, "AWS::IAM::ManagedPolicy")
+    assert len(policies) > 1
+    assert set(template["Outputs"]) == set(policies)
+    assert all(len(json.dumps(one["PolicyDocument"])) <= 6_144 for one in policies.values())
+    assert len(may(template)["s3:GetObject"]) == 60
+
+
+def test_a_dispatcher_receives_from_the_queues_that_its_app_is_bound_to() -> None:
+    template = polled(churn(), {**BINDS, "orders": "arn:aws:sqs:eu-west-1:210987654321:theirs"})
+    theirs = "arn:${AWS::Partition}:sqs:${AWS::Region}:210987654321:theirs"
+    received = may(template)["sqs:ReceiveMessage"]
+    assert theirs in received
+    assert f"{SQS}:churn-orders" not in received
 
 
 TEMPLATES = {

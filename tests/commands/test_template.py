@@ -33,7 +33,7 @@ def test_what_aws_does_in_another_way_is_told_beside_it(project: Project) -> Non
 
 def test_a_dispatcher_elsewhere_needs_less(project: Project) -> None:
     answer = project("template", "app", *BIND, "--polled")
-    assert list(answer.data["Resources"]) == ["IncomingQueue", "IncomingRule", "IncomingAccess"]
+    assert list(answer.data["Resources"]) == ["IncomingQueue", "IncomingRule", "IncomingAccess", "Dispatcher"]
 
 
 def test_what_cannot_be_deployed_is_an_error_with_a_line_for_each_problem(project: Project) -> None:

@@ -70,7 +70,8 @@ class FakeSite:
         self.clock: Clock = self.time
         self.watches = watches
         self.app = "app"
-        self.types: Collection[str] = set()
+        self.types: Collection[str] = {"MessageReceived"}
+        self.traces = False
         self.rejected: list[tuple[str, str, str, str]] = []
         self.ledger: dict[tuple[str, bytes], bytes] = {}
         self.ids: set[tuple[str, str]] = set()

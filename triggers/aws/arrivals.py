@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from triggers.app import App
 from triggers.aws import messages, names, wire
 from triggers.errors import EventError
-from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick, read_json
+from triggers.events import ObjectCreated, ObjectDeleted, RunFailed, Tick, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.routing import Route, Router
 from triggers.sources.bucket import Bucket
@@ -30,7 +30,7 @@ LONGEST_SUBJECT = 4096
 _QUEUE = "aws:sqs"
 _TOPIC = "aws:sns"
 _S3 = re.compile(r's3(:TestEvent)?\\*"')  # one of them is in every body that S3 wrote
-_BUILT_IN = (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)
+_BUILT_IN = (ObjectCreated, ObjectDeleted, RunFailed, Tick)
 
 
 class Arrival(NamedTuple):
@@ -125,20 +125,19 @@ class Arrivals:
                 return self._arrival({"messageId": id or f"{wire.number_of(body):x}", "body": body}, source, now)
         reason = (
             "a function is given records, a notification, an EventBridge event or a CloudEvents object, not"
-            f" {body[:80]};"
-            ' invoke it with one like {"specversion": "1.0", "id": "1", "source": "me", "type": "Retrain", "data": {}}'
+            f" {body[:80]}; invoke it with one like {messages.FORM}"
         )
         return Arrival(f"{wire.number_of(body):x}", body, "lambda", rejection=reason)
 
     def _arrival(self, raw: Mapping[str, Any], source: str, now: float, **transport: Any) -> Arrival:
         id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
-            events = self._events(raw, body, source, now)
+            events = self._events(raw, body, source, now, str(transport.get("queue", "")).rpartition(":")[2])
         except EventError as error:
             return Arrival(id, body, source, rejection=str(error), **transport)
         return Arrival(id, body, source, events=events, **transport)
 
-    def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float) -> list[EventRow]:
+    def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float, queue: str) -> list[EventRow]:
         if "s3" in body and _S3.search(body):
             from triggers.aws.notifications import notices  # who is never told by S3 need not load it
 
@@ -146,11 +145,22 @@ class Arrivals:
             if told is not None:
                 return [event for notice in told for event in self._of_object(notice, now)]
         event = messages.event_of(messages.read(raw), source, now, self._known)
+        self._check_taken(event.type, queue)
         if event.subject and len(event.subject) > LONGEST_SUBJECT:
             raise EventError(
                 f"subject has {len(event.subject):,} characters, over the limit of {LONGEST_SUBJECT:,}; shorten it"
             )
         return [event]
+
+    def _check_taken(self, kind: str, queue: str) -> None:
+        """Refuse what no rule has put into a route's queue, and nobody would run on."""
+        own = self._own.get(queue)
+        taken = self._router.routes[own].trigger.__event_type__ if own else kind
+        if kind != taken:
+            raise EventError(
+                f"queue {queue!r} is that of route {own!r}, which takes {taken}, and this is a {kind}; send it to the"
+                " app's event bus, or to a queue that is a source of the app"
+            )
 
     def _of_object(self, notice: Notice, now: float) -> Iterator[EventRow]:
         """Yield the event of each source that the object lies in. What was told of it before, nobody knows here."""

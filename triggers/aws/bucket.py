@@ -6,27 +6,33 @@ deletion, the bucket is asked what it holds now.
 
 One thing is looked at after the other: a page of a listing is compared with the ledger before anything else is told.
 So what the page shows is never older than what the ledger knows, and what it lacks is gone.
+
+Where a run may have written what is new, each object is asked for its lineage before it is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from triggers.aws import names
+from triggers.aws import lineages, names
 from triggers.aws.clients import asking, connected
 from triggers.aws.ledger import Ledger
+from triggers.aws.lineages import Question, Refusals
 from triggers.aws.notifications import Notice, notices
 from triggers.aws.polling import Poller, Raw, polling
 from triggers.aws.shelf import Listing, Shelf
 from triggers.errors import EventError
-from triggers.events import read_json
-from triggers.sources import Delivery, Site
+from triggers.events import ObjectCreated, read_json
+from triggers.sources import Delivery, Lineage, Site
 from triggers.sources.bucket import Bucket
 
 BATCH = 1000
 """The most entries in a page of a listing, and so deliveries in a batch: as many as S3 takes."""
+AT_ONCE = 10
+"""How many objects are asked for their lineage at the same time: as many connections as botocore keeps."""
 
 
 async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]]:
@@ -35,16 +41,19 @@ async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]
         site.idle(bucket.name)
         await site.poked(bucket.name)
     async with AsyncExitStack() as opened:
-        shelf = Shelf(bucket, await opened.enter_async_context(connected("s3")))
+        client = await opened.enter_async_context(connected("s3"))
+        shelf = Shelf(bucket, client)
         listing = await shelf.listing(BATCH)
         poller = await opened.enter_async_context(_listening(bucket, site)) if site.watches else None
         ledger = Ledger(bucket, site, shelf)
         await ledger.open()
         work = Work(bucket, site, shelf, ledger, poller, listing)
+        tracing = Tracing(bucket, client) if site.traces else None
         opened.push_async_callback(work.close)
         await work.reached()
         while True:
-            yield await work.next()
+            batch = await work.next()
+            yield await tracing.traced(batch) if tracing else batch
             await work.committed()
 
 
@@ -142,6 +151,41 @@ class Work:
             except EventError as error:
                 await self._site.reject(self._bucket.name, message["MessageId"], message["Body"], str(error))
         return found
+
+
+class Tracing:
+    """Asks objects for their lineage, some at a time. `client` is one of S3, of aiobotocore."""
+
+    def __init__(self, bucket: Bucket, client: Any) -> None:
+        self._bucket = bucket
+        self._client = client
+        self._refusals = Refusals()
+
+    async def traced(self, batch: list[Delivery]) -> list[Delivery]:
+        """Return the deliveries, those of objects that a run wrote with its lineage. Raises `TriggersError`."""
+        created = iter([delivery for delivery in batch if delivery.type == ObjectCreated.__event_type__])
+        askers = [asyncio.ensure_future(self._trace(created)) for _ in batch[:AT_ONCE]]
+        try:
+            await asyncio.gather(*askers)
+        finally:
+            for asker in askers:
+                asker.cancel()
+            await asyncio.gather(*askers, return_exceptions=True)
+        return batch
+
+    async def _trace(self, created: Iterator[Delivery]) -> None:
+        for delivery in created:
+            if asked := lineages.question(delivery.data, self._bucket):
+                delivery.lineage = await self._ask(asked)
+
+    async def _ask(self, asked: Question) -> Lineage | None:
+        async with asking(asked.bucket):
+            try:
+                reply = await self._client.head_object(**asked.named)
+            except Exception as error:
+                self._refusals.take(error, asked)
+                return None
+        return asked.answered(reply)
 
 
 async def _asked(bucket: Bucket, site: Site) -> None:

@@ -8,14 +8,14 @@ it renews.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
 from triggers import __version__
-from triggers.aws.refusals import explained
+from triggers.aws.refusals import PAGE, PATHS, explained, not_aws, page
 from triggers.errors import TriggersError, WiringError
 
 CONNECT = 5.0
@@ -32,16 +32,15 @@ POOL = 64
 async def connected(service: str) -> AsyncIterator[Any]:
     """Yield an aiobotocore client, as for `sqs`. What its calls raise, `asking` puts into words.
 
-    Raises `WiringError` where aiobotocore is not installed or no region is named.
+    Raises `WiringError` where aiobotocore is not installed, no region is named, or a setting makes no sense.
     """
     require("aiobotocore")
     from aiobotocore.config import AioConfig
     from aiobotocore.session import get_session
 
     async with AsyncExitStack() as opened:
-        with explained(service):
-            session = get_session()
-            session.register_component("data_loader", _loader())
+        with _made(service):
+            session = _prepared(get_session())
             client = session.create_client(service, region_name=_region(session), config=AioConfig(**_settings()))
             connection = await opened.enter_async_context(client)
         yield connection
@@ -61,7 +60,7 @@ async def asking(thing: str, seconds: float | None = None) -> AsyncIterator[None
             async with asyncio.timeout(limit):
                 yield
     except TimeoutError as error:
-        raise TriggersError(f"{thing}: AWS did not answer within {limit:g} s; it is tried again") from error
+        raise TriggersError(f"{thing}: AWS did not answer within {limit:g} s; {PATHS}") from error
 
 
 def client(service: str) -> Any:
@@ -74,10 +73,8 @@ def client(service: str) -> Any:
     from botocore.config import Config
     from botocore.session import get_session
 
-    with explained(service):
-        found = get_session()
-        found.register_component("data_loader", _loader())
-        session = Session(botocore_session=found)
+    with _made(service):
+        session = Session(botocore_session=_prepared(get_session()))
         region = session.region_name or os.environ.get("AWS_REGION")
         return session.client(service, region_name=region, config=Config(**_settings(), max_pool_connections=POOL))
 
@@ -86,6 +83,60 @@ def require(library: str) -> None:
     """Raise `WiringError` where a library of the `aws` extra is not installed."""
     if find_spec(library) is None:
         raise WiringError(f"AWS needs {library}; install it with: pip install 'triggers-ml[aws]'")
+
+
+def bundle() -> str | None:
+    """Return the file that says who is trusted, None for all whom the system trusts. Raises `WiringError`."""
+    name = next((name for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE") if os.environ.get(name)), None)
+    if name and not os.path.exists(os.environ[name]):
+        raise WiringError(f"{name}={os.environ[name]} is not there; name a file with certificates, or unset it")
+    return os.environ[name] if name else None
+
+
+@contextmanager
+def _made(service: str) -> Iterator[None]:
+    """Make a client in the block. What the settings name that cannot be is raised as a `WiringError`."""
+    bundle()
+    try:
+        with explained(service):
+            yield
+    except ValueError as error:
+        raise WiringError(
+            f"{service}: {error}; check AWS_ENDPOINT_URL, AWS_REGION and the other AWS_ variables, and ~/.aws/config"
+        ) from error
+
+
+def _prepared(session: Any) -> Any:
+    """Return a session of botocore's whose clients take only what AWS says for an answer."""
+    session.register_component("data_loader", _loader())
+    session.register("before-parse", _check_answer)
+    return session
+
+
+def _check_answer(
+    operation_model: Any, response_dict: Mapping[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """Raise what a proxy, or another program at the endpoint, has answered: botocore would take it for an empty reply.
+
+    What is out of order for a while is left to botocore, which asks again; its error then has the page beside it.
+    """
+    body, status = response_dict["body"], response_dict["status_code"]
+    if not isinstance(body, bytes):  # an object that is read bit by bit: from S3, it has an ETag
+        if "html" in response_dict["headers"].get("content-type", "") and "etag" not in response_dict["headers"]:
+            raise not_aws(operation_model.name, b"<html>")
+    elif web := page(body):
+        if status < 500:
+            raise not_aws(operation_model.name, body)
+        customized_response_dict[PAGE] = web
+    elif status < 300 and not _is_answer(operation_model, body):
+        raise not_aws(operation_model.name, body)
+
+
+def _is_answer(operation_model: Any, body: bytes) -> bool:
+    """Say whether a body may be an answer. One that is not XML botocore's own parser tells."""
+    if "json" not in operation_model.service_model.resolved_protocol:
+        return True
+    return body.lstrip()[:1] == b"{" or not (body or operation_model.output_shape)
 
 
 @cache
@@ -110,4 +161,4 @@ def _region(session: Any) -> str | None:
     return region
 
 
-__all__ = ["asking", "client", "connected", "require"]
+__all__ = ["asking", "bundle", "client", "connected", "require"]

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import apsw
 
@@ -37,10 +37,34 @@ _ENDED: Final = ("done", "dead", "dropped")
 Item = Mapping[str, Mapping[str, Any]]
 
 
-def declared(app: str, routes: Sequence[Sequence[str | None]]) -> dict[str, Any]:
+def declared(app: str, routes: Sequence[Sequence[str | None]], sources: Sequence[str] = ()) -> dict[str, Any]:
     """Return the item that keeps what an app consists of beside its runs, for those who look without its code."""
-    text = json.dumps(routes)
-    return {"run": {"S": DECLARED}, "part": {"S": app}, "routes": {"S": text}}
+    return {
+        "run": {"S": DECLARED},
+        "part": {"S": app},
+        "routes": {"S": json.dumps(routes)},
+        "sources": {"S": json.dumps(list(sources))},
+    }
+
+
+class Rejection(NamedTuple):
+    """What came and could be no event. It is no run, and nothing can be asked of it; it is kept until it `expires`.
+
+    `route` is the one that it came to, empty where it came to the function by another way; `id` is the message's.
+    """
+
+    number: int
+    route: str
+    source: str
+    id: str
+    body: str
+    reason: str
+    time: float
+    expires: float
+
+
+class Rejected(TriggersError):
+    """Something was asked of a run, and the number is that of what was rejected."""
 
 
 class Deployed:
@@ -59,20 +83,24 @@ class Deployed:
 
     # --- looking
 
-    def chain(self, id: str) -> apsw.Connection:
-        """Return a journal with everything that has the root of what `id` names; an empty one where nothing has it."""
+    def chain(self, *ids: str) -> apsw.Connection:
+        """Return a journal with everything that has the root of what an ID names; an empty one where nothing has it.
+
+        Raises `Rejected` for the number of what never became an event.
+        """
         with explained(self._thing):
-            found = self._find(id)
-            items = [] if found is None else list(self._query("by-root", "root", _text(found, "root")))
+            found = [item for id in ids if (item := self._find(id))]
+            roots = dict.fromkeys(_text(item, "root") for item in found)
+            items = [item for root in roots for item in self._query("by-root", "root", root)]
             return self._journal(items, emitted=True)
 
-    def newest(self, most: int, states: Collection[str] = STATES) -> apsw.Connection:
-        """Return a journal with the newest runs in some states."""
+    def newest(self, most: int, states: Collection[str] = STATES, *, emitted: bool = False) -> apsw.Connection:
+        """Return a journal with the newest runs in some states; with what they `emitted`, which more is read for."""
         with explained(self._thing):
             kept = [state for state, word in _WORDS.items() if word in states]
             pages = [self._query("by-state", "state", state, newest_first=True) for state in kept]
             items: Iterator[Item] = heapq.merge(*pages, key=lambda item: -_at(item, "changed"))
-            return self._journal(list(islice(items, most)))
+            return self._journal(list(islice(items, most)), emitted=emitted)
 
     def everything(self) -> apsw.Connection:
         """Return a journal with all that there is."""
@@ -80,17 +108,33 @@ class Deployed:
             items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
             return self._journal(items, emitted=True)
 
-    def rejections(self) -> list[str]:
-        """Return why each of those was rejected that came and could be no event."""
+    def rejections(self, most: int | None = None) -> list[Rejection]:
+        """Return what came and could be no event, the newest last; no more of it than `most`, the newest."""
         with explained(self._thing):
-            return [_text(item, "error") for item in self._query("by-state", "state", REJECTED)]
+            found = self._query("by-state", "state", REJECTED, newest_first=True)
+            return [_rejection(item) for item in islice(found, most)][::-1]
+
+    def rejection(self, number: int) -> Rejection | None:
+        """Return what was rejected under a number, None where that is a run's or nobody's."""
+        with explained(self._thing):
+            item = self._record(number)
+        return _rejection(item) if item and _text(item, "state") == REJECTED else None
 
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
-        """Return a journal with the runs of these numbers, of those that there are."""
+        """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` as `chain`."""
         with explained(self._thing):
             return self._journal([item for number in numbers if (item := self._run(number))])
 
     def _run(self, number: int) -> Item | None:
+        item = self._record(number)
+        if item and _text(item, "state") == REJECTED:
+            raise Rejected(
+                f"r{number} is no run: it came from {_text(item, 'source')} and was rejected, so nothing ran"
+                f" ({_text(item, 'error')}); `triggers dead show r{number} --aws {self.app}` shows it"
+            )
+        return item
+
+    def _record(self, number: int) -> Item | None:
         key = {"run": {"S": f"r{number}"}, "part": {"S": "run"}}
         item: Item | None = self._client.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item")
         return item
@@ -132,6 +176,7 @@ class Deployed:
     def _journal(self, items: Sequence[Item], *, emitted: bool = False) -> apsw.Connection:
         """Return the records as a journal, the oldest first; with what the runs `emitted`, which more is read for."""
         runs = sorted(items, key=lambda item: _at(item, "first"))
+        routes, sources = self._declaration()
         rows = [event for item in runs for event in self._emitted(item)] if emitted else []
         rows += [_event(item) for item in runs]  # an event that has runs was recorded when its first run began
         events = {row.number: row for row in rows}.values()
@@ -139,14 +184,15 @@ class Deployed:
             sorted(events, key=lambda row: (row.recorded, row.depth)),
             map(_run, runs),
             [attempt for item in runs if (attempt := _attempt(item))],
-            self._routes(),
-            {"name": self.app, "capacity": {}, "sources": []},
+            routes,
+            {"name": self.app, "capacity": {}, "sources": sources},
         )
 
-    def _routes(self) -> list[Sequence[str | None]]:
+    def _declaration(self) -> tuple[list[Sequence[str | None]], list[str]]:
+        """Return the app's routes and the names of its sources, as it was deployed last."""
         key = {"run": {"S": DECLARED}, "part": {"S": self.app}}
-        item = self._client.get_item(TableName=self.table, Key=key).get("Item")
-        return [] if item is None else list(json.loads(item["routes"]["S"]))
+        item: Item = self._client.get_item(TableName=self.table, Key=key).get("Item", {})
+        return json.loads(_text(item, "routes") or "[]"), json.loads(_text(item, "sources") or "[]")
 
     def _emitted(self, item: Item) -> Iterator[EventRow]:
         if not _at(item, "parts"):
@@ -221,7 +267,7 @@ class Deployed:
         return item
 
     def _send(self, route: str, text: str) -> None:
-        """Send an event to a route's queue, the ordered one where it has one."""
+        """Send an event to a route's queue, the ordered one where it has one, and start a job where one takes it."""
         sqs = client("sqs")
         for fifo in (False, True):
             name = names.queue(self.app, route, fifo=fifo)
@@ -230,9 +276,28 @@ class Deployed:
             except sqs.exceptions.QueueDoesNotExist:
                 continue
             order = {"MessageGroupId": "redriven", "MessageDeduplicationId": new_id()} if fifo else {}
+            jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
             sqs.send_message(QueueUrl=url, MessageBody=text, **order)
+            if jobs:
+                self._submit(route, jobs)
             return
         raise TriggersError(f"route {route!r} of app {self.app!r} has no queue in AWS; is it deployed?")
+
+    def _submit(self, route: str, queue: str) -> None:
+        """Start a job of a route, as its rule does with each event: nobody else takes what was sent to its queue."""
+        name = names.function(self.app, route)
+        try:
+            with explained(f"Batch job queue {queue!r}"):
+                client("batch").submit_job(jobName=name, jobQueue=queue, jobDefinition=name)
+        except TriggersError as error:
+            way = f"aws batch submit-job --job-name {name} --job-queue {queue} --job-definition {name}"
+            raise type(error)(f"{error}; the event is in the queue of {route!r} and waits for a job: {way}") from error
+
+
+def _rejection(item: Item) -> Rejection:
+    route, source, id, body, reason = (_text(item, name) for name in ("route", "source", "event_id", "event", "error"))
+    number = int(_text(item, "run")[1:])
+    return Rejection(number, route, source, id, body, reason, _at(item, "changed"), _at(item, "expires"))
 
 
 def _event(item: Item) -> EventRow:
@@ -284,4 +349,4 @@ def _at(item: Item, name: str) -> float:
     return float(item.get(name, {"N": "0"})["N"])
 
 
-__all__ = ["Deployed", "declared"]
+__all__ = ["Deployed", "Rejected", "Rejection", "declared"]

@@ -141,7 +141,7 @@ def declare(app: App) -> None:
     """Put what an app consists of beside its run records, for those who look without its code."""
     table = names.table(app.name)
     with explained(f"run table {table!r} of app {app.name!r}"):
-        item = declared(app.name, [describe_route(route) for route in app.routes.values()])
+        item = declared(app.name, [describe_route(route) for route in app.routes.values()], sorted(app.sources))
         client("dynamodb").put_item(TableName=table, Item=item)
 
 

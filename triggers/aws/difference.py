@@ -20,6 +20,7 @@ FIXED: Final[Mapping[str, frozenset[str]]] = {
     "AWS::Events::Rule": frozenset({"Name", "EventBusName"}),
     "AWS::Lambda::EventSourceMapping": frozenset({"EventSourceArn"}),
     "AWS::Lambda::Function": frozenset({"FunctionName", "PackageType"}),
+    "AWS::IAM::ManagedPolicy": frozenset({"Description"}),
     "AWS::Logs::LogGroup": frozenset({"LogGroupName"}),
     "AWS::SQS::Queue": frozenset({"QueueName", "FifoQueue"}),
     "AWS::Scheduler::Schedule": frozenset({"Name"}),

@@ -27,6 +27,7 @@ from weakref import finalize
 from triggers import __version__
 from triggers.aws import clients
 from triggers.aws.clients import CONNECT, READ
+from triggers.aws.refusals import PAGE, not_aws, page
 from triggers.aws.signing import Credentials, Scope, signed
 
 TRIES: Final = 3
@@ -104,12 +105,14 @@ class Direct:
         headers = self._headers(operation, body)
         try:
             answer = self._asked(body, headers)
-            said = answer.said() if answer.status == 200 else {}
         except (_Unreached, OSError, HTTPException, ValueError) as error:
             raise _unanswered(error, self.endpoint) from error
         if answer.status != 200:
             raise _refused(answer, operation)
-        return said
+        try:
+            return answer.said()
+        except ValueError as error:
+            raise not_aws(operation, answer.body) from error
 
     def _headers(self, operation: str, body: bytes) -> dict[str, str]:
         headers = {
@@ -184,15 +187,23 @@ _KINDS: Final[Mapping[str, type[Direct]]] = {"dynamodb": DynamoDB, "events": Eve
 def client(service: str) -> Any:
     """Return a client of `dynamodb` or `events` for a function: a direct one where the environment is as Lambda's is.
 
-    That is: plain credentials, a region of a known suffix, an endpoint without a path, and nothing that only botocore
-    knows how to obey. Anywhere else, boto3's; raises as `triggers.aws.clients.client` does.
+    Anywhere else, boto3's; raises as `triggers.aws.clients.client` does.
+    """
+    return known(service) or clients.client(service)
+
+
+def known(service: str) -> Direct | None:
+    """Return a direct client of `dynamodb` or `events`, which calls nobody yet; None where the environment is another.
+
+    It must have plain credentials, a region of a known suffix, an endpoint without a path, and nothing that only
+    botocore knows how to obey.
     """
     kind, variables = _KINDS[service], os.environ
     region = variables.get("AWS_DEFAULT_REGION") or variables.get("AWS_REGION") or ""
     endpoint = _endpoint(kind.service, region)
     plain = variables.get("AWS_ACCESS_KEY_ID") and variables.get("AWS_SECRET_ACCESS_KEY")
     if not (plain and endpoint) or any(variables.get(name) for name in _FOREIGN):
-        return clients.client(service)
+        return None
     return kind(region, endpoint)
 
 
@@ -224,8 +235,7 @@ def _connection(endpoint: str) -> HTTPConnection:
     host = address.hostname or ""
     if address.scheme == "http":
         return HTTPConnection(host, address.port, timeout=CONNECT)
-    bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
-    return HTTPSConnection(host, address.port, timeout=CONNECT, context=_trust(bundle))
+    return HTTPSConnection(host, address.port, timeout=CONNECT, context=_trust(clients.bundle()))
 
 
 @cache
@@ -248,20 +258,25 @@ class _Answer(NamedTuple):
 
     def said(self) -> dict[str, Any]:
         """Return the JSON object that the answer is; raises `ValueError` where it is none."""
-        found = json.loads(self.body or b"{}")
+        found = json.loads(self.body)
         if not isinstance(found, dict):
             raise ValueError("the answer is no JSON object")
         return found
 
 
 def _refused(answer: _Answer, operation: str) -> Exception:
-    """Return a `ClientError`, which has the fields of the answer beside the error, as botocore's has."""
+    """Return a `ClientError`, which has the fields of the answer beside the error, as that of `clients` has.
+
+    A web page that is no passing disorder is what `clients` makes of it.
+    """
     from botocore.exceptions import ClientError
 
+    if (web := page(answer.body)) and answer.status < 500:
+        return not_aws(operation, answer.body)
     try:
         said = answer.said()
     except ValueError:  # by something on the way, that is not AWS
-        said = {"message": answer.body.decode(errors="replace")}
+        said = {PAGE: web} if web else {"message": answer.body.decode(errors="replace")}
     code = str(said.pop("__type", answer.status)).partition(":")[0].rpartition("#")[2]
     message = said.pop("message", None) or said.pop("Message", "")
     headers = {name.lower(): value for name, value in answer.headers.items()}
@@ -299,4 +314,4 @@ def _passes(error: Exception) -> bool:
     return status in (500, 502, 503, 504) or error.response["Error"]["Code"] in _PASSING
 
 
-__all__ = ["Direct", "DynamoDB", "EventBridge", "client"]
+__all__ = ["Direct", "DynamoDB", "EventBridge", "client", "known"]

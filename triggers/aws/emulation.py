@@ -26,7 +26,7 @@ from triggers.aws.deployment import declare
 from triggers.aws.firing import Firing
 from triggers.aws.mapping import EventSourceMapping, Terms
 from triggers.aws.runtime import CONCURRENCY, Function, Result, Settings
-from triggers.aws.server import ACCOUNT, REGION, environment, serve
+from triggers.aws.server import ACCOUNT, REGION, environment, misleading, serve
 from triggers.clock import Clock, SystemClock
 from triggers.patterns import compile
 from triggers.sources.queue import FIFO, Queue
@@ -55,6 +55,8 @@ def emulated(port: int = 0) -> Iterator[str]:
     """Run moto's server, and have this process find it where it would find AWS; yield its address."""
     with serve(port) as endpoint:
         before = dict(os.environ)
+        for name in misleading(before):
+            del os.environ[name]
         os.environ.update(environment(endpoint))
         objects.forget()
         try:

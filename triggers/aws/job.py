@@ -1,8 +1,9 @@
-"""A run as a job of its own: one message is taken from its route's queue, and seen to until its run has ended.
+"""Runs as a job of their own: the messages of a route's queue are taken one by one, and seen to until their runs ended.
 
-Nobody starts another job for a run that is to be tried again, so a job waits for it: the message is hidden until then,
-and taken again, or another one that is there. While a handler is at work, its message is kept from others and the lease
-of its run renewed, so that what a machine leaves behind that goes away is free after a minute.
+A job is started for each event, but takes whichever message there is. So that none is left without a job, it goes on
+until the queue is empty behind what it has deleted, and nobody else waits for a run that is to be tried again: it is
+the job's that has put it off. What a job has, its messages and the leases of their runs, is kept from others for a
+minute at a time and kept again, so that what a machine leaves behind that goes away is free a minute later.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, Self
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Final, NamedTuple, Self
 
 from triggers.app import App
 from triggers.aws import names, wire
@@ -23,25 +25,25 @@ from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.handback import Deployment
 from triggers.aws.logs import JsonLines
-from triggers.aws.mapping import record
-from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records
+from triggers.aws.messages import record
+from triggers.aws.processes import Processes
+from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records, Standing
 from triggers.aws.refusals import explained
 from triggers.aws.runs import SKEW, Runs
 from triggers.aws.serverless import ROLE
+from triggers.errors import TriggersError, WiringError
 from triggers.events import new_id
 from triggers.lineage import EventRow
 from triggers.routing import Route, Router
 
+START: Final = "AWS_BATCH_JOB_ATTEMPT"
+"""The environment variable by which Batch numbers the starts of a job, from 1 on."""
 WAIT: Final = 20
 """Seconds of a long poll."""
 HOLD: Final = 60.0
-"""Seconds for which a message and its run are kept, and kept again."""
-PATIENCE: Final = 2 * HOLD
-"""Seconds until a queue that has no message counts as empty: longer than one is kept by a job that has gone."""
+"""Seconds for which a message and its runs are kept, and kept again."""
 LONGEST: Final = 12 * 3600.0
-"""Seconds that SQS hides a message at most."""
-UNBOUNDED: Final = 365 * 86_400.0
-"""Seconds that a handler without a `timeout=` has."""
+"""Seconds that SQS hides a message at most, from its receipt on."""
 
 log = logging.getLogger("triggers.job")
 
@@ -70,7 +72,7 @@ class Line:
 
     def hide(self, handle: str, seconds: float) -> None:
         """Keep a message from all for so long."""
-        hidden = math.ceil(min(max(seconds, 0.0), LONGEST))
+        hidden = math.ceil(max(seconds, 0.0))
         with self._explained():
             self._client.change_message_visibility(QueueUrl=self._url, ReceiptHandle=handle, VisibilityTimeout=hidden)
 
@@ -85,19 +87,86 @@ class Line:
             yield
 
 
+class _Kept(NamedTuple):
+    """A message, by its latest handle, that is hidden until a moment, and the runs at work on its events."""
+
+    handle: str
+    until: float
+    runs: Sequence[int]
+
+
+class Keeper:
+    """Keeps messages, and the runs on their events, from all others, in a thread of its own while a block lasts.
+
+    `holder` is who has claimed the runs.
+    """
+
+    def __init__(self, line: Line, records: Records, holder: str) -> None:
+        self._line = line
+        self._records = records
+        self._holder = holder
+        self._kept: dict[str, _Kept] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    @contextmanager
+    def at_work(self, arrival: Arrival, runs: Sequence[int]) -> Iterator[None]:
+        """Keep a message that was just taken, and the runs on its events, while the block lasts."""
+        with self._lock:
+            self._kept[arrival.id] = _Kept(arrival.handle, time.time() + LONGEST, runs)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._kept[arrival.id]
+
+    def put_off(self, arrival: Arrival, until: float) -> None:
+        """Hide a message until a moment. It is free earlier where this process ends, or where SQS hides it no more."""
+        kept = _Kept(arrival.handle, until, ())
+        with self._lock:
+            self._kept[arrival.id] = kept
+            self._keep(kept, time.time())
+
+    def _work(self) -> None:
+        while not self._ended.wait(HOLD / 3):
+            with self._lock:
+                now = time.time()
+                self._kept = {id: kept for id, kept in self._kept.items() if kept.runs or kept.until > now}
+                for kept in self._kept.values():
+                    self._keep(kept, now)
+
+    def _keep(self, kept: _Kept, now: float) -> None:
+        for run in kept.runs:  # first: while the lease is ours, no other job that gets the message calls the handler
+            with _tolerated(f"the lease of r{run} could not be renewed"):
+                self._records.renew(run, self._holder, now + HOLD + SKEW)
+        if kept.until > now or not kept.runs:
+            with _tolerated("a message could not be kept, and may be given to another job"):
+                self._line.hide(kept.handle, min(kept.until - now, HOLD))
+
+
 class Job:
-    """Sees to one message of a route's queue. `hold` are the seconds for which it and its run are kept at a time."""
+    """Sees to the messages of a route's queue. `again` says that its process is not the first one that was started."""
 
     def __init__(
-        self, route: Route, arrivals: Arrivals, runs: Runs, records: Records, line: Line, hold: float = HOLD
+        self, route: Route, arrivals: Arrivals, runs: Runs, records: Records, line: Line, *, again: bool = False
     ) -> None:
         self._route = route
         self._arrivals = arrivals
         self._runs = runs
         self._records = records
         self._line = line
-        self.hold = hold
+        self._again = again
         self._name = new_id()
+        self._keeper = Keeper(line, records, self._name)
 
     @classmethod
     def of(cls, app: App, route: Route, lines: JsonLines | None = None) -> Self:
@@ -108,29 +177,50 @@ class Job:
         router = Router(app.routes.values())
         records = Records(client("dynamodb"), names.table(app.name), app.limits.retention)
         bus = Bus(lambda: client("events"), app.name)
-        runs = Runs(app, router, records, bus, Deployment.of(app.name, arn, None).journal, lines)
-        return cls(route, Arrivals(app, router, [route.name]), runs, records, Line(sqs, url, arn))
+        journal = Deployment.of(app.name, arn, None).journal
+        runs = Runs(app, router, records, bus, journal, lines, processes=Processes())
+        again = os.environ.get(START, "1") != "1"
+        return cls(route, Arrivals(app, router, [route.name]), runs, records, Line(sqs, url, arn), again=again)
 
-    def carry_out(self, patience: float = PATIENCE) -> str | None:
-        """Return what became of the message that was taken: done, dead or rejected. None where there was none.
+    def carry_out(self) -> Counter[str]:
+        """Return how many of the messages that it took ended as done, dead or rejected; none where none came."""
+        begun, owed, ended = time.time(), dict[str, float](), dict[str, str]()
+        with closing(self._runs), self._keeper:
+            while True:
+                message = self._line.take(HOLD)
+                if message is not None:
+                    self._see_to(message, owed, ended)
+                elif time.time() >= self._until(begun, owed, ended):
+                    return Counter(ended.values())
 
-        `patience` are the seconds for which one is waited for.
+    def _until(self, begun: float, owed: Mapping[str, float], ended: Mapping[str, str]) -> float:
+        """Return until when an empty queue is waited for: by then what somebody has who has gone is free.
+
+        That is done for what was put off, for the message that the job was started for, and by a job that was started
+        again for what it had before. Behind what has ended there is nothing to wait for.
         """
-        until = time.time() + patience
-        while True:
-            message = self._line.take(self.hold)
-            if message is None:
-                if time.time() >= until:
-                    return None
-                continue
-            state, again = self._see_to(next(self._arrivals.read({"Records": [message]}, time.time())))
-            if again is None:
-                self._line.delete(message["receiptHandle"])
-                return state
-            self._line.hide(message["receiptHandle"], again - time.time())
-            until = max(until, again + patience)
+        since = [*owed.values(), *([begun] if self._again or not ended else [])]
+        return max(since) + 2 * HOLD if since else 0.0
 
-    def _see_to(self, arrival: Arrival) -> tuple[str, float | None]:
+    def _see_to(self, message: Mapping[str, Any], owed: dict[str, float], ended: dict[str, str]) -> None:
+        """Delete a message whose runs have `ended`; one that is to come again is `owed` from then on."""
+        arrival = next(self._arrivals.read({"Records": [message]}, time.time()))
+        state, due = self._taken(arrival)
+        if due is not None:
+            owed[arrival.id] = due
+            self._keeper.put_off(arrival, due)
+            return
+        ended[arrival.id] = state
+        owed[arrival.id] = time.time() + HOLD  # a FIFO queue deletes nothing that it hides no more, and gives it again
+        try:
+            self._line.delete(arrival.handle)
+            del owed[arrival.id]
+        except WiringError:
+            raise
+        except TriggersError as error:
+            log.warning("a message could not be deleted, and comes again: %s", error)
+
+    def _taken(self, arrival: Arrival) -> tuple[str, float | None]:
         """Return what became of a message, and when it is to come again where its run has not ended."""
         if arrival.rejection is not None:
             number = wire.number_of("rejected", arrival.queue, arrival.source, arrival.id)
@@ -139,38 +229,23 @@ class Job:
             self._records.reject(number, self._route.name, *said, time.time())
             return REJECTED, None
         wanted = [event for event in arrival.events if self._arrivals.routes(arrival, event)]
-        with self._kept(arrival, wanted):
+        with self._keeper.at_work(arrival, [wire.run_number(event, self._route.name) for event in wanted]):
             stood = [self._run(event) for event in wanted]
         again = [standing.until for standing in stood if standing.state in (RUNNING, WAITING)]
-        ended = DEAD if any(standing.state == DEAD for standing in stood) else DONE
-        return ended, min(again) if again else None
+        state = DEAD if any(standing.state == DEAD for standing in stood) else DONE
+        return state, min(again) if again else None
 
-    def _run(self, event: EventRow) -> Any:
-        now = time.time()
-        until = now + (self._route.policy.timeout or UNBOUNDED)
-        return self._runs.carry_out(event, self._route, self._name, until, now + self.hold)
+    def _run(self, event: EventRow) -> Standing:
+        return self._runs.carry_out(event, self._route, self._name, math.inf, time.time() + HOLD)
 
-    @contextmanager
-    def _kept(self, arrival: Arrival, events: Sequence[EventRow]) -> Iterator[None]:
-        """Keep a message, and the runs on its events, from all others while the block lasts."""
-        ended = threading.Event()
-        runs = [wire.run_number(event, self._route.name) for event in events]
-        keeper = threading.Thread(target=self._keep, args=(arrival.handle, runs, ended), daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            keeper.join()
 
-    def _keep(self, handle: str, runs: Sequence[int], ended: threading.Event) -> None:
-        while not ended.wait(self.hold / 3):
-            try:
-                self._line.hide(handle, self.hold)
-                for run in runs:
-                    self._records.renew(run, self._name, time.time() + self.hold + SKEW)
-            except Exception as error:
-                log.warning("a message could not be kept, and may be given to another job: %s", error)
+@contextmanager
+def _tolerated(what: str) -> Iterator[None]:
+    """Log an error: what has failed is tried again before long."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s", what, error)
 
 
 def _url(sqs: Any, name: str) -> str:
@@ -182,4 +257,4 @@ def _url(sqs: Any, name: str) -> str:
     return url
 
 
-__all__ = ["Job", "Line"]
+__all__ = ["Job", "Keeper", "Line"]

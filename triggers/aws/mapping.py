@@ -10,7 +10,6 @@ Where Lambda starts more pollers, or fewer after errors, this has one, and `conc
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import logging
 import math
@@ -21,6 +20,7 @@ from functools import cached_property
 from typing import Any, Final, Protocol
 
 from triggers.aws.clients import CALL, asking
+from triggers.aws.messages import record
 from triggers.aws.runtime import Result
 from triggers.aws.runtime_api import LIMIT
 from triggers.clock import Clock, SystemClock
@@ -275,24 +275,6 @@ class EventSourceMapping:
                     await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
 
 
-def record(message: Raw, arn: str) -> Record:
-    """Return a message, as SQS hands it over, as Lambda hands it on."""
-    made = {
-        "messageId": message["MessageId"],
-        "receiptHandle": message["ReceiptHandle"],
-        "body": message["Body"],
-        "attributes": dict(message.get("Attributes") or {}),
-        "messageAttributes": {name: _attribute(one) for name, one in (message.get("MessageAttributes") or {}).items()},
-        "md5OfBody": message["MD5OfBody"],
-        "eventSource": "aws:sqs",
-        "eventSourceARN": arn,
-        "awsRegion": arn.split(":")[3],
-    }
-    if digest := message.get("MD5OfMessageAttributes"):
-        made["md5OfMessageAttributes"] = digest
-    return made
-
-
 def failures(response: object, ids: Collection[str]) -> Collection[str]:
     """Return the ids of the messages that a function with partial responses has failed on.
 
@@ -308,15 +290,6 @@ def failures(response: object, ids: Collection[str]) -> Collection[str]:
         return ids
     failed: list[Any] = [one.get("itemIdentifier") if isinstance(one, Mapping) else None for one in reported]
     return failed if all(one in ids for one in failed) else ids
-
-
-def _attribute(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
-    value: dict[str, Any] = {}
-    if (text := attribute.get("StringValue")) is not None:
-        value["stringValue"] = text
-    if (data := attribute.get("BinaryValue")) is not None:
-        value["binaryValue"] = base64.b64encode(data).decode()
-    return {**value, "stringListValues": [], "binaryListValues": [], "dataType": attribute["DataType"]}
 
 
 def _matches(patterns: Sequence[Pattern], record: Record) -> bool:
@@ -343,4 +316,4 @@ def _name(queue: str) -> str:
     return queue.replace("/", ":").rsplit(":", 1)[-1]
 
 
-__all__ = ["EventSourceMapping", "Terms", "failures", "record"]
+__all__ = ["EventSourceMapping", "Terms", "failures"]

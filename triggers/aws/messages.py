@@ -26,6 +26,9 @@ SYSTEM = ("ApproximateReceiveCount", "MessageGroupId", "MessageDeduplicationId")
 """What SQS knows of a message that its handler may ask for, as attributes `AWS.MessageGroupId` and so on: nobody else
 may give an attribute a name that begins so."""
 
+FORM = '{"specversion": "1.0", "id": "1", "source": "me", "type": "Retrain", "data": {}}'
+"""An event in the form of CloudEvents, as an example."""
+
 _CLOUD = '"specversion"'
 _TOPIC = '"TopicArn"'
 _BUS = '"detail-type"'  # one of the three is in every body that is more than a body
@@ -74,13 +77,32 @@ def read(raw: Mapping[str, Any]) -> Message:
     )
 
 
+def record(message: Mapping[str, Any], arn: str) -> Mapping[str, Any]:
+    """Return a message, as SQS hands it over, as Lambda hands it on."""
+    made = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": dict(message.get("Attributes") or {}),
+        "messageAttributes": {name: _typed(one) for name, one in (message.get("MessageAttributes") or {}).items()},
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": arn,
+        "awsRegion": arn.split(":")[3],
+    }
+    if digest := message.get("MD5OfMessageAttributes"):
+        made["md5OfMessageAttributes"] = digest
+    return made
+
+
 def delivery_of(message: Message, source: str, now: float, known: Collection[str]) -> Delivery:
     """Return what a message is to a dispatcher: its own event, or a `MessageReceived` from `source`.
 
-    Raises `EventError` for what claims to be an event and cannot be one, or is of a type that is not `known`.
+    Raises `EventError` for what claims to be an event and cannot be one, or is of a type that is not `known`; of an app
+    that does not know `MessageReceived`, too, for what does not claim to be one.
     """
     if message.event is None:
-        return _received(message, source, now)
+        return _received(message, source, now, known)
     delivery = from_fields(_parsed(message.event), now)
     _check(delivery.type, known)
     return delivery
@@ -89,14 +111,20 @@ def delivery_of(message: Message, source: str, now: float, known: Collection[str
 def event_of(message: Message, source: str, now: float, known: Collection[str]) -> EventRow:
     """Return what a message is to a function: like `delivery_of`, with the lineage that the event has."""
     if message.event is None:
-        delivery = _received(message, source, now)
+        delivery = _received(message, source, now, known)
         return arrived(delivery, wire.number_of(delivery.source, delivery.id), now)
     event = wire.of_fields(_parsed(message.event), now)
     _check(event.type, known)
     return event
 
 
-def _received(message: Message, source: str, now: float) -> Delivery:
+def _received(message: Message, source: str, now: float, known: Collection[str]) -> Delivery:
+    if MessageReceived.__event_type__ not in known:
+        empty = _json(message.body) is None and message.body.strip() != "null"
+        what = "is not JSON" if empty else "is JSON, but no event in the form of CloudEvents"
+        raise EventError(
+            f"the body {what}, and no route takes a message as it is; send {FORM}, or add a route on MessageReceived"
+        )
     data = encode(MessageReceived(body=message.body, attributes=message.attributes))
     time = now if message.sent is None else message.sent / 1000
     return Delivery(source, message.id, MessageReceived.__event_type__, data, time)
@@ -104,7 +132,10 @@ def _received(message: Message, source: str, now: float) -> Delivery:
 
 def _check(kind: str, known: Collection[str]) -> None:
     if kind not in known:
-        raise EventError(f"no route takes or emits events of the type {kind!r}{did_you_mean(kind, known)}")
+        raise EventError(
+            f"no route takes or emits events of the type {kind!r}{did_you_mean(kind, known)}; add a route on it, or"
+            " have it sent elsewhere"
+        )
 
 
 # --- the two shapes, and what is wrapped around a body -------------------------------------------
@@ -120,6 +151,15 @@ def _value(attribute: Any) -> str:
     fields = attribute if isinstance(attribute, dict) else {}
     value = next((value for name in _VALUES if (value := fields.get(name)) is not None), "")
     return b64encode(value).decode() if isinstance(value, bytes) else str(value)
+
+
+def _typed(attribute: Mapping[str, Any]) -> Mapping[str, Any]:
+    value: dict[str, Any] = {}
+    if (text := attribute.get("StringValue")) is not None:
+        value["stringValue"] = text
+    if (data := attribute.get("BinaryValue")) is not None:
+        value["binaryValue"] = b64encode(data).decode()
+    return {**value, "stringListValues": [], "binaryListValues": [], "dataType": attribute["DataType"]}
 
 
 def _number(given: object) -> int | None:
@@ -158,4 +198,4 @@ def _parsed(event: Mapping[str, Any] | bytes) -> object:
     return read_json("the event", event) if isinstance(event, bytes) else event
 
 
-__all__ = ["Message", "delivery_of", "event_of", "read"]
+__all__ = ["FORM", "Message", "delivery_of", "event_of", "read", "record"]

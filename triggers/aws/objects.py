@@ -20,13 +20,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import IO, Any, Final, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import IO, Any, Final
+from urllib.parse import quote
 
 from triggers.aws.clients import client
-from triggers.aws.refusals import explain
+from triggers.aws.lineages import MARK, Question, Refusals, named, written
+from triggers.aws.refusals import explain, explained, is_theirs
 from triggers.errors import HandlerError, Reject, WiringError
 from triggers.places import Seen, absent, taken
+from triggers.sources import Lineage
 from triggers.sources.bucket import Bucket
 
 IN_PARTS: Final = 64 * 1024 * 1024
@@ -37,27 +39,12 @@ LONGEST_KEY: Final = 1024
 """Bytes of a key in S3."""
 
 _BLOCK = 1024 * 1024
-_MARK = "triggers-"  # how the names of our metadata begin
-_DIGEST = f"{_MARK}sha256"
-_WRITE = f"{_MARK}write"
+_DIGEST = f"{MARK}sha256"
+_WRITE = f"{MARK}write"
 
 _GONE = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "405", "MethodNotAllowed"}  # the last two: a delete marker
 _OTHER = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _DENIED = {"AccessDenied", "403", "Forbidden"}
-
-
-class Lineage(NamedTuple):
-    """The lineage in the metadata of an object that a handler wrote, as that of an event that its run emitted.
-
-    `cause` is the number of the run, `effect` its effect key, which is of one journal or deployment alone.
-    """
-
-    cause: int
-    root: int
-    depth: int
-    budget: int
-    route: str
-    effect: str
 
 
 class _Gone(Exception):
@@ -124,7 +111,7 @@ class Objects:
             there = self._head(key)
             if (there.get("ContentLength"), _metadata(there).get(_DIGEST)) != (size, digest):
                 file.seek(0)
-                self._put(key, file, size, {**_written(marks), _DIGEST: digest})
+                self._put(key, file, size, {**written(marks), _DIGEST: digest})
 
     def replace(self, key: str, data: bytes, seen: Seen | None, marks: Mapping[str, str]) -> None:
         """Put an object if what is there is what was seen. Raises `Conflict`.
@@ -133,7 +120,7 @@ class Objects:
         """
         write = uuid.uuid4().hex
         condition = {"IfNoneMatch": "*"} if seen is None else {"IfMatch": seen.version}
-        metadata = {**_written(marks), _DIGEST: hashlib.sha256(data).hexdigest(), _WRITE: write}
+        metadata = {**written(marks), _DIGEST: hashlib.sha256(data).hexdigest(), _WRITE: write}
         try:
             _ask("put_object", **self._named(key), Body=data, Metadata=metadata, **condition)
         except (_Other, _Gone):
@@ -197,37 +184,29 @@ def fetch(key: str, uri: str, version: str, into: IO[bytes]) -> None:
 
     `key` is how messages call it. Raises `Reject` where the content is gone or was overwritten.
     """
-    named = _of_uri(uri)
-    if "VersionId" not in named and version:
-        named["IfMatch"] = f'"{version}"'
+    wanted = named(uri)
+    if "VersionId" not in wanted and version:
+        wanted["IfMatch"] = f'"{version}"'
     try:
-        download(into, **named)
+        download(into, **wanted)
     except _Gone:
         raise Reject(f"{key}: the object that arrived is gone: {uri} was deleted after this event") from None
     except _Other:
         raise Reject(f"{key} was overwritten after this event; the newer content has an event of its own") from None
 
 
-def lineage_of(uri: str) -> Lineage | None:
-    """Return the lineage of an object by the `uri` of its event, None where no handler wrote it or it is gone."""
-    try:
-        metadata = _metadata(_ask("head_object", **_of_uri(uri)))
-    except _Gone:
-        return None
-    try:
-        root, cause = (int(metadata[_MARK + name][1:]) for name in ("root", "cause"))
-        depth, budget = (int(metadata[_MARK + name]) for name in ("depth", "budget"))
-        route, effect = (unquote(metadata[_MARK + name]) for name in ("route", "effect"))
-    except (KeyError, ValueError):
-        return None
-    return Lineage(cause, root, depth, budget, route, effect)
+def lineage_of(asked: Question, refusals: Refusals) -> Lineage | None:
+    """Return the lineage of an object; None where no run of ours wrote it, or S3 does not say.
 
-
-def _of_uri(uri: str) -> dict[str, str]:
-    parts = urlsplit(uri)
-    named = {"Bucket": parts.netloc, "Key": unquote(parts.path.removeprefix("/"))}
-    version = parts.query.removeprefix("versionId=")
-    return {**named, "VersionId": unquote(version)} if version else named
+    Raises `TriggersError` where asking again may help.
+    """
+    with explained(asked.bucket):
+        try:
+            reply = _client().head_object(**asked.named)
+        except Exception as error:
+            refusals.take(error, asked)
+            return None
+    return asked.answered(reply)
 
 
 # --- calls
@@ -294,9 +273,7 @@ def _is_cut(error: Exception) -> bool:
 
 def _explained(error: Exception, bucket: str) -> Exception:
     """Return an error in words: for a person to mend, or as an `OSError`, which a route's `retry=` may name."""
-    from botocore.exceptions import ClientError
-
-    if not _is_cut(error) and not isinstance(error, ClientError):
+    if not is_theirs(error):
         return error
     said = explain(error, f"bucket {bucket!r}")
     return said if isinstance(said, WiringError) else OSError(errno.EIO, str(said))
@@ -316,8 +293,4 @@ def _metadata(reply: Mapping[str, Any]) -> Mapping[str, str]:
     return found
 
 
-def _written(marks: Mapping[str, str]) -> dict[str, str]:
-    return {f"{_MARK}{name}": quote(value) for name, value in marks.items()}
-
-
-__all__ = ["Lineage", "Objects", "fetch", "forget", "lineage_of", "open_object"]
+__all__ = ["Objects", "fetch", "forget", "lineage_of", "open_object"]

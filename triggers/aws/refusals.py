@@ -1,40 +1,34 @@
 """What AWS refused, in words: which thing, which action on which resource, and the way out.
 
 A `WiringError` is for a person to mend: nothing there by that name, not allowed, no credentials. Any other
-`TriggersError` may pass by itself: throttled, out of reach, out of order, credentials that somebody renews.
+`TriggersError` may pass by itself: throttled, out of reach, out of order, credentials that somebody renews. Whether the
+call is made again is not known here: who makes it again says so.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from triggers.errors import TriggersError, WiringError
 
-LONGEST = 500
+LONGEST: Final = 500
 """Characters of what AWS says that are passed on."""
+PAGE: Final = "Page"
+"""Under this name, beside an error, is what web page came in place of it."""
+PATHS: Final = "check AWS_ENDPOINT_URL, AWS_REGION, the network and its proxy"
+"""What to do where nobody answers, or another one than AWS."""
 
-_ACTIONS = {
-    "HeadBucket": "s3:ListBucket",
-    "ListObjectsV2": "s3:ListBucket",
-    "ListObjectVersions": "s3:ListBucketVersions",
-    "HeadObject": "s3:GetObject",
-    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
-    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
-    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "CreateBucket": "s3:CreateBucket",
-    "DeleteMessageBatch": "sqs:DeleteMessage",
-    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
-    "SendMessageBatch": "sqs:SendMessage",
-}  # operations that are not called as the action that allows them
-_DENIED = re.compile(
-    r"(?:User: (?P<who>\S+) )?is not authorized to perform: (?P<action>[\w:*-]+)(?: on resource: (?P<resource>\S+))?"
-)
+_LIBRARIES: Final = ("botocore", "aiobotocore", "boto3", "s3transfer")
 
-Words = Callable[[str, Mapping[str, Any]], TriggersError]
-"""From a thing and what AWS said of it to our words."""
+
+class _Words(NamedTuple):
+    """`text` may name the thing, what AWS said, and the other fields of `_facts`."""
+
+    kind: type[TriggersError]
+    text: str
 
 
 @contextmanager
@@ -43,165 +37,247 @@ def explained(thing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError  # loaded by whoever raised it
-
-        if isinstance(error, BotoCoreError | ClientError | HTTPClientError):
+        if is_theirs(error):
             raise explain(error, thing) from error
         raise
+
+
+def is_theirs(error: BaseException) -> bool:
+    """Say whether an error is one of botocore's, or of a library on top of it. None of them is loaded for that."""
+    return any(kind.__module__.partition(".")[0] in _LIBRARIES for kind in type(error).__mro__)
 
 
 def explain(error: Exception, thing: str) -> TriggersError:
     """Return an error of botocore's as one of ours."""
     response = getattr(error, "response", None)
     if isinstance(response, Mapping) and "Error" in response:
-        return _answered(thing, {**response, "operation": getattr(error, "operation_name", "")})
-    return _unanswered(thing, error)
+        facts = _facts(thing, response, getattr(error, "operation_name", None) or "the call")
+        words = _answered(facts)
+    else:
+        wraps = type(error).__name__ == "HTTPClientError"  # and says less than what is in it
+        facts = {"said": _line(getattr(error, "kwargs", {}).get("error", error) if wraps else error)}
+        words = next(
+            (_UNANSWERED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _UNANSWERED), _SAID
+        )
+    return words.kind(words.text.format_map({**facts, "thing": thing, "paths": PATHS}))
+
+
+def page(body: bytes) -> str | None:
+    """Return what to call the web page that came in place of an answer; None where it is none."""
+    if body.lstrip()[:1] != b"<":
+        return None
+    return _page(body[:_HEAD].decode("utf-8", "replace"))
+
+
+def not_aws(operation: str, body: bytes) -> Exception:
+    """Return an error of botocore's for an answer that AWS has not given: a proxy, or whoever is at the endpoint."""
+    from botocore.exceptions import HTTPClientError  # none of it is needed when all goes well
+
+    said = page(body) or repr(body[:80].decode("utf-8", "replace"))
+    made: Exception = HTTPClientError(error=f"what answered {operation} is not AWS, but sent {said}")
+    return made
 
 
 # --- AWS answered --------------------------------------------------------------------------------
 
+_OPERATIONS: Final = {
+    "s3": "CreateBucket GetBucketVersioning GetObject PutObject",
+    "sqs": "ChangeMessageVisibility CreateQueue DeleteMessage GetQueueAttributes GetQueueUrl ListQueueTags"
+    " ReceiveMessage SendMessage",
+    "dynamodb": "GetItem PutItem Query Scan UpdateItem",
+    "events": "PutEvents",
+    "batch": "SubmitJob",
+    "scheduler": "CreateSchedule CreateScheduleGroup DeleteSchedule GetSchedule ListSchedules",
+    "cloudformation": "CreateStack DeleteStack DescribeStackEvents DescribeStacks GetTemplate ListStackResources"
+    " ListStacks UpdateStack",
+    "sts": "GetCallerIdentity",
+}
+ACTIONS: Final = {
+    **{name: f"{service}:{name}" for service, names in _OPERATIONS.items() for name in names.split()},
+    "HeadBucket": "s3:ListBucket",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "HeadObject": "s3:GetObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "DeleteMessageBatch": "sqs:DeleteMessage",
+    "ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "SendMessageBatch": "sqs:SendMessage",
+}
+"""The action that allows each operation which is called here."""
 
-def _answered(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    code = str(response["Error"].get("Code", ""))
-    if words := _WORDS.get(code.removeprefix("AWS.SimpleQueueService.").removesuffix("Exception")):
-        return words(thing, response)
-    if _status(response) in (301, 307):
-        return _elsewhere(thing, response)
-    return TriggersError(
-        f"{thing}: AWS answered {code or _status(response)} to {_operation(response)}: {_said(response)}"
+_REFUSED: Final = re.compile(
+    r"(?:User: (?P<who>\S+) )?is not authorized to perform: (?P<action>[\w:*-]+)"
+    r"(?: on (?:the )?resource: \"?(?P<resource>[^\s\"]+)\"?)?(?P<why> (?:because|with) .+)?"
+)
+_CLOCK: Final = re.compile("Signature (expired|not yet current)")
+_WEB: Final = re.compile(r"\s*(<!doctype html|<html)\b", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title>", re.IGNORECASE)
+_HEAD: Final = 4096
+
+_DENIED: Final = _Words(
+    WiringError,
+    "{thing}: access denied: {who} may not {action} on {resource}{why}; allow it in the identity's policy, and in the"
+    " resource's where that belongs to another account",
+)
+_KEY_DENIED: Final = _Words(
+    WiringError,
+    "{thing}: access denied to the key that encrypts it: {said}; allow {who} {key_action} on the key, in the identity's"
+    " policy and in the key's",
+)
+_KEY: Final = _Words(
+    WiringError,
+    "{thing}: the key that encrypts it cannot be used: {said}; enable or restore it in KMS, or choose another",
+)
+_MISSING: Final = _Words(
+    WiringError,
+    "{thing} does not exist in this account and region; create or deploy it, or check its name, AWS_REGION and the"
+    " credentials ({said})",
+)
+_ELSEWHERE: Final = _Words(WiringError, "{thing} is in another region; set AWS_REGION{region}")
+_UNKNOWN: Final = _Words(
+    WiringError,
+    "{thing}: AWS does not take these credentials ({said}); check AWS_PROFILE, AWS_ACCESS_KEY_ID and"
+    " AWS_SECRET_ACCESS_KEY, whether they are for this account and endpoint, and whether the account has the region"
+    " enabled",
+)
+_EXPIRED: Final = _Words(
+    TriggersError,
+    "{thing}: the credentials have expired ({said}); renew them, as with `aws sso login`: a profile is read anew,"
+    " environment variables only by a new process",
+)
+_THROTTLED: Final = _Words(
+    TriggersError,
+    "{thing}: AWS throttles {operation} ({said}); it passes by itself, or ask for a higher quota",
+)
+_FULL: Final = _Words(
+    TriggersError,
+    "{thing}: {operation} is over a limit of the account ({said}); remove what is not needed, or ask AWS for a higher"
+    " quota",
+)
+_IN_FLIGHT: Final = _Words(
+    TriggersError,
+    "{thing} has as many messages in flight as a queue may have; who received them must delete them, or they come back"
+    " when their visibility time-out is over",
+)
+_SKEWED: Final = _Words(WiringError, "{thing}: this machine's clock is not AWS's ({said}); set it, as with NTP")
+_FOREIGN: Final = _Words(
+    TriggersError,
+    "{thing}: what answered {operation} with {code} is not AWS ({said}); {paths}",
+)
+_UNSAID: Final = _Words(
+    TriggersError,
+    "{thing}: AWS answered 400 to {operation}, which has no room for a reason; the usual one is that the credentials"
+    " have expired: renew them, as with `aws sso login`",
+)
+_OTHER: Final = _Words(TriggersError, "{thing}: AWS answered {code} to {operation}: {said}")
+
+_BY_CODE: Final[Mapping[str, _Words]] = {
+    code: words
+    for words, codes in (
+        (_DENIED, "AccessDenied UnauthorizedOperation Forbidden 403"),
+        (_KEY_DENIED, "KmsAccessDenied KMSAccessDenied KMS.AccessDenied"),
+        (_KEY, "KmsDisabled KmsInvalidState KmsInvalidKeyUsage KmsNotFound KmsOptInRequired"),
+        (_KEY, "KMS.Disabled KMS.NotFound KMS.KMSInvalidState KMSDisabled KMSInvalidState KMSNotFound"),
+        (_MISSING, "NonExistentQueue QueueDoesNotExist NoSuchBucket ResourceNotFound NotFound 404"),
+        (_ELSEWHERE, "PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraint 301"),
+        (_UNKNOWN, "InvalidClientTokenId UnrecognizedClient InvalidAccessKeyId SignatureDoesNotMatch InvalidSignature"),
+        (_UNKNOWN, "MissingAuthenticationToken InvalidToken InvalidSecurity AuthFailure"),
+        (_EXPIRED, "ExpiredToken TokenRefreshRequired"),
+        (_THROTTLED, "Throttling Throttled RequestThrottled RequestLimitExceeded TooManyRequests SlowDown"),
+        (_THROTTLED, "ProvisionedThroughputExceeded BandwidthLimitExceeded KmsThrottled"),
+        (_FULL, "LimitExceeded ServiceQuotaExceeded TooManyBuckets"),
+        (_IN_FLIGHT, "OverLimit"),
+        (_UNSAID, "400"),
+        (_SKEWED, "RequestTimeTooSkewed RequestExpired RequestInTheFuture"),
     )
-
-
-def _denied(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    found = _DENIED.search(_said(response))
-    operation = response["operation"]
-    action = found["action"] if found else _ACTIONS.get(operation, operation)
-    who = (found and found["who"]) or "this identity"
-    resource = (found and found["resource"]) or thing
-    return WiringError(
-        f"{thing}: access denied: {who} may not {action} on {resource}; allow it in the identity's policy,"
-        " and in the resource's where that belongs to another account"
-    )
-
-
-def _missing(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return WiringError(
-        f"{thing} does not exist in this account and region; create it, or check its name, AWS_REGION and the"
-        f" credentials ({_said(response)})"
-    )
-
-
-def _elsewhere(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region = headers.get("x-amz-bucket-region") or response["Error"].get("Region")
-    way = f"set AWS_REGION={region}" if region else "set AWS_REGION to the region that it is in"
-    return WiringError(f"{thing} is in another region; {way}")
-
-
-def _unknown_key(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return WiringError(
-        f"{thing}: AWS does not take these credentials ({_said(response)}); check AWS_PROFILE, AWS_ACCESS_KEY_ID and"
-        " AWS_SECRET_ACCESS_KEY, and whether they are for this account and endpoint"
-    )
-
-
-def _expired(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return TriggersError(
-        f"{thing}: the credentials have expired ({_said(response)}); renew them, as with `aws sso login`: a profile is"
-        " read anew, environment variables only by a new process"
-    )
-
-
-def _throttled(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return TriggersError(
-        f"{thing}: AWS throttles {_operation(response)} ({_said(response)}); it passes by itself, or ask for a"
-        " higher quota"
-    )
-
-
-def _too_many(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return TriggersError(
-        f"{thing} has as many messages in flight as a queue may have; who received them must delete them, or they"
-        " come back when their visibility time-out is over"
-    )
-
-
-def _skewed(thing: str, response: Mapping[str, Any]) -> TriggersError:
-    return WiringError(f"{thing}: this machine's clock is not AWS's ({_said(response)}); set it, as with NTP")
-
-
-_WORDS: dict[str, Words] = {
-    **dict.fromkeys(
-        ("AccessDenied", "UnauthorizedOperation", "Forbidden", "403", "KmsAccessDenied", "KMS.AccessDenied"), _denied
-    ),
-    **dict.fromkeys(
-        ("NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket", "ResourceNotFound", "NotFound", "404"), _missing
-    ),
-    **dict.fromkeys(
-        ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraint", "301"), _elsewhere
-    ),
-    **dict.fromkeys(
-        (
-            *("InvalidClientTokenId", "UnrecognizedClient", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
-            *("InvalidSignature", "MissingAuthenticationToken", "InvalidToken", "InvalidSecurity"),
-        ),
-        _unknown_key,
-    ),
-    **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired"), _expired),
-    **dict.fromkeys(
-        (
-            *("Throttling", "Throttled", "RequestThrottled", "RequestLimitExceeded", "TooManyRequests", "SlowDown"),
-            *("ProvisionedThroughputExceeded", "LimitExceeded", "BandwidthLimitExceeded", "KmsThrottled"),
-        ),
-        _throttled,
-    ),
-    "OverLimit": _too_many,
-    **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), _skewed),
+    for code in codes.split()
 }
 """By the code of the error, without `Exception` at its end."""
 
 
-def _said(response: Mapping[str, Any]) -> str:
-    error = response["Error"]
-    return str(error.get("Message") or error.get("Code") or "no reason given")[:LONGEST]
+def _answered(facts: Mapping[str, str]) -> _Words:
+    code = facts["code"]
+    if code.isdecimal() and not facts["operation"].startswith("Head"):  # to all but these AWS gives a code in words
+        return _FOREIGN if code < "500" else _OTHER
+    words = _BY_CODE.get(code.removeprefix("AWS.SimpleQueueService.").removesuffix("Exception"), _OTHER)
+    if words is _UNKNOWN and _CLOCK.search(facts["said"]):
+        return _SKEWED
+    if words is _DENIED and facts["action"].startswith("kms:"):
+        return _KEY_DENIED
+    return words
 
 
-def _operation(response: Mapping[str, Any]) -> str:
-    return response["operation"] or "the call"
+def _facts(thing: str, response: Mapping[str, Any], operation: str) -> dict[str, str]:
+    error, about = response["Error"], response.get("ResponseMetadata", {})
+    said = response.get(PAGE) or _line(error.get("Message") or error.get("Code") or "no reason given")
+    found = _REFUSED.search(said)
+    action, who, resource, why = found.group("action", "who", "resource", "why") if found else (None,) * 4
+    region = about.get("HTTPHeaders", {}).get("x-amz-bucket-region") or error.get("Region")
+    return {
+        "said": said,
+        "operation": operation,
+        "code": str(error.get("Code") or about.get("HTTPStatusCode", "nothing")),
+        "action": action or ACTIONS.get(operation, operation),
+        "key_action": action if action and action.startswith("kms:") else "kms:Decrypt and kms:GenerateDataKey",
+        "who": who or "this identity",
+        "resource": resource or thing,
+        "why": why or "",
+        "region": f"={region}" if region else " to the region that it is in",
+    }
 
 
-def _status(response: Mapping[str, Any]) -> int:
-    status: int = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
+def _line(said: object) -> str:
+    """Return what was said in one line, of a web page what it is called."""
+    text = str(said).rstrip(".")
+    return _page(text) or " ".join(text.split())[:LONGEST]
+
+
+def _page(text: str) -> str | None:
+    if not _WEB.match(text):
+        return None
+    title = _TITLE.search(text)
+    return f"a web page, {' '.join(title[1].split())[:80]!r}" if title else "a web page"
 
 
 # --- nobody answered -----------------------------------------------------------------------------
 
+_SAID: Final = _Words(TriggersError, "{thing}: {said}")
+_SETTINGS: Final = _Words(WiringError, "{thing}: {said}; check the AWS_ variables and ~/.aws/config")
+_NONE: Final = _Words(
+    WiringError,
+    "{thing}: no AWS credentials were found ({said}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+    " or give the machine a role",
+)
+_UNFETCHED: Final = _Words(
+    TriggersError, "{thing}: the credentials could not be fetched ({said}); renew them, as with `aws sso login`"
+)
+_UNREACHED: Final = _Words(TriggersError, "{thing}: {said}; {paths}")
 
-def _unanswered(thing: str, error: Exception) -> TriggersError:
-    from botocore import exceptions as boto
-
-    said = str(error)[:LONGEST]
-    if isinstance(error, boto.NoRegionError):
-        return WiringError(f"{thing}: no AWS region is named; set AWS_REGION, or `region` in the profile")
-    if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError):
-        return WiringError(
-            f"{thing}: no AWS credentials were found ({said.rstrip('.')}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and"
-            " AWS_SECRET_ACCESS_KEY, or give the machine a role"
-        )
-    if isinstance(error, boto.ProfileNotFound):
-        return WiringError(f"{thing}: {said}; set AWS_PROFILE to one of those in ~/.aws/config")
-    if isinstance(error, boto.CredentialRetrievalError | boto.TokenRetrievalError | boto.SSOError):
-        return TriggersError(
-            f"{thing}: the credentials could not be fetched ({said}); renew them, as with `aws sso login`"
-        )
-    if isinstance(error, boto.SSLError):
-        return WiringError(
-            f"{thing}: the endpoint's certificate is not trusted ({said}); set AWS_CA_BUNDLE to its issuer's"
-        )
-    if isinstance(error, boto.ConnectionError | boto.HTTPClientError):
-        return TriggersError(f"{thing}: {said.rstrip('.')}; it is tried again, check the network and AWS_ENDPOINT_URL")
-    return TriggersError(f"{thing}: {said}")
+_UNANSWERED: Final[Mapping[str, _Words]] = {
+    "NoRegionError": _Words(WiringError, "{thing}: no AWS region is named; set AWS_REGION, or `region` in the profile"),
+    "ProfileNotFound": _Words(WiringError, "{thing}: {said}; set AWS_PROFILE to one of those in ~/.aws/config"),
+    "SSLError": _Words(
+        WiringError, "{thing}: the endpoint's certificate is not trusted ({said}); set AWS_CA_BUNDLE to its issuer's"
+    ),
+    "ParamValidationError": _Words(WiringError, "{thing}: {said}; check its name"),
+    "ProxyConnectionError": _Words(TriggersError, "{thing}: {said}; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"),
+    "ResponseParserError": _Words(
+        TriggersError,
+        "{thing}: what answered is not AWS ({said}); {paths}",
+    ),
+    **dict.fromkeys(("NoCredentialsError", "PartialCredentialsError"), _NONE),
+    **dict.fromkeys(("CredentialRetrievalError", "TokenRetrievalError", "SSOError", "LoginError"), _UNFETCHED),
+    **dict.fromkeys(("ConnectionError", "HTTPClientError"), _UNREACHED),
+    **dict.fromkeys(("InvalidRegionError", "InvalidRetryModeError", "InvalidRetryConfigurationError"), _SETTINGS),
+    **dict.fromkeys(("InvalidMaxRetryAttemptsError", "InvalidConfigError", "InvalidProxiesConfigError"), _SETTINGS),
+    **dict.fromkeys(("ConfigParseError", "ConfigNotFound", "UnknownCredentialError"), _SETTINGS),
+}
+"""By the class of the error, or the nearest of those above it."""
 
 
-__all__ = ["explain", "explained"]
+__all__ = ["ACTIONS", "PAGE", "PATHS", "explain", "explained", "is_theirs", "not_aws", "page"]

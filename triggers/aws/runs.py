@@ -20,15 +20,19 @@ from triggers.app import App
 from triggers.attempt import NOTHING, Again, Dead, Done, Failure, Outcome, Run, run_plain
 from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
+from triggers.aws.lineages import Refusals, question
 from triggers.aws.logs import JsonLines, about, ended
 from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError
-from triggers.lineage import EventRow
-from triggers.routing import Route, Router
+from triggers.events import ObjectCreated
+from triggers.lineage import EventRow, continued
+from triggers.routing import PROCESS, Route, Router
+from triggers.sources.bucket import Bucket
 
 if TYPE_CHECKING:
     from triggers.aws.coroutines import Coroutines
+    from triggers.aws.processes import Processes
 
 log = logging.getLogger("triggers.run")
 
@@ -39,7 +43,10 @@ SKEW = 5.0
 
 
 class Runs:
-    """Carries out runs of an app's routes. `journal` names the deployment in the handlers' idempotency keys."""
+    """Carries out runs of an app's routes. `journal` names the deployment in the handlers' idempotency keys.
+
+    `processes` are where handlers are called that are to have one; without, they are called in this one.
+    """
 
     def __init__(
         self,
@@ -50,15 +57,19 @@ class Runs:
         journal: str,
         lines: JsonLines | None = None,
         now: Callable[[], float] = time.time,
+        processes: Processes | None = None,
     ) -> None:
         self._app = app.name
         self._places = app.places()
+        self._traced = _buckets(app) if app.writes_objects() else {}
+        self._refusals = Refusals()
         self._leading = router.leading
         self._records = records
         self._bus = bus
         self._journal = journal
         self._lines = lines or JsonLines()
         self._now = now
+        self._processes = processes
         self._coroutines: Coroutines | None = None
 
     def carry_out(
@@ -69,7 +80,7 @@ class Runs:
         `request` names the invocation, `until` is the Unix time at which it is killed. From then on the run is
         free for others, or from the end of a `lease`, which is renewed.
         """
-        now = self._now()
+        event, now = self._traced_back(event), self._now()
         number = wire.run_number(event, route.name)
         claim = self._records.claim(number, route.name, event, wire.write(event), request, now, (lease or until) + SKEW)
         if isinstance(claim, Standing):
@@ -82,9 +93,25 @@ class Runs:
             self._lines.about = {"request": request}
 
     def close(self) -> None:
-        """Let go of the event loop, if there is one."""
+        """Let go of the event loop and of the processes, if there are any."""
         if self._coroutines:
             self._coroutines.close()
+        if self._processes:
+            self._processes.close()
+
+    def _traced_back(self, event: EventRow) -> EventRow:
+        """Return an event as what goes on with the chain whose run wrote its object, where it seems to begin one.
+
+        Raises `TriggersError` where S3 may say later whether it does.
+        """
+        bucket = self._traced.get(event.source)
+        if bucket is None or event.depth or event.type != ObjectCreated.__event_type__:
+            return event
+        from triggers.aws.objects import lineage_of  # it is there already, with the app's places
+
+        asked = question(event.data, bucket)
+        lineage = lineage_of(asked, self._refusals) if asked else None
+        return event if lineage is None else continued(event, lineage, self._journal)
 
     def _attempt(self, run: Run, until: float) -> Outcome:
         allowed = run.route.policy.retry.attempts
@@ -95,6 +122,8 @@ class Runs:
                 " the handler; give it more time or memory (timeout=, needs=)"
             )
             return Dead(Failure("HandlerError", message, ""))
+        if self._processes and run.route.kind == PROCESS:
+            return self._processes.carry_out(run)
         if not run.route.coroutine:
             return Context().run(run_plain, run)  # context variables of one run are not the next one's
         if self._coroutines is None:
@@ -147,6 +176,11 @@ class Runs:
     def _publish(self, run: int, start: int, entries: Sequence[Entry]) -> None:
         self._bus.publish(entries)
         self._records.published(run, start, self._now())
+
+
+def _buckets(app: App) -> dict[str, Bucket]:
+    """Return the buckets that the app hears of, by their names as sources."""
+    return {name: source for name, source in app.sources.items() if isinstance(source, Bucket)}
 
 
 def _log_again(outcome: Again) -> None:

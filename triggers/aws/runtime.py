@@ -6,8 +6,10 @@
         result = await function.invoke({"Records": [...]})
 
 As in Lambda, an environment has one invocation at a time and is used again while it is warm; what exceeds its time, or
-ends its process, costs it. Unlike there, an environment goes on between invocations, `memory` only sets what the
-function is told, and who calls when all environments are at work waits where AWS would answer that it is throttled.
+ends its process, costs it. Unlike there, an environment goes on between invocations, and who calls when all
+environments are at work waits where AWS would answer that it is throttled. `memory` only sets what the function is
+told: a limit of the address space would end processes that Lambda lets be, since what is only reserved counts towards
+it (threads, mapped files, allocators), and one of the memory in use takes a cgroup, which a user may seldom make.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 from triggers.aws.environment import Environment, install
@@ -59,7 +62,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a function is, apart from its files: `timeout` in seconds, `memory` in MB."""
+    """What a function is, apart from its files: `timeout` in seconds, `memory` in MB.
+
+    `environment` are its variables as they are when this is made: what becomes of the mapping later changes nothing.
+    """
 
     handler: str
     environment: Mapping[str, str]
@@ -69,13 +75,19 @@ class Settings:
     name: str = "function"
     region: str = REGION
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "environment", MappingProxyType(dict(self.environment)))
+
     @property
     def arn(self) -> str:
         """Return the function's ARN, in the emulation's account."""
         return f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{self.name}"
 
     def variables(self, folder: Path, runtime: Path, day: datetime) -> dict[str, str]:
-        """Return the environment variables of a process: those of Lambda, and above them the function's own."""
+        """Return the environment variables of a process: those of Lambda, and above them the function's own.
+
+        None is taken over from this process, so that a function finds here what it finds in AWS.
+        """
         return {
             "_HANDLER": self.handler,
             "AWS_DEFAULT_REGION": self.region,

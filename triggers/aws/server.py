@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -19,6 +19,16 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 PATIENCE = 60.0
 """Seconds until a server that does not answer is given up."""
+
+_MISLEADING = frozenset(
+    {
+        *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE"),
+        *("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"),
+        *("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
+    }
+)
+
+_NEAR = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy has no way to this machine
 
 _SERVE = """
 import os, sys, threading
@@ -42,7 +52,7 @@ def serve(port: int = 0) -> Iterator[str]:
     command = [sys.executable, "-c", _SERVE, str(port)]
     with subprocess.Popen(
         command,
-        env={**os.environ, **credentials()},
+        env={**_plain(os.environ), **credentials()},  # it has clients of its own
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -75,10 +85,20 @@ def environment(endpoint: str) -> Mapping[str, str]:
     return {**credentials(), "AWS_ENDPOINT_URL": endpoint, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+def misleading(variables: Iterable[str]) -> list[str]:
+    """Return those environment variables by which botocore would look elsewhere although it is told of an endpoint."""
+    return [name for name in variables if name in _MISLEADING or name.startswith("AWS_ENDPOINT_URL_")]
+
+
+def _plain(variables: Mapping[str, str]) -> dict[str, str]:
+    left_out = misleading(variables)
+    return {name: value for name, value in variables.items() if name not in left_out}
+
+
 def reset(endpoint: str) -> None:
     """Have a server forget everything."""
     asked = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310  # our own
-    urllib.request.urlopen(asked, timeout=PATIENCE).close()  # noqa: S310
+    _NEAR.open(asked, timeout=PATIENCE).close()
 
 
 def _await(endpoint: str) -> None:
@@ -86,7 +106,7 @@ def _await(endpoint: str) -> None:
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            urllib.request.urlopen(f"{endpoint}/moto-api/data.json", timeout=PATIENCE).close()  # noqa: S310  # our own
+            _NEAR.open(f"{endpoint}/moto-api/data.json", timeout=PATIENCE).close()
             return
         except urllib.error.URLError as error:
             if time.monotonic() > end:

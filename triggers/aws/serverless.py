@@ -17,10 +17,13 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any, Final, Protocol
+
+from pydantic import PydanticUserError
 
 from triggers.app import App
 from triggers.aws import names, wire
@@ -183,28 +186,44 @@ def _answer(arrived: Sequence[Arrival], left: Sequence[tuple[Arrival, float]], c
 
 
 def load() -> Callable[[object, Invocation], dict[str, Any]]:
-    """Return the function that the environment describes. Its app is imported now, its clients are made later.
+    """Return the function that the environment describes.
 
-    Raises `WiringError` where the environment names no app, or routes or places that the app has not.
+    Whatever needs no call is made ready now, while no event waits, the direct client of the run records included.
+    Other clients are made later. Raises `WiringError` where the environment names no app, or routes or places that
+    the app has not.
     """
+    from triggers.aws import direct  # with TLS: who only looks at what is here has no use for it
+
     app = _app()
     app = app.bound(from_environment(app))
     only = _routes(app)
     lines = set_up()
+    _prepare(app.routes[name] for name in only or app.routes)
+    table = direct.known("dynamodb")
 
     @cache
     def function(arn: str) -> Function:
-        return _function(app, only, lines, arn)
+        return _function(app, only, lines, arn, table or direct.client("dynamodb"))
 
     return lambda payload, invocation: function(invocation.invoked_function_arn)(payload, invocation)
 
 
-def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str) -> Function:
-    from triggers.aws import clients, direct  # on the first invocation: most modules are loaded without a client
+def _prepare(routes: Iterable[Route]) -> None:
+    """Have all there that the first run of each route would otherwise wait for."""
+    for route in routes:
+        if route.coroutine:
+            import_module("triggers.aws.coroutines")
+        for kind in (route.trigger, *route.emits.values()):
+            with suppress(PydanticUserError):  # a type that cannot be built is told by the run that needs it
+                kind.model_rebuild(raise_errors=False)
+
+
+def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str, table: Any) -> Function:
+    from triggers.aws import clients, direct
 
     router = Router(app.routes.values())
     deployment = Deployment.of(app.name, arn, os.environ.get(ROLE))
-    records = Records(direct.client("dynamodb"), names.table(app.name), app.limits.retention)
+    records = Records(table, names.table(app.name), app.limits.retention)
     runs = Runs(app, router, records, Bus(cache(lambda: direct.client("events")), app.name), deployment.journal, lines)
     hand_back = HandBack(cache(lambda: clients.client("sqs")), cache(lambda: clients.client("scheduler")), deployment)
     return Function(Arrivals(app, router, only), runs, records, hand_back, lines)

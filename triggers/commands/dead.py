@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import apsw
 import click
 
+from triggers.commands import rejected
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
-from triggers.commands.parameters import deployed_option, json_option, number_of, state_option
+from triggers.commands.parameters import deployed_option, json_option, named_app, number_of, state_option, written
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
@@ -67,15 +68,17 @@ def _looking(
 @deployed_option
 @json_option
 def list_dead(route: str | None, limit: int, folder: str | None, aws: str | None, as_json: bool) -> None:
-    """List the dead letters, the newest last."""
+    """List the dead letters, the newest last. Of an app in AWS also what was rejected: it could be no event."""
     with _looking(folder, aws, _all_dead) as (place, connection):
         require_names(connection, route=route)
         found = views.runs(connection, state="dead", route=route, limit=limit)
         epoch = living_epoch(place, connection)
         abouts = [digest(find_event(connection, run.event)) for run in found]
+        refused = [] if isinstance(place, StateFolder) else rejected.among(place, route, limit)
     if as_json:
-        say_json([run_json(run, epoch) for run in found])
-    elif not found:
+        say_json([*(run_json(run, epoch) for run in found), *map(rejected.as_json, refused)])
+        return
+    if not found:
         note("no dead letters" + (f" of {route}" if route else ""))
     else:
         rows = [
@@ -90,6 +93,7 @@ def list_dead(route: str | None, limit: int, folder: str | None, aws: str | None
             for run, about in zip(found, abouts, strict=True)
         ]
         print_table(["run", "route", "died", ">tries", "about", "error"], rows)
+    rejected.print_all(refused)
 
 
 @dead.command()
@@ -102,6 +106,9 @@ def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     from triggers.commands.loading import users_first  # loads the app's side, which no other command here needs
 
     number = number_of(id, "r")
+    if (app := named_app()) and (found := rejected.find(app, number)):
+        rejected.show(found, as_json)
+        return
     with _looking(folder, aws, lambda deployed: deployed.some([number])) as (place, connection):
         run = find_run(connection, number)
         event = find_event(connection, run.event)
@@ -124,7 +131,8 @@ def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
         if one.traceback:
             say("\n".join(f"  {plain(text)}" for text in users_first(one.traceback).splitlines()))
     if run.state == "dead":
-        note(f"\n`triggers dead redrive r{run.number}` runs it again, `triggers dead drop r{run.number}` puts it aside")
+        again, aside = written(f"dead redrive r{run.number}"), written(f"dead drop r{run.number}")
+        note(f"\n{again} runs it again, {aside} puts it aside")
 
 
 @dead.command()
@@ -196,15 +204,17 @@ def _chosen(
         if run.state not in states:
             word = state_of(run, living_epoch(place, connection))
             allowed = " or ".join(sorted(states))
-            raise TriggersError(f"r{run.number} is {word}; only what is {allowed} can {what}{_instead(run, word)}")
+            instead = _instead(place, run, word)
+            raise TriggersError(f"r{run.number} is {word}; only what is {allowed} can {what}{instead}")
     return runs
 
 
-def _instead(run: RunView, word: str) -> str:
+def _instead(place: StateFolder | Deployed, run: RunView, word: str) -> str:
     """Return what to do about a run that nothing needs to be done about, as the end of a sentence."""
+    here = isinstance(place, StateFolder)
     ways = {
-        "done": f"; `triggers replay --event e{run.event}` runs its event again",
-        INTERRUPTED: "; it starts again with `triggers run`",
+        "done": f"; {written(f'replay --event e{run.event}')} runs its event again",
+        INTERRUPTED: "; it starts again " + ("with `triggers run`" if here else "when its message comes again"),
     }
     return ways.get(word, "")
 

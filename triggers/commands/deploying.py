@@ -60,7 +60,7 @@ _OPTIONS = (
     click.argument("target", metavar="MODULE[:APP]"),
     click.option(
         "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=S3_URI",
-        help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX.",
+        help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX; or which queue is meant: orders=NAME.",
     ),
     click.option(
         "--parameter", "parameters", type=Pair(), multiple=True, metavar="NAME=VALUE",

@@ -18,12 +18,14 @@ import click
 from triggers import __version__
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, say, say_json, state
-from triggers.commands.parameters import find_state, json_option, state_option
+from triggers.commands.parameters import deployed_option, find_state, json_option, state_option
 from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
 from triggers.journal import views
 from triggers.journal.journal import SAFE_SQLITE
 from triggers.journal.schema import MIGRATIONS
+from triggers.sources.bucket import Bucket
+from triggers.sources.queue import Queue
 from triggers.state import StateFolder
 
 LITTLE_DISK: Final = 500 * 1024**2
@@ -45,13 +47,16 @@ class Finding:
 @click.command()
 @click.argument("target", metavar="[MODULE[:APP]]", required=False)
 @state_option
+@deployed_option
 @json_option
-def doctor(target: str | None, folder: str | None, as_json: bool) -> int:
-    """Examine this machine and a state folder; with an app, its wiring and its folders too.
+def doctor(target: str | None, folder: str | None, aws: str | None, as_json: bool) -> int:
+    """Examine this machine and a state folder; with an app, its wiring, its folders and what it needs of AWS too.
 
-    Exits with 1 if there is a problem. A warning is something to know.
+    Exits with 1 if there is a problem. A warning is something to know. AWS is given ten seconds to answer.
     """
-    found = [*_machine(), *_state(folder), *(_app(target) if target else [])]
+    if folder is not None and aws is not None:
+        raise click.UsageError("--state and --aws name different places; give one of them")
+    found = [*_machine(), *(_deployed(aws) if aws else _state(folder)), *(_app(target) if target else [])]
     problems = sum(finding.verdict == "problem" for finding in found)
     if as_json:
         findings = [{"what": one.what, "verdict": one.verdict, "seen": one.seen} for one in found]
@@ -223,8 +228,16 @@ def _app(target: str) -> Iterator[Finding]:
     for name, place in app.places().items():
         if isinstance(place.where, Path):
             yield from _folder(name, place.where, watched=name in app.sources)
-        else:
-            yield _finding(f"bucket {name}", f"{place}; not asked for")
+    if any(isinstance(one, Bucket | Queue) for one in (*app.sources.values(), *app.outputs.values())):
+        from triggers.aws import checkup  # loads botocore
+
+        yield from (Finding(*seen) for seen in checkup.of_app(app))
+
+
+def _deployed(app: str) -> Iterator[Finding]:
+    from triggers.aws import checkup  # the same
+
+    yield from (Finding(*seen) for seen in checkup.of_deployed(app))
 
 
 def _folder(name: str, path: Path, *, watched: bool) -> Iterator[Finding]:

@@ -63,8 +63,21 @@ def _text(error: Exception) -> str:
     return error.format_message() if isinstance(error, click.ClickException) else str(error)
 
 
+_IN_AWS: Final = {
+    "send": "an app in AWS takes events as CloudEvents: into its bus by `aws events put-events`, or a function is"
+    " invoked with one",
+    "schedule": "schedules of an app in AWS are those of EventBridge Scheduler, in the group of the app's name: pause"
+    " and resume them there",
+    "backfill": "Scheduler fires for no past range: let a dispatcher do it, or invoke the function with a Tick",
+}
+"""What is to be done instead, where a command has no `--aws`."""
+
+
 def _no_option(name: str, ctx: click.Context) -> str:
     """Return what to say of an unknown option. The dashes, which all have, make none of them a near miss."""
+    command = ctx.command_path.split()[1:2]
+    if name == "--aws" and command and command[0] in _IN_AWS:
+        return f"`triggers {command[0]}` is for an app with a dispatcher; {_IN_AWS[command[0]]}"
     from difflib import get_close_matches  # none of it is needed when all goes well
 
     options = [one for one in ctx.command.get_params(ctx) if isinstance(one, click.Option)]

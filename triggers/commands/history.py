@@ -16,7 +16,6 @@ from triggers.commands.reading import (
     event_json,
     living_epoch,
     looking,
-    reader,
     require_names,
     run_json,
     started,
@@ -31,6 +30,8 @@ WORDS = (*STATES, INTERRUPTED)
 
 MOST = 10_000
 """As many runs are fetched from AWS where only some of them are wanted."""
+MOST_EMITTING = 1_000
+"""The same where what each of them has emitted is fetched, too."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
@@ -43,15 +44,29 @@ limit_option = click.option(
 @click.option("--since", type=Moment(), help="Only what was recorded since: 10m, 2h, 3d, or a time.")
 @limit_option
 @state_option
+@deployed_option
 @json_option
 def events(
-    kind: str | None, source: str | None, since: float | None, limit: int, folder: str | None, as_json: bool
+    kind: str | None,
+    source: str | None,
+    since: float | None,
+    limit: int,
+    folder: str | None,
+    aws: str | None,
+    as_json: bool,
 ) -> None:
-    """List events, the newest last."""
-    with reader(folder) as (_, connection):
+    """List events, the newest last.
+
+    Of an app in AWS those that ran something, and those that were emitted: nobody there records any other.
+    """
+    many = MOST_EMITTING if kind or source or since is not None else min(limit, MOST_EMITTING)
+    with looking(folder, aws, lambda deployed: deployed.newest(many, emitted=True)) as (_, connection):
         require_names(connection, kind=kind, source=source)
         found = views.events(connection, type=kind, source=source, since=since, limit=limit)
         dropped = views.duplicates(connection, found)
+        cut = aws is not None and len(found) < limit and len(views.runs(connection)) == MOST_EMITTING
+    if cut:
+        note(f"looked at the events of the newest {MOST_EMITTING:,} runs only; `trace` finds older ones by an ID")
     if as_json:
         say_json([event_json(event, dropped) for event in found])
     elif not found:
@@ -96,6 +111,8 @@ def runs(
     A state folder that is called like a state is written as a path: --state ./dead.
     """
     word, folder = _split(states)
+    if aws is not None and word == "waiting":
+        note("in AWS what waits for its first attempt is a message in its route's queue, and no run yet")
     filtered = bool(kind or route or since)
     with looking(folder, aws, lambda deployed: deployed.newest(MOST if filtered else limit, _kept(word))) as (
         place,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import ModuleType
 
 import pydantic
 
 from triggers.app import App
-from triggers.binding import from_environment
+from triggers.binding import from_environment, movable
 from triggers.commands.failures import NotFound
 from triggers.errors import EventError, TriggersError, WiringError, did_you_mean
 
@@ -55,8 +55,8 @@ def target_of(target: str, app: App) -> str:
 
 
 def bind(app: App, options: Mapping[str, str]) -> App:
-    """Return the app with its places where `--bind`, else the environment, else triggers.toml says they are."""
-    names = app.places()
+    """Return the app with places and queues where `--bind`, else the environment, else triggers.toml says they are."""
+    names = movable(app)
     found = {**_from_file(names), **from_environment(app)}
     for name in options:
         if name not in names:
@@ -64,7 +64,7 @@ def bind(app: App, options: Mapping[str, str]) -> App:
     return app.bound({**found, **options})
 
 
-def _from_file(names: Mapping[str, object]) -> dict[str, str]:
+def _from_file(names: Collection[str]) -> dict[str, str]:
     import tomllib  # only where the file is
 
     path = Path(SETTINGS)

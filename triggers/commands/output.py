@@ -22,6 +22,7 @@ STATE_COLOURS: Mapping[str, str] = {
     "delayed": "yellow",
     "done": "green",
     "dead": "red",
+    "rejected": "red",
     "dropped": "bright_black",
     "interrupted": "yellow",
     "ok": "green",

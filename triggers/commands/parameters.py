@@ -59,6 +59,21 @@ def deployed_option(command: F) -> F:
     return click.option("--aws", metavar="APP", help="Look at the app of that name as it is deployed in AWS.")(command)
 
 
+def named_app() -> str | None:
+    """Return the app in AWS that the present command names, or `dead` before it; None where it looks at one here."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return None
+    _, outer = context.obj or (None, None)
+    return context.params.get("aws") or outer
+
+
+def written(command: str) -> str:
+    """Return a command of ours as it is written for the app that the present one looks at: here, or in AWS."""
+    aws = named_app()
+    return f"`triggers {command} --aws {aws}`" if aws else f"`triggers {command}`"
+
+
 def state_option(command: F) -> F:
     """Add `--state` to a command."""
     return click.option("--state", "folder", type=click.Path(), metavar="DIR", help="The app's state folder.")(command)
@@ -68,7 +83,8 @@ def bind_option(command: F) -> F:
     """Add `--bind` to a command."""
     return click.option(
         "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=PLACE",
-        help="Where a place is: a folder, or s3://BUCKET/PREFIX. Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
+        help="Where a place is: a folder, or s3://BUCKET/PREFIX; or which queue is meant, by its name, URL or ARN."
+        " Also TRIGGERS_BIND_NAME, or [bind] in triggers.toml.",
     )(command)  # fmt: skip
 
 

@@ -13,7 +13,7 @@ import click
 
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
-from triggers.commands.parameters import find_state
+from triggers.commands.parameters import find_state, written
 from triggers.errors import did_you_mean
 from triggers.journal import views
 from triggers.journal.views import RunView
@@ -76,14 +76,14 @@ def find_run(connection: apsw.Connection, number: int) -> RunView:
     """Return a run, or raise `NotFound`."""
     for run in views.runs(connection, number=number):
         return run
-    raise NotFound(f"no run r{number} in this journal; `triggers runs` lists them")
+    raise NotFound(f"no run r{number} in this journal; {written('runs')} lists them")
 
 
 def find_event(connection: apsw.Connection, number: int) -> EventRow:
     """Return an event, or raise `NotFound`."""
     for event in views.events(connection, number=number):
         return event
-    raise NotFound(f"no event e{number} in this journal; `triggers events` lists them")
+    raise NotFound(f"no event e{number} in this journal; {written('events')} lists them")
 
 
 def require_names(

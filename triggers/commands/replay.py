@@ -57,11 +57,9 @@ def replay(
     """
     if not (kind or route or ids or since is not None or until is not None):
         raise click.UsageError("say which events: --event, --type, --route, --since or --until")
-    with looking(folder, aws, lambda deployed: deployed.chain(ids[0]) if len(ids) == 1 else deployed.newest(MOST)) as (
-        state,
-        connection,
-    ):
-        plan = _plan(connection, kind, route, since, until, ids)
+    numbers = [number_of(id, "e") for id in dict.fromkeys(ids)]
+    with looking(folder, aws, lambda deployed: _looked_through(deployed, numbers)) as (state, connection):
+        plan = _plan(connection, kind, route, since, until, numbers)
         before = views.newest_run(connection)
     if not yes:
         _show(plan, as_json)
@@ -86,6 +84,11 @@ def replay(
         note(f"not replayed, since retention deleted it meanwhile: {', '.join(gone)}")
 
 
+def _looked_through(deployed: Deployed, numbers: Sequence[int]) -> apsw.Connection:
+    """Return the chains of the events that are named, or where none is the newest runs."""
+    return deployed.chain(*(f"e{number}" for number in numbers)) if numbers else deployed.newest(MOST)
+
+
 def _send_again(deployed: Deployed, plan: Plan, as_json: bool) -> None:
     """Have the routes of an app in AWS run on the events again, and say so."""
     for event, names in plan:
@@ -106,7 +109,7 @@ def _plan(
     route: str | None,
     since: float | None,
     until: float | None,
-    ids: Sequence[str],
+    numbers: Sequence[int],
 ) -> Plan:
     """Return the events that are meant and trigger something, with their routes."""
     require_names(connection, kind=kind)
@@ -116,8 +119,8 @@ def _plan(
             raise NotFound(f"the app has no route {route!r}{did_you_mean(route, routes)}")
         routes = {route: routes[route]}
         kind = kind or routes[route].trigger
-    if ids:
-        events = [find_event(connection, number) for number in dict.fromkeys(number_of(id, "e") for id in ids)]
+    if numbers:
+        events = [find_event(connection, number) for number in dict.fromkeys(numbers)]
         events = [event for event in events if kind in (None, event.type)]
     else:
         events = views.events(connection, type=kind, since=since, until=until)

@@ -17,7 +17,7 @@ from triggers.errors import StateError
 @click.argument("target", metavar="MODULE[:APP]")
 @click.option(
     "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=S3_URI",
-    help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX.",
+    help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX; or which queue is meant: orders=NAME.",
 )  # fmt: skip
 @click.option(
     "--job", "jobs", multiple=True, metavar="ROUTE", help="Make the route a Batch job, although it would fit."
@@ -25,7 +25,7 @@ from triggers.errors import StateError
 @click.option("--image", is_flag=True, help="Functions are an image in ECR, not a zip.")
 @click.option("--python", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python.")
 @click.option("--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
-@click.option("--polled", is_flag=True, help="Only what a dispatcher elsewhere needs to hear of the buckets.")
+@click.option("--polled", is_flag=True, help="Only what a dispatcher elsewhere needs: queues, rules, a policy.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
 def template(
     target: str,

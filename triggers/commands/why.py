@@ -12,7 +12,7 @@ import click
 
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, paint, plain, say, say_json, span
-from triggers.commands.parameters import deployed_option, json_option, state_option
+from triggers.commands.parameters import deployed_option, json_option, state_option, written
 from triggers.commands.reading import duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import views
@@ -101,10 +101,11 @@ def of_run(scene: Scene, run: RunView) -> str:
             return _done(scene, run)
         case "dead":
             tries = count(run.attempt, "attempt")
-            return f"{run.route} failed for good after {tries}: {run.error}; see `triggers dead show r{run.number}`"
+            return f"{run.route} failed for good after {tries}: {run.error}; see {written(f'dead show r{run.number}')}"
+    redrive = written(f"dead redrive r{run.number}")
     if "(overlap=" in (run.error or ""):
-        return f"{run.route} does not run it: {run.error}; `triggers dead redrive r{run.number}` runs it all the same"
-    return f"{run.route} was dropped by hand after {run.error}; `triggers dead redrive r{run.number}` takes it back"
+        return f"{run.route} does not run it: {run.error}; {redrive} runs it all the same"
+    return f"{run.route} was dropped by hand after {run.error}; {redrive} takes it back"
 
 
 def _restart(scene: Scene) -> str:
@@ -197,9 +198,8 @@ def _delayed(scene: Scene, run: RunView) -> str:
     due = run.due_time or 0.0
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
     idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
-    return (
-        f"{run.route} is tried again at {when}, {_attempt(scene, run)} done{after}{idle}; `triggers retry` does it now"
-    )
+    done = f"{_attempt(scene, run)} done{after}"
+    return f"{run.route} is tried again at {when}, {done}{idle}; {written('retry')} does it now"
 
 
 def _done(scene: Scene, run: RunView) -> str:
@@ -230,6 +230,6 @@ def _verdict(scene: Scene, event: EventRow, verdict: Verdict) -> str:
     if verdict.reason is None:
         return (
             f"{verdict.route} takes it today, but has no run for it: the route is newer than the event, or the run was"
-            f" pruned; `triggers replay --event e{event.number} --yes` runs it"
+            f" pruned; {written(f'replay --event e{event.number} --yes')} runs it"
         )
     return f"{verdict.route} does not take it: {verdict.reason}"

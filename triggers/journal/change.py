@@ -97,6 +97,8 @@ class Result:
     duplicates: set[int] = field(default_factory=set)
     stale: set[int] = field(default_factory=set)
     """Runs that were to be settled, but whose claim the journal does not know any more."""
+    void: set[int] = field(default_factory=set)
+    """Events that were not inserted: the duplicates, and what such runs emitted."""
     gone: set[int] = field(default_factory=set)
     """Runs that were to be claimed, but no longer wait: they were dropped by hand."""
     read: dict[int, EventRow] = field(default_factory=dict)
@@ -183,14 +185,19 @@ class Change:
     def _insert(self, connection: apsw.Connection, result: Result) -> None:
         events, runs = self.events, self.runs
         if result.duplicates or result.stale:
-            void = result.duplicates | {row.number for row in events if row.cause in result.stale}
-            events = [row for row in events if row.number not in void]
-            runs = [row for row in runs if row.event not in void]
+            result.void = result.duplicates | self._emitted_by(result.stale)
+            events = [row for row in events if row.number not in result.void]
+            runs = [row for row in runs if row.event not in result.void]
         list(_many(connection, _EVENT, events))
         list(_many(connection, _RUN, [
             (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
             for r in runs
         ]))  # fmt: skip
+
+    def _emitted_by(self, runs: set[int]) -> set[int]:
+        """Return the events that some runs emitted. What a source delivered is none of them, whichever run wrote it."""
+        delivered = {number for _, number, _ in self.identities} | {number for *_, number in self.memories}
+        return {row.number for row in self.events if row.cause in runs and row.number not in delivered}
 
     def _claim(self, connection: apsw.Connection, result: Result) -> None:
         if self.interrupted:

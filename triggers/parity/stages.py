@@ -286,7 +286,8 @@ async def _announce(step: Put, envelope: str, hands: Hands, functions: Mapping[s
 def _of_records(deployed: Deployed, places: Mapping[str, str]) -> Outcome:
     connection = deployed.everything()
     try:
-        return Outcome(trees(connection, places), order(connection), sorted(deployed.rejections()))
+        reasons = sorted(one.reason for one in deployed.rejections())
+        return Outcome(trees(connection, places), order(connection), reasons)
     finally:
         connection.close()
 

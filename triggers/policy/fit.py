@@ -6,32 +6,21 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from triggers.policy.standing import overdue, pressing, typical
+from triggers.policy.standing import Kept, late
 from triggers.policy.view import Busy, Lane, View
 
 RESERVED = 1
 """How many late runs at once have what they need kept."""
 
-Kept = Callable[[View, Lane, int], bool]
-"""Says whether what a lane's n-th head needs is kept for it when it does not fit."""
-
 
 class Reservation(NamedTuple):
-    """What a late run waits for: it could start `at` this moment, and this much would be left `beside` it then."""
+    """What a late run waits for: it could start `at` this moment, and so much would be left `beside` it then."""
 
     at: float
     beside: dict[str, int]
 
 
-def late(view: View, lane: Lane, taken: int) -> bool:
-    """Say whether a head is late, or must start now to meet its deadline."""
-    top = max(lane.priority for lane in view.lanes)
-    if overdue(view.now, view.aging, top, lane.heads[taken][0]):
-        return True
-    return bool(lane.deadlines) and pressing(view, lane, taken, typical(view.lanes)) < math.inf
-
-
-def fit(view: View, order: Iterable[int], kept: Kept = late) -> list[int]:
+def fit(view: View, order: Iterable[int], kept: Callable[[View], Kept] = late) -> list[int]:
     """Return the lanes whose next head starts, in order; a lane appears once for each of its runs that starts.
 
     Who does not fit is passed over, so that the machine is not idle while work could run. For one that is late its
@@ -39,50 +28,86 @@ def fit(view: View, order: Iterable[int], kept: Kept = late) -> list[int]:
     or if there is room for them beside it. What an order leaves out comes behind, by rank; what it names too often, or
     what is no lane, is passed over. An order must end.
     """
-    left = dict(view.free)
     started: list[int] = []
-    running = list(view.running)
-    reservations: list[Reservation] = []
+    room = _Room(view, kept)
+    if room.full():
+        return started
     taken = [0] * len(view.lanes)
     closed = [not lane.heads for lane in view.lanes]
     for index in _all(view, order):
         if closed[index]:
             continue
-        lane = view.lanes[index]
-        if not _holds(left, lane.needs):
-            closed[index] = True
-            if len(reservations) < RESERVED and kept(view, lane, taken[index]):
-                reservations += reserve(view, lane, left, running)
-            continue
-        if not all(_spares(reservation, view.now, lane) for reservation in reservations):
+        if not room.take(index, taken[index]):
             closed[index] = True
             continue
-        for reservation in reservations:
-            _beside(reservation, view.now, lane)
-        for name, amount in lane.needs.items():
-            left[name] -= amount
         started.append(index)
-        running.append(Busy(lane.needs, view.now + (math.inf if lane.longest is None else lane.longest)))
         taken[index] += 1
-        closed[index] = taken[index] == len(lane.heads)
+        closed[index] = taken[index] == len(view.lanes[index].heads)
+        if room.full():
+            break
     return started
 
 
-def reserve(view: View, lane: Lane, left: Mapping[str, int], running: Iterable[Busy]) -> list[Reservation]:
+class _Room:
+    """What is left while runs are started, and what of it is kept for the late."""
+
+    def __init__(self, view: View, kept: Callable[[View], Kept]) -> None:
+        self._view = view
+        self._left = dict(view.free)
+        self._begun: list[Busy] = []
+        self._reservations: list[Reservation] = []
+        self._makes_kept = kept
+        self._kept: Kept | None = None
+        self._gone = {name for name, amount in view.free.items() if amount <= 0}
+        self._seen = 0
+
+    def take(self, index: int, head: int) -> bool:
+        """Take what a head needs, if it fits; keep it for one that is late and does not."""
+        lane, left, now = self._view.lanes[index], self._left, self._view.now
+        if not _holds(left, lane.needs):
+            self._keep(index, head)
+            return False
+        if not all(_ends_before(one, now, lane) or _holds(one.beside, lane.needs) for one in self._reservations):
+            return False
+        for one in self._reservations:
+            if not _ends_before(one, now, lane):
+                _subtract(one.beside, lane.needs)
+        for name, amount in lane.needs.items():
+            left[name] -= amount
+            if not left[name]:
+                self._gone.add(name)
+        self._begun.append(Busy(lane.needs, now + (math.inf if lane.longest is None else lane.longest)))
+        return True
+
+    def full(self) -> bool:
+        """Say whether nothing that waits can fit any more, as far as it costs little to see."""
+        if len(self._gone) == self._seen:
+            return False
+        self._seen = len(self._gone)
+        return not any(map(self._gone.isdisjoint, [lane.needs for lane in self._view.lanes]))
+
+    def _keep(self, index: int, head: int) -> None:
+        if len(self._reservations) == RESERVED:
+            return
+        self._kept = self._kept or self._makes_kept(self._view)
+        if self._kept(index, head):
+            running = [*self._view.running, *self._begun]
+            self._reservations += reserve(self._view.now, self._view.lanes[index], self._left, running)
+
+
+def reserve(now: float, lane: Lane, left: Mapping[str, int], running: Iterable[Busy]) -> list[Reservation]:
     """Return the reservation for a run that does not fit: none if it would not even when all others have ended.
 
     Who runs for longer than predicted, or for nobody knows how long, may end at any moment: it is taken to end now, so
     that nothing is started in the hope that it goes on.
     """
     then = dict(left)
-    at = view.now
     for busy in sorted(running, key=lambda busy: busy.until):
-        at = max(at, busy.until if busy.until < math.inf else view.now)
+        at = busy.until if busy.until < math.inf else now
         for name, amount in busy.needs.items():
             then[name] = then.get(name, 0) + amount
         if _holds(then, lane.needs):
-            for name, amount in lane.needs.items():
-                then[name] -= amount
+            _subtract(then, lane.needs)
             return [Reservation(at, then)]
     return []
 
@@ -100,18 +125,16 @@ def _all(view: View, order: Iterable[int]) -> Iterator[int]:
 
 
 def _holds(left: Mapping[str, int], needs: Mapping[str, int]) -> bool:
-    return all(left.get(name, 0) >= amount for name, amount in needs.items())
+    for name, amount in needs.items():  # noqa: SIM110  # half as long as all() of a generator
+        if left.get(name, 0) < amount:
+            return False
+    return True
+
+
+def _subtract(left: dict[str, int], needs: Mapping[str, int]) -> None:
+    for name, amount in needs.items():
+        left[name] -= amount
 
 
 def _ends_before(reservation: Reservation, now: float, lane: Lane) -> bool:
     return lane.longest is not None and now + lane.longest <= reservation.at
-
-
-def _spares(reservation: Reservation, now: float, lane: Lane) -> bool:
-    return _ends_before(reservation, now, lane) or _holds(reservation.beside, lane.needs)
-
-
-def _beside(reservation: Reservation, now: float, lane: Lane) -> None:
-    if not _ends_before(reservation, now, lane):
-        for name, amount in lane.needs.items():
-            reservation.beside[name] -= amount

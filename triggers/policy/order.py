@@ -1,7 +1,7 @@
 """The default order: what must start now, then the share that had least, its late runs, its priorities, its ratios.
 
-1. Runs whose latest start (deadline - p90) has come, the earliest deadline first; not those
-   that cannot make it any more.
+1. Runs that must start now to meet their deadline, the earliest first: those whose latest start (deadline - p90) comes
+   before all that runs now has ended. Not those that cannot make it any more.
 2. Among shares, who has used the least; what is taken in this very decision counts.
 3. The late, by rank. So nothing starves: once late, a run is passed only by runs of a smaller rank, and those have
    arrived before it, or within `aging` seconds behind it for each level of priority that they are above it.
@@ -13,38 +13,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 
-from triggers.policy.standing import overdue, pressing, seconds, typical
-from triggers.policy.view import Lane, Rank, View
+from triggers.policy.standing import SHORTEST, Deadlines, overdue, typical
+from triggers.policy.view import Lane, View
 
-Place = tuple[float, float, int]
-"""Where a run goes within its share, the smallest first; the number decides between equals."""
+Place = tuple[float, float, int, int, int]
+"""Where a head goes within its share, the smallest first: (level, value, number, lane, which of its heads)."""
 
 
 def order(view: View) -> Iterator[int]:
     """Yield the lanes in the order in which their runs should start."""
-    taken = [0] * len(view.lanes)
+    if not view.lanes:
+        return
     unknown = typical(view.lanes)
-    yield from _pressing(view, taken, unknown)
-    shares: dict[str, _Share] = {}
-    for index, lane in enumerate(view.lanes):
-        if taken[index] < len(lane.heads):
-            shares.setdefault(lane.share or "", _Share(view, unknown)).add(index, taken[index])
-    queues = [(view.usage.get(name, 0.0), name) for name in shares]
-    for share in shares.values():
-        share.ready()
-    heapify(queues)
-    while queues:
-        usage, name = queues[0]
-        found = shares[name].next()
-        if found is None:
-            heappop(queues)
-            continue
-        yield found
-        if len(queues) > 1:
-            heapreplace(queues, (usage + dominant(view, view.lanes[found]), name))
+    taken: dict[int, int] = {}
+    best = _best(view, unknown)
+    if best is None:
+        yield from _pressing(view, taken, unknown)
+    else:
+        yield best
+        taken[best] = 1
+    yield from _shared(view, taken, unknown)
 
 
 def by_rank(view: View) -> Iterator[int]:
@@ -63,80 +55,110 @@ def by_rank(view: View) -> Iterator[int]:
 
 def dominant(view: View, lane: Lane) -> float:
     """Return the largest part of any resource that a run of this lane takes (Ghodsi et al. 2011)."""
-    return max(
-        (amount / view.capacity[name] for name, amount in lane.needs.items() if view.capacity.get(name)), default=0.0
-    )
+    capacity = view.capacity
+    return max((amount / capacity[name] for name, amount in lane.needs.items() if capacity.get(name)), default=0.0)
 
 
-def _pressing(view: View, taken: list[int], unknown: float) -> Iterator[int]:
-    urgent = [index for index, lane in enumerate(view.lanes) if lane.deadlines]
-    queue = [(pressing(view, view.lanes[index], 0, unknown), index) for index in urgent]
+def _best(view: View, unknown: float) -> int | None:
+    """Return who is first where all is plain: no deadlines, one share, one priority. Often nobody asks for a second."""
+    heads, _, priorities, expected, _, deadlines, shares = zip(*view.lanes, strict=True)
+    if any(deadlines) or not all(heads) or len(set(priorities)) > 1 or len(set(shares)) > 1:
+        return None
+    ranks = [head[0] for head in heads]
+    first = min(ranks)
+    if first[0] < overdue(view, priorities[0]):
+        return ranks.index(first)
+    if unknown > SHORTEST:
+        expected = tuple(unknown if p is None else p for p in expected)
+    since = view.now - view.aging * priorities[0]
+    values = [
+        (rank - since) / (p if p and p > SHORTEST else SHORTEST) for (rank, _), p in zip(ranks, expected, strict=True)
+    ]
+    least = min(values)
+    if values.count(least) == 1:
+        return values.index(least)
+    return min((ranks[index][1], index) for index, value in enumerate(values) if value == least)[1]
+
+
+def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[int]:
+    """Yield what is left: the share that has used least first, and what it takes here counts."""
+    shares: dict[str, list[int]] = defaultdict(list)
+    for index, lane in enumerate(view.lanes):
+        if taken.get(index, 0) < len(lane.heads):
+            shares[lane.share or ""].append(index)
+    bound = overdue(view, max(lane.priority for lane in view.lanes))
+    queues = [
+        (view.usage.get(name, 0.0), name, _Queue(view, members, taken, unknown, bound))
+        for name, members in shares.items()
+    ]
+    heapify(queues)
+    while queues:
+        usage, name, queue = queues[0]
+        if not queue.places:
+            heappop(queues)
+            continue
+        index = queue.next()
+        yield index
+        heapreplace(queues, (usage + dominant(view, view.lanes[index]), name, queue))
+
+
+def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int]:
+    urgent = [index for index, lane in enumerate(view.lanes) if lane.deadlines and lane.heads]
+    if not urgent:
+        return
+    deadlines = Deadlines(view, unknown)
+
+    def place(index: int, head: int) -> tuple[float, int, int, int]:
+        lane = view.lanes[index]
+        return deadlines.pressing(lane, head), lane.heads[head][1], index, head
+
+    queue = [place(index, 0) for index in urgent]
     heapify(queue)
     while queue and queue[0][0] < math.inf:
-        _, index = queue[0]
-        lane = view.lanes[index]
-        taken[index] += 1
-        if taken[index] < len(lane.heads):
-            heapreplace(queue, (pressing(view, lane, taken[index], unknown), index))
+        _, _, index, head = queue[0]
+        taken[index] = head + 1
+        if head + 1 < len(view.lanes[index].heads):
+            heapreplace(queue, place(index, head + 1))
         else:
             heappop(queue)
         yield index
 
 
-class _Share:
-    """The lanes of one share."""
+class _Queue:
+    """The heads of one share's lanes in their order."""
 
-    def __init__(self, view: View, unknown: float) -> None:
+    def __init__(
+        self, view: View, members: Sequence[int], taken: Mapping[int, int], unknown: float, bound: float
+    ) -> None:
         self._view = view
         self._unknown = unknown
-        self._waiting: list[tuple[int, int]] = []
-        self._passed: dict[int, float] = {}
-        self._top = 0
-        self._queue: list[tuple[Place, int, int]] = []
+        self._passing: dict[int, float] = {}
+        """For each priority the rank value below which its runs go first, for they are late or have aged past."""
+        levels: dict[int, list[int]] = defaultdict(list)
+        for index in members:
+            levels[view.lanes[index].priority].append(index)
+        smallest = math.inf
+        for priority in sorted(levels, reverse=True):
+            self._passing[priority] = max(bound, smallest) if self._passing else bound
+            ranks = [view.lanes[index].heads[taken.get(index, 0)][0] for index in levels[priority]]
+            smallest = min(smallest, *ranks)
+        self.places: list[Place] = [self._place(index, taken.get(index, 0)) for index in members]
+        heapify(self.places)
 
-    def add(self, index: int, taken: int) -> None:
-        """Take a lane, of which so many heads are placed already."""
-        self._waiting.append((index, taken))
-
-    def ready(self) -> None:
-        """Place the heads of all lanes."""
-        lanes = self._view.lanes
-        self._top = max(lane.priority for lane in lanes)
-        self._passed = smallest_above(
-            [(lanes[index].priority, lanes[index].heads[taken]) for index, taken in self._waiting]
-        )
-        self._queue = [(self._place(lanes[index], taken), index, taken) for index, taken in self._waiting]
-        heapify(self._queue)
-
-    def next(self) -> int | None:
-        """Return the lane whose head is next, None when there is none."""
-        if not self._queue:
-            return None
-        _, index, taken = self._queue[0]
-        lane = self._view.lanes[index]
-        if taken + 1 < len(lane.heads):
-            heapreplace(self._queue, (self._place(lane, taken + 1), index, taken + 1))
+    def next(self) -> int:
+        """Take the first head out, and return its lane."""
+        _, _, _, index, head = self.places[0]
+        if head + 1 < len(self._view.lanes[index].heads):
+            heapreplace(self.places, self._place(index, head + 1))
         else:
-            heappop(self._queue)
+            heappop(self.places)
         return index
 
-    def _place(self, lane: Lane, taken: int) -> Place:
-        view = self._view
-        rank, number = lane.heads[taken]
-        if rank < self._passed[lane.priority] or overdue(view.now, view.aging, self._top, rank):
-            return (-math.inf, rank, number)
-        wait = view.now - rank - view.aging * lane.priority
-        return (-lane.priority, -wait / seconds(lane, self._unknown), number)
-
-
-def smallest_above(heads: Sequence[tuple[int, Rank]]) -> dict[int, float]:
-    """Return for each priority the smallest rank of all that wait with a higher one; nobody passes the highest."""
-    best: dict[int, float] = {}
-    for priority, (rank, _) in heads:
-        best[priority] = min(rank, best.get(priority, math.inf))
-    smallest = math.inf
-    above: dict[int, float] = {}
-    for priority in sorted(best, reverse=True):
-        above[priority] = smallest if above else -math.inf
-        smallest = min(smallest, best[priority])
-    return above
+    def _place(self, index: int, head: int) -> Place:
+        lane = self._view.lanes[index]
+        rank, number = lane.heads[head]
+        if rank < self._passing[lane.priority]:
+            return (-math.inf, rank, number, index, head)
+        p = self._unknown if lane.expected is None else lane.expected
+        wait = self._view.now - rank - self._view.aging * lane.priority
+        return (-lane.priority, -wait / (p if p > SHORTEST else SHORTEST), number, index, head)

@@ -9,13 +9,19 @@ Rank = tuple[float, int]
 """(arrival - aging * priority, the run's number): the smallest came first, a level of priority counting as a wait."""
 
 
+PATIENCE = 30 * 3600.0
+"""A day and a quarter: a night has come before anybody's turn is enforced at the cost of all others. Where most runs
+wait for longer than this, all are late, and the ratio counts no more: raise it there, for it is what bounds starving.
+"""
+
+
 class Lane(NamedTuple):
     """Waiting runs of one route that are alike to a policy, the best rank first."""
 
     heads: Sequence[Rank]
     """As many as could start now, and at least one."""
     needs: Mapping[str, int]
-    """What each of them takes; the limits that it counts against are resources, too."""
+    """What each of them takes, at least 1 of each; the limits that it counts against are resources, too."""
     priority: int = 0
     expected: float | None = None
     """How long a run will take, in seconds, half of all times (p50); None is not known."""
@@ -49,6 +55,8 @@ class View(NamedTuple):
     """By share: the part of the machine that it had of late (its dominant resource, decayed), over its weight."""
     aging: float = 600.0
     """So many seconds of waiting make up for one level of priority."""
+    patience: float = PATIENCE
+    """So many seconds of waiting make a run late."""
 
 
 Policy = Callable[[View], Iterable[int]]

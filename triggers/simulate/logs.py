@@ -86,6 +86,5 @@ def _lines(path: Path) -> Iterator[str]:
             with archive.open(names[0]) as file:
                 yield from (line.decode() for line in file)
         return
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as file:
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
         yield from file

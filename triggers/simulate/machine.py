@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
 
-from triggers.policy.fit import Kept, fit, late
+from triggers.policy.fit import fit
 from triggers.policy.order import order
-from triggers.policy.view import Busy, Lane, Policy, Rank, View
+from triggers.policy.standing import Kept, late
+from triggers.policy.view import PATIENCE, Busy, Lane, Policy, Rank, View
 from triggers.simulate.predictors import Predictor, Quantiles
 from triggers.simulate.workload import Job, JobError
 
@@ -21,9 +22,10 @@ class Rules:
     """How a machine decides."""
 
     policy: Policy = order
-    kept: Kept = late
+    kept: Callable[[View], Kept] = late
     predictor: Callable[[], Predictor] = Quantiles
     aging: float = 600.0
+    patience: float = PATIENCE
     share: Callable[[Job], str] | None = None
     """Whom a job counts for; None is the same for all."""
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class Machine:
         lanes = [self._lane(group) for group in groups]
         running = [one.busy(now) for one in self._running.values()]
         usage = {name: used / self.rules.weights.get(name, 1.0) for name, used in self._usage.items()}
-        return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging)
+        return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging, self.rules.patience)
 
     def _lane(self, group: _Group) -> Lane:
         most = max(1, min((self.free[name] // need for name, need in group.needs.items() if need), default=1_000))

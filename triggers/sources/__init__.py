@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from triggers.clock import Clock  # loads asyncio, which who only declares an app has no use for
@@ -25,6 +25,20 @@ RESERVED = ("inbox", "requests", "send", "timer", PAUSED)
 """The names of what every app has: no source or output of its own is called so, or their memories would mix."""
 
 
+class Lineage(NamedTuple):
+    """What chain an event goes on with that was found to be the work of a run.
+
+    `journal` names the run's journal or deployment: nowhere else do the numbers of `cause` and `root` mean anything.
+    `depth` and `budget` are the event's own.
+    """
+
+    journal: str
+    cause: int
+    root: int
+    depth: int
+    budget: int
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event as its source hands it in, not yet in the journal.
@@ -33,7 +47,8 @@ class Delivery:
     duplicate. With `memory`, a key and a value, the identity is the change instead: the delivery counts only when the
     value differs from the one that the source remembers for the key, and the two are committed together. Where it is
     `unique`, its identity must be new as well.
-    `data` is the payload as JSON text, `time` the event's own time as Unix seconds.
+    `data` is the payload as JSON text, `time` the event's own time as Unix seconds. With a `lineage` it goes on with a
+    chain, else it begins one.
     """
 
     source: str
@@ -45,6 +60,7 @@ class Delivery:
     subject: str | None = None
     memory: tuple[bytes, bytes] | None = None
     unique: bool = False
+    lineage: Lineage | None = None
 
 
 class Site(Protocol):
@@ -57,6 +73,8 @@ class Site(Protocol):
     """The app's name."""
     types: Collection[str]
     """The types of the events that the app's routes take and emit."""
+    traces: bool
+    """Whether an object's lineage is to be asked for: some route writes into a bucket, so it may be of a chain."""
 
     async def recall(self, source: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return what the source remembers for these keys; a key that it never remembered is absent."""
@@ -97,4 +115,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["PAUSED", "RESERVED", "Delivery", "Site", "Source"]
+__all__ = ["PAUSED", "RESERVED", "Delivery", "Lineage", "Site", "Source"]

@@ -10,6 +10,8 @@ from triggers.sources import Delivery, Site
 
 FIFO = ".fifo"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?|[A-Za-z0-9_-]{76,80}")
+_URL = re.compile(r"https?://[^/]+/.+")
+_ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):sqs:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<name>[^:]+)")
 
 
 class Queue:
@@ -42,11 +44,29 @@ class Queue:
         self.url = url
         if not self.name:
             raise WiringError(f"queue {queue!r}: name='' names no source; leave it out or name one")
-        if url is not None and not re.match(r"https?://[^/]+/.+", url):
+        if url is not None and not _URL.match(url):
             raise WiringError(f"queue {queue!r}: url={url!r} is no URL of a queue; copy it from `aws sqs list-queues`")
 
     def __repr__(self) -> str:
         return f"Queue({self.queue!r}, name={self.name!r})"
+
+    def bind(self, where: str) -> Queue:
+        """Return the same source with its messages in another queue, by its name, its URL or its ARN.
+
+        Raises `WiringError` for what names no queue, and for one without order in place of one that keeps it.
+        """
+        url = _url_of(where)
+        if url is None and not _NAME.fullmatch(where):
+            raise WiringError(
+                f"queue {self.name!r} cannot be bound to {where}; bind it to another queue, by its name, URL or ARN"
+            )
+        name = where if url is None else url.rstrip("/").rpartition("/")[2]
+        if self.queue.endswith(FIFO) and not name.endswith(FIFO):
+            raise WiringError(
+                f"queue {self.name!r} cannot be bound to {where}: it keeps the order of its messages, and a queue"
+                " without .fifo at the end of its name does not; bind it to an ordered one"
+            )
+        return Queue(name, name=self.name, url=url)
 
     def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield the events of the messages that wait, then of those that come.
@@ -58,4 +78,12 @@ class Queue:
         return follow(self, site)
 
 
-__all__ = ["Queue"]
+def _url_of(where: str) -> str | None:
+    """Return the URL of what is named by its URL or ARN, None for anything else."""
+    if arn := _ARN.fullmatch(where):
+        domain = "amazonaws.com.cn" if arn["partition"] == "aws-cn" else "amazonaws.com"
+        return f"https://sqs.{arn['region']}.{domain}/{arn['account']}/{arn['name']}"
+    return where if _URL.fullmatch(where) else None
+
+
+__all__ = ["FIFO", "Queue"]

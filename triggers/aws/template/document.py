@@ -14,9 +14,9 @@ from typing import Any, Final
 from triggers import __version__
 from triggers.app import App
 from triggers.aws import names
-from triggers.aws.template import alarms, functions, jobs, matching, queues, rules, schedules
+from triggers.aws.template import alarms, dispatcher, functions, jobs, matching, queues, rules, schedules
 from triggers.aws.template.feeds import feeds, rules_of
-from triggers.aws.template.fit import Machine, Size, serial
+from triggers.aws.template.fit import Machine, serial
 from triggers.aws.template.functions import Code, Group
 from triggers.aws.template.locations import locate
 from triggers.aws.template.permissions import TABLE
@@ -28,6 +28,7 @@ from triggers.binding import variable
 from triggers.routing import Route
 from triggers.sources import Source
 from triggers.sources.bucket import Bucket
+from triggers.sources.queue import Queue
 
 MOST: Final = 500
 """Resources that a stack may have."""
@@ -50,11 +51,12 @@ def render(
 ) -> Json:
     """Return the template of an app. Raises `WiringError`, a line for each problem, where AWS cannot honour it.
 
-    `target` is `module:app`, by which functions import it; `binds` has the `s3://` URIs of its places. The routes named
-    in `jobs` become Batch jobs although they would fit. `now` (Unix seconds) is what the bounds of schedules are past
-    by; without it none is.
+    `target` is `module:app`, by which functions import it; `binds` has the `s3://` URIs of its places, and the queues
+    that its `Queue` sources are here. The routes named in `jobs` become Batch jobs although they would fit. `now` (Unix
+    seconds) is what the bounds of schedules are past by; without it none is.
     """
     problems = Problems()
+    app, binds = _with_its_queues(app, binds, problems)
     planned = plan(app, binds, jobs, problems)
     parts = _Parts(planned, feeds(planned, now), target, code or Code())
     resources = _joined(parts, problems)
@@ -81,19 +83,27 @@ def render(
 def polled(app: App, binds: Mapping[str, str]) -> Json:
     """Return the template for a dispatcher on AWS data: of each bucket a rule and the queue by which it is heard of.
 
-    Raises `WiringError` where a place is bound to no bucket.
+    Beside them, what the dispatcher may do, as managed policies to attach to whoever runs it: of what the app declares,
+    no more. Raises `WiringError` where a place is bound to no bucket.
     """
     problems = Problems()
+    app, binds = _with_its_queues(app, binds, problems)
     places = locate(app, binds, problems)
     heard = {name: places[name] for name, source in app.sources.items() if name in places and not _has_queue(source)}
-    resources = _joined(
-        (_polled(app.name, name, matching.of_place(place, app.sources[name])) for name, place in heard.items()),
-        problems,
-    )
+    allowed = dispatcher.policies(app, places)
+    parts = (_polled(app.name, name, matching.of_place(place, app.sources[name])) for name, place in heard.items())
+    resources = _joined((*parts, allowed), problems)
     problems.settle()
     metadata = {"Triggers": __version__, "BucketsToEventBridge": sorted({place.bucket for place in heard.values()})}
     title = f"How a dispatcher of the app {app.name} hears of its buckets"
-    return {**_head(title, {"Triggers": metadata}), "Resources": resources}
+    return {
+        **_head(title, {"Triggers": metadata}),
+        "Resources": resources,
+        "Outputs": {
+            name: {"Description": "What a dispatcher may do: attach it to its role or user", "Value": ref(name)}
+            for name in allowed
+        },
+    }
 
 
 def text(template: Json) -> str:
@@ -124,7 +134,7 @@ class _Parts:
         for group in self.plan.groups:
             yield self._function(group)
             for route in group.routes:
-                yield self._queue(route, group.size)
+                yield self._queue(route, queues.for_function(group.size))
                 yield self._mapping(route, group)
             for source in group.sources:
                 yield self._source(source, group)
@@ -132,7 +142,7 @@ class _Parts:
             yield self._submitter()
         for route, machine in self.plan.machines.items():
             yield self._job(route, machine)
-            yield self._queue(route, machine)
+            yield self._queue(route, jobs.for_job())
 
     @property
     def app(self) -> str:
@@ -173,10 +183,10 @@ class _Parts:
             logical(group.name, "ErrorAlarm"): alarms.of_errors(failing, logical(group.name, "Function")),
         }
 
-    def _queue(self, route: Route, fitted: Size | Machine) -> Resources:
-        """Return a route's queue with what fills it."""
+    def _queue(self, route: Route, more: Json) -> Resources:
+        """Return a route's queue with what fills it, and what it has `more` for what empties it."""
         queue = logical(route.name, "Queue")
-        made = {**queues.queue(self.app, route, fitted), **self.feeds[route]}
+        made = {**queues.queue(self.app, route, more), **self.feeds[route]}
         if filling := rules_of(self.feeds[route]):
             made[logical(route.name, "Access")] = queues.access(queue, filling)
         given_up = f"Messages of {route.name} were given up by their queue"
@@ -206,7 +216,8 @@ class _Parts:
 
     def _environment(self) -> dict[str, Any]:
         bound = {variable(name): place.uri for name, place in self.plan.places.items()}
-        return {APP: self.target, **bound, SCHEDULE_ROLE: arn_of(schedules.ROLE)}
+        fed = {variable(name): queue.url or queue.queue for name, queue in self.plan.queues.items()}
+        return {APP: self.target, **bound, **fed, SCHEDULE_ROLE: arn_of(schedules.ROLE)}
 
 
 def _laid_out(value: Any, depth: int) -> str:
@@ -228,6 +239,15 @@ def _is_timed(made: Resources) -> bool:
 def _buckets(planned: Plan) -> list[str]:
     """Return the buckets that must tell EventBridge what happens to their objects."""
     return sorted({place.bucket for route in planned.app.routes.values() for place in planned.objects_of(route)})
+
+
+def _with_its_queues(app: App, binds: Mapping[str, str], problems: Problems) -> tuple[App, dict[str, str]]:
+    """Return the app with its queues where they are bound to, and the binds of its places."""
+    elsewhere = {name: where for name, where in binds.items() if isinstance(app.sources.get(name), Queue)}
+    for name, where in elsewhere.items():
+        with problems.collected():
+            app = app.bound({name: where})
+    return app, {name: where for name, where in binds.items() if name not in elsewhere}
 
 
 def _has_queue(source: Source) -> bool:

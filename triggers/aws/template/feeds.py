@@ -11,6 +11,7 @@ from triggers.aws.template.expressions import retrying, timing
 from triggers.aws.template.plan import Plan
 from triggers.aws.template.references import Json, Resources, logical
 from triggers.routing import Route
+from triggers.schedule import Schedule
 
 RULE: Final = "AWS::Events::Rule"
 
@@ -57,7 +58,7 @@ def _targets(plan: Plan, route: Route) -> list[Json]:
 def _firings(plan: Plan, timer: Route, now: float | None) -> Iterator[tuple[Route, Resources]]:
     """Yield the schedules of a timer, by the routes that take its firings. One that has passed has none."""
     assert timer.schedule
-    if now is not None and timer.schedule.next(now) is None:
+    if now is not None and _is_over(timer.schedule, now):
         plan.problems.note(f"route {timer.name!r}: {timer.schedule} has passed, and is not deployed")
         return
     when, again = timing(timer, now, plan.problems), retrying(timer, plan.problems)
@@ -67,3 +68,11 @@ def _firings(plan: Plan, timer: Route, now: float | None) -> Iterator[tuple[Rout
         if taker in plan.machines:
             submission = jobs.submission(plan.app.name, taker)
             yield taker, schedules.schedules(plan.app.name, f"{name}-job", when, schedules.to_jobs(submission), again)
+
+
+def _is_over(schedule: Schedule, now: float) -> bool:
+    """Say whether a schedule has passed. One that does not say is not: `timing` refuses whatever may raise here."""
+    try:
+        return schedule.next(now) is None
+    except Exception:  # of a calendar, or a schedule, of the user's: AWS takes neither, and that is what to tell
+        return False

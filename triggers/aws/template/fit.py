@@ -42,12 +42,14 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A Batch job's: virtual CPUs, MB of memory, GPUs, and seconds or None for no bound. `why` no function will do."""
+    """A Batch job's: virtual CPUs, MB of memory and GPUs. `why` no function will do.
+
+    It has no time: the job itself ends its handler at the `timeout=`.
+    """
 
     cpus: int
     memory: int
     gpus: int
-    timeout: int | None
     why: str
 
 
@@ -109,12 +111,10 @@ def _machine(route: Route, why: str, cpu: float, memory: float, gpus: float, pro
     if gpus != int(gpus):
         problems.add(f"route {route.name!r} needs {gpus:g} gpu; a Batch job takes whole ones")
     problems.note(f"route {route.name!r} is a Batch job: {why}")
-    timeout = route.policy.timeout
     return Machine(
         cpus=max(1, math.ceil(cpu)),
         memory=math.ceil(memory / MIB) or 4 * USUAL,
         gpus=math.ceil(gpus),
-        timeout=None if timeout is None else max(60, math.ceil(timeout)),
         why=why,
     )
 

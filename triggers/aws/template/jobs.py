@@ -1,17 +1,20 @@
 """Jobs: routes that no function is large enough for, as AWS Batch job definitions.
 
-The rule sends the event to the route's queue, as for any route, and submits a job beside it, which takes one message
-from there. So an event of any size arrives whole, and what a job does not finish is in the queue still.
+The rule sends the event to the route's queue, as for any route, and submits a job beside it, which takes a message from
+there. So an event of any size arrives whole, and what a job does not finish is in the queue still.
+
+A definition sets no bound of time: Batch would count a job's waits, too, and not start it again. The job ends its
+handler itself, at the `timeout=` of one attempt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from triggers.aws import names
 from triggers.aws.template import permissions
-from triggers.aws.template.fit import Machine, serial
+from triggers.aws.template.fit import Machine
 from triggers.aws.template.functions import log_group
 from triggers.aws.template.permissions import Reach
 from triggers.aws.template.references import Json, Resources, arn, arn_of, from_account, logical, ref
@@ -20,8 +23,24 @@ from triggers.routing import Route
 QUEUE: Final = "JobQueueArn"
 IMAGE: Final = "JobImage"
 SUBMITTER: Final = "Submitting"
-ATTEMPTS: Final = 3
-"""How often Batch starts a job whose machine went away. What a handler's own failure leads to, `retry=` says."""
+STARTS: Final = (3, 10)
+"""How often Batch starts a job that did not see its run through, at least and at most; ten is Batch's own bound.
+
+A handler's failure is for `retry=`, and the job's own to see to. Of a handler that ends its process each start uses an
+attempt up, and one more start is needed to find that they are used up and the run dead.
+"""
+ENDED_BADLY: Final = 6
+"""The exit status by which `triggers exec` says that a run is dead or a message was rejected, and none is left."""
+RETRIED: Final[Sequence[Json]] = (
+    {"Action": "RETRY", "OnStatusReason": "Host EC2*"},  # the machine went away
+    {"Action": "EXIT", "OnExitCode": str(ENDED_BADLY)},
+)
+"""What Batch does with a job that failed, by the first that fits; where none does, it starts the job again.
+
+So a process that was killed, or did not reach AWS, is started again: its message is in the queue still, and maybe no
+other job comes for it. Where the run has ended there is no message, and a job that finds none ends well: nobody would
+see in Batch that the run is dead.
+"""
 
 PARAMETERS: Final[Json] = {
     QUEUE: {"Type": "String", "Description": "The ARN of the Batch job queue, with machines that the jobs fit on"},
@@ -55,19 +74,28 @@ def job(
         "Type": "container",
         "PlatformCapabilities": ["EC2"],
         "ContainerProperties": container,
-        "RetryStrategy": {"Attempts": ATTEMPTS},
+        "RetryStrategy": {"Attempts": starts(route), "EvaluateOnExit": [dict(one) for one in RETRIED]},
     }
-    if machine.timeout is not None:
-        properties["Timeout"] = {"AttemptDurationSeconds": machine.timeout}
     queue = arn_of(logical(route.name, "Queue"))
     trusted = from_account(source=arn("ecs", "*"))
     return {
         logical(route.name, "Job"): {"Type": "AWS::Batch::JobDefinition", "Properties": properties},
         role: permissions.role(
-            "ecs-tasks.amazonaws.com", trusted, permissions.statements(app, [queue], reach, delays=not serial(route))
+            "ecs-tasks.amazonaws.com", trusted, permissions.statements(app, [queue], reach, delays=False)
         ),
         logs: log_group(f"/aws/batch/{name}", retention),
     }
+
+
+def for_job() -> Json:
+    """Return what the queue of a job has: where jobs are submitted."""
+    return {"Tags": [{"Key": names.JOB_QUEUE, "Value": ref(QUEUE)}]}
+
+
+def starts(route: Route) -> int:
+    """Return how often Batch starts a job of a route."""
+    least, most = STARTS
+    return min(max(route.policy.retry.attempts + 1, least), most)
 
 
 def target(app: str, route: Route) -> Json:

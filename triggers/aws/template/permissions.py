@@ -48,48 +48,50 @@ def role(service: str, trusted: Json, statements: Iterable[Json]) -> Json:
 
 def statements(app: str, queues: Sequence[Json], reach: Reach, *, delays: bool) -> Iterator[Json]:
     """Yield what a handler's function may do. `queues` feed it; `delays`: it may have runs sent later."""
-    yield _allow(
+    yield allow(
         "Receive",
         ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"],
         *queues,
     )
-    yield _allow("Record", ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"], arn_of(TABLE))
-    yield _allow("Emit", ["events:PutEvents"], arn("events", f"event-bus/{names.bus(app)}"))
+    yield allow("Record", ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"], arn_of(TABLE))
+    yield allow("Emit", ["events:PutEvents"], arn("events", f"event-bus/{names.bus(app)}"))
     if delays:
         yield from _delaying(app)
-    yield from _objects(reach)
+    yield from objects(reach)
 
 
 def logging(group: str) -> Json:
     """Return the statement by which a function writes to its own log group, by the group's name."""
-    return _allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], arn("logs", f"log-group:{group}:log-stream:*"))
+    return allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], arn("logs", f"log-group:{group}:log-stream:*"))
 
 
 def _delaying(app: str) -> Iterator[Json]:
     """Yield what it takes to put a run back for longer than a queue holds it: a schedule of one firing."""
-    yield _allow("Delay", ["scheduler:CreateSchedule"], arn("scheduler", f"schedule/{names.schedules(app)}/*"))
+    yield allow("Delay", ["scheduler:CreateSchedule"], arn("scheduler", f"schedule/{names.schedules(app)}/*"))
     yield {
-        **_allow("DelayAs", ["iam:PassRole"], arn_of(ROLE)),
+        **allow("DelayAs", ["iam:PassRole"], arn_of(ROLE)),
         "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
     }
 
 
-def _objects(reach: Reach) -> Iterator[Json]:
+def objects(reach: Reach) -> Iterator[Json]:
+    """Yield what it takes to read, list and write objects."""
     readable = _sorted(reach.reads | reach.writes)
     if readable:
         found = [place.objects for place in readable]
-        yield _allow("Read", ["s3:GetObject", "s3:GetObjectVersion"], *found)
+        yield allow("Read", ["s3:GetObject", "s3:GetObjectVersion"], *found)
     for number, bucket in enumerate(sorted({place.bucket for place in readable}), 1):
         below = [place.prefix for place in readable if place.bucket == bucket]
-        listing = _allow(f"List{number}", ["s3:ListBucket"], s3_arn(bucket))
+        listing = allow(f"List{number}", ["s3:ListBucket"], s3_arn(bucket))
         if "" not in below:
             listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in below]}}
         yield listing
     if written := _sorted(reach.writes):
-        yield _allow("Write", ["s3:PutObject", "s3:AbortMultipartUpload"], *(place.objects for place in written))
+        yield allow("Write", ["s3:PutObject", "s3:AbortMultipartUpload"], *(place.objects for place in written))
 
 
-def _allow(sid: str, actions: list[str], *resources: Json) -> Json:
+def allow(sid: str, actions: list[str], *resources: Json) -> Json:
+    """Return the statement that allows actions on resources."""
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": list(resources)}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from triggers.aws import names
-from triggers.aws.template.fit import Machine, Size, serial
+from triggers.aws.template.fit import Size, serial
 from triggers.aws.template.references import Json, Resources, arn_of, from_account, logical, policy, ref
 from triggers.routing import Route
 
@@ -25,23 +25,19 @@ RETENTION: Final = 1_209_600
 """Seconds, 14 days: the longest."""
 
 
-def queue(app: str, route: Route, fitted: Size | Machine) -> Resources:
-    """Return a route's queue and the queue of its dead letters."""
+def queue(app: str, route: Route, more: Json) -> Resources:
+    """Return a route's queue and the queue of its dead letters. `more` it has for what takes its messages."""
     name, dead = names.queue(app, route.name, fifo=serial(route)), logical(route.name, "DeadLetters")
-    held = {
-        "VisibilityTimeout": visibility(fitted),
-        "RedrivePolicy": {"deadLetterTargetArn": arn_of(dead), "maxReceiveCount": RECEIVES},
-    }
+    redrive = {"RedrivePolicy": {"deadLetterTargetArn": arn_of(dead), "maxReceiveCount": RECEIVES}}
     return {
-        logical(route.name, "Queue"): plain_queue(name, held),
+        logical(route.name, "Queue"): plain_queue(name, more | redrive),
         dead: plain_queue(names.dead_letters(name)),
     }
 
 
-def visibility(fitted: Size | Machine) -> int:
-    """Return for how many seconds a message that was taken is not given to others."""
-    timeout = fitted.timeout
-    return LONGEST_HELD if timeout is None else min(VISIBLE_AFTER * timeout, LONGEST_HELD)
+def for_function(size: Size) -> Json:
+    """Return what the queue of a function has: for how many seconds a message that was taken is not given to others."""
+    return {"VisibilityTimeout": min(VISIBLE_AFTER * size.timeout, LONGEST_HELD)}
 
 
 def plain_queue(name: str, more: Json | None = None) -> Json:
