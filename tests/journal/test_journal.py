@@ -218,7 +218,7 @@ def test_what_a_source_delivered_counts_though_the_run_that_wrote_it_is_not_sett
     change = Change(journal.epoch, settles=[SettleRow(1, 9, 1, DONE, 9, 1.0)])
     change.memories, change.identities = [("bucket", b"a", b"v1", 2)], [("bucket\0b", 3, 0.0)]
     change.events = [event(number, cause=1) for number in (2, 3, 4)]
-    change.runs = [RunRow(number, number, "r", 0) for number in (2, 3, 4)]
+    change.runs = [RunRow(number, number, "r", Terms(number)) for number in (2, 3, 4)]
     result = commit(journal, change)
     assert (result.stale, result.void) == ({1}, {4})
     assert ask(journal, "SELECT number FROM event") == ask(journal, "SELECT number FROM run") == [(1,), (2,), (3,)]
