@@ -63,10 +63,11 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
             " know; bound the route with concurrency= instead, or run it with a dispatcher"
         )
     _check_overlap(route, problems)
+    _check_keys(route, problems)
     if route.policy.priority:
         problems.note(
-            f"route {route.name!r}: priority={route.policy.priority}: routes have queues of their own and do not wait"
-            " for one another, so none goes before another"
+            f"route {route.name!r} has a priority=: routes have queues of their own and do not wait for one another, so"
+            " none goes before another"
         )
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
@@ -130,6 +131,14 @@ def _check_overlap(route: Route, problems: Problems) -> None:
         problems.add(
             f"route {route.name!r}: overlap={route.policy.overlap!r} cannot be honoured: a queue cannot {cannot};"
             " say overlap='queue', or run the route with a dispatcher"
+        )
+
+
+def _check_keys(route: Route, problems: Problems) -> None:
+    if route.policy.per_key is not None:
+        problems.add(
+            f"route {route.name!r}: per_key={route.policy.per_key} cannot be honoured: a rule cannot tell a queue the"
+            " key of an event; bound the whole route with concurrency=, or run it with a dispatcher"
         )
 
 
