@@ -18,7 +18,7 @@ def movable(app: App) -> list[str]:
 
 def from_environment(app: App) -> dict[str, str]:
     """Return what of the app the environment binds, and to what; raise `WiringError` for what the app has not."""
-    by_variable = {variable(name): name for name in movable(app)}
+    by_variable = _by_variable(app)
     found = {}
     for key, value in os.environ.items():
         if key.startswith(VARIABLE):
@@ -26,6 +26,17 @@ def from_environment(app: App) -> dict[str, str]:
                 hint = did_you_mean(key, by_variable)
                 raise WiringError(f"{key} is set, but app {app.name!r} has no place of that name to bind{hint}")
             found[by_variable[key]] = value
+    return found
+
+
+def _by_variable(app: App) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in movable(app):
+        first = found.setdefault(variable(name), name)
+        if first != name:
+            raise WiringError(
+                f"app {app.name!r}: {first!r} and {name!r} would both be bound by {variable(name)}; rename one of them"
+            )
     return found
 
 

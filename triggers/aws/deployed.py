@@ -275,7 +275,7 @@ class Deployed:
                 url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
             except sqs.exceptions.QueueDoesNotExist:
                 continue
-            order = {"MessageGroupId": "redriven", "MessageDeduplicationId": new_id()} if fifo else {}
+            order = {"MessageGroupId": names.GROUP, "MessageDeduplicationId": new_id()} if fifo else {}
             jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
             sqs.send_message(QueueUrl=url, MessageBody=text, **order)
             if jobs:

@@ -14,6 +14,8 @@ LONGEST = 64
 
 DEAD = "-dead"
 FIFO = ".fifo"
+GROUP = "all"
+"""The one message group of an ordered queue: what is in two groups runs side by side."""
 JOB_QUEUE = "triggers:job-queue"
 """The tag by which the queue of a route that is a Batch job says what its jobs are submitted to, by its ARN."""
 

@@ -74,7 +74,7 @@ def target(route: Route) -> Json:
     """Return a route's queue as the target of a rule or of a schedule. One message group keeps all in order."""
     found: Json = {"Arn": arn_of(logical(route.name, "Queue"))}
     if serial(route):
-        found["SqsParameters"] = {"MessageGroupId": "all"}
+        found["SqsParameters"] = {"MessageGroupId": names.GROUP}
     return found
 
 
