@@ -199,7 +199,7 @@ def test_the_environment_binds_queues_as_it_binds_places(monkeypatch: pytest.Mon
 
 
 def test_two_places_that_one_variable_would_bind_are_refused(tmp_path: Path) -> None:
-    app = App("a", sources=[Folder(tmp_path / "a", name="raw-data")], outputs={"raw_data": tmp_path / "b"})
+    app = App("a", sources=[Folder(tmp_path / "a", name="raw-data"), Folder(tmp_path / "b", name="raw_data")])
     with pytest.raises(WiringError, match="'raw-data' and 'raw_data' would both be bound by TRIGGERS_BIND_RAW_DATA"):
         from_environment(app)
     monkeypatch.setenv("TRIGGERS_BIND_ORDRES", "staging")
