@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo aws test format lint types unit unit-outside unit-inside parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-outside unit-inside faults parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -44,6 +44,9 @@ unit-outside: $(STAMP)
 
 unit-inside: $(STAMP)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(OUTSIDE)) -o cache_dir=.pytest_cache/inside
+
+faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
+	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios

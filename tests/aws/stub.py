@@ -138,7 +138,7 @@ class Stub:
     async def _answer(self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         size = re.search(r"(?i)content-length: (\d+)", head)
         request = json.loads(await reader.readexactly(int(size[1]) if size else 0))
-        action = re.search(r"(?i)x-amz-target: AmazonSQS\.(\w+)", head)
+        action = re.search(r"(?i)x-amz-target: \w+\.(\w+)", head)
         assert action, head
         fault = self.plan(action[1], self.calls[action[1]])
         self.calls[action[1]] += 1
@@ -172,7 +172,8 @@ class Stub:
         if fault == "denied":
             said = f"User: arn:aws:iam::1:user/u is not authorized to perform: sqs:{action.lower()} on resource: arn:q"
             return _error("AccessDenied", said, 403)
-        if (request.get("QueueName") or request["QueueUrl"].rsplit("/", 1)[-1]) != self.name:
+        queue = request.get("QueueName") or request.get("QueueUrl", self.name).rsplit("/", 1)[-1]
+        if queue != self.name:
             return _error("QueueDoesNotExist", "The specified queue does not exist.")
         return 200, await getattr(self, f"_{action}")(request)
 

@@ -88,6 +88,12 @@ class Emulated:
             for message in got
         ]
 
+    def left(self, url: str) -> int:
+        """Return how many messages a queue has, those counted that are hidden."""
+        wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)["Attributes"]
+        return sum(int(found[name]) for name in wanted)
+
     def call(self, payload: object, life: Life | None = None) -> Any:
         """Call a function in a new environment."""
         life, app, router = life or Life(), self.app, Router(self.app.routes.values())
