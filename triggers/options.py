@@ -114,6 +114,11 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     return policy
 
 
+def shown(value: Any) -> Any:
+    """Return an option as people see it: a function by its name."""
+    return value.__name__ if callable(value) else value
+
+
 def _check_kinds(owner: str, values: Mapping[str, Any]) -> None:
     for name, (kind, example) in _KINDS.items():
         if values.get(name) is not None and not isinstance(values[name], kind):

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, Tick
 from triggers.options import REPLACE, Policy
+from triggers.options import shown as as_shown
 from triggers.signature import read_signature
 
 if TYPE_CHECKING:  # an app that uses neither need not load them
@@ -125,8 +126,8 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "concurrency": policy.concurrency,
         "overlap": policy.overlap,
         "timeout": policy.timeout,
-        "priority": policy.priority if isinstance(policy.priority, int) else policy.priority.__name__,
-        "key": policy.key if isinstance(policy.key, str | None) else policy.key.__name__,
+        "priority": as_shown(policy.priority),
+        "key": as_shown(policy.key),
         "per_key": policy.per_key,
         "needs": dict(policy.needs),
         "schedule": str(route.schedule) if route.schedule else None,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from triggers.aws.template.problems import Problems
-from triggers.options import REPLACE, SKIP
+from triggers.options import REPLACE, SKIP, shown
 from triggers.routing import Route
 
 LONGEST: Final = 900
@@ -66,8 +66,8 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_keys(route, problems)
     if route.policy.priority:
         problems.note(
-            f"route {route.name!r} has a priority=: routes have queues of their own and do not wait for one another, so"
-            " none goes before another"
+            f"route {route.name!r}: priority={shown(route.policy.priority)}: routes have queues of their own and do not wait"
+            " for one another, so none goes before another"
         )
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
