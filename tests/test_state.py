@@ -78,7 +78,7 @@ def write_newer_journal(path: Path) -> None:
 FOREIGN = [
     (write_text, "is not a journal: it is no SQLite file; move it away, or give --state another folder"),
     (write_bookmarks, "is another program's database, not a journal; choose another --state"),
-    (write_newer_journal, "has schema version 2, this code knows 1; .* upgrade the package"),
+    (write_newer_journal, rf"version {len(MIGRATIONS) + 1}, this code knows {len(MIGRATIONS)}; .* upgrade the package"),
 ]
 
 

@@ -64,10 +64,10 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
         )
     _check_overlap(route, problems)
     _check_keys(route, problems)
-    if route.policy.priority:
+    if priority := shown(route.policy.priority):
         problems.note(
-            f"route {route.name!r}: priority={shown(route.policy.priority)}: routes have queues of their own and do not wait"
-            " for one another, so none goes before another"
+            f"route {route.name!r}: priority={priority}: routes have queues of their own and do not wait for one"
+            " another, so none goes before another"
         )
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
