@@ -46,12 +46,15 @@ class CodeBucket:
         self._s3 = s3
         self._owner = {"ExpectedBucketOwner": account.number} if self.ours else {}
         self._there = False
+        self._open = False
+        """Whether it is ours and there, but maybe not closed to the public."""
 
     def check(self) -> None:
         """Raise `WiringError` where the bucket cannot be used; one of ours need not be there yet."""
         try:
             region = region_of(self.name, self._s3, self._owner)
             self._there = True
+            self._open = self.ours and self._is_empty()
         except WiringError as error:
             if self.ours and _status(error) == 404:
                 return
@@ -72,6 +75,8 @@ class CodeBucket:
         with explained(f"code bucket {self.name!r}"):
             if not self._there:
                 self._make()
+            if self._open:
+                self._close()
             elif self._has(key):
                 return False
             digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
@@ -84,12 +89,21 @@ class CodeBucket:
         return f"https://s3.{self._account.region}.amazonaws.com{china}/{self.name}/{key}"
 
     def _make(self) -> None:
-        """Make the bucket, closed to the public. S3 encrypts what is put into it."""
+        """Make the bucket. S3 encrypts what is put into it."""
         elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": self._account.region}}
         self._s3.create_bucket(Bucket=self.name, **({} if self._account.region == "us-east-1" else elsewhere))
+        self._there = self._open = True
+
+    def _close(self) -> None:
+        """Close the bucket to the public."""
         closed = dict.fromkeys(_PUBLIC, True)
         self._s3.put_public_access_block(Bucket=self.name, PublicAccessBlockConfiguration=closed, **self._owner)
-        self._there = True
+        self._open = False
+
+    def _is_empty(self) -> bool:
+        """Say whether nothing lies in it, as where who made it was ended before it was closed."""
+        with explained(f"code bucket {self.name!r}"):
+            return not self._s3.list_objects_v2(Bucket=self.name, MaxKeys=1, **self._owner).get("KeyCount")
 
     def _has(self, key: str) -> bool:
         try:
