@@ -17,6 +17,7 @@ from math import inf
 
 from triggers.admission import Admission
 from triggers.alarm import Alarm
+from triggers.appraisal import terms_of
 from triggers.claims import Claims
 from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
@@ -32,7 +33,6 @@ from triggers.places import Place
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sources import Delivery
-from triggers.terms import terms_of
 
 log = logging.getLogger("triggers.dispatcher")
 
