@@ -477,6 +477,36 @@ def test_a_group_keeps_its_order_though_its_first_message_fails_once(endpoint: s
     assert [body for body in done if body[0] == "y"] == ["y0", "y1", "y2"]
 
 
+def ordered(unique: str, *bodies: str) -> tuple[str, str]:
+    """Make a queue that holds messages of one group; one that was received is hidden for a second."""
+    url, arn = made(f"{unique}.fifo", VisibilityTimeout="1", FifoQueue="true", ContentBasedDeduplication="true")
+    for body in bodies:
+        boto3.client("sqs").send_message(QueueUrl=url, MessageBody=body, MessageGroupId="x")
+    return url, arn
+
+
+def test_moto_hands_out_the_last_of_a_group_first_where_all_of_it_becomes_visible_at_once(
+    endpoint: str, unique: str
+) -> None:
+    url, _ = ordered(unique, "first", "second", "last")
+    sqs = boto3.client("sqs")
+    assert len(sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]) == 3
+    again = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=5)["Messages"]
+    assert again[0]["Body"] == "last", "moto keeps the order of SQS now: a mapping need not help"
+
+
+def test_a_group_keeps_its_order_though_the_function_itself_fails_once(endpoint: str, unique: str) -> None:
+    url, arn = ordered(unique, "a", "b", "c")
+    tries: list[list[str]] = []
+
+    async def fails_once(payload: Any) -> Any:
+        tries.append([one["body"] for one in payload["Records"]])
+        return ValueError("no") if len(tries) == 1 else None
+
+    asyncio.run(until(lambda: waiting(url) == 0, url, arn, Fake(fails_once), Terms(batch=3, partial=True)))
+    assert [body for batch in tries[1:] for body in batch] == ["a", "b", "c"]
+
+
 def test_a_record_of_a_real_queue_is_complete(endpoint: str, unique: str) -> None:
     url, arn = made(unique)
     attributes = {"word": {"StringValue": "a", "DataType": "String"}}

@@ -210,23 +210,26 @@ class EventSourceMapping:
         """Invoke the function with a batch, and delete what it has not failed on."""
         try:
             failed = await self._invoke([record(message, self._arn) for message in batch])
-            await self._delete([message for message in batch if message["MessageId"] not in failed])
+            if failed is None:
+                await self._hand_back(_behind(batch))
+            else:
+                await self._delete([message for message in batch if message["MessageId"] not in failed])
         except asyncio.CancelledError:
             await self._hand_back(batch)
             raise
 
-    async def _invoke(self, records: Sequence[Record]) -> Collection[str]:
-        """Return the ids of the messages that the function has failed on."""
+    async def _invoke(self, records: Sequence[Record]) -> Collection[str] | None:
+        """Return the ids of the messages that the function has failed on; None where it has failed itself."""
         ids = [one["messageId"] for one in records]
         try:
             result = await self._function.invoke({"Records": records})
         except TriggersError as error:
             log.error("%s: a batch of %d could not be handed over: %s", self._thing, len(ids), error)
-            return ids
+            return None
         if result.error is not None:
             said = f"{result.error.get('errorType')}: {result.error.get('errorMessage')}"
             log.error("%s: the function failed on a batch of %d: %s", self._thing, len(ids), said)
-            return ids
+            return None
         return failures(result.payload, ids) if self._terms.partial else ()
 
     # --- calls
@@ -306,6 +309,16 @@ def _matches(patterns: Sequence[Pattern], record: Record) -> bool:
 
 def _refuse(word: str) -> None:
     raise ValueError(word)
+
+
+def _behind(messages: Sequence[Raw]) -> list[Raw]:
+    """Return those that are not the first of their group: it shuts the group until it comes again, and needs no help.
+
+    To SQS it makes no difference whether they are hidden. moto hands out the last one first where all of a group become
+    visible at once.
+    """
+    groups = [message.get("Attributes", {}).get("MessageGroupId") for message in messages]
+    return [one for n, one in enumerate(messages) if groups[n] is not None and groups[n] in groups[:n]]
 
 
 def _entries(messages: Sequence[Raw]) -> list[dict[str, Any]]:

@@ -104,17 +104,17 @@ class Function:
         call = _Call(invocation.aws_request_id, now, now + invocation.get_remaining_time_in_millis() / 1000)
         self._lines.about = {"request": call.request}
         arrived, left = [], []
-        stopped: dict[tuple[str, str], float] = {}
+        stopped: set[tuple[str, str]] = set()
         for arrival in self._arrivals.read(payload, now):
             arrived.append(arrival)
             group = None if arrival.group is None else (arrival.queue, arrival.group)
-            until = stopped.get(group) if group else None
-            if until is None:
-                until = self._take(arrival, call)
-            if until is not None:
+            if group in stopped:
+                left.append((arrival, now))  # not hidden itself: what stopped its group is before it, and shuts it
+                continue
+            if (until := self._take(arrival, call)) is not None:
                 left.append((arrival, until))
                 if group:
-                    stopped[group] = until
+                    stopped.add(group)
         if any(arrival.item for arrival in arrived):
             if left:
                 self._hand_back.hide(left, call.begun, self._now())
