@@ -147,7 +147,7 @@ duplicate = Scenario(
     _fan, [Send(Processed(table="t"), id="1"), Send(Processed(table="t"), id="1"), Send(Processed(table="u"), id="2")]
 )
 
-# --- queues: order, and a message that is poison ----------------------------------------------------
+# --- order, and queues with a message that is poison ----------------------------------------------------
 
 _orders = App("orders", sources=[Queue("orders.fifo")], retry=QUICK)
 
@@ -159,6 +159,24 @@ def order(event: MessageReceived) -> Text:
 
 
 fifo = Scenario(_orders, [Message("orders", f"{n}", group="ab"[n % 2]) for n in range(6)])
+
+_serial = App("serial", retry=Retry(on=OSError, attempts=3, initial=0.5, maximum=0.5, jitter=False))
+
+
+@_serial.on(Processed)
+def parts(event: Processed) -> list[Part]:
+    """Emit more than one batch."""
+    return [Part(number=number) for number in range(15)]
+
+
+@_serial.on(Part, overlap="queue")
+def follow(event: Part, ctx: Context) -> None:
+    """Fail twice on some: none after them goes before them, though they are hidden for a while."""
+    if event.number in (0, 7) and ctx.attempt < 3:
+        raise OSError(f"attempt {ctx.attempt} of {event.number}")
+
+
+order_with_retries = Scenario(_serial, [Send(Processed(table="t"), id="1")])
 
 _mixed = App("mixed", sources=[Queue("mixed")], retry=QUICK)
 

@@ -47,7 +47,11 @@ class History:
         """Return what is compared of it."""
         connection = mirror(self.events, self.runs, [], [], {"name": "churn"})
         try:
-            return Outcome(trees(connection, dict(self.places)), order(connection), list(self.rejected)).as_list()
+            return Outcome(
+                trees(connection, dict(self.places)),
+                order(connection, dict(self.places), ["train"]),
+                list(self.rejected),
+            ).as_list()
         finally:
             connection.close()
 
@@ -139,6 +143,12 @@ PLANTED: dict[str, Callable[[History], History]] = {
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
 def test_a_planted_difference_is_found(plant: Callable[[History], History]) -> None:
     assert HISTORY.unlike(plant(HISTORY))
+
+
+def test_the_order_in_which_a_serial_route_ran_is_kept() -> None:
+    events = [*HISTORY.events, event(7, "Processed", 1, 1, "churn/process", table="later")]
+    several = replace(HISTORY, events=events, runs=[*HISTORY.runs, run(6, 7, "train")])
+    assert several.unlike(several.run(5, started=0.5))
 
 
 @pytest.mark.parametrize("field", HISTORY.compared()[0])

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+import apsw
+
 from triggers.app import App
 from triggers.aws import emulation, template
 from triggers.aws.deployed import Deployed
@@ -59,6 +61,12 @@ class Outcome:
     trees: list[Tree]
     order: list[Tree]
     rejected: list[str]
+
+    @classmethod
+    def of(cls, app: App, connection: apsw.Connection, places: Mapping[str, str], rejected: Sequence[str]) -> Outcome:
+        """Return what is compared of a journal, and of what was rejected."""
+        serial = [name for name, route in app.routes.items() if route.policy.concurrency == 1]
+        return cls(trees(connection, places), order(connection, places, serial), sorted(rejected))
 
     def as_list(self) -> list[Tree]:
         """Return all of it as one list, to be compared."""
@@ -197,7 +205,7 @@ async def _dispatched(
     connection = views.open_reader(state)
     try:
         reasons = [path.read_text().strip() for path in state.rejected.glob("*.reason")]
-        return Outcome(trees(connection, places), order(connection), sorted(reasons))
+        return Outcome.of(app, connection, places, reasons)
     finally:
         connection.close()
 
@@ -255,7 +263,7 @@ async def functions(scenario: Scenario, target: str, folder: Path) -> Outcome:
                 await _still(left)
             await asyncio.sleep(scenario.lasts)
             await _still(left)
-    return await asyncio.to_thread(_of_records, Deployed(app.name), uris)
+    return await asyncio.to_thread(_of_records, app, uris)
 
 
 async def _take(steps: Sequence[Step], hands: Hands, functions: Mapping[str, Heard]) -> None:
@@ -283,11 +291,11 @@ async def _announce(step: Put, envelope: str, hands: Hands, functions: Mapping[s
             )
 
 
-def _of_records(deployed: Deployed, places: Mapping[str, str]) -> Outcome:
+def _of_records(app: App, places: Mapping[str, str]) -> Outcome:
+    deployed = Deployed(app.name)
     connection = deployed.everything()
     try:
-        reasons = sorted(one.reason for one in deployed.rejections())
-        return Outcome(trees(connection, places), order(connection), reasons)
+        return Outcome.of(app, connection, places, [one.reason for one in deployed.rejections()])
     finally:
         connection.close()
 

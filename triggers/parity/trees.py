@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,13 +74,20 @@ def trees(connection: apsw.Connection, places: Mapping[str, str]) -> list[Tree]:
     return _sorted(of_event(event) for event in caused[None] if begun[event.number])
 
 
-def order(connection: apsw.Connection) -> list[Tree]:
-    """Return the bodies of ordered messages, group by group, in the order in which a route ran on them."""
-    messages = {event.number: json.loads(event.data) for event in views.events(connection, type=_MESSAGE)}
-    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+def order(connection: apsw.Connection, places: Mapping[str, str], serial: Collection[str]) -> list[Tree]:
+    """Return in which order routes ran on what has one: the bodies of messages, group by group, and the payloads of all
+    other events that came to `serial` routes, whose runs follow one another."""
+    text = erasing(places)
+    events = {event.number: event for event in views.events(connection)}
+    found: defaultdict[tuple[str, str], list[Any]] = defaultdict(list)
     for run in sorted(views.runs(connection), key=lambda run: (run.started or 0.0, run.number)):
-        if (message := messages.get(run.event)) and GROUP in message["attributes"]:
-            found[run.route, message["attributes"][GROUP]].append(message["body"])
+        event = events.get(run.event)
+        if event and event.type == _MESSAGE:
+            message = json.loads(event.data)
+            if GROUP in message["attributes"]:
+                found[run.route, message["attributes"][GROUP]].append(message["body"])
+        elif event and run.route in serial:
+            found[run.route, ""].append(_payload(event, text))
     return [{"route": route, "group": group, "order": found[route, group]} for route, group in sorted(found)]
 
 
