@@ -53,6 +53,11 @@ class Route:
         object.__setattr__(self, "ends", self.policy.timeout is not None or self.policy.overlap == REPLACE)
 
     @property
+    def serial(self) -> bool:
+        """Say whether its runs follow one another. In AWS that takes an ordered queue with one message group."""
+        return self.policy.concurrency == 1
+
+    @property
     def target(self) -> str:
         """Return `module:name` of the handler, by which another process finds it."""
         return f"{self.handler.__module__}:{self.handler.__qualname__}"

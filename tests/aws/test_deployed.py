@@ -214,6 +214,21 @@ def test_a_replayed_event_runs_again_in_its_chain(churn: Churn) -> None:
     assert len([run for run in churn("runs", "--json").data if run["route"] == "train"]) == 3
 
 
+def test_what_is_redriven_or_replayed_to_an_ordered_queue_goes_into_the_group_of_all_that_comes_there(
+    churn: Churn,
+) -> None:
+    churn.sqs.delete_queue(QueueUrl=churn.queues["train"])
+    made = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+    url = churn.sqs.create_queue(QueueName=names.queue(churn.app.name, "train", fifo=True), Attributes=made)["QueueUrl"]
+    [dead] = ids(churn("dead").out)
+    assert churn("dead", "redrive", dead).code == 0
+    root = churn("trace", "1", "--json").data["root"]
+    assert churn("replay", "--event", root, "--yes").code == 0
+    told = {"QueueUrl": url, "MaxNumberOfMessages": 10, "MessageSystemAttributeNames": ["MessageGroupId"]}
+    groups = [one["Attributes"]["MessageGroupId"] for one in churn.sqs.receive_message(**told)["Messages"]]
+    assert groups == 2 * ["all"]
+
+
 class Jobs:
     """A Batch job queue that takes jobs of a route and, moto having no Docker here, ends them at once."""
 

@@ -5,6 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triggers import App, RunFailed
 from triggers.aws import names
 
 
@@ -22,6 +23,19 @@ def test_two_long_names_that_differ_at_their_ends_stay_two() -> None:
 
 def test_the_dead_letters_of_an_ordered_queue_are_ordered_too() -> None:
     assert names.dead_letters("churn-orders.fifo") == "churn-orders-dead.fifo"
+
+
+def test_a_route_whose_runs_follow_one_another_has_an_ordered_queue_with_one_group() -> None:
+    app = App("churn")
+
+    @app.on(RunFailed)
+    def many(event: RunFailed) -> None: ...
+
+    @app.on(RunFailed, overlap="queue")
+    def single(event: RunFailed) -> None: ...
+
+    found = {name: (names.queue_of("churn", one), names.group_of(one)) for name, one in app.routes.items()}
+    assert found == {"many": ("churn-many", None), "single": ("churn-single.fifo", "all")}
 
 
 @given(st.text(min_size=1), st.text(min_size=1), st.booleans())

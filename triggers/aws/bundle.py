@@ -82,14 +82,6 @@ class Bundle:
                 " (infra/Dockerfile)"
             )
 
-    def check_direct(self, zipped: int) -> None:
-        """Raise `WiringError` where Lambda would not take a zip of so many bytes without a bucket."""
-        if zipped > DIRECT:
-            raise WiringError(
-                f"the zip has {megabytes(zipped)}, and Lambda takes {megabytes(DIRECT)} without a bucket; the largest"
-                f" parts are {self._largest()}; upload it by way of a bucket, or leave out what is not needed"
-            )
-
     def _largest(self) -> str:
         return ", ".join(f"{name} ({megabytes(size)})" for name, size in self.parts()[:_LARGEST])
 

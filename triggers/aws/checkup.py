@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from triggers.app import App
 from triggers.aws import names
+from triggers.aws.attributes import said_by
 from triggers.aws.clients import client, require
 from triggers.aws.refusals import explained
 from triggers.clock import SystemClock
@@ -170,14 +171,10 @@ def _queue(name: str, url: str | None, *, counts: bool = True) -> str:
 
 def _counts(sqs: Any, url: str, thing: str) -> str:
     """Return why a receipt might count, nothing where it does not. Raises for a queue that is not there."""
-    try:
-        with explained(thing):
-            said = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
-    except WiringError as error:
-        if "access denied" not in str(error):
-            raise
+    said = said_by(sqs, url, ["RedrivePolicy"], thing)
+    if said is None:
         return "it would count where the queue has dead letters, and sqs:GetQueueAttributes, which says so, is denied"
-    return "it would count, since the queue has dead letters" if said.get("Attributes") else ""
+    return "it would count, since the queue has dead letters" if said else ""
 
 
 def _records(app: str, what: str) -> Seen | str:

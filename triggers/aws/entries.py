@@ -29,12 +29,6 @@ def of_file(path: Path) -> Entry:
     return Entry(status.st_size, path.read_bytes, bool(status.st_mode & 0o100))
 
 
-def of_text(text: str) -> Entry:
-    """Return a file that says this."""
-    data = text.encode()
-    return Entry(len(data), lambda: data)
-
-
 def of_wheel(path: Path) -> Iterator[tuple[str, Entry]]:
     """Yield what a wheel installs as packages, by its place among them."""
     wheel = ZipFile(path)
@@ -61,4 +55,4 @@ def _installed(name: str) -> str | None:
     return place if kind in ("purelib", "platlib") else None
 
 
-__all__ = ["Entry", "is_kept", "of_file", "of_text", "of_wheel"]
+__all__ = ["Entry", "is_kept", "of_file", "of_wheel"]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from triggers.aws.template.schedules import DUE
 from triggers.clock import Clock
 from triggers.errors import ScheduleError, TriggersError
 from triggers.schedule import Every, Schedule, at, cron
 
-DUE: Final = "<aws.scheduler.scheduled-time>"
 LOOK: Final = 0.5
 """Seconds after which it is looked again whether a schedule was made or deleted."""
 

@@ -30,7 +30,6 @@ from triggers.aws.processes import Processes
 from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records, Standing
 from triggers.aws.refusals import explained
 from triggers.aws.runs import SKEW, Runs
-from triggers.aws.serverless import ROLE
 from triggers.errors import TriggersError, WiringError
 from triggers.events import new_id
 from triggers.lineage import EventRow
@@ -171,7 +170,7 @@ class Job:
     @classmethod
     def of(cls, app: App, route: Route, lines: JsonLines | None = None) -> Self:
         """Return the job of a route of the app that is deployed where botocore finds AWS; `lines` are what it logs."""
-        sqs, name = client("sqs"), names.queue(app.name, route.name, fifo=route.policy.concurrency == 1)
+        sqs, name = client("sqs"), names.queue_of(app.name, route)
         url = _url(sqs, name)
         arn = f"arn:{sqs.meta.partition}:sqs:{sqs.meta.region_name}:{url.split('/')[-2]}:{name}"
         router = Router(app.routes.values())
@@ -250,7 +249,7 @@ def _tolerated(what: str) -> Iterator[None]:
 
 def _url(sqs: Any, name: str) -> str:
     """Return a queue's URL: in the account of the role, where one is named, since a job need not ask then."""
-    if role := os.environ.get(ROLE):
+    if role := os.environ.get(names.SCHEDULE_ROLE):
         return f"{sqs.meta.endpoint_url.rstrip('/')}/{role.split(':')[4]}/{name}"
     with explained(f"queue {name!r}"):
         url: str = sqs.get_queue_url(QueueName=name)["QueueUrl"]

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # who only needs a name need not load what a route is
+    from triggers.routing import Route
 
 LONGEST = 64
 """Characters that a name may have: functions, roles and rules have 64, queues 80."""
@@ -19,10 +23,27 @@ GROUP = "all"
 JOB_QUEUE = "triggers:job-queue"
 """The tag by which the queue of a route that is a Batch job says what its jobs are submitted to, by its ARN."""
 
+APP = "TRIGGERS_APP"
+"""The environment variable that says to a function which app it runs, as `module:app`."""
+ROUTES = "TRIGGERS_ROUTES"
+"""The one that says which routes of the app a function has, comma-separated; all if it is not set."""
+SCHEDULE_ROLE = "TRIGGERS_SCHEDULE_ROLE"
+"""The one with the ARN of the role by which one-time schedules send to the routes' queues."""
+
 
 def queue(app: str, route: str, *, fifo: bool = False) -> str:
     """Return the name of the queue that feeds a route."""
     return _name(f"{app}-{route}", LONGEST - len(DEAD + FIFO)) + (FIFO if fifo else "")
+
+
+def queue_of(app: str, route: Route) -> str:
+    """Return the name of a route's queue: that of an ordered one where its runs follow one another."""
+    return queue(app, route.name, fifo=route.serial)
+
+
+def group_of(route: Route) -> str | None:
+    """Return the message group of what is sent to a route's queue, None where that is not ordered."""
+    return GROUP if route.serial else None
 
 
 def dead_letters(queue: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from triggers.aws import names
 from triggers.aws.account import Account
+from triggers.aws.attributes import held
 from triggers.aws.clients import client
 from triggers.aws.refusals import explained
 from triggers.aws.stack import Live, Stack, Told
@@ -16,8 +17,6 @@ from triggers.errors import TriggersError
 
 STATES: Final = ("running", "waiting", "done", "dead", "dropped", "rejected")
 """The states of run records."""
-
-_COUNTED: Final = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
 
 
 class Counted(NamedTuple):
@@ -114,8 +113,7 @@ def _messages(urls: Sequence[str], uncounted: list[str]) -> dict[str, int]:
     for url in urls:
         name = url.rpartition("/")[2]
         with _counting(f"queue {name!r}", uncounted):
-            said = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTED)["Attributes"]
-            found[name] = sum(int(said[one]) for one in _COUNTED)
+            found[name] = held(sqs, url)
     return {name: number for name, number in found.items() if number}
 
 

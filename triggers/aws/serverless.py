@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from pydantic import PydanticUserError
 
@@ -37,10 +37,6 @@ from triggers.binding import from_environment
 from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.lineage import EventRow
 from triggers.routing import Route, Router
-
-APP: Final = "TRIGGERS_APP"
-ROUTES: Final = "TRIGGERS_ROUTES"
-ROLE: Final = "TRIGGERS_SCHEDULE_ROLE"
 
 AGAIN = 30.0
 """Seconds until a message comes again for which AWS itself failed, for each time that it has come."""
@@ -222,7 +218,7 @@ def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str, 
     from triggers.aws import clients, direct
 
     router = Router(app.routes.values())
-    deployment = Deployment.of(app.name, arn, os.environ.get(ROLE))
+    deployment = Deployment.of(app.name, arn, os.environ.get(names.SCHEDULE_ROLE))
     records = Records(table, names.table(app.name), app.limits.retention)
     runs = Runs(app, router, records, Bus(cache(lambda: direct.client("events")), app.name), deployment.journal, lines)
     hand_back = HandBack(cache(lambda: clients.client("sqs")), cache(lambda: clients.client("scheduler")), deployment)
@@ -230,25 +226,25 @@ def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str, 
 
 
 def _app() -> App:
-    target = os.environ.get(APP, "")
+    target = os.environ.get(names.APP, "")
     module, _, name = target.partition(":")
     if not (module and name):
-        raise WiringError(f"{APP}={target!r} names no app; write module:app, as in churn.app:app")
+        raise WiringError(f"{names.APP}={target!r} names no app; write module:app, as in churn.app:app")
     found = getattr(import_module(module), name, None)
     if not isinstance(found, App):
-        raise WiringError(f"{APP}={target!r}: module {module!r} has no App called {name!r}")
+        raise WiringError(f"{names.APP}={target!r}: module {module!r} has no App called {name!r}")
     return found
 
 
 def _routes(app: App) -> list[str] | None:
     """Return the routes that this function has; None for all."""
-    if not (text := os.environ.get(ROUTES)):
+    if not (text := os.environ.get(names.ROUTES)):
         return None
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     for name in wanted:
         if name not in app.routes:
             raise WiringError(
-                f"{ROUTES} names {name!r}, which app {app.name!r} has not{did_you_mean(name, app.routes)}"
+                f"{names.ROUTES} names {name!r}, which app {app.name!r} has not{did_you_mean(name, app.routes)}"
             )
     return wanted
 

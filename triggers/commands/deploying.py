@@ -7,20 +7,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.loading import load_app, target_of
 from triggers.commands.output import count, note, paint, plain, say, say_json
-from triggers.commands.parameters import F, Pair, json_option
+from triggers.commands.packing import PACKED, Packing, with_options
+from triggers.commands.parameters import Pair, json_option
 from triggers.errors import did_you_mean
-from triggers.sources.folder import Folder
 
 if TYPE_CHECKING:
     from triggers.app import App
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from triggers.aws.removal import Removal
     from triggers.aws.stack import Step
 
-_A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_A_PATH = click.Path(exists=True, path_type=Path)
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "replaced": ("!", "red"), "removed": ("-", "red")}
 _ENDS = {"COMPLETE": "green", "FAILED": "red"}
 _WIDEST = 60
@@ -47,13 +46,15 @@ class Wanted:
     binds: tuple[tuple[str, str], ...]
     parameters: tuple[tuple[str, str], ...]
     jobs: tuple[str, ...]
-    requirements: tuple[Path, ...]
-    include: tuple[Path, ...]
-    provided: tuple[str, ...]
-    python: str
-    arch: str
+    packing: Packing
     image: str | None
     code_bucket: str | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Self:
+        """Return what a command was told."""
+        own = {field.name: options[field.name] for field in fields(cls) if field.name in options}
+        return cls(**own, packing=Packing.of(options))
 
 
 _OPTIONS = (
@@ -69,17 +70,7 @@ _OPTIONS = (
     click.option(
         "--job", "jobs", multiple=True, metavar="ROUTE", help="Make the route a Batch job, although it would fit."
     ),
-    click.option(
-        "--requirement", "requirements", type=_A_FILE, multiple=True, metavar="FILE",
-        help="A requirements file with the libraries that the app needs.",
-    ),
-    click.option(
-        "--include", type=_A_PATH, multiple=True, metavar="PATH",
-        help="A module or package of yours that the app imports from elsewhere.",
-    ),
-    click.option("--provided", multiple=True, metavar="NAME", help="A package that a layer of the function has."),
-    click.option("--python", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python."),
-    click.option("--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True),
+    *PACKED,
     click.option("--image", metavar="URI", help="The image in ECR that the functions are, in place of a zip."),
     click.option(
         "--code-bucket", metavar="NAME",
@@ -87,17 +78,11 @@ _OPTIONS = (
         " deployment, or one that is made for the account and region.",
     ),
 )  # fmt: skip
-
-
-def _wanted(command: F) -> F:
-    """Add what `deploy` and `diff` are told alike."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+"""What `deploy` and `diff` are told alike."""
 
 
 @click.command()
-@_wanted
+@partial(with_options, _OPTIONS)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def deploy(yes: bool, as_json: bool, **options: Any) -> int:
@@ -107,7 +92,7 @@ def deploy(yes: bool, as_json: bool, **options: Any) -> int:
     template go to the code bucket, the stack is created or updated, its buckets are told to tell EventBridge of their
     objects. Where nothing would change, nothing is done.
     """
-    with _prepared(Wanted(**options)) as rollout:
+    with _prepared(Wanted.of(options)) as rollout:
         for line in _described(rollout):
             note(line)
         if not rollout.changes_something:
@@ -122,7 +107,7 @@ def deploy(yes: bool, as_json: bool, **options: Any) -> int:
 
 
 @click.command()
-@_wanted
+@partial(with_options, _OPTIONS)
 @json_option
 def diff(as_json: bool, **options: Any) -> int:
     """Show what `deploy` would change, and change nothing.
@@ -130,7 +115,7 @@ def diff(as_json: bool, **options: Any) -> int:
     Exits with 0 where nothing would, with 1 where something would, as `diff` does. The app is packed, because only so
     can be said whether its code is another.
     """
-    with _prepared(Wanted(**options)) as rollout:
+    with _prepared(Wanted.of(options)) as rollout:
         if as_json:
             say_json(_facts(rollout))
         else:
@@ -190,7 +175,7 @@ def _prepared(wanted: Wanted) -> Iterator[Rollout]:
 
     app = load_app(wanted.target)
     target = target_of(wanted.target, app)
-    code = template.Code(wanted.python, wanted.arch, wanted.image is not None)
+    code = template.Code(wanted.packing.python, wanted.packing.arch, wanted.image is not None)
     made = template.render(app, target, dict(wanted.binds), code=code, jobs=wanted.jobs, now=time.time())
     for line in template.notes(made):
         note(f"note: {line}")
@@ -201,22 +186,14 @@ def _prepared(wanted: Wanted) -> Iterator[Rollout]:
         if wanted.image is not None:
             given["ImageUri"] = wanted.image
         elif "CodeKey" in made["Parameters"]:
-            zipped = _packed(app, target, wanted, Path(folder, "functions.zip"))
+            zipped = _packed(app, target, wanted.packing, Path(folder, "functions.zip"))
         yield Rollout.prepare(app, made, zipped, given, wanted.code_bucket)
 
 
-def _packed(app: App, target: str, wanted: Wanted, file: Path) -> Path:
+def _packed(app: App, target: str, packing: Packing, file: Path) -> Path:
     from triggers.aws import bundle as making
-    from triggers.aws import libraries
 
-    made = making.bundle(
-        target,
-        libraries.Platform(wanted.python, wanted.arch),
-        libraries.requirements(wanted.requirements),
-        include=[path.resolve() for path in wanted.include],
-        provided=wanted.provided,
-        leave_out=[one.path for one in {**app.sources, **app.outputs}.values() if isinstance(one, Folder)],
-    )
+    made = packing(app, target)
     made.write(file)
     size, unpacked = making.megabytes(file.stat().st_size), making.megabytes(made.size)
     note(f"packed {count(len(made.entries), 'file')}: {size}, unpacked {unpacked}")

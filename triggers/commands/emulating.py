@@ -13,6 +13,7 @@ from pathlib import Path
 
 from triggers.app import App
 from triggers.aws import emulation, template
+from triggers.aws.attributes import held
 from triggers.aws.bundle import bundle, unpack
 from triggers.aws.clients import client
 from triggers.aws.deployed import Deployed
@@ -94,7 +95,7 @@ async def _drained(stack: Stack) -> None:
     sqs, still = client("sqs"), 0
     while still < STILL:
         await asyncio.sleep(LOOK)
-        left = sum([await asyncio.to_thread(_left, sqs, url) for url in stack.queues()])
+        left = sum([await asyncio.to_thread(held, sqs, url) for url in stack.queues()])
         still = 0 if left else still + 1
 
 
@@ -109,12 +110,6 @@ def _upload(app: App) -> None:
         for path in files:
             s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(source.path).as_posix()}")
         note(f"uploaded {count(len(files), 'file')} of {source.path} to {uris[name]}")
-
-
-def _left(sqs: object, url: str) -> int:
-    names = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]  # type: ignore[attr-defined]
-    return sum(int(found[name]) for name in names)
 
 
 def _told(function: str, result: Result) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import click
 
 from triggers.commands.loading import load_app, target_of
 from triggers.commands.output import count, note, say
+from triggers.commands.packing import PLATFORM, with_options
 from triggers.commands.parameters import Pair
 from triggers.errors import StateError
 
@@ -23,8 +25,7 @@ from triggers.errors import StateError
     "--job", "jobs", multiple=True, metavar="ROUTE", help="Make the route a Batch job, although it would fit."
 )
 @click.option("--image", is_flag=True, help="Functions are an image in ECR, not a zip.")
-@click.option("--python", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python.")
-@click.option("--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True)
+@partial(with_options, PLATFORM)
 @click.option("--polled", is_flag=True, help="Only what a dispatcher elsewhere needs: queues, rules, a policy.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
 def template(

@@ -13,6 +13,7 @@ from typing import Any
 
 from triggers.app import App
 from triggers.aws import emulation, wire
+from triggers.aws.attributes import held
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.emulation import Stack
@@ -22,8 +23,6 @@ from triggers.parity import Message, Put, Step
 from triggers.parity.envelopes import Created, from_bus, wrapped
 from triggers.sources import Delivery
 from triggers.sources.queue import Queue
-
-_COUNTS = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
 
 
 class Hands:
@@ -78,8 +77,7 @@ class Hands:
     def left(self, urls: Sequence[str]) -> int:
         """Return how many messages are in the queues, those counted that are hidden or at work."""
         sqs = self._client("sqs")
-        found = [sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"] for url in urls]
-        return sum(int(each[name]) for each in found for name in _COUNTS)
+        return sum(held(sqs, url) for url in urls)
 
     def _where(self, step: Put) -> tuple[str, str]:
         bucket, _, prefix = self._places[step.place].removeprefix("s3://").partition("/")

@@ -16,7 +16,7 @@ from triggers.app import App
 from triggers.aws import names
 from triggers.aws.template import alarms, dispatcher, functions, jobs, matching, queues, rules, schedules
 from triggers.aws.template.feeds import feeds, rules_of
-from triggers.aws.template.fit import Machine, serial
+from triggers.aws.template.fit import Machine
 from triggers.aws.template.functions import Code, Group
 from triggers.aws.template.locations import locate
 from triggers.aws.template.permissions import TABLE
@@ -34,8 +34,6 @@ MOST: Final = 500
 """Resources that a stack may have."""
 WIDTH: Final = 110
 """Characters of a line, about."""
-APP: Final = "TRIGGERS_APP"
-SCHEDULE_ROLE: Final = "TRIGGERS_SCHEDULE_ROLE"
 
 _NAMES: Final = ("QueueName", "FunctionName", "TableName", "LogGroupName", "JobDefinitionName", "Name")
 
@@ -169,7 +167,7 @@ class _Parts:
     def _may_schedule(self) -> list[Json]:
         """Return what schedules may do: send firings and delayed runs to queues, and submit the jobs of timers."""
         routes = list(self.plan.app.routes.values())
-        sent = [route for route in routes if not serial(route) or _is_timed(self.feeds[route])]
+        sent = [route for route in routes if not route.serial or _is_timed(self.feeds[route])]
         submitted = [route for route in self.plan.machines if _is_timed(self.feeds[route])]
         return [schedules.may_send(sent), *([jobs.may_submit(self.app, submitted)] if submitted else [])]
 
@@ -217,7 +215,7 @@ class _Parts:
     def _environment(self) -> dict[str, Any]:
         bound = {variable(name): place.uri for name, place in self.plan.places.items()}
         fed = {variable(name): queue.url or queue.queue for name, queue in self.plan.queues.items()}
-        return {APP: self.target, **bound, **fed, SCHEDULE_ROLE: arn_of(schedules.ROLE)}
+        return {names.APP: self.target, **bound, **fed, names.SCHEDULE_ROLE: arn_of(schedules.ROLE)}
 
 
 def _laid_out(value: Any, depth: int) -> str:

@@ -84,11 +84,6 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     )
 
 
-def serial(route: Route) -> bool:
-    """Say whether runs of the route follow one another, which takes a FIFO queue with one message group."""
-    return route.policy.concurrency == 1
-
-
 def _too_large(route: Route, memory: int, storage: int, gpus: float) -> str:
     """Return why a route does not fit into a function; nothing where it does."""
     if gpus:

@@ -8,7 +8,7 @@ from typing import Final
 
 from triggers.aws import names
 from triggers.aws.template import permissions
-from triggers.aws.template.fit import USUAL, Size, serial
+from triggers.aws.template.fit import USUAL, Size
 from triggers.aws.template.permissions import Reach
 from triggers.aws.template.references import Json, Resources, arn_of, from_account, logical, ref
 from triggers.routing import Route
@@ -122,7 +122,7 @@ def function(app: str, group: Group, code: Code, environment: Mapping[str, objec
         properties["EphemeralStorage"] = {"Size": group.size.storage}
     properties["LoggingConfig"] = {"LogFormat": "JSON", "LogGroup": ref(logs)}
     routes = ",".join(route.name for route in group.routes)
-    properties["Environment"] = {"Variables": {"TRIGGERS_ROUTES": routes, **environment}}
+    properties["Environment"] = {"Variables": {names.ROUTES: routes, **environment}}
     return {
         logical(group.name, "Function"): {"Type": "AWS::Lambda::Function", "Properties": properties},
         logs: log_group(f"/aws/lambda/{name}", retention),
@@ -131,9 +131,7 @@ def function(app: str, group: Group, code: Code, environment: Mapping[str, objec
 
 def role(app: str, group: Group, queues: Sequence[Json]) -> Resources:
     """Return the role of a group's function."""
-    delays = not all(
-        serial(route) for route in group.routes
-    )  # what is in order is never sent again, it keeps its place
+    delays = not all(route.serial for route in group.routes)  # what is in order is never sent again: it keeps its place
     log = permissions.logging(f"/aws/lambda/{names.function(app, group.name)}")
     allowed = [log, *permissions.statements(app, queues, group.reach, delays=delays)]
     return {logical(group.name, "Role"): permissions.role("lambda.amazonaws.com", from_account(), allowed)}

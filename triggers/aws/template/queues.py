@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from triggers.aws import names
-from triggers.aws.template.fit import Size, serial
+from triggers.aws.template.fit import Size
 from triggers.aws.template.references import Json, Resources, arn_of, from_account, logical, policy, ref
 from triggers.routing import Route
 
@@ -27,7 +27,7 @@ RETENTION: Final = 1_209_600
 
 def queue(app: str, route: Route, more: Json) -> Resources:
     """Return a route's queue and the queue of its dead letters. `more` it has for what takes its messages."""
-    name, dead = names.queue(app, route.name, fifo=serial(route)), logical(route.name, "DeadLetters")
+    name, dead = names.queue_of(app, route), logical(route.name, "DeadLetters")
     redrive = {"RedrivePolicy": {"deadLetterTargetArn": arn_of(dead), "maxReceiveCount": RECEIVES}}
     return {
         logical(route.name, "Queue"): plain_queue(name, more | redrive),
@@ -73,8 +73,8 @@ def access(queue_name: str, rules: Sequence[str]) -> Json:
 def target(route: Route) -> Json:
     """Return a route's queue as the target of a rule or of a schedule. One message group keeps all in order."""
     found: Json = {"Arn": arn_of(logical(route.name, "Queue"))}
-    if serial(route):
-        found["SqsParameters"] = {"MessageGroupId": names.GROUP}
+    if group := names.group_of(route):
+        found["SqsParameters"] = {"MessageGroupId": group}
     return found
 
 
