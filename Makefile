@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo aws test format lint types unit unit-outside unit-inside faults parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -34,16 +34,19 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in two processes, one for each core; each sums up for itself
-	@$(MAKE) --no-print-directory --jobs=2 unit-outside unit-inside
+unit: $(STAMP)                  ## in three processes: those of AWS and of the commands mostly wait, so two cores carry them
+	@$(MAKE) --no-print-directory --jobs=3 unit-engine unit-aws unit-commands
 
-OUTSIDE := tests/aws tests/commands tests/parity
+BESIDE := tests/aws tests/commands tests/parity
 
-unit-outside: $(STAMP)
-	$(BIN)/python -m pytest $(OUTSIDE) -o cache_dir=.pytest_cache/outside
+unit-engine: $(STAMP)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
 
-unit-inside: $(STAMP)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(OUTSIDE)) -o cache_dir=.pytest_cache/inside
+unit-aws: $(STAMP)
+	$(BIN)/python -m pytest tests/aws -o cache_dir=.pytest_cache/aws
+
+unit-commands: $(STAMP)
+	$(BIN)/python -m pytest tests/commands tests/parity -o cache_dir=.pytest_cache/commands
 
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
