@@ -49,7 +49,7 @@ def note(event: MessageReceived) -> None: ...
 @app.on(Processed, timeout=30)
 def train(event: Processed) -> None: ...
 """
-IMAGE = ("--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn:1")
+IMAGE = ("--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn@sha256:1")
 READERS = [
     ("runs", "--aws", "churn"),
     ("dead", "--aws", "churn"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.aws.cloud import Cloud, event
-from triggers import App, Event, Folder, ObjectCreated
+from triggers import App, Event, Folder, MessageReceived, ObjectCreated, Queue
 from triggers.aws import names, template
 from triggers.aws.account import Account, CodeBucket, DataBucket
+from triggers.aws.attributes import check_feed
 from triggers.aws.deployment import Rollout
 from triggers.aws.removal import Counted, Removal
 from triggers.aws.server import ACCOUNT, REGION
@@ -279,6 +281,75 @@ def test_a_bucket_that_may_not_be_told_is_named_with_the_action(
     monkeypatch.setattr(made.untold[0]._s3, "put_bucket_notification_configuration", denied)
     with pytest.raises(TriggersError, match=r"may not s3:PutBucketNotification .* deployed but not at work: mend this"):
         made.carry_out(quiet)
+
+
+# --- queues of the user's own --------------------------------------------------------------------
+
+
+def fed_by(queue: str, app: str, timeout: float = 30) -> App:
+    made = App(app, sources=[Queue(queue)])
+
+    @made.on(MessageReceived, name="take", timeout=timeout)
+    def take(event: MessageReceived) -> None: ...
+
+    return made
+
+
+def queue_of(name: str, **attributes: str) -> str:
+    url: str = boto3.client("sqs").create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+    return url
+
+
+def test_a_queue_that_is_to_feed_a_function_and_is_not_there_is_named(endpoint: str, unique: str, zipped: Path) -> None:
+    with pytest.raises(WiringError, match=f"queue '{unique}' does not exist in this account and region"):
+        rollout(fed_by(unique, unique), zipped)
+
+
+def test_a_queue_that_hides_its_messages_for_less_than_the_function_may_take_is_refused_with_what_sets_it(
+    endpoint: str, unique: str, zipped: Path
+) -> None:
+    url = queue_of(unique)  # with the 30 s that SQS gives it
+    with pytest.raises(WiringError, match=r"for 30 s, and the function .* may take 65: Lambda refuses that") as refused:
+        rollout(fed_by(unique, unique, timeout=60), zipped)
+    way = f"aws sqs set-queue-attributes --queue-url {url} --attributes VisibilityTimeout=390"
+    assert str(refused.value).endswith(way)
+    boto3.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "390"})
+    assert rollout(fed_by(unique, unique, timeout=60), zipped).notes == []
+
+
+def test_of_a_queue_that_gives_messages_up_early_it_is_said_what_that_does_to_runs(
+    endpoint: str, unique: str, zipped: Path
+) -> None:
+    queue_of(f"{unique}-dead")
+    dead = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{unique}-dead"
+    policy = {"deadLetterTargetArn": dead, "maxReceiveCount": 3}
+    url = queue_of(unique, VisibilityTimeout="300", RedrivePolicy=json.dumps(policy))
+    [said] = rollout(fed_by(unique, unique), zipped).notes
+    assert "gives a message up after 3 receipts, and each attempt, each Later" in said
+    *_, written = shlex.split(said)
+    boto3.client("sqs").set_queue_attributes(QueueUrl=url, Attributes=json.loads(written))
+    assert rollout(fed_by(unique, unique), zipped).notes == []
+
+
+def test_a_queue_that_may_not_be_looked_at_does_not_keep_an_app_from_being_deployed() -> None:
+    class Sqs:
+        def get_queue_attributes(self, **_: object) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueAttributes")
+
+    said = check_feed(Sqs(), "https://sqs.eu-west-1.amazonaws.com/1/orders", 65)
+    assert said
+    assert "was not looked at: sqs:GetQueueAttributes is denied" in said
+
+
+def test_of_an_image_that_is_named_by_a_tag_it_is_said_that_what_is_behind_it_is_not_seen(here: Cloud) -> None:
+    made = template.render(app_of("churn"), "app:app", {}, code=template.Code(image=True))
+    here._template["Resources"] = made["Resources"]
+    for uri, told in ((IMAGE, 0), ("1.dkr.ecr.us-east-1.amazonaws.com/a:1", 1)):
+        found = Rollout.prepare(app_of("churn"), made, given={"ImageUri": uri}, stack=of(here))
+        assert len(found.notes) == told
+
+
+IMAGE = "1.dkr.ecr.us-east-1.amazonaws.com/a@sha256:1"
 
 
 # --- destroying ----------------------------------------------------------------------------------

@@ -46,6 +46,16 @@ def test_a_stack_is_created_and_every_step_is_told_once() -> None:
     assert options["Parameters"] == [{"ParameterKey": "CodeKey", "ParameterValue": "k"}]
 
 
+def test_each_change_has_a_token_of_its_own_by_which_it_is_known_when_it_is_asked_for_again() -> None:
+    """Botocore asks again where an answer was lost; without a token the stack would be there already, or at work."""
+    tokens = []
+    for status in (None, "UPDATE_COMPLETE", "UPDATE_COMPLETE"):
+        cloud = Cloud([("UPDATE_COMPLETE", [])], status=status)
+        put(cloud)
+        tokens.append(cloud.calls[0][1]["ClientRequestToken"])
+    assert len(set(tokens)) == 3
+
+
 def test_of_a_stack_that_is_updated_nothing_is_told_that_was_before() -> None:
     before = [event("A", "CREATE_FAILED", "long ago"), event("B", "CREATE_COMPLETE")]
     script = [("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", [event("C", "CREATE_COMPLETE")]), ("UPDATE_COMPLETE", [])]
@@ -160,7 +170,8 @@ def test_a_stack_that_failed_can_be_deleted() -> None:
     assert live
     found.check_idle(live)
     found.delete(live, lambda step: None)
-    assert cloud.calls == [("delete_stack", {"StackName": "id"})]
+    [(operation, options)] = cloud.calls
+    assert (operation, options["StackName"]) == ("delete_stack", "id")
 
 
 def test_what_cannot_be_deleted_is_named() -> None:

@@ -26,7 +26,7 @@ app = App("NAME")
 @app.on(Wanted, timeout=30)
 def train(event: Wanted) -> None: ...
 """
-IMAGE = ("--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn:1")
+IMAGE = ("--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn@sha256:1")
 WHERE = f"account {ACCOUNT}, {REGION}"
 
 

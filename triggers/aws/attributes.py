@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from triggers.aws.refusals import explained
 from triggers.errors import WiringError
+
+HIDDEN: Final = 6
+"""A message that was taken comes back after so many times the function's time: Lambda's advice, "Using Lambda with
+Amazon SQS". Less than the function's time itself Lambda refuses."""
+LONGEST_HIDDEN: Final = 43_200
+"""Seconds: the longest visibility time-out."""
+RECEIVES: Final = 1_000
+"""A message that was received so often is dead. It is the net below the run records, which count attempts themselves,
+and the most that SQS counts to: putting a run back takes a receive."""
+FEW: Final = 100
+"""Receipts; where a queue gives a message up after fewer, it is told: a run that waits or is tried again takes some."""
 
 _COUNTS: Final = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
 
@@ -34,4 +47,51 @@ def said_by(sqs: Any, url: str, attributes: Sequence[str], thing: str) -> Mappin
     return found
 
 
-__all__ = ["held", "said_by"]
+def hidden_for(seconds: int) -> int:
+    """Return for how long the queue of a function hides a message, by the function's time; both in seconds."""
+    return min(HIDDEN * seconds, LONGEST_HIDDEN)
+
+
+def check_feed(sqs: Any, queue: str, seconds: int) -> str | None:
+    """Look at a queue of the user's own, by name or URL, that is to feed a function which may take so many seconds.
+
+    Return what there is to say of it. Raises `WiringError` with the way out where it is not there, or Lambda would
+    refuse it.
+    """
+    thing = f"queue {queue!r}"
+    with explained(thing):
+        url = queue if "://" in queue else str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
+    said = said_by(sqs, url, ["VisibilityTimeout", "RedrivePolicy"], thing)
+    if said is None:
+        return (
+            f"{thing} was not looked at: sqs:GetQueueAttributes is denied; Lambda refuses it where it hides messages"
+            f" for less than {seconds} s"
+        )
+    hidden = int(said["VisibilityTimeout"])
+    if hidden < seconds:
+        way = _setting(url, f"VisibilityTimeout={hidden_for(seconds)}")
+        raise WiringError(
+            f"{thing} hides a message that was taken for {hidden} s, and the function that it feeds may take {seconds}:"
+            f" Lambda refuses that; set it to {HIDDEN} times as long: {way}"
+        )
+    return _given_up(thing, url, json.loads(said.get("RedrivePolicy", "{}")))
+
+
+def _given_up(thing: str, url: str, policy: Mapping[str, Any]) -> str | None:
+    """Return what to say of a queue that gives messages up early."""
+    if not policy or (most := int(policy["maxReceiveCount"])) >= FEW:
+        return None
+    more = json.dumps({"RedrivePolicy": json.dumps({**policy, "maxReceiveCount": RECEIVES})})
+    return (
+        f"{thing} gives a message up after {most} receipts, and each attempt, each Later and each time that a function"
+        " puts it back is one: its run would wait for ever; the run records count attempts, so set a higher one:"
+        f" {_setting(url, more)}"
+    )
+
+
+def _setting(url: str, attributes: str) -> str:
+    """Return the command that sets attributes of a queue."""
+    return shlex.join(["aws", "sqs", "set-queue-attributes", "--queue-url", url, "--attributes", attributes])
+
+
+__all__ = ["HIDDEN", "RECEIVES", "check_feed", "held", "hidden_for", "said_by"]

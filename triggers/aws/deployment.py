@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ from typing import Any, Final
 from triggers.app import App
 from triggers.aws import names
 from triggers.aws.account import Account, CodeBucket, DataBucket
+from triggers.aws.attributes import check_feed
 from triggers.aws.clients import client
 from triggers.aws.deployed import declared
 from triggers.aws.difference import Change, Edit, compare, edits
@@ -53,6 +54,8 @@ class Rollout:
     """Parameters that change, those of the code among them."""
     untold: Sequence[DataBucket]
     """Buckets that do not tell EventBridge yet."""
+    notes: Sequence[str]
+    """What to know of what is there."""
     bucket: CodeBucket
     zipped: Path | None = field(repr=False)
 
@@ -70,7 +73,7 @@ class Rollout:
 
         `template` is what `template.render` returned, `zipped` the functions' zip; `given` are values of the template's
         parameters. Raises `WiringError` for what would fail later: a stack that can't be changed, a bucket that is
-        missing or elsewhere, a parameter without a value.
+        missing or elsewhere, a queue that Lambda would refuse, a parameter without a value.
         """
         stack = stack or Stack(app.name)
         account = Account.here(stack.region)
@@ -84,7 +87,8 @@ class Rollout:
         parameters = _parameters(template, {**(given or {}), **of_code}, before, live)
         changes = compare(before, json.loads(json.dumps(template)))
         _check_replaced(app, changes)
-        told = [DataBucket(account, s3, name) for name in template["Metadata"]["Triggers"]["BucketsToEventBridge"]]
+        needed = template["Metadata"]["Triggers"]
+        told = [DataBucket(account, s3, name) for name in needed["BucketsToEventBridge"]]
         return cls(
             app,
             template,
@@ -95,6 +99,7 @@ class Rollout:
             parameters,
             [] if live is None else list(edits(_known(live, parameters), parameters)),
             [one for one in told if not one.tells()],
+            [*_of_feeds(needed["QueuesThatFeed"]), *_of_image(parameters.get("ImageUri"))],
             bucket,
             zipped,
         )
@@ -183,6 +188,23 @@ def _chosen(name: str, before: Json, live: Live | None) -> str | None:
 
 def _way(name: str) -> str:
     return "add --image URI" if name == "ImageUri" else f"add --parameter {name}=VALUE"
+
+
+def _of_feeds(queues: Mapping[str, int]) -> Iterator[str]:
+    """Check the queues that are to feed functions, by the functions' times, and yield what there is to say of them."""
+    sqs = client("sqs") if queues else None
+    for queue, seconds in queues.items():
+        if said := check_feed(sqs, queue, seconds):
+            yield said
+
+
+def _of_image(uri: str | None) -> Iterator[str]:
+    """Yield that CloudFormation does not look behind a tag."""
+    if uri is not None and "@sha256:" not in uri:
+        yield (
+            f"the image {uri} is named by a tag: another one that is pushed under it is no change to CloudFormation,"
+            " and is not deployed; name it by its digest, as in REPOSITORY@sha256:..."
+        )
 
 
 def _known(live: Live, parameters: Iterable[str]) -> dict[str, str]:

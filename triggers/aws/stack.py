@@ -12,6 +12,7 @@ from triggers.aws import names
 from triggers.aws.clients import client
 from triggers.aws.refusals import explained
 from triggers.errors import TriggersError, WiringError
+from triggers.events import new_id
 
 TITLE: Final = "The app "
 """How the description of an app's stack begins."""
@@ -120,6 +121,7 @@ class Stack:
             **body,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_IAM"],
+            "ClientRequestToken": new_id(),  # by which a call made again, its answer lost, is known for the same
         }
         with explained(self._thing):
             if live is None:
@@ -132,7 +134,7 @@ class Stack:
         """Delete the stack, and return when it is gone. Raises `TriggersError` that names what cannot be deleted."""
         since = self._newest()
         with explained(self._thing):
-            self._cloud.delete_stack(StackName=live.id)
+            self._cloud.delete_stack(StackName=live.id, ClientRequestToken=new_id())
         self._settle(live.id, since, told, ("DELETE_COMPLETE",), "destroyed")
 
     def check_changeable(self, live: Live) -> None:

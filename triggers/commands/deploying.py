@@ -187,7 +187,10 @@ def _prepared(wanted: Wanted) -> Iterator[Rollout]:
             given["ImageUri"] = wanted.image
         elif "CodeKey" in made["Parameters"]:
             zipped = _packed(app, target, wanted.packing, Path(folder, "functions.zip"))
-        yield Rollout.prepare(app, made, zipped, given, wanted.code_bucket)
+        rollout = Rollout.prepare(app, made, zipped, given, wanted.code_bucket)
+        for line in rollout.notes:
+            note(f"note: {line}")
+        yield rollout
 
 
 def _packed(app: App, target: str, packing: Packing, file: Path) -> Path:

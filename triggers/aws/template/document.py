@@ -59,7 +59,8 @@ def render(
     parts = _Parts(planned, feeds(planned, now), target, code or Code())
     resources = _joined(parts, problems)
     problems.settle()
-    metadata = {"App": target, "Triggers": __version__, "BucketsToEventBridge": _buckets(planned)}
+    metadata: Json = {"App": target, "Triggers": __version__, "BucketsToEventBridge": _buckets(planned)}
+    metadata["QueuesThatFeed"] = _feeding(planned)
     metadata["Notes"] = sorted(problems.notes)
     parameters = {
         **(parts.code.parameters() if planned.groups else {}),
@@ -237,6 +238,12 @@ def _is_timed(made: Resources) -> bool:
 def _buckets(planned: Plan) -> list[str]:
     """Return the buckets that must tell EventBridge what happens to their objects."""
     return sorted({place.bucket for route in planned.app.routes.values() for place in planned.objects_of(route)})
+
+
+def _feeding(planned: Plan) -> dict[str, int]:
+    """Return the queues of the user's own that feed functions, and for how many seconds such a function may run."""
+    fed = {name: group.size.timeout for group in planned.groups for name in group.sources}
+    return {queue.url or queue.queue: fed[name] for name, queue in sorted(planned.queues.items()) if name in fed}
 
 
 def _with_its_queues(app: App, binds: Mapping[str, str], problems: Problems) -> tuple[App, dict[str, str]]:

@@ -9,18 +9,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from triggers.aws import names
+from triggers.aws.attributes import RECEIVES, hidden_for
 from triggers.aws.template.fit import Size
 from triggers.aws.template.references import Json, Resources, arn_of, from_account, logical, policy, ref
 from triggers.routing import Route
 
-VISIBLE_AFTER: Final = 6
-"""A message that was taken comes back after so many times the function's time: Lambda's advice, "Using Lambda with
-Amazon SQS"."""
-LONGEST_HELD: Final = 43_200
-"""Seconds: the longest visibility time-out."""
-RECEIVES: Final = 1_000
-"""A message that was received so often is dead. It is the net below the run records, which count attempts themselves,
-and the most that SQS counts to: putting a run back takes a receive."""
 RETENTION: Final = 1_209_600
 """Seconds, 14 days: the longest."""
 
@@ -37,7 +30,7 @@ def queue(app: str, route: Route, more: Json) -> Resources:
 
 def for_function(size: Size) -> Json:
     """Return what the queue of a function has: for how many seconds a message that was taken is not given to others."""
-    return {"VisibilityTimeout": min(VISIBLE_AFTER * size.timeout, LONGEST_HELD)}
+    return {"VisibilityTimeout": hidden_for(size.timeout)}
 
 
 def plain_queue(name: str, more: Json | None = None) -> Json:
