@@ -8,6 +8,7 @@ from functools import partial
 from math import inf
 
 from triggers import policy
+from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
@@ -67,6 +68,8 @@ class Admission:
         """Set when the dispatcher stops: from then on nothing more is claimed."""
         self.reopens = inf
         """When the first gate opens that runs wait behind, in Unix seconds."""
+        self.closures = Closures()
+        """The gates that are closed, for those who ask why."""
         self._aging = aging
         self._forecast = forecast
         self._policy = policy
@@ -129,6 +132,7 @@ class Admission:
         if self._clear or self.closed:
             return choice
         self.reopens = inf
+        self.closures.begin()
         lanes = list(self._open(now))
         if lanes:
             seen = [waiting for _, waiting in lanes]
@@ -202,6 +206,7 @@ class Admission:
                 expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
                 if flow.gates and (closed := flow.closed(now, lane, longest)):
                     self.reopens = min(self.reopens, closed.until)
+                    self.closures.add(lane, closed)
                 else:
                     yield lane, lane.seen(self.free, expected, longest)
 

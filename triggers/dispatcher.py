@@ -23,13 +23,15 @@ from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, next_due, stranded
+from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, next_due, shut, stranded
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
+from triggers.policy import order
+from triggers.preference import Preference
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sources import Delivery
@@ -56,7 +58,8 @@ class Dispatcher:
         self.counts: Counter[str] = Counter()
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
-        self.admission = Admission(router.routes, limits.capacity(), limits.aging)
+        policy = order if limits.policy is None else Preference(limits.policy, journal.clock.monotonic)
+        self.admission = Admission(router.routes, limits.capacity(), limits.aging, policy=policy)
         self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
@@ -161,6 +164,10 @@ class Dispatcher:
     def _prepare(self, turn: Turn) -> None:
         """Complete the pending turn with the claims of what waits."""
         self.claims.choose(turn)
+        news = self.admission.closures.news(turn.change.at, turn.change.writes())
+        if news is not None:
+            turn.change.orders.append(shut(news))
+            turn.order_answers.append(lambda _: None)
         if self.admission.reopens < inf:
             self._reopening.set(self.admission.reopens)
 

@@ -21,6 +21,7 @@ from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
+from triggers.preference import name_of
 from triggers.rejections import Rejections
 from triggers.resource import close_all
 from triggers.routing import Router, describe_route
@@ -132,8 +133,10 @@ class Engine:
 
     def _described(self) -> dict[str, Any]:
         """Return what the journal keeps of the app besides its routes, see `AppView`."""
-        capacity = self.app.limits.capacity()
-        return {"name": self.app.name, "sources": sorted(self.intake.sources), "capacity": capacity}
+        limits = self.app.limits
+        own = {"name": self.app.name, "sources": sorted(self.intake.sources)}
+        policy = None if limits.policy is None else name_of(limits.policy)
+        return {**own, "capacity": limits.capacity(), "aging": limits.aging, "policy": policy}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

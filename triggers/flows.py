@@ -147,8 +147,8 @@ class Flow:
         return self.needs if self.per_key is None or key is None else {**self.needs, **self.per_key(key)}
 
     def free(self) -> bool:
-        """Say whether a new run may start at once, as far as the flow goes."""
-        return True
+        """Say whether a new run may start at once, as far as the flow goes: where it has gates, they are asked."""
+        return not self.gates
 
     def hold(self, run: int, key: str | None) -> None:
         """Take note that a run waits for another attempt. Here that holds nobody up."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from triggers.errors import WiringError
 from triggers.options import quantity
+from triggers.policy import Policy, View
 from triggers.routing import COROUTINE, PROCESS, THREAD
 
 
@@ -29,6 +30,8 @@ class LimitOptions(TypedDict, total=False):
     """Days that what has ended is kept; 30 if not given."""
     aging: float
     """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
+    policy: Callable[[View], Iterable[int]] | None
+    """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -47,6 +50,7 @@ class Limits:
     resources: Mapping[str, float] = field(default_factory=dict)
     aging: float = 600.0
     """Seconds of waiting that make up for one level of priority."""
+    policy: Policy | None = None
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
@@ -71,6 +75,10 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         value = getattr(limits, name)
         if not (isinstance(value, int | float) and 0 < value < inf):
             raise WiringError(f"{owner}: {name}={value!r} is in {unit} and must be above 0")
+    if not (limits.policy is None or callable(limits.policy)):
+        raise WiringError(
+            f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"
+        )
     return limits
 
 

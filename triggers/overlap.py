@@ -40,7 +40,7 @@ class SingleFile(Flow):
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
-        return self.route.policy.overlap == QUEUE and not self._delayed
+        return self.route.policy.overlap == QUEUE and not self._delayed and Flow.free(self)
 
     def ready(self) -> Iterable[Lane]:
         """Return the lanes whose first run may start: none of a key of which a run is to be tried again."""

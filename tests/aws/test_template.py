@@ -38,6 +38,7 @@ from triggers.aws import names, wire
 from triggers.aws.template import Code, notes, polled, render, text
 from triggers.errors import WiringError
 from triggers.lineage import EventRow
+from triggers.policy import by_rank
 
 BINDS = {"incoming": "s3://acme-incoming/raw", "tables": "s3://acme-data/tables", "models": "s3://acme-data/models"}
 
@@ -409,6 +410,7 @@ REFUSED = [
     (one_route(timeout=1000, concurrency=2), "Batch cannot bound its concurrency=2"),
     (one_route(needs={"gpu": 0.5}), "route 'work' needs 0.5 gpu; a Batch job takes whole ones"),
     (with_marker(), "source 'incoming': marker= cannot be honoured"),
+    (App("a", policy=by_rank), "app 'a': policy=by_rank cannot be honoured: routes have queues of their own"),
     (App("a", sources=[Own()]), "source 'own' is a Own, which AWS has nothing for; run it with a dispatcher"),
     (named("x", "x-dead"), "would both be called a-x-dead in AWS; give one route or source another name="),
     (misnamed("reads"), "route 'lambda_like': reads= names 'tabels', which is no place of the app"),

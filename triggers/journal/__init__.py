@@ -2,7 +2,7 @@
 
 from triggers.journal.change import AttemptRow, Change, Promoted, Result, RunRow, SettleRow
 from triggers.journal.journal import Journal, transient
-from triggers.journal.orders import declare, drop, insert, prune, redrive, remember
+from triggers.journal.orders import Shut, declare, drop, insert, prune, redrive, remember, shut
 from triggers.journal.reading import (
     WaitingRow,
     event_row,
@@ -30,6 +30,7 @@ __all__ = [
     "Result",
     "RunRow",
     "SettleRow",
+    "Shut",
     "WaitingRow",
     "declare",
     "drop",
@@ -42,6 +43,7 @@ __all__ = [
     "prune",
     "redrive",
     "remember",
+    "shut",
     "stranded",
     "transient",
     "waiting",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import apsw
 
@@ -28,8 +29,30 @@ def declare(routes: Sequence[Sequence[str | None]], app: Mapping[str, Any]) -> C
 
     def apply(connection: apsw.Connection) -> None:
         connection.execute("DELETE FROM route")
+        connection.execute("DELETE FROM closed")  # those of the last owner
         connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('app', ?)", (json.dumps(app),))
+
+    return apply
+
+
+class Shut(NamedTuple):
+    """A gate that holds back what waits of a route, or of one key of it."""
+
+    route: str
+    key: str | None
+    until: float
+    """Unix seconds; infinite where no moment opens it."""
+    reason: str
+
+
+def shut(gates: Sequence[Shut]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps which gates are closed now, in place of those that were."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute("DELETE FROM closed")
+        rows = [(gate.route, gate.key, gate.until if gate.until < inf else None, gate.reason) for gate in gates]
+        connection.executemany("INSERT INTO closed (route, key, until, reason) VALUES (?, ?, ?, ?)", rows)
 
     return apply
 

@@ -78,6 +78,10 @@ CREATE TABLE checkpoint (run INTEGER PRIMARY KEY, value TEXT NOT NULL, done REAL
 -- Events that a route has taken and that wait for others, to make one run of them.
 CREATE TABLE gathered (route TEXT NOT NULL, key TEXT NOT NULL, slot TEXT NOT NULL, event INTEGER NOT NULL,
                        at REAL NOT NULL, PRIMARY KEY (route, key, slot, event)) WITHOUT ROWID;
+
+-- The gates that hold back what waits, as the dispatcher last saw them, for readers: of a route, or of one key of it.
+-- `until` is in Unix seconds, NULL where no moment opens the gate.
+CREATE TABLE closed (route TEXT NOT NULL, key TEXT, until REAL, reason TEXT NOT NULL);
 """
 
 MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import apsw
@@ -15,6 +16,7 @@ import apsw
 from triggers.errors import StateError
 from triggers.journal import schema
 from triggers.journal.change import COLUMNS
+from triggers.journal.orders import Shut
 from triggers.journal.schema import STATES
 from triggers.lineage import EventRow
 from triggers.state import StateFolder
@@ -64,7 +66,8 @@ class RouteView:
 
 @dataclass(frozen=True, slots=True)
 class AppView:
-    """The app as its last owner declared it: how much there is of each resource, and what its sources are called.
+    """The app as its last owner declared it: how much there is of each resource, what its sources are called, how many
+    seconds of waiting make up for a level of priority, and the policy where it has one of its own.
 
     Its own name is the source of the events that its handlers emit.
     """
@@ -72,6 +75,8 @@ class AppView:
     name: str
     capacity: dict[str, float]
     sources: list[str]
+    aging: float = 600.0
+    policy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,12 @@ def attempts(connection: apsw.Connection, run: int) -> list[AttemptView]:
     """Return the attempts of a run that did not simply end well, in order."""
     sql = "SELECT run, attempt, started, ended, outcome, error, traceback FROM attempt WHERE run = ? ORDER BY rowid"
     return [AttemptView(*row) for row in connection.execute(sql, (run,))]
+
+
+def closed(connection: apsw.Connection) -> list[Shut]:
+    """Return the gates that hold back what waits, as the last owner saw them."""
+    rows = connection.execute("SELECT route, key, until, reason FROM closed ORDER BY rowid")
+    return [Shut(route, key, inf if until is None else until, reason) for route, key, until, reason in rows]
 
 
 def routes(connection: apsw.Connection) -> dict[str, RouteView]:

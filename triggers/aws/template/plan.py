@@ -15,6 +15,7 @@ from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json, arn
 from triggers.errors import did_you_mean
 from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, Tick
+from triggers.options import shown
 from triggers.routing import Route
 from triggers.sources import Source
 from triggers.sources.bucket import Bucket
@@ -60,6 +61,11 @@ def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Pr
     """Return the plan. What keeps it from being carried out is in `problems` then."""
     for name in sorted(set(jobs) - set(app.routes)):
         problems.add(f"--job {name}: app {app.name!r} has no such route{did_you_mean(name, app.routes)}")
+    if app.limits.policy is not None:
+        problems.add(
+            f"app {app.name!r}: policy={shown(app.limits.policy)} cannot be honoured: routes have queues of their own,"
+            " and nobody chooses among what waits; leave it out, or run the app with a dispatcher"
+        )
     for source in app.sources.values():
         _check_source(source, problems)
     places = locate(app, binds, problems)

@@ -1,0 +1,87 @@
+"""Closed gates are written down for other processes: when they close, change and open, and no oftener."""
+
+from __future__ import annotations
+
+from math import inf
+
+from tests.kit import Life
+from tests.test_keys import Bench, Order, Start, sent, start
+from triggers.gates import Closed
+from triggers.journal import Shut
+from triggers.journal.views import closed
+from triggers.terms import Terms
+
+__all__ = ["start"]
+
+
+class Barrier:
+    """A gate that keys are held back by, until somebody opens it."""
+
+    def __init__(self, **shut: Closed) -> None:
+        self.shut = shut
+        self.looks = 0
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+        self.looks += 1
+        return self.shut.get(terms.key or "none")
+
+
+def barred(start: Start, barrier: Barrier) -> tuple[Bench, Life]:
+    bench = Bench(key="customer")
+    life = start(bench.app)
+    life.dispatcher.admission.flows["job"].gates = (barrier,)
+    return bench, life
+
+
+def written(life: Life) -> list[Shut]:
+    found: list[Shut] = life.run(life.dispatcher.pipeline.asked(closed))
+    return found
+
+
+NIGHT = Closed(1e12, "outside its window")
+PAUSED = Closed(inf, "paused by hand")
+
+
+def test_what_gates_hold_back_is_written_with_its_reason_and_its_moment(start: Start) -> None:
+    bench, life = barred(start, Barrier(a=NIGHT, b=PAUSED))
+    sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"), Order(n=3, customer="c"))
+    assert bench.begun == [3]
+    assert written(life) == [Shut("job", "a", *NIGHT), Shut("job", "b", *PAUSED)]
+
+
+def test_what_is_alike_for_all_keys_is_one_row(start: Start) -> None:
+    _bench, life = barred(start, Barrier(a=NIGHT, b=NIGHT))
+    sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"))
+    assert written(life) == [Shut("job", None, *NIGHT)]
+
+
+def test_a_gate_that_opens_is_gone_and_nothing_is_written_where_none_is_closed(start: Start) -> None:
+    barrier = Barrier(a=NIGHT)
+    bench, life = barred(start, barrier)
+    sent(life, Order(n=1, customer="a"))
+    barrier.shut.clear()
+    sent(life, Order(n=2, customer="b"))
+    assert sorted(bench.begun) == [1, 2]
+    assert written(life) == []
+
+
+def test_a_gate_whose_words_change_at_each_look_does_not_keep_the_disk_busy(start: Start) -> None:
+    class Busy(Barrier):
+        def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+            self.looks += 1
+            return Closed(inf, f"the machine is under pressure: {self.looks}")
+
+    barrier = Busy()
+    _bench, life = barred(start, barrier)
+    sent(life, Order(n=1, customer="a"))
+    assert barrier.looks < 6
+    assert written(life)[0].reason.startswith("the machine is under pressure")
+
+
+def test_the_next_owner_begins_with_none(start: Start) -> None:
+    bench, life = barred(start, Barrier(a=NIGHT))
+    sent(life, Order(n=1, customer="a"))
+    life.crash()
+    life = start(bench.app)
+    life.until(lambda: not life.dispatcher.pipeline.busy)
+    assert written(life) == []
