@@ -31,7 +31,7 @@ from triggers.aws.objects import fetch, forget
 from triggers.aws.records import Records
 from triggers.aws.refusals import PATHS
 from triggers.aws.server import ACCOUNT, credentials
-from triggers.commands.failures import FAILED, INVALID, OK
+from triggers.commands.failures import FAILED, INVALID, NOT_FOUND, OK, TROUBLE
 from triggers.errors import TriggersError
 from triggers.sources.bucket import Bucket
 
@@ -68,6 +68,13 @@ ASKING = [READERS[0], *WORKERS, *STACKERS]
 """Commands that ask AWS for something, one of each kind."""
 
 each = pytest.mark.parametrize
+
+
+def told(command: tuple[str, ...], code: int) -> int:
+    """Return the code by which a command tells of an error that others exit with `code` for."""
+    return TROUBLE if (command[0], code) == ("diff", FAILED) else code
+
+
 by_name = {"ids": lambda command: command[0] if isinstance(command, tuple) else None}
 
 
@@ -136,7 +143,7 @@ def test_settings_by_which_nobody_finds_aws_are_named_by_every_command(
         monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
     answer = project(*command)
     assert said in answer.err
-    assert answer.code == code
+    assert answer.code == told(command, code)
     assert "again" not in answer.err.splitlines()[-1], "a command makes no call again"
 
 
@@ -191,7 +198,7 @@ def test_what_aws_refuses_is_said_by_every_command_with_the_way_out(
         named(service)
         answer = project(*command)
     assert said in answer.err
-    assert answer.code == code
+    assert answer.code == told(command, code)
 
 
 THINGS = {"run": "queue 'orders'", "exec": "queue 'churn-note'", "destroy": "stack 'triggers-churn' of app 'churn'"}
@@ -223,7 +230,7 @@ def test_a_web_page_in_place_of_an_answer_is_said_to_be_one(
         answer = project(*command)
     assert "Sign in" in answer.err
     assert "Traceback" not in answer.err
-    assert answer.code == FAILED
+    assert answer.code == told(command, FAILED)
 
 
 @each("status", [200, 404])
@@ -236,7 +243,7 @@ def test_another_program_at_the_endpoint_is_said_not_to_be_aws(
         answer = project(*command)
     assert "is not AWS" in answer.err
     assert PATHS in answer.err
-    assert answer.code == FAILED
+    assert answer.code == told(command, FAILED)
 
 
 @each("body", [SIGN_IN, b"OK", b""])
@@ -289,8 +296,26 @@ def test_an_app_that_is_not_deployed_is_named_by_whoever_looks_at_it(
     project: Project, at_moto: None, command: tuple[str, ...]
 ) -> None:
     answer = project(*command)
+    assert "error: no app 'churn' is deployed in us-east-1" in answer.err
+    assert answer.code == NOT_FOUND
+
+
+def test_who_may_not_look_at_stacks_is_told_of_the_table_that_is_missing(project: Project, named: Any) -> None:
+    gone = Reply({"__type": "ResourceNotFoundException", "message": "Requested resource not found"}, 400)
+    with scripted(gone, refused(STACKERS[0], "AccessDenied", NOT_ALLOWED)) as service:
+        named(service)
+        answer = project(*READERS[0])
     assert "run table 'churn-runs' of app 'churn' does not exist in this account and region; create or" in answer.err
     assert answer.code == INVALID
+
+
+def test_a_reader_of_an_app_under_a_name_nearly_its_own_is_told_that_name(
+    project: Project, at_moto: None, unique: str
+) -> None:
+    body = json.dumps({"Description": f"The app {unique}", "Resources": {"Q": {"Type": "AWS::SQS::Queue"}}})
+    boto3.client("cloudformation").create_stack(StackName=names.stack(unique), TemplateBody=body)
+    answer = project("runs", "--aws", f"{unique}x")
+    assert f"no app '{unique}x' is deployed in us-east-1; did you mean '{unique}'?" in answer.err
 
 
 @each(("command", "queue"), [(WORKERS[0], "orders"), (WORKERS[1], "churn-note")])

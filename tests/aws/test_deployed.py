@@ -23,6 +23,7 @@ from triggers.aws.records import Records
 from triggers.aws.runs import Runs
 from triggers.aws.template import jobs
 from triggers.commands import cli
+from triggers.commands.failures import NOT_FOUND
 from triggers.lineage import EventRow
 from triggers.routing import Router, describe_route
 
@@ -301,8 +302,8 @@ def test_where_no_job_can_be_submitted_the_event_waits_and_the_words_that_do_it_
 
 def test_an_app_that_is_not_deployed_is_named(endpoint: str) -> None:
     result = CliRunner().invoke(cli, ["runs", "--aws", "nobody"], prog_name="triggers")
-    assert result.exit_code != 0
-    assert "run table 'nobody-runs' of app 'nobody' does not exist in this account and region" in result.stderr
+    assert result.exit_code == NOT_FOUND
+    assert "error: no app 'nobody' is deployed in us-east-1" in result.stderr
 
 
 def test_an_unknown_id_is_named(churn: Churn) -> None:

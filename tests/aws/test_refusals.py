@@ -132,6 +132,22 @@ def test_what_may_pass_is_named_and_may_be_tried_again(error: Exception, said: s
     assert "\n" not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("host", "nowhere"),
+    [
+        ("sqs.nowhere.amazonaws.com", True),
+        ("a-bucket.s3.eu-west.amazonaws.com", True),
+        ("a-bucket.s3.eu-west-1.amazonaws.com", False),
+        ("dynamodb.us-gov-east-1.amazonaws.com", False),
+        ("a-bucket.s3.amazonaws.com", False),
+    ],
+)
+def test_a_region_that_is_written_like_none_is_said_to_be_none(host: str, nowhere: bool) -> None:
+    found = explain(boto.EndpointConnectionError(endpoint_url=f"https://{host}/"), "the thing")
+    assert ("AWS has no region of that name: set AWS_REGION" in str(found)) is nowhere
+    assert isinstance(found, WiringError) is nowhere
+
+
 def test_whether_a_call_is_made_again_is_left_to_who_makes_it() -> None:
     """A command that is called once does not, a source that is followed does."""
     errors = [answered("ThrottlingException"), boto.ConnectTimeoutError(endpoint_url="http://x")]

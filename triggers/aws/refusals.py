@@ -59,7 +59,14 @@ def explain(error: Exception, thing: str) -> TriggersError:
         words = next(
             (_UNANSWERED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _UNANSWERED), _SAID
         )
+        words = _NOWHERE if words is _UNREACHED and _is_nowhere(facts["said"]) else words
     return words.kind(words.text.format_map({**facts, "thing": thing, "paths": PATHS}))
+
+
+def is_missing(error: TriggersError) -> bool:
+    """Say whether an error of `explain`'s tells of something that AWS has not."""
+    response = getattr(error.__cause__, "response", None)
+    return isinstance(response, Mapping) and "Error" in response and _of_code(response["Error"]) is _MISSING
 
 
 def page(body: bytes) -> str | None:
@@ -200,11 +207,16 @@ _BY_CODE: Final[Mapping[str, _Words]] = {
 """By the code of the error, without `Exception` at its end."""
 
 
+def _of_code(error: Mapping[str, Any]) -> _Words:
+    code = str(error.get("Code"))
+    return _BY_CODE.get(code.removeprefix("AWS.SimpleQueueService.").removesuffix("Exception"), _OTHER)
+
+
 def _answered(facts: Mapping[str, str]) -> _Words:
     code = facts["code"]
     if code.isdecimal() and not facts["operation"].startswith("Head"):  # to all but these AWS gives a code in words
         return _FOREIGN if code < "500" else _OTHER
-    words = _BY_CODE.get(code.removeprefix("AWS.SimpleQueueService.").removesuffix("Exception"), _OTHER)
+    words = _of_code({"Code": code})
     if words is _UNKNOWN and _CLOCK.search(facts["said"]):
         return _SKEWED
     if words is _DENIED and facts["action"].startswith("kms:"):
@@ -246,6 +258,19 @@ def _page(text: str) -> str | None:
 
 # --- nobody answered -----------------------------------------------------------------------------
 
+_NOWHERE: Final = _Words(
+    WiringError, "{thing}: {said}; AWS has no region of that name: set AWS_REGION, or `region` in the profile"
+)
+_NAMED: Final = re.compile(r"\b(?:batch|cloudformation|dynamodb|events|s3|scheduler|sqs|sts)\.([\w-]+)\.amazonaws\.com")
+_REGION: Final = re.compile(r"[a-z]+(-[a-z]+)+-[0-9]+")
+
+
+def _is_nowhere(said: str) -> bool:
+    """Say whether nobody answers in a region whose name is written like none of AWS's."""
+    named = _NAMED.search(said)
+    return named is not None and not _REGION.fullmatch(named[1])
+
+
 _SAID: Final = _Words(TriggersError, "{thing}: {said}")
 _SETTINGS: Final = _Words(WiringError, "{thing}: {said}; check the AWS_ variables and ~/.aws/config")
 _NONE: Final = _Words(
@@ -280,4 +305,4 @@ _UNANSWERED: Final[Mapping[str, _Words]] = {
 """By the class of the error, or the nearest of those above it."""
 
 
-__all__ = ["ACTIONS", "PAGE", "PATHS", "explain", "explained", "is_theirs", "not_aws", "page"]
+__all__ = ["ACTIONS", "PAGE", "PATHS", "explain", "explained", "is_missing", "is_theirs", "not_aws", "page"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 from triggers.aws import names
 from triggers.aws.clients import client
 from triggers.aws.refusals import explained
-from triggers.errors import TriggersError, WiringError
+from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.events import new_id
 
 TITLE: Final = "The app "
@@ -107,6 +107,10 @@ class Stack:
             found = [one for page in pages for one in page["StackSummaries"]]
         said = [one.get("TemplateDescription") or "" for one in found if one["StackStatus"] != "DELETE_COMPLETE"]
         return [one.removeprefix(TITLE) for one in said if one.startswith(TITLE)]
+
+    def absence(self) -> str:
+        """Return the words for an app that is not deployed, with the near miss."""
+        return f"no app {self.app!r} is deployed in {self.region}{did_you_mean(self.app, self.others())}"
 
     def put(self, body: Mapping[str, str], parameters: Mapping[str, str], told: Told) -> None:
         """Create the stack or update it, and return when it is complete.

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from triggers.commands.failures import FAILED, OK, NotFound
+from triggers.commands.failures import FAILED, OK, NotFound, answering
 from triggers.commands.loading import load_app, target_of
 from triggers.commands.output import count, note, paint, plain, say, say_json
 from triggers.commands.packing import PACKED, Packing, with_options
 from triggers.commands.parameters import Pair, json_option
-from triggers.errors import did_you_mean
 
 if TYPE_CHECKING:
     from triggers.app import App
@@ -112,10 +111,10 @@ def deploy(yes: bool, as_json: bool, **options: Any) -> int:
 def diff(as_json: bool, **options: Any) -> int:
     """Show what `deploy` would change, and change nothing.
 
-    Exits with 0 where nothing would, with 1 where something would, as `diff` does. The app is packed, because only so
-    can be said whether its code is another.
+    Exits with 0 where nothing would, with 1 where something would, as `diff` does, and with 2 or more where that was
+    not to be found out. The app is packed, because only so can be said whether its code is another.
     """
-    with _prepared(Wanted.of(options)) as rollout:
+    with answering(), _prepared(Wanted.of(options)) as rollout:
         if as_json:
             say_json(_facts(rollout))
         else:
@@ -139,7 +138,7 @@ def destroy(name: str, yes: bool, as_json: bool) -> int:
     stack = Stack(name)
     removal = Removal.prepare(stack)
     if removal is None:
-        raise NotFound(f"no app {name!r} is deployed in {stack.region}{did_you_mean(name, stack.others())}")
+        raise NotFound(stack.absence())
     for line in _going(removal):
         note(line)
     if not _agreed(f"Destroy {name} in {removal.account}?", yes):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -16,6 +18,8 @@ NOT_FOUND: Final = 3
 INVALID: Final = 4
 HELD: Final = 5
 ABORTED: Final = 130
+TROUBLE: Final = USAGE
+"""Of a command for which 1 is an answer, as for `diff`: it could not find the answer."""
 
 
 class NotFound(TriggersError):
@@ -38,6 +42,20 @@ def code_of(error: BaseException) -> int | None:
         case TriggersError():
             return FAILED
     return None
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Exit with `TROUBLE` where an error of the block would exit with 1, which is an answer of the command's."""
+    try:
+        yield
+    except (click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        if code_of(error) not in (FAILED, None):
+            raise
+        complain(error)
+        raise click.exceptions.Exit(TROUBLE) from error
 
 
 def complain(error: Exception) -> int:

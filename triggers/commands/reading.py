@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import apsw
@@ -14,7 +14,7 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
 from triggers.commands.parameters import find_state, written
-from triggers.errors import did_you_mean
+from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.journal import views
 from triggers.journal.views import RunView
 from triggers.lineage import EventRow
@@ -59,8 +59,30 @@ def looking(
     from triggers.aws.deployed import Deployed
 
     deployed = Deployed(aws)
-    with closing(look(deployed)) as connection:
+    with known(aws):
+        looked = look(deployed)
+    with closing(looked) as connection:
         yield deployed, connection
+
+
+@contextmanager
+def known(app: str) -> Iterator[None]:
+    """Look at an app in AWS, or raise `NotFound` where no such app is deployed."""
+    from triggers.aws.refusals import is_missing
+    from triggers.aws.stack import Stack
+
+    try:
+        yield
+    except WiringError as error:
+        if not is_missing(error):
+            raise
+        said = None
+        with suppress(TriggersError):  # who may not look at stacks is told of the table
+            stack = Stack(app)
+            said = None if stack.look() else stack.absence()
+        if said is None:
+            raise
+        raise NotFound(said) from error
 
 
 def living_epoch(place: StateFolder | Deployed, connection: apsw.Connection) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from triggers.commands.output import clock, iso, note, paint, plain, print_table, say, say_json, state
 from triggers.commands.parameters import written
+from triggers.commands.reading import known
 
 if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
     from triggers.aws.deployed import Deployed, Rejection
@@ -27,7 +28,8 @@ def find(app: str, number: int) -> Rejection | None:
     """Return what was rejected under a number; None where nothing was."""
     from triggers.aws.deployed import Deployed
 
-    return Deployed(app).rejection(number)
+    with known(app):
+        return Deployed(app).rejection(number)
 
 
 def print_all(found: Sequence[Rejection]) -> None:
