@@ -103,6 +103,7 @@ def carried(
     troubles: Sequence[Exception] = (),
     stuck: Exception | None = None,
     late: Mapping[float, str] | None = None,
+    wait: int = 20,
     **terms: Any,
 ) -> tuple[Queue, Fake]:
     """Let a mapping carry messages for some time of a fake clock; `late` come after so many seconds."""
@@ -115,7 +116,7 @@ def carried(
         queue.put(message(len(bodies) + 1, body))
 
     async def main() -> None:
-        mapping = EventSourceMapping(queue, "https://x/1/orders", ARN, function, Terms(**terms), clock=clock)
+        mapping = EventSourceMapping(queue, "https://x/1/orders", ARN, function, Terms(**terms), wait=wait, clock=clock)
         coming = [asyncio.ensure_future(arrive(*one)) for one in (late or {}).items()]
         task = asyncio.ensure_future(mapping.run())
         await settle()
@@ -177,6 +178,11 @@ def test_a_batch_ends_before_six_mebibytes() -> None:
 def test_an_empty_queue_is_asked_by_long_polls() -> None:
     queue, _ = carried(seconds=60)
     assert set(queue.asked) == {(10, 20)}
+
+
+def test_an_empty_queue_that_is_asked_by_short_polls_has_a_pause_between_them() -> None:
+    queue, _ = carried(seconds=10, wait=0)
+    assert queue.asked == [(10, 0)] * 21
 
 
 # --- what comes of a batch

@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,10 +26,15 @@ from triggers.aws.clients import client, connected
 from triggers.aws.deployment import declare
 from triggers.aws.firing import Firing
 from triggers.aws.mapping import EventSourceMapping, Terms
+from triggers.aws.refusals import explained
 from triggers.aws.runtime import CONCURRENCY, Function, Result, Settings
 from triggers.aws.server import ACCOUNT, REGION, environment, misleading, serve
+from triggers.aws.template import polled as render_polled
+from triggers.aws.template.references import logical
 from triggers.clock import Clock, SystemClock
+from triggers.errors import WiringError
 from triggers.patterns import compile
+from triggers.sources.bucket import Bucket
 from triggers.sources.queue import FIFO, Queue
 
 Json = Mapping[str, Any]
@@ -46,8 +52,11 @@ _NAMED: Final = {
 """By type: the property that has a resource's name, and what stands in its ARN."""
 ENVIRONMENTS: Final = min(CONCURRENCY, max(2, os.cpu_count() or 1))
 """Of a function at once: more would only be longer at starting, one beside the other."""
+_DATA: Final = "-data"
+_LONGEST_BUCKET: Final = 63
 SHORT: Final = 1
-"""Seconds of a long poll: moto lets a longer one sleep through what becomes visible again."""
+"""Seconds of a long poll: moto goes on with one whose caller has gone, and takes what comes for nobody. While a group
+of a FIFO queue is shut, it waits for nothing and does all else slowly: such a queue is asked by short polls."""
 
 
 @contextmanager
@@ -73,8 +82,31 @@ def places(app: App) -> dict[str, str]:
 
 
 def bucket(app: App) -> str:
-    """Return the name of the bucket that has an app's places; S3 takes small letters only."""
-    return f"{names.bus(app.name).lower().replace('_', '-')}-data"
+    """Return the name of the bucket that has an app's places; S3 takes small letters only, and 63 characters."""
+    plain = names.bus(app.name).lower().replace("_", "-")[: _LONGEST_BUCKET - len(_DATA)]
+    return f"{plain.strip('-')}{_DATA}"
+
+
+def checked(key: str) -> str:
+    """Return the key of an object that is to be put. Raises `WiringError` for one that moto does not take."""
+    if "\n" in key:
+        raise WiringError(f"key {key!r} has a line feed, which S3 takes and moto does not; try it with another name")
+    return key
+
+
+def polled(app: App) -> Stack:
+    """Return the stack of a dispatcher. What a bucket is heard of by is made, too, where it is the user's own queue."""
+    plain, own = copy(app), {}
+    plain.sources = dict(app.sources)
+    for name, source in app.sources.items():
+        if isinstance(source, Bucket) and source.queue is not None:
+            own[name] = source.queue.rstrip("/").rpartition("/")[2]
+            plain.sources[name] = made = copy(source)
+            made.queue = None
+    template = render_polled(plain, places(app))
+    for name, queue in own.items():
+        template["Resources"][logical(name, "Queue")]["Properties"]["QueueName"] = queue
+    return Stack(app, template)
 
 
 class Stack:
@@ -87,14 +119,15 @@ class Stack:
 
     def create(self) -> None:
         """Make the buckets and what moto makes of the template; then what it leaves out."""
-        s3 = client("s3")
+        s3, sqs = client("s3"), client("sqs")
         for name in {bucket(self.app), *self._template["Metadata"]["Triggers"]["BucketsToEventBridge"]}:
-            s3.create_bucket(Bucket=name)
+            with explained(f"bucket {name!r}"):
+                s3.create_bucket(Bucket=name)
             notify(s3, name)
         for source in self._own_queues():
-            client("sqs").create_queue(
-                QueueName=source.queue, Attributes={"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
-            )
+            with explained(f"queue {source.queue!r}"):
+                ordered = {"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
+                sqs.create_queue(QueueName=source.queue, Attributes=ordered)
         made = {name: one for name, one in self._resources.items() if one["Type"] not in _LEFT_OUT}
         self._create_stack({**self._template, "Resources": made})
         self._create_schedules()
@@ -200,10 +233,11 @@ class Stack:
 
     def _create_schedules(self) -> None:
         scheduler = client("scheduler")
-        for _, one in self._of("AWS::Scheduler::ScheduleGroup"):
-            scheduler.create_schedule_group(**self.resolved(one["Properties"]))
-        for _, one in self._of("AWS::Scheduler::Schedule"):
-            scheduler.create_schedule(**self.resolved(one["Properties"]))
+        with explained(f"schedules of app {self.app.name!r}"):
+            for _, one in self._of("AWS::Scheduler::ScheduleGroup"):
+                scheduler.create_schedule_group(**self.resolved(one["Properties"]))
+            for _, one in self._of("AWS::Scheduler::Schedule"):
+                scheduler.create_schedule(**self.resolved(one["Properties"]))
 
     def _settings(self, function: Json) -> Settings:
         said = self.resolved(function["Properties"])
@@ -220,7 +254,8 @@ class Stack:
     def _mapping(self, properties: Json, sqs: Any, function: Heard, clock: Clock) -> EventSourceMapping:
         said = self.resolved(properties)
         arn = said["EventSourceArn"]
-        return EventSourceMapping(sqs, _url(arn), arn, function, Terms.of(said), wait=SHORT, clock=clock)
+        wait = 0 if arn.endswith(FIFO) else SHORT
+        return EventSourceMapping(sqs, _url(arn), arn, function, Terms.of(said), wait=wait, clock=clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +288,4 @@ def _url(arn: str) -> str:
 
 _PSEUDO: Final = {"AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::NoValue": ""}
 
-__all__ = ["Stack", "bucket", "emulated", "notify", "places"]
+__all__ = ["Stack", "bucket", "checked", "emulated", "notify", "places", "polled"]

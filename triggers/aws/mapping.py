@@ -37,6 +37,8 @@ BEGINNING: Final = 5
 """Invocations at once where no maximum is set: as many as Lambda begins with."""
 WAIT: Final = 20
 """Seconds of a long poll."""
+IDLE: Final = 0.5
+"""Seconds until an empty queue is asked again, where it is asked by short polls."""
 PAUSES: Final = (1.0, 30.0)
 """Seconds after which a queue that could not be asked is asked again: the first, doubled up to the last."""
 PARTING: Final = 2.0
@@ -119,7 +121,7 @@ class Terms:
 class EventSourceMapping:
     """Feeds a function from the queue at `url`, as an aiobotocore client finds it, while `run` is awaited.
 
-    `wait` are the seconds of a long poll. moto lets one sleep through what becomes visible again: give it a short one.
+    `wait` are the seconds of a long poll; with 0, an empty queue is asked again after `IDLE` seconds.
     """
 
     def __init__(
@@ -248,6 +250,8 @@ class EventSourceMapping:
                         MessageAttributeNames=["All"],
                     )
                 messages: list[Raw] = reply.get("Messages", [])
+                if not (messages or wait):
+                    await self._clock.sleep(IDLE)
                 return messages
             except WiringError:
                 raise

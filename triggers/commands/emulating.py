@@ -19,6 +19,7 @@ from triggers.aws.clients import client
 from triggers.aws.deployed import Deployed
 from triggers.aws.emulation import Stack
 from triggers.aws.libraries import Platform, installed, requirements
+from triggers.aws.refusals import explained
 from triggers.aws.runtime import Result
 from triggers.aws.server import environment
 from triggers.commands.failures import FAILED, OK
@@ -39,12 +40,11 @@ STILL = 3
 def dispatched(app: App, port: int, *, upload: bool) -> Iterator[tuple[App, str]]:
     """Emulate what a dispatcher needs, and yield the app with its places there, and a state folder to forget."""
     with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as state:
-        binds = emulation.places(app)
-        Stack(app, template.polled(app, binds)).create()
+        emulation.polled(app).create()
         _greet(app, endpoint, f"--state {state}")
         if upload:
             _upload(app)
-        yield app.bound(binds), state
+        yield app.bound(emulation.places(app)), state
 
 
 def by_functions(app: App, target: str, port: int, files: Sequence[Path], *, upload: bool, drain: bool) -> int:
@@ -108,7 +108,9 @@ def _upload(app: App) -> None:
         files = sorted(path for path in source.path.rglob("*") if path.is_file())
         bucket, _, prefix = uris[name].removeprefix("s3://").partition("/")
         for path in files:
-            s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(source.path).as_posix()}")
+            key = emulation.checked(f"{prefix}/{path.relative_to(source.path).as_posix()}")
+            with explained(f"file {str(path)!r}"):
+                s3.upload_file(str(path), bucket, key)
         note(f"uploaded {count(len(files), 'file')} of {source.path} to {uris[name]}")
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from triggers.commands.failures import FAILED, OK, NotFound
+from triggers.commands.failures import FAILED, OK, NotFound, complain
 from triggers.commands.loading import load_module
 from triggers.commands.output import count, note, say
-from triggers.errors import did_you_mean
+from triggers.errors import TriggersError, did_you_mean
 from triggers.parity import Scenario
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
     """Carry scenarios out by a dispatcher, by one that polls AWS, and by functions, and compare what came of it.
 
     AWS is emulated here. MODULE alone means all scenarios in it. The differences are printed; it exits with 1 if there
-    are some.
+    are some, or if a scenario could not be carried out.
     """
     from triggers.aws.bundle import bundle, unpack  # loads what packs and what talks to AWS
     from triggers.aws.emulation import emulated
@@ -74,7 +74,12 @@ def _same(module: ModuleType, name: str, scenario: Scenario, folder: Path, endpo
     from triggers.parity.trees import differences
 
     started = time.monotonic()
-    outcomes = _outcomes(scenario, f"{module.__name__}:{_app(module, name, scenario)}", folder, endpoint)
+    try:
+        outcomes = _outcomes(scenario, f"{module.__name__}:{_app(module, name, scenario)}", folder, endpoint)
+    except TriggersError as error:
+        note(f"{name}: not compared, because it could not be carried out")
+        complain(error)  # and the others are
+        return False
     expected = outcomes.pop(HERE)
     if not expected:
         note(f"{name}: nothing comes of it by {HERE}, so there is nothing to compare; look at its steps")

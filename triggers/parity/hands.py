@@ -17,6 +17,7 @@ from triggers.aws.attributes import held
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.emulation import Stack
+from triggers.aws.refusals import explained
 from triggers.errors import TriggersError
 from triggers.lineage import arrived
 from triggers.parity import Message, Put, Step
@@ -37,14 +38,16 @@ class Hands:
     def put(self, step: Put) -> None:
         """Put an object, of which S3 tells as it does."""
         bucket, key = self._where(step)
-        self._client("s3").put_object(Bucket=bucket, Key=key, Body=step.content)
+        with explained(f"object {key!r}"):
+            self._client("s3").put_object(Bucket=bucket, Key=key, Body=step.content)
 
     def put_silently(self, step: Put) -> Created:
         """Put an object of which S3 tells nobody, and return what it would have told."""
         bucket, key = self._where(step)
         s3 = self._client("s3")
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
-        etag = s3.put_object(Bucket=bucket, Key=key, Body=step.content)["ETag"].strip('"')
+        with explained(f"object {key!r}"):
+            s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+            etag = s3.put_object(Bucket=bucket, Key=key, Body=step.content)["ETag"].strip('"')
         emulation.notify(s3, bucket)
         now = time.time()
         return Created(bucket, key, len(step.content), etag, f"{int(now * 1e6):018X}", now)
@@ -53,7 +56,8 @@ class Hands:
         """Have an envelope come to the queues into which S3's rules would have put this object."""
         text, found = json.dumps(wrapped(created, envelope)), self._stack.targets(from_bus(created))
         for url, options in found:
-            self._client("sqs").send_message(QueueUrl=url, MessageBody=text, **options)
+            with explained(f"queue {url!r}"):
+                self._client("sqs").send_message(QueueUrl=url, MessageBody=text, **options)
 
     def post(self, steps: Sequence[Step]) -> None:
         """Send the messages among steps to the queues of their sources, in one call for each queue."""
@@ -64,8 +68,10 @@ class Hands:
                 {"Id": str(number), "MessageBody": one.body, "MessageAttributes": named(one), **ordering(one)}
                 for number, one in enumerate(messages)
             ]
-            url = sqs.get_queue_url(QueueName=source.queue)["QueueUrl"]
-            if failed := sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed"):
+            with explained(f"queue {source.queue!r}"):
+                url = sqs.get_queue_url(QueueName=source.queue)["QueueUrl"]
+                failed = sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
+            if failed:
                 raise TriggersError(f"queue {source.queue!r} does not take a message: {failed[0].get('Message')}")
 
     def publish(self, delivery: Delivery) -> None:
@@ -77,11 +83,12 @@ class Hands:
     def left(self, urls: Sequence[str]) -> int:
         """Return how many messages are in the queues, those counted that are hidden or at work."""
         sqs = self._client("sqs")
-        return sum(held(sqs, url) for url in urls)
+        with explained("the emulation's queues"):
+            return sum(held(sqs, url) for url in urls)
 
     def _where(self, step: Put) -> tuple[str, str]:
         bucket, _, prefix = self._places[step.place].removeprefix("s3://").partition("/")
-        return bucket, f"{prefix}/{step.key}"
+        return bucket, emulation.checked(f"{prefix}/{step.key}")
 
 
 def by_queue(steps: Sequence[Step]) -> Mapping[str, Sequence[Message]]:

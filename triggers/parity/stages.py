@@ -155,7 +155,7 @@ def _drop(step: Put, places: Mapping[str, str]) -> None:
 async def polled(scenario: Scenario) -> Outcome:
     """Carry a scenario out by a dispatcher that polls AWS."""
     app, uris = scenario.app, emulation.places(scenario.app)
-    stack = Stack(app, template.polled(app, uris))
+    stack = emulation.polled(app)
     await asyncio.to_thread(stack.create)
     hands, urls = Hands(app, stack), stack.heard()
 
