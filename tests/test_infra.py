@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.templates import HERE, templates
+from triggers.aws.server import environment
 from triggers.aws.template import Code
 from triggers.aws.template.functions import HANDLER
 
@@ -22,3 +23,9 @@ def test_the_image_has_the_functions_handler_and_their_python() -> None:
     image = Path(HERE, "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^FROM \S+/python:(\S+)$", image, re.MULTILINE)[1] == Code().python
     assert f'CMD ["{HANDLER}"]' in image
+
+
+def test_other_programs_find_the_emulation_by_what_this_one_does() -> None:
+    lines = Path(HERE, "emulation.env").read_text(encoding="utf-8").splitlines()
+    kept = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert kept == environment(kept["AWS_ENDPOINT_URL"])

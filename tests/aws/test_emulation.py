@@ -16,8 +16,13 @@ from botocore.exceptions import ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from moto import mock_aws
 
+from tests.aws.deployed import batch
+from tests.aws.test_serverless_moto import Emulated, Processed
 from triggers import App, Bucket, Folder
 from triggers.aws import emulation
+from triggers.aws.deployed import Deployed
+from triggers.commands.emulating import verdict
+from triggers.commands.failures import FAILED, OK
 from triggers.errors import WiringError
 
 ACCOUNT = "123456789012"
@@ -44,6 +49,19 @@ def test_an_app_of_any_name_has_a_bucket(endpoint: str, unique: str, name: str) 
 def test_a_key_that_moto_does_not_take_is_refused_with_the_reason() -> None:
     with pytest.raises(WiringError, match=r"key 'two\\nlines' has a line feed, which S3 takes and moto does not"):
         emulation.checked("two\nlines")
+
+
+def test_a_message_that_was_rejected_fails_a_drained_run(endpoint: str, unique: str) -> None:
+    app = App(unique)
+
+    @app.on(Processed, name="train")
+    def train(event: Processed) -> None: ...
+
+    aws = Emulated(app)
+    assert verdict(Deployed(unique)) == OK
+    aws.sqs.send_message(QueueUrl=aws.queue("train"), MessageBody="no event")
+    aws.call(batch(*aws.received("train")))
+    assert verdict(Deployed(unique)) == FAILED
 
 
 # --- moto ----------------------------------------------------------------------------------------

@@ -29,8 +29,26 @@ def test_an_emulation_that_is_given_no_data_ends_well(project: Project) -> None:
     assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in answer.err
 
 
-@pytest.mark.parametrize("option", ["--lambda", "--upload"])
-def test_what_is_for_an_emulation_is_refused_without_one(project: Project, option: str) -> None:
-    answer = project("run", "app.py", option)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--lambda", "--upload"], "--lambda, --upload: only for an emulated AWS; add --aws"),
+        (["--port", "5600"], "--port: only for an emulated AWS; add --aws"),
+        (["--aws", "--requirement", "app.py"], "--requirement: only for packed functions; add --aws --lambda"),
+        (
+            ["--aws", "--lambda", "--state", "x", "--grace", "3", "--adopt", "-q", "--log-format", "json"],
+            "--state, --grace, --adopt, --quiet, --log-format: only for a dispatcher, and with --lambda there is none",
+        ),
+    ],
+)
+def test_an_option_that_would_change_nothing_is_refused(project: Project, options: list[str], said: str) -> None:
+    answer = project("run", "app.py", *options)
     assert answer.code == 2
-    assert "add --aws" in answer.err
+    assert said in answer.err
+
+
+def test_a_file_that_the_emulation_cannot_take_is_named(project: Project) -> None:
+    project.drop("two\nlines.csv")
+    answer = project("run", "app.py", "--aws", "--upload", "--drain")
+    assert answer.code == 4
+    assert "error: key 'incoming/two\\nlines.csv' has a line feed, which S3 takes and moto does not" in answer.err

@@ -39,8 +39,16 @@ def place(event: Named) -> Told:
 unlike = Scenario(
     app, [Put("incoming", "a", b"1"), Put("incoming", "bad", b"2", "sns"), Send(Named(name="in a function?"), id="1")]
 )
-nothing = Scenario(app, [])
 nameless = Scenario(App("other"), [])
+"""
+
+POOR = """
+from triggers import App, Folder
+from triggers.parity import Put, Scenario
+
+app = App("where", sources=[Folder("incoming", name="incoming")])
+outside = Scenario(app, [Put("incoming", "../a", b"1")])
+nothing = Scenario(app, [])
 """
 
 
@@ -61,9 +69,12 @@ def test_what_is_not_the_same_in_every_place_is_shown_and_nothing_else(scenarios
     ]
 
 
-def test_a_scenario_of_which_nothing_comes_proves_nothing(scenarios: Project) -> None:
-    answer = scenarios("parity", "scenarios.py:nothing")
+def test_a_scenario_that_cannot_be_carried_out_or_of_which_nothing_comes_proves_nothing(project: Project) -> None:
+    project.write("poor.py", POOR)
+    answer = project("parity", "poor.py")
     assert answer.code == 1
+    assert "outside: not compared, because it could not be carried out" in answer.err
+    assert "error: '../a' is no key in the place 'incoming'" in answer.err
     assert "nothing: nothing comes of it by a dispatcher on folders, so there is nothing to compare" in answer.err
 
 

@@ -85,9 +85,18 @@ async def _work(stack: Stack, folder: Path, upload: bool, drain: bool) -> int:
                 wait.cancel()
     if signals:
         return 128 + signals[0]
-    with Deployed(stack.app.name).newest(1, {"dead"}) as connection:
-        dead = runs(connection, state="dead")
-    return FAILED if dead else OK
+    return await asyncio.to_thread(verdict, Deployed(stack.app.name))
+
+
+def verdict(deployed: Deployed) -> int:
+    """Say what went wrong in an app in AWS, if anything did, and return the exit code."""
+    with deployed.newest(1, {"dead"}) as connection:
+        wrong = ["runs are dead"] if runs(connection, state="dead") else []
+    if deployed.rejections(1):
+        wrong.append("messages were rejected")
+    if wrong:
+        log.warning("drained: %s", " and ".join(wrong))
+    return FAILED if wrong else OK
 
 
 async def _drained(stack: Stack) -> None:

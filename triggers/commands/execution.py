@@ -6,7 +6,7 @@ import click
 
 from triggers.commands.failures import OK, NotFound
 from triggers.commands.loading import load_app
-from triggers.commands.output import note
+from triggers.commands.output import note, span
 from triggers.errors import did_you_mean
 
 
@@ -21,7 +21,7 @@ def exec(target: str, route: str) -> int:
     dead or a message was rejected, so that Batch does not start the job again. Places are where the environment says
     (TRIGGERS_BIND_NAME).
     """
-    from triggers.aws.job import Job  # loads what talks to AWS
+    from triggers.aws.job import HOLD, Job  # loads what talks to AWS
     from triggers.aws.logs import set_up
     from triggers.aws.records import DONE
     from triggers.aws.template.jobs import ENDED_BADLY
@@ -31,7 +31,9 @@ def exec(target: str, route: str) -> int:
     app = app.bound(from_environment(app))
     if route not in app.routes:
         raise NotFound(f"app {app.name!r} has no route {route!r}{did_you_mean(route, app.routes)}")
-    ended = Job.of(app, app.routes[route], set_up()).carry_out()
+    job = Job.of(app, app.routes[route], set_up())
+    note(f"{route}: waits for a message, up to {span(2 * HOLD)}, and ends when its queue is empty behind what is done")
+    ended = job.carry_out()
     told = ", ".join(f"{count} {state}" for state, count in ended.items())
     note(f"{route}: {told or 'no message came; another job has taken it'}")
     return OK if ended.keys() <= {DONE} else ENDED_BADLY

@@ -7,13 +7,14 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import apsw
 import click
+from click.core import ParameterSource
 
 from triggers.app import App, default_state
 from triggers.commands import logs
@@ -95,8 +96,7 @@ def run(
         raise click.UsageError("--quiet and --verbose exclude each other")
     level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
     handler = logs.set_up(level, as_json=log_format == "json")
-    if (functions or upload) and not aws:
-        raise click.UsageError("--lambda and --upload are for an emulated AWS; add --aws")
+    _check_that_all_is_of_use(aws, functions)
     loaded = load_app(target)
     app = bind(loaded, dict(binds))
     if functions:
@@ -111,6 +111,29 @@ def run(
 
             session.display = Display(session.engine, handler)
         return asyncio.run(_to_the_end(session))
+
+
+_FOR_AWS = ("functions", "upload", "port")
+_FOR_FUNCTIONS = ("requirements",)
+_FOR_DISPATCHERS = ("folder", "grace", "adopt", "quiet", "log_format")
+
+
+def _check_that_all_is_of_use(aws: bool, functions: bool) -> None:
+    """Raise `UsageError` for options that would change nothing, by the way in which the app is to be run."""
+    if not aws and (given := _given(_FOR_AWS)):
+        raise click.UsageError(f"{given}: only for an emulated AWS; add --aws")
+    if not functions and (given := _given(_FOR_FUNCTIONS)):
+        raise click.UsageError(f"{given}: only for packed functions; add --aws --lambda")
+    if functions and (given := _given(_FOR_DISPATCHERS)):
+        raise click.UsageError(f"{given}: only for a dispatcher, and with --lambda there is none; leave it out")
+
+
+def _given(names: Sequence[str]) -> str:
+    """Return which of some options stand in the command line, as they are written there."""
+    context = click.get_current_context()
+    options = {one.name: one.opts[-1] for one in context.command.params}
+    source = context.get_parameter_source
+    return ", ".join(options[name] for name in names if source(name) is ParameterSource.COMMANDLINE)
 
 
 @contextmanager

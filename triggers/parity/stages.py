@@ -65,7 +65,7 @@ class Outcome:
     @classmethod
     def of(cls, app: App, connection: apsw.Connection, places: Mapping[str, str], rejected: Sequence[str]) -> Outcome:
         """Return what is compared of a journal, and of what was rejected."""
-        serial = [name for name, route in app.routes.items() if route.policy.concurrency == 1]
+        serial = [name for name, route in app.routes.items() if route.serial]
         return cls(trees(connection, places), order(connection, places, serial), sorted(rejected))
 
     def as_list(self) -> list[Tree]:
