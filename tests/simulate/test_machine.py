@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from triggers.gates import Closed
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
 from triggers.simulate import Job, JobError, LastTwo, Perfect, Quantiles, Rules, figures, shaken, simulate
@@ -15,6 +17,7 @@ from triggers.simulate.figures import cost
 from triggers.simulate.predictors import Silent
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed, offered
+from triggers.terms import Terms
 
 UNIT = 1_000_000
 ONE = {"slot": UNIT}
@@ -161,3 +164,34 @@ def test_a_synthetic_workload_asks_for_its_load_by_day_more_than_by_night() -> N
     assert day > 2 * night
     random.Random(1).shuffle(jobs)
     assert simulate(jobs[:50], MACHINE) == simulate(jobs[:50], MACHINE)
+
+
+class Shut:
+    """A gate that is closed until a moment."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+        return Closed(self.until, "closed") if now < self.until else None
+
+
+def test_who_waits_behind_a_gate_starts_when_it_opens_and_holds_nobody_else_up() -> None:
+    jobs = [job(0, 10), replace(job(1, 5), route="other"), job(300, 5)]
+    assert simulate(jobs, ONE, Rules(gates={"r": [Shut(100), Shut(200)]})) == [200, 1, 300]
+
+
+def test_what_waits_for_what_never_happens_never_starts() -> None:
+    starts = simulate([job(0, 10), replace(job(0, 5), route="other")], ONE, Rules(gates={"r": [Shut(math.inf)]}))
+    assert (math.isnan(starts[0]), starts[1]) == (True, 0)
+
+
+def test_what_is_ready_later_keeps_the_rank_of_its_arrival() -> None:
+    assert simulate([job(5, 100), job(20, 10), replace(job(10, 10), ready=30)], ONE) == [5, 115, 105]
+
+
+def test_what_has_begun_holds_what_it_needs_whatever_is_decided() -> None:
+    began = replace(job(0, 50), begun=20)
+    assert simulate([job(0, 30), job(0, 1), began], {"slot": 2 * UNIT}) == [0, 0, 20]
+    assert simulate([job(25, 30), began], ONE) == [70, 20]
+    assert math.isnan(simulate([job(25, 30), replace(began, seconds=math.inf)], ONE)[0])

@@ -42,6 +42,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "runs": ("history", "List runs."),
         "trace": ("trace", "Show the causes and effects of an event or a run as a tree."),
         "why": ("why", "Say in a line what something waits for, or how it ended."),
+        "simulate": ("simulating", "Replay it under another policy or on another machine."),
     },
     "Operate": {
         "dead": ("dead", "The dead letters: list, show, redrive, drop."),

@@ -37,7 +37,9 @@ class Figures:
 
 
 def figures(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, int], prices: Prices = ()) -> Figures:
-    """Measure a schedule: when each job started."""
+    """Measure a schedule: when each job started. `capacity` names what is idle and costs; limits do neither."""
+    if not jobs:
+        return Figures(1.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0)
     waits = [start - job.arrival for job, start in zip(jobs, starts, strict=True)]
     ordered = sorted(waits)
     return Figures(
@@ -63,7 +65,7 @@ def cost(job: Job, start: float, capacity: Mapping[str, int], prices: Prices) ->
 
     Before the first price the first one counts, after the last one the last.
     """
-    part = max((amount / capacity[name] for name, amount in job.needs.items()), default=0.0)
+    part = max((amount / capacity[name] for name, amount in job.needs.items() if name in capacity), default=0.0)
     end = start + job.seconds
     index = max(0, bisect_right(prices, (start, math.inf)) - 1)
     spent, moment = 0.0, start
@@ -84,8 +86,8 @@ def _idle(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, i
     for (moment, step, job), (after, *_) in pairwise([*changes, changes[-1]]):
         waiting += step
         if step < 1:
-            for name, amount in job.needs.items():
-                used[name] += amount if step else -amount
+            for name in used.keys() & job.needs.keys():
+                used[name] += job.needs[name] if step else -job.needs[name]
         if waiting and after > moment:
             span += after - moment
             idle += (after - moment) * (1 - max(used[name] / capacity[name] for name in capacity))

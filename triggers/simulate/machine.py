@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from triggers.policy.fit import fit
 from triggers.policy.order import order
 from triggers.policy.standing import Kept, late
 from triggers.policy.view import PATIENCE, Busy, Lane, Policy, Rank, View
-from triggers.simulate.predictors import Predictor, Quantiles
+from triggers.simulate.predictors import Predictor, Quantiles, by_route
 from triggers.simulate.workload import Job, JobError
+from triggers.terms import Terms
+
+if TYPE_CHECKING:  # which needs nothing that gates know
+    from triggers.gates import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +37,30 @@ class Rules:
     weights: Mapping[str, float] = field(default_factory=dict)
     memory: float = 86400.0
     """Seconds after which what a share has used counts for 1/e."""
+    alike: Callable[[Job], Hashable] = by_route
+    """What jobs must have in common to be of one lane, beside what they need and their priority."""
+    of_keys: Collection[str] = ()
+    """The resources that bound the runs of a key: a lane that lacks one of them is not seen by the policy."""
+    gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
+    """By route, what keeps its jobs from starting although there is room."""
 
 
 @dataclass(slots=True)
 class _Group:
     """Jobs that wait and are alike: those of one lane."""
 
+    route: str
     needs: Mapping[str, int]
     priority: int
     share: str | None
     waiting: deque[tuple[Rank, int]] = field(default_factory=deque)
+
+    def add(self, rank: Rank, number: int) -> None:
+        """Take a job; mostly it ranks last."""
+        if not self.waiting or self.waiting[-1][0] < rank:
+            self.waiting.append((rank, number))
+        else:
+            self.waiting.insert(bisect(self.waiting, (rank, number)), (rank, number))
 
 
 @dataclass(slots=True)
@@ -59,7 +79,7 @@ class _Running:
 
 
 def simulate(jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules | None = None) -> list[float]:
-    """Return when each job starts. `JobError` if one needs more than there is."""
+    """Return when each job starts, NaN for one that never does. `JobError` if one needs more than there is."""
     return Machine(jobs, capacity, rules or Rules()).run()
 
 
@@ -68,12 +88,7 @@ class Machine:
 
     def __init__(self, jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules) -> None:
         for number, job in enumerate(jobs):
-            for name, amount in job.needs.items():
-                if amount > capacity.get(name, 0):
-                    raise JobError(
-                        f"job {number} of {job.route!r} needs {amount / 1e6:g} {name}, the machine has "
-                        f"{capacity.get(name, 0) / 1e6:g}; give it more, or leave the job out"
-                    )
+            _check(number, job, capacity)
         self.jobs = jobs
         self.capacity = capacity
         self.rules = rules
@@ -85,31 +100,39 @@ class Machine:
         self._ends: list[tuple[float, int]] = []
         self._usage: dict[str, float] = {}
         self._moment = -math.inf
+        self._reopens = math.inf
+        """When the first gate opens that jobs wait behind."""
 
     def run(self) -> list[float]:
         """Carry it out and return when each job starts."""
-        coming = deque(sorted(range(len(self.jobs)), key=lambda number: (self.jobs[number].arrival, number)))
-        while coming or self._ends:
+        moments = [_comes(job) for job in self.jobs]
+        coming = deque(sorted(range(len(self.jobs)), key=lambda number: (moments[number], number)))
+        while True:
             now = min(
                 self._ends[0][0] if self._ends else math.inf,
-                self.jobs[coming[0]].arrival if coming else math.inf,
+                moments[coming[0]] if coming else math.inf,
+                self._reopens,
             )
+            if now == math.inf:  # what is left never ends, or waits for what never happens
+                return self.starts
             self._remember(now)
             while self._ends and self._ends[0][0] <= now:
                 self._end(heappop(self._ends)[1])
-            while coming and self.jobs[coming[0]].arrival <= now:
+            while coming and moments[coming[0]] <= now:
                 self._arrive(coming.popleft())
             self._decide(now)
-        return self.starts
 
     def _arrive(self, number: int) -> None:
         job = self.jobs[number]
         share = self.rules.share(job) if self.rules.share else None
-        alike = (job.route, job.key, job.size.bit_length(), job.priority, share, tuple(job.needs.items()))
+        if job.begun is not None:
+            self._begin(number, job.begun, self._predictor.predict(job).longest, share)
+            return
+        alike = (job.route, self.rules.alike(job), job.priority, share, tuple(job.needs.items()))
         group = self._groups.get(alike)
         if group is None:
-            group = self._groups[alike] = _Group(job.needs, job.priority, share)
-        group.waiting.append(((job.arrival - self.rules.aging * job.priority, number), number))
+            group = self._groups[alike] = _Group(job.route, job.needs, job.priority, share)
+        group.add((job.arrival - self.rules.aging * job.priority, number), number)
 
     def _end(self, number: int) -> None:
         job = self._running.pop(number).job
@@ -118,13 +141,34 @@ class Machine:
         self._predictor.learn(job)
 
     def _decide(self, now: float) -> None:
-        groups = [group for group in self._groups.values() if group.waiting]
-        if not groups:
+        self._reopens = math.inf
+        waiting = [group for group in self._groups.values() if group.waiting]
+        if not waiting:
             self._groups.clear()
+            return
+        groups = [group for group in waiting if self._open(now, group)]
+        if not groups:
             return
         view = self._view(now, groups)
         for index in fit(view, self.rules.policy(view), self.rules.kept):
             self._start(now, groups[index], view.lanes[index].longest)
+
+    def _open(self, now: float, group: _Group) -> bool:
+        """Say whether the policy is shown a group: its key is below its bound, and no gate is closed."""
+        if any(self.free[name] < group.needs[name] for name in group.needs if name in self.rules.of_keys):
+            return False
+        until = -math.inf
+        for gate in self.rules.gates.get(group.route, ()):
+            first = self.jobs[group.waiting[0][1]]
+            closed = gate.closed(now, self._terms(first), self._predictor.predict(first).longest)
+            until = max(until, closed.until if closed else -math.inf)
+        if until > now:
+            self._reopens = min(self._reopens, until)
+        return until <= now
+
+    def _terms(self, job: Job) -> Terms:
+        rank = job.arrival - self.rules.aging * job.priority
+        return Terms(rank, job.priority, job.key or None, job.size or None, job.deadline)
 
     def _view(self, now: float, groups: Sequence[_Group]) -> View:
         lanes = [self._lane(group) for group in groups]
@@ -145,11 +189,14 @@ class Machine:
 
     def _start(self, now: float, group: _Group, longest: float | None) -> None:
         _, number = group.waiting.popleft()
+        self._begin(number, now, longest, group.share)
+
+    def _begin(self, number: int, now: float, longest: float | None, share: str | None) -> None:
         job = self.jobs[number]
         self.starts[number] = now
         for name, amount in job.needs.items():
             self.free[name] -= amount
-        self._running[number] = _Running(job, now, longest, group.share)
+        self._running[number] = _Running(job, now, longest, share)
         heappush(self._ends, (now + job.seconds, number))
 
     def _remember(self, now: float) -> None:
@@ -162,6 +209,20 @@ class Machine:
                 has[one.share or ""] = has.get(one.share or "", 0.0) + part
             self._usage = {name: self._usage.get(name, 0.0) * kept + part * (1 - kept) for name, part in has.items()}
         self._moment = now
+
+
+def _check(number: int, job: Job, capacity: Mapping[str, int]) -> None:
+    for name, amount in job.needs.items():
+        if amount > capacity.get(name, 0):
+            raise JobError(
+                f"job {number} of {job.route!r} needs {amount / 1e6:g} {name}, the machine has "
+                f"{capacity.get(name, 0) / 1e6:g}; give it more, or leave the job out"
+            )
+
+
+def _comes(job: Job) -> float:
+    """Return from when on a job counts: among those that wait, or as one that runs."""
+    return max(job.arrival, job.ready) if job.begun is None else job.begun
 
 
 def _deadline(job: Job) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,10 @@ class Job:
     """How long it really takes."""
     deadline: float | None = None
     """By when it should have ended, in the arrival's seconds."""
+    ready: float = -math.inf
+    """From when on it may start, where that is after its arrival: what failed, say, and is to be tried again."""
+    begun: float | None = None
+    """When it started, where that is not to be decided: it holds what it needs from then on."""
 
 
 def compressed(jobs: Sequence[Job], capacity: Mapping[str, int], load: float) -> list[Job]:

@@ -1,0 +1,88 @@
+"""`triggers simulate`: the past under other rules, in words, as JSON and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.commands.conftest import Project
+
+SWF = """; MaxProcs: 4
+1 0 -1 100 2 -1 -1 2 -1 -1 1 1 1 1 1 -1 -1 -1
+2 10 -1 100 2 -1 -1 2 -1 -1 1 1 1 1 1 -1 -1 -1
+3 20 -1 50 4 -1 -1 4 -1 -1 1 2 1 1 1 -1 -1 -1
+"""
+
+
+def test_what_has_run_is_replayed_and_how_far_off_that_is_is_said(project: Project) -> None:
+    project.drain("a.csv", "b.csv", "flaky.csv")
+    answer = project("simulate")
+    assert [line.split("  ")[0] for line in answer.out.splitlines()] == ["SCHEDULE", "as it was", "replayed as it is"]
+    assert "5 runs; idle is what was free" in answer.err  # the flaky one took two attempts, which are as they were
+    assert "replayed as it is, a run starts " in answer.err
+    found = project("simulate", "--json").data
+    assert [one["runs"] for one in found["schedules"]] == [5, 5]
+    assert found["error"]["p95"] < 1
+
+
+def test_other_policies_and_machines_are_compared(project: Project) -> None:
+    project.drain("a.csv", "b.csv")
+    options = (
+        "--policy",
+        "triggers.policy:by_rank",
+        "--policy",
+        "mine:last",
+        "--capacity",
+        "thread=1",
+        "--aging",
+        "60",
+    )
+    project.write("mine.py", "def last(view):\n    return list(range(len(view.lanes)))[::-1]\n")
+    found = project("simulate", "--json", *options).data["schedules"]
+    assert [one["schedule"] for one in found[2:]] == ["by_rank, thread=1, aging=60", "last, thread=1, aging=60"]
+    assert all(one["mean"] >= 0 and one["never"] == one["failed"] == 0 for one in found)
+
+
+def test_a_policy_that_fails_is_told_of(project: Project) -> None:
+    project.write("mine.py", "def broken(view):\n    return [99]\n")
+    answer = project("simulate", "--synthetic", "1", "--runs", "50", "--policy", "mine:broken")
+    assert answer.code == 0
+    assert "warning: broken: the default policy made" in answer.err
+
+
+def test_a_log_of_others_is_simulated_and_drawn(project: Project, tmp_path: Path) -> None:
+    log = project.write("small.swf", SWF)
+    answer = project("simulate", "--swf", str(log), "--capacity", "cpu=8", "--svg", "what.svg", "--json")
+    before, after = answer.data["schedules"]
+    assert (before["longest"], after["longest"]) == (90, 0)
+    drawn = ElementTree.parse(tmp_path / "what.svg")
+    texts = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"as it is", "cpu=8", "How long runs waited", "How much of the machine was in use"} <= texts
+
+
+WRONG = {
+    ("--capacity", "gpus=1"): (3, "app 'churn' has no resource 'gpus'"),
+    ("--capacity", "cpu"): (2, "'cpu' must be NAME=AMOUNT, as in cpu=8"),
+    ("--capacity", "cpu=many"): (2, "needs cpu='many' is no quantity"),
+    ("--capacity", "thread=0.5"): (1, "needs 1 thread, the machine has 0.5; give it more"),
+    ("--policy", "mine"): (2, "'mine' is no policy; write MODULE:FUNCTION"),
+    ("--policy", "triggers.policy:fifo"): (3, "triggers.policy has no function 'fifo'"),
+    ("--policy", "nothing:here"): (3, "no module 'nothing'"),
+    ("--swf", "app.py", "--synthetic", "1"): (2, "are three workloads; give one of them"),
+}
+
+
+@pytest.mark.parametrize("options", WRONG, ids=" ".join)
+def test_what_cannot_be_tried_is_said(project: Project, options: tuple[str, ...]) -> None:
+    project.drain("a.csv")
+    answer = project("simulate", *options)
+    assert (answer.code, WRONG[options][1] in answer.err) == (WRONG[options][0], True)
+
+
+def test_where_nothing_has_run_there_is_nothing_to_replay(project: Project) -> None:
+    project.drain()
+    answer = project("simulate")
+    assert answer.code == 3
+    assert "no run has ended well yet, so there is nothing to replay" in answer.err

@@ -1,0 +1,142 @@
+"""What a journal tells of the past, replayed by the policy that was at work, is what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit import Life
+from triggers import App, Event, Retry
+from triggers.journal import views
+from triggers.journal.past import ended_well, others
+from triggers.simulate import Rules, simulate
+from triggers.simulate.declared import Declared
+from triggers.simulate.predictors import Silent
+from triggers.simulate.replay import deviation, history, in_flow
+from triggers.simulate.whatif import Workload
+from triggers.testing import FakeClock
+
+
+class Task(Event):
+    seconds: float
+    tenant: str = "a"
+    urgent: bool = False
+    fails: bool = False
+
+
+class Shop:
+    """An app whose handlers take the time that their events say, on a clock that a test moves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = FakeClock()
+        self.folder = folder
+        self.app = App("shop", resources={"cpu": 4, "gpu": 1})
+        often = Retry(on=OSError, attempts=3, initial=30, jitter=False)
+        self.app.on(Task, name="prepare", needs={"cpu": 1}, priority=lambda event: 5 * event.urgent)(self.work)
+        self.app.on(Task, name="train", needs={"cpu": 2, "gpu": 0.5}, key="tenant", per_key=1)(self.work)
+        self.app.on(Task, name="report", concurrency=2, retry=often)(self.work)
+
+    async def work(self, event: Task) -> None:
+        await self.clock.sleep(event.seconds)
+        if event.fails:
+            raise OSError("the disk had a moment")
+
+    def lives_through(self, arrivals: list[tuple[float, Task]]) -> Life:
+        """Return the app a day later, with what came at these moments."""
+        life = Life(self.app, self.folder, self.clock)
+        for moment, task in arrivals:
+            self._until(life, moment)
+            life.append(task)
+        self._until(life, 86_400.0)
+        return life
+
+    def _until(self, life: Life, moment: float) -> None:
+        async def passing() -> None:
+            await _calm(life)
+            while self.clock.step(1000.0 + moment):
+                await _calm(life)
+
+        life.run(passing())
+
+
+async def _calm(life: Life) -> None:
+    for _ in range(6):
+        await asyncio.sleep(0)
+        while life.dispatcher.pipeline.busy:  # noqa: ASYNC110  # it is over within some rounds of the loop
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Callable[[list[tuple[float, Task]]], Life]]:
+    lives: list[Life] = []
+
+    def live(arrivals: list[tuple[float, Task]]) -> Life:
+        lives.append(Shop(tmp_path / "state").lives_through(arrivals))
+        return lives[-1]
+
+    yield live
+    for life in lives:
+        life.end()
+
+
+def busy_hours(seed: int, count: int, failing: float = 0.0) -> list[tuple[float, Task]]:
+    drawn = random.Random(seed)
+    moment, found = 0.0, []
+    for _ in range(count):
+        moment += drawn.expovariate(1 / 60)
+        size, tenant = drawn.lognormvariate(4, 1), drawn.choice("abc")
+        found.append(
+            (moment, Task(seconds=size, tenant=tenant, urgent=drawn.random() < 0.2, fails=drawn.random() < failing))
+        )
+    return found
+
+
+def remembered(life: Life) -> Workload:
+    def ask(connection: Any) -> Workload:
+        app = views.app(connection)
+        assert app is not None
+        declared = Declared(app, views.routes(connection))
+        well = ended_well(connection, 10_000)
+        return history(well, others(connection, well[0].number, life.clock.now()), declared)
+
+    found: Workload = life.run(life.dispatcher.pipeline.asked(ask))
+    return found
+
+
+def replay(workload: Workload, **options: Any) -> list[float]:
+    rules = Rules(predictor=Silent, alike=in_flow, of_keys=workload.of_keys, **options)
+    return simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
+
+
+def test_the_policy_that_was_at_work_gives_the_real_starts(shop: Callable[..., Life]) -> None:
+    life = shop(busy_hours(1, 150))
+    workload = remembered(life)
+    assert workload.decided == 450
+    waited = [start - job.arrival for job, start in zip(workload.jobs, workload.starts, strict=True)]
+    assert sum(wait > 1 for wait in waited) > 100  # there was something to decide
+    off = deviation(replay(workload), workload.starts)
+    assert off.mean < 1e-3
+    assert off.p95 < 1e-3
+
+
+def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Life]) -> None:
+    life = shop(busy_hours(2, 60, failing=0.2))
+    workload = remembered(life)
+    failed = [job for job in workload.jobs if job.begun is not None]
+    assert {job.route for job in failed} >= {"report"}
+    assert len(failed) > 20
+    assert deviation(replay(workload), workload.starts).mean < 1e-3
+
+
+def test_another_policy_would_have_started_them_otherwise(shop: Callable[..., Life]) -> None:
+    workload = remembered(shop(busy_hours(1, 60)))
+
+    def last_come(view: Any) -> list[int]:
+        return sorted(range(len(view.lanes)), key=lambda index: view.lanes[index].heads[0], reverse=True)
+
+    assert deviation(replay(workload, policy=last_come), workload.starts).p95 > 60

@@ -1,0 +1,63 @@
+"""What-if: one workload under several schedules, side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from triggers.policy import order
+from triggers.preference import Preference
+from triggers.simulate.figures import Figures, Prices, figures
+from triggers.simulate.machine import Rules, simulate
+from triggers.simulate.workload import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Jobs and the machine that they are for. The first `decided` are decided about, all others stay as they were."""
+
+    jobs: Sequence[Job]
+    decided: int
+    machine: Mapping[str, int]
+    """What there is of each resource."""
+    capacity: Mapping[str, int]
+    """The same with the limits of routes and keys."""
+    of_keys: Collection[str] = ()
+    starts: Sequence[float] = ()
+    """When the jobs really started, where they did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the jobs of a workload start, and what came of it."""
+
+    name: str
+    jobs: Sequence[Job]
+    starts: Sequence[float]
+    machine: Mapping[str, int]
+    figures: Figures
+    waiting: int = 0
+    """Jobs that never start."""
+    failed: int = 0
+    """Decisions that its policy failed to make, so that the default one made them."""
+
+
+def happened(name: str, workload: Workload, prices: Prices = ()) -> Schedule:
+    """Return what really happened as a schedule."""
+    jobs, starts = workload.jobs[: workload.decided], workload.starts[: workload.decided]
+    return Schedule(name, jobs, starts, workload.machine, figures(jobs, starts, workload.machine, prices))
+
+
+def carried_out(
+    name: str, workload: Workload, rules: Rules, monotonic: Callable[[], float], prices: Prices = ()
+) -> Schedule:
+    """Carry a workload out. A policy of somebody's own is watched as the dispatcher does it, by a `monotonic` clock."""
+    watched = None if rules.policy is order else Preference(rules.policy, monotonic)
+    rules = replace(rules, policy=watched or order, of_keys=workload.of_keys)
+    found = simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
+    started = [(job, start) for job, start in zip(workload.jobs, found, strict=False) if not math.isnan(start)]
+    jobs, starts = [job for job, _ in started], [start for _, start in started]
+    result = figures(jobs, starts, workload.machine, prices)
+    failed = watched.failed if watched else 0
+    return Schedule(name, jobs, starts, workload.machine, result, len(found) - len(starts), failed)
