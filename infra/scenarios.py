@@ -152,7 +152,7 @@ duplicate = Scenario(
 _orders = App("orders", sources=[Queue("orders.fifo")], retry=QUICK)
 
 
-@_orders.on(MessageReceived, source="orders", overlap="queue")
+@_orders.on(MessageReceived, source="orders")
 def order(event: MessageReceived) -> Text:
     """Say what came."""
     return Text(text=f"{event.body} of {event.attributes['AWS.MessageGroupId']}")

@@ -41,10 +41,15 @@ def refuse(app: App, state: Path | None = None) -> None:
         raise WiringError("\n".join(errors))
 
 
-def check(app: App) -> list[Problem]:
-    """Return everything that is wrong with the app's wiring, errors first."""
+def check(app: App, *, elsewhere: bool = False) -> list[Problem]:
+    """Return everything that is wrong with the app's wiring, errors first.
+
+    Where it is to run `elsewhere`, as in AWS, what its routes need is not compared with what this machine has.
+    """
     wiring = Wiring(app)
     found = [problem for look in (_routes, _cycles, _failure_cycles, _unhandled, _secrets) for problem in look(wiring)]
+    if not elsewhere:
+        found += _needs(wiring)
     if not app.routes:
         found.append(Problem(False, f"app {app.name!r} has no routes; register a handler with @app.on(...)"))
     return sorted(found, key=lambda problem: not problem.error)
@@ -166,14 +171,12 @@ def _delivers(folder: Folder, path: Path) -> bool:
 
 def _routes(wiring: Wiring) -> Iterator[Problem]:
     """Find what is wrong with each route by itself, and with what it leads to next."""
-    capacity = wiring.app.limits.capacity()
     enclosed, subclasses = _enclosed(wiring), _subclasses(wiring)
     for route in wiring.order:
         yield from _places_problems(wiring, route)
         yield from _enclosing(wiring, route, enclosed)
         yield from _bases(wiring, route, subclasses)
         yield from _silent(route)
-        yield from _needs_problems(wiring.app, route, capacity)
         if route.kind == PROCESS:
             yield from _process_problems(route)
 
@@ -255,6 +258,13 @@ def _silent(route: Route) -> Iterator[Problem]:
             f"route {route.name!r}: handler {route.handler.__qualname__} has no return annotation; write -> None, or"
             " the events that it returns",
         )
+
+
+def _needs(wiring: Wiring) -> Iterator[Problem]:
+    """Find routes that need what the app does not have, or more of it."""
+    capacity = wiring.app.limits.capacity()
+    for route in wiring.order:
+        yield from _needs_problems(wiring.app, route, capacity)
 
 
 def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> Iterator[Problem]:

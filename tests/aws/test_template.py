@@ -486,6 +486,34 @@ def test_a_job_cannot_take_the_messages_of_a_queue() -> None:
         made(app)
 
 
+@pytest.mark.parametrize("bound", [{"concurrency": 1}, {"overlap": "queue"}])
+def test_the_messages_of_a_queue_of_ones_own_cannot_be_run_one_at_a_time(bound: Any) -> None:
+    app = App("a", sources=[Queue("orders.fifo")])
+    app.on(MessageReceived, name="receive", **bound)(plain)
+    app.on(Ordered, name="order", **bound)(plain)
+    with pytest.raises(WiringError) as refused:
+        made(app)
+    receive, order = str(refused.value).splitlines()
+    assert "route 'receive': one run at a time (concurrency=1, overlap='queue') cannot be honoured for" in receive
+    assert "the messages of queue 'orders', which feeds the function for several at once; let a small route" in receive
+    assert order.endswith("where Ordered comes by the app's bus alone, name who sends it: source=")
+    app = App("a", sources=[Queue("orders.fifo")])
+    app.on(MessageReceived, name="receive")(reordered)
+    app.on(Ordered, name="order", **bound)(plain)
+    app.on(Processed, source="elsewhere", name="sent", **bound)(plain)
+    assert properties(made(app), "OrderQueue")["FifoQueue"] is True
+
+
+def test_a_bound_that_does_not_count_the_messages_of_a_queue_of_ones_own_is_told() -> None:
+    app = App("a", sources=[Queue("orders")])
+    app.on(MessageReceived, name="receive", concurrency=3)(plain)
+    [note] = notes(made(app))
+    assert note.startswith("route 'receive': concurrency=3 bounds what comes by its own queue, and not the messages of")
+
+
+def reordered(event: MessageReceived) -> Ordered: ...
+
+
 # --- what holds for any app -----------------------------------------------------------------------
 
 POLICIES = st.fixed_dictionaries(
@@ -513,15 +541,17 @@ TRIGGERS = st.sampled_from([Processed, Trained, ObjectCreated, MessageReceived, 
 
 @st.composite
 def apps(draw: st.DrawFn) -> App:
+    policies = draw(st.lists(POLICIES, min_size=1, max_size=4))
+    serial = any(1 in (one.get("concurrency"), one.get("overlap") == "queue") for one in policies)
     app = App(
         "churn",
-        sources=[Folder("incoming"), Queue("orders.fifo")],
+        sources=[Folder("incoming"), *([] if serial else [Queue("orders.fifo")])],
         outputs=[Folder("tables"), Folder("models")],
         retention=draw(st.floats(0.1, 5000)),
     )
-    for number in range(draw(st.integers(1, 4))):
+    for number, policy in enumerate(policies):
         handler = awaited if draw(st.booleans()) else plain
-        app.on(draw(TRIGGERS), name=f"{draw(st.sampled_from(['a', 'B c', 'ü']))}{number}", **draw(POLICIES))(handler)
+        app.on(draw(TRIGGERS), name=f"{draw(st.sampled_from(['a', 'B c', 'ü']))}{number}", **policy)(handler)
     return app
 
 

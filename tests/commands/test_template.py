@@ -36,6 +36,29 @@ def test_a_dispatcher_elsewhere_needs_less(project: Project) -> None:
     assert list(answer.data["Resources"]) == ["IncomingQueue", "IncomingRule", "IncomingAccess", "Dispatcher"]
 
 
+LOOP = """
+from triggers import App, Folder, ObjectCreated, suffix
+
+app = App("loop", sources=[Folder("in", name="incoming")], outputs=[Folder("out", name="tables")])
+
+@app.on(ObjectCreated, writes={"tables"}, needs={"cpu": 4096})
+def process(event: ObjectCreated) -> None: ...
+"""
+
+
+def test_what_is_wrong_with_the_wiring_is_refused_where_the_places_are_and_not_what_this_machine_lacks(
+    project: Project,
+) -> None:
+    project.write("loop.py", LOOP)
+    apart = ("--bind", "incoming=s3://acme/in", "--bind", "tables=s3://acme/out")
+    large = project("template", "loop.py", *apart)
+    assert large.code == 0, large.err
+    assert "route 'process' is a Batch job: it needs 7,245," in large.err
+    within = project("template", "loop.py", *apart[:3], "tables=s3://acme/in/tables")
+    assert within.code == 4
+    assert "route 'process' writes" in within.err
+
+
 def test_what_cannot_be_deployed_is_an_error_with_a_line_for_each_problem(project: Project) -> None:
     answer = project("template", "app", "--job", "trian")
     assert answer.code == 4

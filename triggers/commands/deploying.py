@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from triggers.commands.failures import FAILED, OK, NotFound, answering
-from triggers.commands.loading import load_app, target_of
+from triggers.commands.loading import check_elsewhere, load_app, target_of
 from triggers.commands.output import count, note, paint, plain, say, say_json
 from triggers.commands.packing import PACKED, Packing, with_options
 from triggers.commands.parameters import Pair, json_option
@@ -173,6 +173,7 @@ def _prepared(wanted: Wanted) -> Iterator[Rollout]:
     from triggers.aws.stack import Stack
 
     app = load_app(wanted.target)
+    check_elsewhere(app, dict(wanted.binds))
     target = target_of(wanted.target, app)
     code = template.Code(wanted.packing.python, wanted.packing.arch, wanted.image is not None)
     made = template.render(app, target, dict(wanted.binds), code=code, jobs=wanted.jobs, now=time.time())

@@ -6,6 +6,7 @@ import importlib
 import sys
 import traceback
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -62,6 +63,19 @@ def bind(app: App, options: Mapping[str, str]) -> App:
         if name not in names:
             raise WiringError(f"--bind {name}=...: app {app.name!r} has no such place{did_you_mean(name, names)}")
     return app.bound({**found, **options})
+
+
+def check_elsewhere(app: App, binds: Mapping[str, str]) -> None:
+    """Refuse an app with an error in its wiring, as `run` does, before it goes to AWS.
+
+    Places are where `binds` says. Raises `WiringError`, a line for each error.
+    """
+    from triggers.graph import check
+
+    with suppress(WiringError):  # what cannot be bound so the template tells, with all else that it cannot take
+        app = app.bound(binds)
+    if errors := [problem.message for problem in check(app, elsewhere=True) if problem.error]:
+        raise WiringError("\n".join(errors))
 
 
 def _from_file(names: Collection[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from triggers.commands.loading import load_app, target_of
+from triggers.commands.loading import check_elsewhere, load_app, target_of
 from triggers.commands.output import count, note, say
 from triggers.commands.packing import PLATFORM, with_options
 from triggers.commands.parameters import Pair
@@ -46,6 +46,7 @@ def template(
     from triggers.aws import template as making
 
     app = load_app(target)
+    check_elsewhere(app, dict(binds))
     if polled:
         made = making.polled(app, dict(binds))
     else:

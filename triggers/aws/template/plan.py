@@ -75,17 +75,46 @@ def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Pr
     machines = {route: one for route, one in fits.items() if isinstance(one, Machine)}
     fed = {name: _fed(app, name) for name, source in app.sources.items() if isinstance(source, Queue)}
     for name, routes in fed.items():
-        for route in set(routes) & set(machines):
-            problems.add(
-                f"route {route.name!r} is a Batch job ({machines[route].why}), which the messages of queue {name!r}"
-                " cannot start; let a small route take them and emit an event for it"
-            )
+        for route in routes:
+            _check_messages(route, name, machines.get(route), problems)
     for route in fits:
         _check_fed(app, route, problems)
     groups = grouped(sizes, reaches, fed)
     for group in groups:
         _tell_unbounded(group, sizes, problems)
     return Plan(app, places, groups, sizes, machines, reaches, problems)
+
+
+def _check_messages(route: Route, queue: str, machine: Machine | None, problems: Problems) -> None:
+    """Refuse routes that the messages of a queue of the user's own cannot start as they declare it.
+
+    Such a queue feeds the function directly, and Lambda calls it for as many messages at once as it likes: for those of
+    an ordered queue, group by group.
+    """
+    if machine:
+        problems.add(
+            f"route {route.name!r} is a Batch job ({machine.why}), which the messages of queue {queue!r} cannot start;"
+            " let a small route take them and emit an event for it"
+        )
+    elif route.serial:
+        problems.add(
+            f"route {route.name!r}: one run at a time (concurrency=1, overlap='queue') cannot be honoured for the"
+            f" messages of queue {queue!r}, which feeds the function for several at once; let a small route take them"
+            " and emit an event for it, or leave the bound out where the order within a message group will do: an"
+            f" ordered queue keeps that{_unless_sent(route)}"
+        )
+    elif route.policy.concurrency is not None:
+        problems.note(
+            f"route {route.name!r}: concurrency={route.policy.concurrency} bounds what comes by its own queue, and not"
+            f" the messages of queue {queue!r}, which feeds the function directly"
+        )
+
+
+def _unless_sent(route: Route) -> str:
+    """Return the way out that a route has whose events may come from elsewhere."""
+    if route.source is not None or route.trigger is MessageReceived:
+        return ""
+    return f"; where {route.trigger.__event_type__} comes by the app's bus alone, name who sends it: source="
 
 
 def _tell_unbounded(group: Group, sizes: Mapping[Route, Size], problems: Problems) -> None:
