@@ -132,7 +132,8 @@ class ObjectCreated(Event):
         from triggers.aws.objects import fetch
         from triggers.copies import copy_for
 
-        name = self.key.rpartition("/")[2] or "object"
+        last = self.key.rpartition("/")[2]
+        name = "object" if last in ("", ".", "..") else last  # all of which a key may end in, and no file is called so
         return copy_for(self, name, lambda file: fetch(self.key, self.uri, self.version, file))
 
     def _local(self) -> Path:

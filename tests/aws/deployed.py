@@ -44,6 +44,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
 
 class Deployed:
     """Table, bus, queue and scheduler of an app; every call is made to a function of its own unless one is given."""
@@ -67,7 +70,7 @@ class Deployed:
         deployment = Deployment.of(self.app.name, ARN, self._role)
         records = Records(table, names.table(self.app.name), 30)
         on_bus = Bus(lambda: bus, self.app.name, sleep=lambda seconds: None)
-        runs = Runs(self.app, router, records, on_bus, deployment.journal, now=self.clock)
+        runs = Runs(self.app, router, records, on_bus, deployment.journal, now=self.clock, sleep=self.clock.sleep)
         self._functions.append(runs)
         hand_back = HandBack(lambda: queue, lambda: scheduler, deployment)
         return Function(Arrivals(self.app, router, self._only), runs, records, hand_back, now=self.clock)

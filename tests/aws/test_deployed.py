@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from triggers import App, Event, Retry
 from triggers.aws import names, wire
 from triggers.aws.bus import Bus
 from triggers.aws.deployed import declared
-from triggers.aws.records import Records
+from triggers.aws.records import Claim, Records
 from triggers.aws.runs import Runs
 from triggers.aws.template import jobs
 from triggers.commands import cli
 from triggers.commands.failures import NOT_FOUND
+from triggers.errors import TriggersError
 from triggers.lineage import EventRow
 from triggers.routing import Router, describe_route
 
@@ -77,7 +79,9 @@ class Churn:
             route: self.sqs.create_queue(QueueName=names.queue(name, route))["QueueUrl"] for route in app.routes
         }
         router = Router(app.routes.values())
-        self.runs = Runs(app, router, Records(self.client, names.table(name), 30), Bus(lambda: self.bus, name), name)
+        self.records = Records(self.client, names.table(name), 30)
+        bus = Bus(lambda: self.bus, name, sleep=lambda seconds: None)
+        self.runs = Runs(app, router, self.records, bus, name)
 
     def feed(self, *events: EventRow) -> None:
         """Run what the events trigger, and what comes of it."""
@@ -88,6 +92,10 @@ class Churn:
                 self.runs.carry_out(event, route, "request", FAR)
             waiting += [wire.read(entry["Detail"].encode(), 0.0) for entry in self.bus.entries]
             self.bus.entries.clear()
+
+    def run_of(self, id: str, route: str = "train") -> str:
+        """Return the run of a route on an event of the tests."""
+        return f"r{wire.number_of('test', id, route)}"
 
     def receive(self, route: str) -> list[EventRow]:
         """Return what the queue of a route holds, and carry it out."""
@@ -195,6 +203,52 @@ def test_a_dead_letter_that_is_dropped_is_one_no_more_and_can_be_taken_back(chur
     assert "no dead letters" in churn("dead").err
     assert churn("dead", "drop", dead).code != 0
     assert churn("dead", "redrive", dead).code == 0
+
+
+def test_a_dead_letter_whose_end_nobody_was_told_of_is_told_before_it_begins_again(churn: Churn) -> None:
+    churn.bus.failing = [1] * 6
+    with pytest.raises(TriggersError, match="did not take 1 of the events"):
+        churn.feed(row(Processed(table="bad"), "3"))
+    dead = churn.run_of("3")
+    rule = boto3.client("events")
+    bus = rule.create_event_bus(Name=names.bus(churn.app.name))["EventBusArn"]
+    rule.put_rule(Name="all", EventBusName=bus, EventPattern='{"detail-type": ["triggers.RunFailed", "RunFailed"]}')
+    url = churn.sqs.create_queue(QueueName=f"{churn.app.name}-told")["QueueUrl"]
+    arn = churn.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    rule.put_targets(Rule="all", EventBusName=bus, Targets=[{"Id": "1", "Arn": arn}])
+    assert churn("dead", "redrive", dead).code == 0
+    [told] = churn.sqs.receive_message(QueueUrl=url)["Messages"]
+    assert json.loads(told["Body"])["detail"]["data"]["run"] == dead
+
+
+def test_a_run_whose_route_is_gone_stays_a_dead_letter(churn: Churn) -> None:
+    [dead] = ids(churn("dead").out)
+    churn.sqs.delete_queue(QueueUrl=churn.queues["train"])
+    answer = churn("dead", "redrive", dead)
+    assert "route 'train'" in answer.err
+    assert "has no queue in AWS; is it deployed?" in answer.err
+    assert ids(churn("dead").out) == [dead]
+
+
+def test_the_time_that_retry_allows_counts_anew_from_a_redrive(churn: Churn) -> None:
+    [dead] = ids(churn("dead").out)
+    begun = time.time()
+    churn("dead", "redrive", dead)
+    key = {"run": {"S": dead}, "part": {"S": "run"}}
+    kept = churn.client.get_item(TableName=names.table(churn.app.name), Key=key)["Item"]
+    event = wire.read(kept["event"]["S"].encode(), 0.0)
+    claim = churn.records.claim(int(dead[1:]), "train", event, kept["event"]["S"], "one", begun + 60, begun + 120)
+    assert isinstance(claim, Claim)
+    assert claim.first >= begun - 1e-6
+    assert float(kept["first"]["N"]) < begun
+
+
+def test_a_copy_of_an_event_whose_id_is_as_long_as_may_be_has_an_id_of_its_own(churn: Churn) -> None:
+    churn.feed(row(Processed(table="good"), "k" * 1024))
+    assert churn("replay", "--event", f"e{wire.number_of('test', 'k' * 1024)}", "--yes").code == 0
+    [event] = churn.receive("train")
+    assert len(event.id) == 1024
+    assert event.id.startswith("k" * 900)
 
 
 def test_what_is_done_cannot_be_redriven(churn: Churn) -> None:
@@ -361,6 +415,11 @@ def test_what_was_rejected_is_shown_whole_with_the_way_out(churn: Churn) -> None
     assert f"rejected: {REASON}" in answer.out
     assert "mend what sends it, or deploy an app that takes it, and send it again" in answer.err
     assert churn("dead", "show", "r77", "--json").data["body"] == '{"type": "Procesed"}'
+
+
+def test_a_rejected_message_that_a_record_has_no_room_for_is_shown_to_its_end(churn: Churn) -> None:
+    churn.records.reject(77, "train", "orders", "m-1", "x" * 350_000 + " the end", REASON, 1_800_000_000.0)
+    assert churn("dead", "show", "r77", "--json").data["body"] == "x" * 350_000 + " the end"
 
 
 def test_nothing_can_be_asked_of_what_was_rejected_and_it_says_why(churn: Churn) -> None:

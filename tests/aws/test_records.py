@@ -44,7 +44,7 @@ def claimed(records: Records, holder: str = "one", now: float = NOW, lease: floa
 
 
 def test_a_run_that_is_claimed_is_not_claimed_by_another(records: Records) -> None:
-    assert claim(records) == Claim(5, 1, 1, NOW)
+    assert claim(records) == Claim(5, 1, 1, NOW, wire.write(EVENT))
     assert claim(records, "two", now=NOW + 59) == Standing(5, "running", 1, NOW + 60, False)
 
 
@@ -110,6 +110,24 @@ def test_a_run_of_another_event_is_an_error(records: Records) -> None:
     other = row(Processed(n=2), id="8")
     with pytest.raises(TriggersError, match=r"is one of .'test', '7', 'train'., not of .'test', '8', 'train'."):
         records.claim(5, "train", other, wire.write(other), "one", NOW, NOW + 60)
+
+
+def test_every_attempt_has_the_event_of_the_first_claim(records: Records, table: Table) -> None:
+    records.wait(claimed(records), None, NOW + 1, NOW, counted=True)
+    again = row(Processed(n=2), id="7")
+    second = records.claim(5, "train", again, wire.write(again), "two", NOW + 2, NOW + 62)
+    assert isinstance(second, Claim)
+    assert second.event == table.record()["event"] == wire.write(EVENT)
+
+
+def test_a_rejected_message_of_any_length_is_kept_whole(records: Records, table: Table) -> None:
+    body = "é" * 500_001 + "\ud800"
+    records.reject(5, "train", "orders\udfff", "m1", body, "too large", NOW)
+    kept, rest = table.record(), sorted(parts(table), key=lambda item: str(item["part"]["S"]))
+    pieces = [kept["event"], *(item["rest"]["S"] for item in rest)]
+    assert "".join(pieces) == "é" * 500_001 + "?"
+    assert max(len(piece.encode()) for piece in pieces) <= 300_000
+    assert (kept["source"], kept["parts"]) == ("orders?", len(rest))
 
 
 def parts(table: Table) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.aws.deployed import ROLE, Deployed, Invocation, batch, record, row
 from tests.aws.memory import Killed, Life, Refused
@@ -336,6 +337,66 @@ def test_a_table_that_fails_hands_its_message_back_and_goes_on(app: App, deploye
     assert (ran, deployed.queue.hidden) == ([2], {"handle-a": 30})
 
 
+@pytest.mark.parametrize(("seconds", "ran"), [(20, [1]), (70, [1, 1])], ids=["passing", "lasting"])
+def test_what_a_run_has_done_is_settled_again_and_again_while_its_lease_is_its_own(
+    app: App, deployed: Deployed, seconds: float, ran: list[int]
+) -> None:
+    seen = []
+
+    @app.on(Processed)
+    def train(event: Processed) -> Trained:
+        seen.append(event.n)
+        return Trained(n=1)
+
+    update, begun = deployed.table.update_item, deployed.clock.now
+
+    def update_item(**arguments: Any) -> dict[str, Any]:
+        if seen and deployed.clock.now < begun + seconds:
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "too fast"}}, "UpdateItem")
+        return update(**arguments)
+
+    deployed.table.update_item = update_item  # type: ignore[method-assign]
+    while deployed.failures(batch(record(Processed(n=1)))):
+        assert deployed.clock.now < begun + 200
+        deployed.clock.now += 70 - (deployed.clock.now - begun) % 70
+    assert seen == ran
+    assert len(deployed.bus.entries) == 1
+
+
+def test_an_attempt_has_the_event_of_the_first_one(app: App, deployed: Deployed) -> None:
+    seen = []
+
+    @app.on(MessageReceived)
+    def train(event: MessageReceived) -> None:
+        seen.append(event.attributes["AWS.ApproximateReceiveCount"])
+        if len(seen) == 1:
+            raise OSError
+
+    raw = record("hello")
+    deployed.call(batch(raw))
+    deployed.clock.now += 10
+    raw["attributes"]["ApproximateReceiveCount"] = "2"
+    assert deployed.failures(batch(raw)) == []
+    assert seen == ["1", "1"]
+
+
+def test_no_other_run_is_begun_without_time_though_the_first_one_could_not_be_claimed(
+    app: App, deployed: Deployed
+) -> None:
+    @app.on(Processed)
+    def train(event: Processed) -> None:
+        raise AssertionError
+
+    def update_item(**_: Any) -> dict[str, Any]:
+        deployed.clock.now += 30  # as long as botocore tries
+        raise Refused("ThrottlingException")
+
+    deployed.table.update_item = update_item  # type: ignore[method-assign]
+    given = batch(record(Processed(n=1), id="a"), record(Processed(n=2), id="b"))
+    assert deployed.failures(given, left=40) == ["a", "b"]
+    assert deployed.queue.hidden == {"handle-a": 30, "handle-b": 0}
+
+
 def test_two_events_of_one_number_are_an_error_and_never_taken_for_one(
     app: App, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -390,6 +451,8 @@ def test_a_run_that_waits_longer_than_a_message_can_is_sent_again_by_a_schedule(
     assert schedule["ActionAfterCompletion"] == "DELETE"
     assert schedule["Target"]["Arn"] == "arn:aws:sqs:eu-west-1:123456789012:churn-train"
     assert schedule["Target"]["RoleArn"] == ROLE
+    undelivered = "arn:aws:sqs:eu-west-1:123456789012:churn-undelivered-dead"
+    assert schedule["Target"]["DeadLetterConfig"] == {"Arn": undelivered}
     ready.append(True)
     deployed.clock.now += 2 * 86_400
     assert deployed.failures(batch(record(schedule["Target"]["Input"], id="another"))) == []
@@ -587,9 +650,22 @@ def test_a_pushed_event_whose_run_waits_is_sent_to_the_routes_queue(app: App, de
     assert [run["state"] for run in deployed.call(DIRECT)["runs"]] == ["waiting"]
     [schedule] = deployed.scheduler.schedules.values()
     assert schedule["Target"]["Arn"].endswith(":churn-train")
+    assert schedule["ScheduleExpression"] == "at(2027-01-15T08:01:00)", "no sooner than Scheduler keeps time"
     deployed.clock.now += 60
     assert deployed.failures(batch(record(schedule["Target"]["Input"]))) == ["m1"]
     assert deployed.table.record()["attempt"] == 2
+
+
+def test_a_pushed_event_whose_run_must_keep_its_place_in_an_ordered_queue_is_left_to_who_calls(
+    app: App, deployed: Deployed
+) -> None:
+    @app.on(Processed, concurrency=1)
+    def train(event: Processed) -> None:
+        raise OSError
+
+    with pytest.raises(Unfinished, match="of 'train' is waiting"):
+        deployed.call(DIRECT)
+    assert deployed.scheduler.schedules == {}
 
 
 def test_a_pushed_event_that_could_not_be_put_off_raises_so_that_lambda_calls_again(app: App) -> None:

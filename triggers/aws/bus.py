@@ -44,7 +44,7 @@ class Bus:
 
     def entry(self, kind: str, text: str) -> Entry:
         """Return the entry for an event, or raise `EventError` where the bus could not carry it."""
-        size = len(self._source) + len(kind.encode()) + (len(text) if text.isascii() else len(text.encode()))
+        size = len(self._source.encode()) + len(kind.encode()) + (len(text) if text.isascii() else len(text.encode()))
         if size > LARGEST:
             raise EventError(
                 f"{kind} is {size:,} bytes with its envelope, over the limit of {LARGEST:,} for an entry of"
@@ -83,7 +83,7 @@ def _calls(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
     call: list[Entry] = []
     size = 0
     for entry in entries:
-        more = len(entry["Detail"].encode()) + len(entry["DetailType"]) + len(entry["Source"])
+        more = len(entry["Detail"].encode()) + len(entry["DetailType"].encode()) + len(entry["Source"].encode())
         if call and (len(call) == AT_ONCE or size + more > LARGEST):
             yield call
             call, size = [], 0

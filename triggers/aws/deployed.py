@@ -17,9 +17,12 @@ from typing import Any, Final, NamedTuple
 import apsw
 
 from triggers.aws import names, wire
+from triggers.aws.bus import Bus
 from triggers.aws.clients import client
-from triggers.aws.records import REJECTED
+from triggers.aws.entrance import Entrance
+from triggers.aws.records import EMITTED, REJECTED, REST, Records
 from triggers.aws.refusals import explained
+from triggers.cloudevents import LONGEST_NAME
 from triggers.errors import TriggersError
 from triggers.events import Event, new_id
 from triggers.journal import STATES, AttemptRow
@@ -118,7 +121,10 @@ class Deployed:
         """Return what was rejected under a number, None where that is a run's or nobody's."""
         with explained(self._thing):
             item = self._record(number)
-        return _rejection(item) if item and _text(item, "state") == REJECTED else None
+            if not item or _text(item, "state") != REJECTED:
+                return None
+            rest = self._parts(item, REST) if _at(item, "parts") else ()
+            return _rejection(item, "".join(_text(part, "rest") for part in rest))
 
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
         """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` as `chain`."""
@@ -197,17 +203,20 @@ class Deployed:
     def _emitted(self, item: Item) -> Iterator[EventRow]:
         if not _at(item, "parts"):
             return
+        for part in self._parts(item, f"{EMITTED}{_at(item, 'attempt'):.0f}#"):
+            for text in part["events"]["L"]:
+                event = wire.read(text["S"].encode(), _at(item, "ended"))
+                yield event._replace(recorded=event.time)
+
+    def _parts(self, item: Item, beginning: str) -> Iterator[Item]:
+        """Yield what is kept beside a record, of the parts that are called so."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self.table,
             KeyConditionExpression="#run = :run AND begins_with(#part, :part)",
             ExpressionAttributeNames={"#run": "run", "#part": "part"},
-            ExpressionAttributeValues={":run": item["run"], ":part": {"S": f"emitted#{_at(item, 'attempt'):.0f}#"}},
+            ExpressionAttributeValues={":run": item["run"], ":part": {"S": beginning}},
         )
-        for page in pages:
-            for part in page["Items"]:
-                for text in part["events"]["L"]:
-                    event = wire.read(text["S"].encode(), _at(item, "ended"))
-                    yield event._replace(recorded=event.time)
+        return (part for page in pages for part in page["Items"])
 
     # --- asking
 
@@ -226,25 +235,42 @@ class Deployed:
         """Have dead, dropped or waiting runs begin again, with all their attempts before them."""
         for run in runs:
             with explained(self._thing):
+                found = self._ended(run)
+                entrance = Entrance.of(self.app, _text(found, "route"))
                 item = self._change(
                     run,
-                    "SET #state = :state, #due = :now, #changed = :now, #counted = :zero REMOVE #ended, #expires",
+                    "SET #state = :state, #due = :now, #changed = :now, #redriven = :now, #counted = :zero"
+                    " REMOVE #ended, #expires",
                     ("dead", "dropped", "waiting"),
                     {":state": {"S": "waiting"}, ":zero": {"N": "0"}},
-                    ("due", "counted", "ended", "expires"),
+                    ("due", "redriven", "counted", "ended", "expires"),
                 )
-                self._send(_text(item, "route"), _text(item, "event"))
+                entrance.send(_text(item, "event"))
 
     def drop(self, runs: Iterable[int]) -> None:
         """Take runs off the dead letters; they stay, as dropped."""
         for run in runs:
             with explained(self._thing):
+                self._ended(run)
                 self._change(run, "SET #state = :state, #changed = :now", ("dead",), {":state": {"S": "dropped"}}, ())
 
     def replay(self, event: EventRow, route: str) -> None:
         """Give an event to a route again: as a copy with an id of its own, or its run would be known as done."""
         with explained(self._thing):
-            self._send(route, wire.write(event._replace(id=f"{event.id}~{new_id()}")))
+            copy = f"~{new_id()}"
+            id = event.id[: LONGEST_NAME - len(copy)] + copy
+            Entrance.of(self.app, route).send(wire.write(event._replace(id=id)))
+
+    def _ended(self, run: int) -> Item:
+        """Return the record of a run; that it ended dead is told by now, which after this nobody would do."""
+        if (item := self._record(run)) is None:
+            raise TriggersError(f"r{run} is no longer there; look again")
+        if _text(item, "state") == "dead" and not item["published"]["BOOL"]:
+            records, bus = Records(self._client, self.table, 0.0), Bus(lambda: client("events"), self.app)
+            start = int(_at(item, "attempt"))
+            bus.publish([bus.entry(wire.type_of(text), text) for text in records.emitted(run, start)])
+            records.published(run, start, time.time())
+        return item
 
     def _change(
         self, run: int, update: str, states: Sequence[str], values: Mapping[str, Any], named: Sequence[str]
@@ -256,9 +282,14 @@ class Deployed:
                 TableName=self.table,
                 Key={"run": {"S": f"r{run}"}, "part": {"S": "run"}},
                 UpdateExpression=update,
-                ConditionExpression=f"#state IN ({', '.join(marks)})",
-                ExpressionAttributeNames={f"#{name}": name for name in ("state", "changed", *named)},
-                ExpressionAttributeValues={**marks, **values, ":now": {"N": f"{time.time():.6f}"}},
+                ConditionExpression=f"#state IN ({', '.join(marks)}) AND NOT #published = :unsaid",
+                ExpressionAttributeNames={f"#{name}": name for name in ("state", "changed", "published", *named)},
+                ExpressionAttributeValues={
+                    **marks,
+                    **values,
+                    ":now": {"N": f"{time.time():.6f}"},
+                    ":unsaid": {"BOOL": False},
+                },
                 ReturnValues="ALL_NEW",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
@@ -266,38 +297,11 @@ class Deployed:
         item: Item = answer["Attributes"]
         return item
 
-    def _send(self, route: str, text: str) -> None:
-        """Send an event to a route's queue, the ordered one where it has one, and start a job where one takes it."""
-        sqs = client("sqs")
-        for fifo in (False, True):
-            name = names.queue(self.app, route, fifo=fifo)
-            try:
-                url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-            except sqs.exceptions.QueueDoesNotExist:
-                continue
-            order = {"MessageGroupId": names.GROUP, "MessageDeduplicationId": new_id()} if fifo else {}
-            jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
-            sqs.send_message(QueueUrl=url, MessageBody=text, **order)
-            if jobs:
-                self._submit(route, jobs)
-            return
-        raise TriggersError(f"route {route!r} of app {self.app!r} has no queue in AWS; is it deployed?")
 
-    def _submit(self, route: str, queue: str) -> None:
-        """Start a job of a route, as its rule does with each event: nobody else takes what was sent to its queue."""
-        name = names.function(self.app, route)
-        try:
-            with explained(f"Batch job queue {queue!r}"):
-                client("batch").submit_job(jobName=name, jobQueue=queue, jobDefinition=name)
-        except TriggersError as error:
-            way = f"aws batch submit-job --job-name {name} --job-queue {queue} --job-definition {name}"
-            raise type(error)(f"{error}; the event is in the queue of {route!r} and waits for a job: {way}") from error
-
-
-def _rejection(item: Item) -> Rejection:
+def _rejection(item: Item, rest: str = "") -> Rejection:
     route, source, id, body, reason = (_text(item, name) for name in ("route", "source", "event_id", "event", "error"))
     number = int(_text(item, "run")[1:])
-    return Rejection(number, route, source, id, body, reason, _at(item, "changed"), _at(item, "expires"))
+    return Rejection(number, route, source, id, body + rest, reason, _at(item, "changed"), _at(item, "expires"))
 
 
 def _event(item: Item) -> EventRow:

@@ -18,6 +18,7 @@ from triggers.aws.records import Standing
 from triggers.aws.refusals import explained
 from triggers.events import moment
 from triggers.lineage import EventRow
+from triggers.routing import Route
 
 LONGEST = 12 * 3600.0
 """Seconds that SQS hides a message in all, from its receipt on."""
@@ -25,6 +26,9 @@ HELD = 300.0
 """Seconds that a message may have been held for its batch before the function was called."""
 AT_ONCE = 10
 """Messages to one call."""
+SOONEST = 60.0
+"""Seconds until a one-time schedule is due at least: Scheduler keeps time by the minute, and nobody says what
+becomes of one whose moment is past when it is made."""
 LARGEST = 256 * 1024
 """Bytes that a schedule can send."""
 
@@ -51,9 +55,9 @@ class Deployment(NamedTuple):
         """Return what names this deployment in the idempotency keys of its runs."""
         return "-".join(part for part in (self.app, self.account, self.region) if part)
 
-    def queue(self, route: str) -> str:
-        """Return the ARN of a route's queue."""
-        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{names.queue(self.app, route)}"
+    def queue(self, name: str) -> str:
+        """Return the ARN of a queue."""
+        return f"arn:{self.partition}:sqs:{self.region}:{self.account}:{name}"
 
 
 class HandBack:
@@ -64,16 +68,17 @@ class HandBack:
         self._scheduler = scheduler
         self._deployment = deployment
 
-    def sent(self, arrival: Arrival, event: EventRow, route: str, standing: Standing, now: float) -> bool:
+    def sent(self, arrival: Arrival, event: EventRow, route: Route, standing: Standing, now: float) -> bool:
         """Have a waiting run's event sent to its route's queue when it is due; say whether it is.
 
-        It is not where its message can wait that long itself, must keep its place, or is too large for a schedule.
+        It is not where its message can wait that long itself or must keep its place, where the route's queue is
+        ordered, in which it would lose its place, or where it is too large for a schedule.
         """
         can_wait = arrival.item and (arrival.group is not None or standing.until - now <= LONGEST - HELD)
         text = wire.write(event)
-        if can_wait or self._deployment.role is None or len(text.encode()) > LARGEST:
+        if can_wait or route.serial or self._deployment.role is None or len(text.encode()) > LARGEST:
             return False
-        due = moment(math.ceil(max(standing.until, now)))
+        due = moment(math.ceil(max(standing.until, now + SOONEST)))
         asked = {
             "Name": f"r{standing.run}-{standing.start}",
             "GroupName": names.schedules(self._deployment.app),
@@ -81,7 +86,12 @@ class HandBack:
             "ScheduleExpressionTimezone": "UTC",
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "ActionAfterCompletion": "DELETE",
-            "Target": {"Arn": self._deployment.queue(route), "RoleArn": self._deployment.role, "Input": text},
+            "Target": {
+                "Arn": self._deployment.queue(names.queue_of(self._deployment.app, route)),
+                "RoleArn": self._deployment.role,
+                "Input": text,
+                "DeadLetterConfig": {"Arn": self._deployment.queue(names.undelivered(self._deployment.app))},
+            },
         }
         try:
             self._scheduler().create_schedule(**asked)
@@ -90,7 +100,7 @@ class HandBack:
                 with explained(f"schedule group {asked['GroupName']!r}"):
                     raise
             # it is there: made by one who was killed before the message was acknowledged
-        log.info("r%d is sent to its queue again at %s", standing.run, due.isoformat(), extra={"route": route})
+        log.info("r%d is sent to its queue again at %s", standing.run, due.isoformat(), extra={"route": route.name})
         return True
 
     def hide(self, left: Sequence[tuple[Arrival, float]], begun: float, now: float) -> None:

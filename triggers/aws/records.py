@@ -32,6 +32,7 @@ REJECTED: Final = "rejected"
 
 RUN: Final = "run"
 EMITTED: Final = "emitted#"
+REST: Final = "rejected#"
 
 LARGEST_EVENT = 300_000
 """Bytes of an event's text that a record holds, beside what else it has to say: an item has 400 KB."""
@@ -57,7 +58,9 @@ class Claim(NamedTuple):
     attempt: int
     """How many attempts are used up, this one included."""
     first: float
-    """The moment of the first claim."""
+    """The moment of the first claim, or at which the run was redriven."""
+    event: str
+    """The event as it came first, on the wire: every attempt has the same one."""
 
 
 class Standing(NamedTuple):
@@ -91,7 +94,8 @@ def _expression(update: str, condition: str) -> _Expression:
 _IS_OURS = "#attempt = :start AND #state = :running"
 
 _CLAIM = _expression(
-    "SET #route = :route, #event = :event, #source = :source, #event_id = :event_id, #root = :root, #state = :running,"
+    "SET #route = :route, #event = if_not_exists(#event, :event), #source = :source, #event_id = :event_id,"
+    " #root = if_not_exists(#root, :root), #state = :running,"
     " #attempt = if_not_exists(#attempt, :zero) + :one, #counted = if_not_exists(#counted, :zero) + :one,"
     " #lease = :lease, #holder = :holder, #started = :now, #changed = :now, #first = if_not_exists(#first, :now)"
     " REMOVE #due, #ended",
@@ -154,7 +158,10 @@ class Records:
             ours = _text(item, "holder") == holder and _at(item, "started") == _micro(now)
             if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
                 return _standing(run, item)
-        return Claim(run, int(item["attempt"]["N"]), int(item["counted"]["N"]), float(item["first"]["N"]))
+        first = item.get("redriven") or item["first"]
+        return Claim(
+            run, int(item["attempt"]["N"]), int(item["counted"]["N"]), float(first["N"]), _text(item, "event") or text
+        )
 
     def renew(self, run: int, holder: str, lease: float) -> None:
         """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
@@ -213,15 +220,19 @@ class Records:
             question["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
     def reject(self, number: int, route: str, source: str, id: str, body: str, reason: str, now: float) -> None:
-        """Keep what arrived and can be no event beside the reason."""
-        moment = _number(now)
+        """Keep what arrived and can be no event beside the reason; what a record has no room for in parts before it."""
+        moment, (begin, *rest) = _number(now), _pieces(body)
+        for count, piece in enumerate(rest, 1):
+            part = f"{REST}{count:04d}"
+            self._put({**_key(number, part), "rest": {"S": piece}, "expires": self._expires(now)})
         item = {
             **_key(number, RUN),
             "state": {"S": REJECTED},
             "route": {"S": route},
-            "source": {"S": source},
-            "event_id": {"S": id},
-            "event": {"S": _cut(body, LARGEST_EVENT)},
+            "source": {"S": _plain(source)},
+            "event_id": {"S": _plain(id)},
+            "event": {"S": begin},
+            "parts": _number(len(rest)),
             "error": {"S": _cut(reason, LONGEST_ERROR)},
             "started": moment,
             "changed": moment,
@@ -324,9 +335,22 @@ def _said(failure: Failure | None) -> Item:
 def _cut(text: str, longest: int, *, end: bool = False) -> str:
     """Return as much of a text as has so many bytes: its beginning, or its end."""
     written = text.encode("utf-8", "replace")
-    if len(written) <= longest:
-        return text
     return (written[-longest:] if end else written[:longest]).decode("utf-8", "ignore")
+
+
+def _pieces(text: str) -> list[str]:
+    """Return a text in pieces that a record has room for; one at least."""
+    written, pieces = text.encode("utf-8", "replace"), [""]
+    while written:
+        piece = written[:LARGEST_EVENT].decode("utf-8", "ignore")  # the bytes of a character that is cut come next
+        pieces.append(piece)
+        written = written[len(piece.encode()) :]
+    return pieces[1:] or pieces
+
+
+def _plain(text: str) -> str:
+    """Return a text without what is no character: DynamoDB would refuse it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _key(run: int, part: str) -> Item:
@@ -354,4 +378,4 @@ def _text(item: Item, name: str) -> str:
     return str(item.get(name, {"S": ""})["S"])
 
 
-__all__ = ["DEAD", "DONE", "REJECTED", "RUNNING", "WAITING", "Claim", "Records", "Standing", "Superseded"]
+__all__ = ["DEAD", "DONE", "REJECTED", "REST", "RUNNING", "WAITING", "Claim", "Records", "Standing", "Superseded"]

@@ -22,9 +22,9 @@ from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
 from triggers.aws.lineages import Refusals, question
 from triggers.aws.logs import JsonLines, about, ended
-from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing
+from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing, Superseded
 from triggers.emission import emissions, emitted, within_budget, within_time
-from triggers.errors import EventError
+from triggers.errors import EventError, TriggersError, WiringError
 from triggers.events import ObjectCreated
 from triggers.lineage import EventRow, continued
 from triggers.routing import PROCESS, Route, Router
@@ -38,6 +38,11 @@ log = logging.getLogger("triggers.run")
 
 RESERVE = 2.0
 """Seconds before the end of an invocation that are kept for settling and publishing."""
+PAUSE = 0.5
+"""Seconds after which a settlement that AWS did not take is tried again; then twice as many, and so on."""
+LONGEST_PAUSE = 8.0
+LONGEST_SETTLING = 900.0
+"""Seconds for which that is done at most, where no invocation ends: in a job."""
 SKEW = 5.0
 """Seconds by which the clocks of two functions may differ: no lease is taken over earlier after its end."""
 
@@ -58,6 +63,7 @@ class Runs:
         lines: JsonLines | None = None,
         now: Callable[[], float] = time.time,
         processes: Processes | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._app = app.name
         self._places = app.places()
@@ -70,6 +76,7 @@ class Runs:
         self._lines = lines or JsonLines()
         self._now = now
         self._processes = processes
+        self._sleep = sleep
         self._coroutines: Coroutines | None = None
 
     def carry_out(
@@ -81,14 +88,16 @@ class Runs:
         free for others, or from the end of a `lease`, which is renewed.
         """
         event, now = self._traced_back(event), self._now()
-        number = wire.run_number(event, route.name)
-        claim = self._records.claim(number, route.name, event, wire.write(event), request, now, (lease or until) + SKEW)
+        number, text = wire.run_number(event, route.name), wire.write(event)
+        claim = self._records.claim(number, route.name, event, text, request, now, (lease or until) + SKEW)
         if isinstance(claim, Standing):
             return self._caught_up(claim)
+        if claim.event != text:
+            event = wire.read(claim.event.encode(), now)
         run = Run(number, claim.attempt, route, event, now, self._journal, self._places, claim.first)
         self._lines.about = about(run, request)
         try:
-            return self._settled(run, claim, self._attempt(run, until))
+            return self._settled(run, claim, self._attempt(run, until), until)
         finally:
             self._lines.about = {"request": request}
 
@@ -132,26 +141,53 @@ class Runs:
             self._coroutines = Coroutines()
         return self._coroutines.carry_out(run, until - self._now() - RESERVE)
 
-    def _settled(self, run: Run, claim: Claim, outcome: Outcome) -> Standing:
-        """Settle a run, and publish what it emitted."""
+    def _settled(self, run: Run, claim: Claim, outcome: Outcome, until: float) -> Standing:
+        """Settle a run, and publish what it emitted, before the process is killed at `until`."""
         now = self._now()
         outcome = within_time(run, within_budget(run, outcome), now)
         outcome, entries = self._entries(run, claim, outcome, now)
+        self._insist(run, claim, outcome, entries, now, until)
         if isinstance(outcome, Again):
-            due = now + outcome.delay
-            self._records.wait(claim, outcome.failure, due, now, counted=outcome.counted)
             _log_again(outcome)
-            return Standing(run.number, WAITING, claim.start, due)
-        parts = self._records.keep(claim, [entry["Detail"] for entry in entries], now) if entries else 0
+            return Standing(run.number, WAITING, claim.start, now + outcome.delay)
         if isinstance(outcome, Done):
-            self._records.done(claim, parts, now)
             ended(logging.INFO, "done", outcome=DONE, seconds=round(now - run.started, 6))
         else:
-            self._records.dead(claim._replace(attempt=run.attempt), outcome.failure, parts, now)
             log.error("dead after attempt %d: %s", run.attempt, outcome.failure, extra={"outcome": DEAD})
         if entries:
             self._publish(run.number, claim.start, entries)
         return Standing(run.number, DONE if isinstance(outcome, Done) else DEAD, claim.start)
+
+    def _insist(
+        self, run: Run, claim: Claim, outcome: Outcome, entries: Sequence[Entry], now: float, until: float
+    ) -> None:
+        """Record what came of an attempt, again and again where AWS fails for a while: the work has been done.
+
+        Each time it is the same settlement, by its moment `now`. Raises what is left where time is up, or where trying
+        again is of no use.
+        """
+        pause, last = PAUSE, min(until, now + LONGEST_SETTLING) - RESERVE / 2
+        while True:
+            try:
+                return self._record(run, claim, outcome, entries, now)
+            except (Superseded, WiringError):
+                raise
+            except TriggersError as error:
+                if self._now() + pause > last:
+                    raise
+                log.warning("what came of the attempt could not be recorded, and is tried again: %s", error)
+            self._sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _record(self, run: Run, claim: Claim, outcome: Outcome, entries: Sequence[Entry], now: float) -> None:
+        if isinstance(outcome, Again):
+            self._records.wait(claim, outcome.failure, now + outcome.delay, now, counted=outcome.counted)
+            return
+        parts = self._records.keep(claim, [entry["Detail"] for entry in entries], now) if entries else 0
+        if isinstance(outcome, Done):
+            self._records.done(claim, parts, now)
+        else:
+            self._records.dead(claim._replace(attempt=run.attempt), outcome.failure, parts, now)
 
     def _entries(self, run: Run, claim: Claim, outcome: Outcome, now: float) -> tuple[Outcome, Sequence[Entry]]:
         """Return what the run emits as entries of the bus; the run is dead where the bus could not carry one."""

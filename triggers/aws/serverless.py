@@ -67,12 +67,14 @@ class _Call:
         self.request, self.begun, self.until = request, begun, until
         self.longest = 0.0
         """Seconds that the longest of its runs took."""
+        self.tried = False
+        """Whether one of its runs was begun, whatever came of it."""
         self.stood: list[tuple[Route, Standing]] = []
 
     def has_time(self, route: Route, now: float) -> bool:
         """Say whether a run can be begun: its time, as far as it is known, must be left. The first one has a try."""
         left = self.until - now - RESERVE
-        return left > (route.policy.timeout or self.longest if self.stood else 0.0)
+        return left > (route.policy.timeout or self.longest if self.tried else 0.0)
 
 
 class Function:
@@ -133,6 +135,7 @@ class Function:
         now = self._now()
         if not call.has_time(route, now):
             return now
+        call.tried = True
         try:
             standing = self._runs.carry_out(event, route, call.request, call.until)
             call.stood.append((route, standing))
@@ -147,7 +150,7 @@ class Function:
         return standing.until
 
     def _sent(self, arrival: Arrival, event: EventRow, route: Route, standing: Standing) -> bool:
-        return standing.state == WAITING and self._hand_back.sent(arrival, event, route.name, standing, self._now())
+        return standing.state == WAITING and self._hand_back.sent(arrival, event, route, standing, self._now())
 
     def _reject(self, arrival: Arrival, reason: str) -> float | None:
         """Keep what can be no event beside the reason, so that it is in nobody's way."""
