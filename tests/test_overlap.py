@@ -444,7 +444,7 @@ def test_a_plain_function_in_a_thread_cannot_be_replaced(start: Start) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"overlap": "forbid"}, "overlap='forbid' is none of 'allow', 'queue', 'skip' and 'replace'"),
+        ({"overlap": "forbid"}, "overlap='forbid' is none of 'allow', 'queue', 'skip', 'replace' and 'newest'"),
         ({"overlap": None}, "overlap=None is none of"),
         ({"overlap": ["skip"]}, "is none of"),
         ({"overlap": "skip", "concurrency": 4}, "overlap='skip' runs one at a time, which concurrency=4 contradicts"),

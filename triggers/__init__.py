@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         wildcard,
     )
     from triggers.places import Place
+    from triggers.rate import Rate
     from triggers.retry import Retry
     from triggers.schedule import at, cron, every
     from triggers.sources.bucket import Bucket
@@ -44,6 +45,7 @@ _HOMES = {
         "suffix", "wildcard",
     ],
     "triggers.places": ["Place"],
+    "triggers.rate": ["Rate"],
     "triggers.retry": ["Retry"],
     "triggers.schedule": ["at", "cron", "every"],
     "triggers.sources.bucket": ["Bucket"],
@@ -75,6 +77,7 @@ __all__ = [
     "ObjectDeleted",
     "Place",
     "Queue",
+    "Rate",
     "Reject",
     "Retry",
     "RunFailed",

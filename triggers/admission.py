@@ -12,8 +12,8 @@ from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
-from triggers.options import ALLOW
-from triggers.overlap import SingleFile
+from triggers.overlap import Judged, SingleFile, kind_of
+from triggers.pace import Pace
 from triggers.policy import Busy, Policy, View, fit, order
 from triggers.routing import PROCESS, Route
 
@@ -64,6 +64,10 @@ class Admission:
         self.flows = {name: self._flow(route) for name, route in routes.items()}
         self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
         """Those whose runs do not overlap."""
+        self.judged = [flow for flow in self.flows.values() if isinstance(flow, Judged)]
+        """Those about whose new runs the journal decides."""
+        self.paced = [flow.route.name for flow in self.flows.values() if flow.pace]
+        """The routes whose starts are throttled."""
         self.closed = False
         """Set when the dispatcher stops: from then on nothing more is claimed."""
         self.reopens = inf
@@ -77,6 +81,8 @@ class Admission:
         """What the runs at work have taken, by their numbers."""
         self._of_keys: set[str] = set()
         """The bounds of keys, which are there while a run counts against them or is looked at."""
+        self._of_starts: list[str] = []
+        """What is left of throttled starts, while a choice is made."""
         self._clear = self._shut = False
         self._top = max((_highest(route) for route in routes.values()), default=0.0)
 
@@ -104,6 +110,13 @@ class Admission:
         """Take note of delayed runs (route, run, key) that hold up the others of their route and key."""
         for route, run, key in delayed:
             self.flows[route].hold(run, key)
+
+    def recall(self, started: Sequence[tuple[str, str | None, float]]) -> None:
+        """Take what the journal has of the starts (route, key, until when they count) of routes that are throttled."""
+        self._clear = self._shut = False
+        for route in self.paced:
+            if pace := self.flows[route].pace:
+                pace.recall((key, until) for name, key, until in started if name == route)
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""
@@ -139,7 +152,11 @@ class Admission:
             view = View(now, seen, self.free, self.capacity, self._busy.values(), {}, self._aging)
             for index in fit(view, self._policy(view)):
                 lane, waiting = lanes[index]
-                self._start(lane, inf if waiting.longest is None else now + waiting.longest, choice)
+                self._start(lane, now, waiting.longest, choice)
+        while self._of_starts:
+            name = self._of_starts.pop()
+            self.free.pop(name, None)
+            self.capacity.pop(name, None)
         self._clear = self.empty()
         self._shut = not (self._clear or lanes or any(flow.horizon for flow in self.flows.values()))
         return choice
@@ -162,6 +179,12 @@ class Admission:
                 self._of_keys.discard(name)
                 del self.free[name], self.capacity[name]
 
+    def withdraw(self, run: int, flow: Flow, key: str | None) -> None:
+        """Give back what a run had taken that does not start after all."""
+        self.release(run)
+        if flow.pace:
+            flow.pace.withdraw(key)
+
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
         return not self._clear
@@ -175,15 +198,17 @@ class Admission:
         return self._shut or self.empty()
 
     def _flow(self, route: Route) -> Flow:
-        kind = Flow if route.policy.overlap == ALLOW else SingleFile
         own = {route.kind: 1, **route.policy.needs}
         if route.policy.concurrency is not None:
             own[bound(route)] = 1
-        flow = kind(route, units(own))
+        flow = kind_of(route)(route, units(own))
         if route.policy.key is not None:
             flow.window = KEYED
         if route.policy.per_key is not None:
             flow.per_key = partial(self._of_key, route, route.policy.per_key * UNIT)
+        if route.policy.throttle is not None:
+            flow.pace = Pace(route.policy.throttle)
+            flow.gates = [*flow.gates, flow.pace]
         return flow
 
     def _of_key(self, route: Route, most: int, key: str) -> Mapping[str, int]:
@@ -208,15 +233,31 @@ class Admission:
                     self.reopens = min(self.reopens, closed.until)
                     self.closures.add(lane, closed)
                 else:
+                    if flow.pace:
+                        lane.needs = {
+                            **lane.needs,
+                            **self._of_pace(flow.route, lane.key, flow.pace.room(lane.key, now)),
+                        }
                     yield lane, lane.seen(self.free, expected, longest)
 
-    def _start(self, lane: Lane, ends: float, choice: Choice) -> None:
+    def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
+        """Return what a run takes of the starts that are left now: a resource for the time of one choice."""
+        name = f"throttle of {route.name} for {key}"
+        self.capacity[name] = self.free[name] = room * UNIT
+        self._of_starts.append(name)
+        return {name: UNIT}
+
+    def _start(self, lane: Lane, now: float, longest: float | None, choice: Choice) -> None:
         flow, head = lane.flow, lane.flow.pop(lane)
         isolated = flow.route.kind == PROCESS
         if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
             choice.buried.append((flow, head))
             return
-        self._take(head.number, lane.needs, ends)
+        needs = lane.needs
+        if flow.pace:
+            needs = flow.takes(lane.key)
+            flow.pace.start(lane.key, now)
+        self._take(head.number, needs, inf if longest is None else now + longest)
         if head.row and head.kept:
             choice.starts.append((flow, head.row, head.kept))
             return

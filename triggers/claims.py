@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from triggers.admission import Admission
+from triggers.admission import Admission, Choice
 from triggers.executor import Dead, Failure, Run
 from triggers.flows import Flow, Head
 from triggers.journal import RUNNING, Change, Journal, Result, RunRow, event_row, waiting
+from triggers.journal.counted import starts
 from triggers.journal.overlaps import Verdict
 from triggers.lineage import EventRow
-from triggers.overlap import SingleFile
+from triggers.overlap import Judged
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 
@@ -30,7 +31,7 @@ class Claims:
         admission: Admission,
         places: Mapping[str, Place],
         settle: Callable[[Run, Dead, int], None],
-        dropped: Callable[[SingleFile, Verdict], None],
+        dropped: Callable[[Judged, Verdict], None],
     ) -> None:
         self._journal = journal
         self._clock = journal.clock
@@ -58,9 +59,11 @@ class Claims:
             self._claim(turn.change, flow, head)
         for flow, head in choice.buried:
             self._bury(flow, head)
-        for single in self._admission.single:
-            if single.new:
-                self._decide(turn, single)
+        if self._admission.paced:
+            self._count(turn, choice)
+        for judged in self._admission.judged:
+            if judged.new:
+                self._decide(turn, judged)
         for flow in self._admission.low():
             self._fill(flow)
         for head in turn.fresh:
@@ -70,14 +73,14 @@ class Claims:
         """Yield the runs whose claims are durable now, and give back what the others had taken."""
         for run in turn.starts:
             if run.event.number in result.void:
-                self._admission.release(run.number)
+                self._admission.withdraw(run.number, self._admission.flows[run.route.name], run.key)
             else:
                 yield run
         if result.duplicates:
             self._admission.drop(result.duplicates)
         for flow, head in turn.claims:
             if head.number in result.gone:
-                self._admission.release(head.number)
+                self._admission.withdraw(head.number, flow, head.terms.key)
                 continue
             event = head.kept or result.read[head.event]
             run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms.key)
@@ -94,7 +97,17 @@ class Claims:
         if attempt > 1 and flow.route.policy.retry.within is not None:
             change.again.append(head.number)
 
-    def _decide(self, turn: Turn, flow: SingleFile) -> None:
+    def _count(self, turn: Turn, choice: Choice) -> None:
+        """Have the starts counted of routes that are throttled."""
+        began = [(flow, row.number) for flow, row, _ in choice.starts]
+        began += [(flow, head.number) for flow, head in choice.claims]
+        for name in self._admission.paced:
+            rate = self._admission.flows[name].route.policy.throttle
+            if rate and (runs := [run for flow, run in began if flow.route.name == name]):
+                turn.change.orders.append(starts(name, runs, rate, turn.change.at))
+                turn.order_answers.append(lambda _: None)
+
+    def _decide(self, turn: Turn, flow: Judged) -> None:
         """Have it decided, in the commit that inserts them, which new runs go on and which runs are dropped."""
         order, new = flow.order(self._clock.now(), self._journal.epoch)
 

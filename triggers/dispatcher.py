@@ -24,6 +24,7 @@ from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
 from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, next_due, shut, stranded
+from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.limits import Limits
@@ -80,6 +81,8 @@ class Dispatcher:
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
         self.pipeline.ask(paused, self.pause)
+        if self.admission.paced:
+            self.pipeline.ask(started(self.admission.paced), self.admission.recall)
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
 
@@ -115,6 +118,10 @@ class Dispatcher:
     def quiet(self) -> bool:
         """Say whether nothing runs, nothing waits but what is delayed, and nothing is on its way to the disk."""
         return not self.running and not self.pipeline.busy and self.admission.still()
+
+    def expects(self) -> bool:
+        """Say whether anything waits for a moment: a delayed run, or a gate that opens by itself."""
+        return self.alarm.due is not None or self._reopening.due is not None
 
     async def room(self) -> None:
         """Wait until the backlog is below its bound; sources do before they read on."""

@@ -14,7 +14,8 @@ from triggers.admission import Admission
 from triggers.executor import REPLACED, Outcome, Run
 from triggers.journal import DEAD, Journal
 from triggers.journal.overlaps import Verdict
-from triggers.overlap import SingleFile
+from triggers.options import ALLOW
+from triggers.overlap import Judged
 from triggers.pipeline import Pipeline, Turn
 
 log = logging.getLogger("triggers.dispatcher")
@@ -46,13 +47,15 @@ class Displaced:
         self._overtaken: set[int] = set()
         """Those that had ended before they were dropped."""
 
-    def drop(self, flow: SingleFile, verdict: Verdict) -> None:
+    def drop(self, flow: Judged, verdict: Verdict) -> None:
         """Let go of runs that the journal has dropped, and end those that are at work."""
         flow.forget(verdict.dropped)
         self._journal.open_runs -= len(verdict.dropped)
         self._counts["dropped"] += len(verdict.dropped)
-        overlap = flow.route.policy.overlap
-        log.info("route %r: %s dropped (overlap=%r)", flow.route.name, named(verdict.dropped), overlap)
+        policy = flow.route.policy
+        words = [] if policy.overlap == ALLOW else [f"overlap={policy.overlap!r}"]
+        words += [] if policy.rate_limit is None else [f"rate_limit={policy.rate_limit}"]
+        log.info("route %r: %s dropped (%s)", flow.route.name, named(verdict.dropped), ", ".join(words))
         for number in verdict.ended:
             run = self._running.pop(number, None)
             if run is None:

@@ -102,9 +102,9 @@ class Engine:
                 raise TriggersError(f"source {source!r} fails, so nobody knows what is still to come: {why}")
 
     async def drained(self) -> None:
-        """Wait until there is nothing left to do: `quiet`, and nothing delayed either."""
+        """Wait until there is nothing left to do: `quiet`, and nothing that waits for its moment either."""
         await self.quiet()
-        while self.dispatcher.alarm.due is not None:
+        while self.dispatcher.expects():
             await self._changed()
             await self.quiet()
 

@@ -22,6 +22,7 @@ from triggers import policy
 from triggers.gates import Closed, Gate
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
+from triggers.pace import Pace
 from triggers.policy import Rank
 from triggers.routing import Route
 from triggers.terms import Terms
@@ -117,6 +118,8 @@ class Flow:
     """How many waiting runs are in memory."""
     window: int = WINDOW
     gates: Sequence[Gate] = ()
+    pace: Pace | None = None
+    """What throttles the starts of its runs: one of the gates."""
     lanes: dict[tuple[int, str | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority and key."""
     _late: list[Ranked] = field(default_factory=list)

@@ -9,13 +9,15 @@ from typing import Any, Final, Literal, TypedDict, get_args
 
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
+from triggers.rate import Rate
 from triggers.retry import Retry
 
-Overlap = Literal["allow", "skip", "queue", "replace"]
+Overlap = Literal["allow", "skip", "queue", "replace", "newest"]
 ALLOW: Final = "allow"
 SKIP: Final = "skip"
 QUEUE: Final = "queue"
 REPLACE: Final = "replace"
+NEWEST: Final = "newest"
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -31,7 +33,8 @@ class PolicyOptions(TypedDict, total=False):
     overlap: Overlap
     """What becomes of a new run while an earlier one of the route is open (waits, runs, or is to be tried again):
     `"allow"` (if not given) lets both run; `"queue"` one after the other, in order; `"skip"` drops the new one;
-    `"replace"` ends the earlier one and starts the new one, which a plain function in a thread does not allow."""
+    `"replace"` ends the earlier one and starts the new one, which a plain function in a thread does not allow;
+    `"newest"` lets what is at work end, and of those that wait only the newest stays."""
     isolate: bool
     """Run in a process of its own, which a timeout kills and whose death ends one attempt only."""
     reads: Collection[str]
@@ -50,6 +53,10 @@ class PolicyOptions(TypedDict, total=False):
     one (`"order.customer"`), or a function of the event. None is no key."""
     per_key: int
     """How many runs of one key may be running at once."""
+    throttle: Rate
+    """How many runs of the route, or of each key, may start in how many seconds; the others wait."""
+    rate_limit: Rate
+    """How many new runs of the route, or of each key, are taken in how many seconds; the others are dropped."""
     max_depth: int
     """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
     allow_loops: Collection[str]
@@ -72,6 +79,8 @@ class Policy:
     priority: int | Callable[[Any], int] = 0
     key: str | Callable[[Any], object] | None = None
     per_key: int | None = None
+    throttle: Rate | None = None
+    rate_limit: Rate | None = None
     max_depth: int | None = None
     allow_loops: frozenset[str] = frozenset()
 
@@ -84,6 +93,8 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "priority": (int | Callable, "10"),
     "key": (str | Callable, "'customer'"),
     "per_key": (int, "1"),
+    "throttle": (Rate, "Rate(10, per=60)"),
+    "rate_limit": (Rate, "Rate(10, per=3600)"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
     "isolate": (bool, "True"),
@@ -139,7 +150,7 @@ def no_option(owner: str, name: str, known: Iterable[str]) -> WiringError:
 def _single(owner: str, overlap: object, bound: str, most: int | None) -> int:
     """Return the bound of a route whose runs do not overlap, or raise `WiringError`."""
     if overlap not in get_args(Overlap):
-        raise WiringError(f"{owner}: overlap={overlap!r} is none of 'allow', 'queue', 'skip' and 'replace'")
+        raise WiringError(f"{owner}: overlap={overlap!r} is none of 'allow', 'queue', 'skip', 'replace' and 'newest'")
     if most not in (None, 1):
         raise WiringError(
             f"{owner}: overlap={overlap!r} runs one at a time, which {bound}={most} contradicts; leave one of them out"

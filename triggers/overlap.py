@@ -1,7 +1,8 @@
-"""Routes whose runs do not overlap: what `overlap=` makes of a new run while an earlier one is open.
+"""Routes about whose new runs the journal decides in the commit that inserts them, and those whose runs do not overlap.
 
-Open is a run that waits, is at work, or waits for another attempt. `"queue"` lets the new one wait; the journal
-decides about `"skip"` and `"replace"` in the commit that inserts the run, see `triggers.journal.overlaps`.
+`rate_limit=` drops what comes too often, see `triggers.journal.counted`. `overlap=` says what becomes of a new run
+while an earlier one is open: waits, is at work, or waits for another attempt. `"queue"` lets the new one wait; about
+`"skip"`, `"replace"` and `"newest"` the journal decides, see `triggers.journal.overlaps`.
 """
 
 from __future__ import annotations
@@ -14,33 +15,67 @@ from pydantic_core import from_json
 
 from triggers.events import Tick
 from triggers.flows import Flow, Head, Lane
-from triggers.journal.overlaps import Verdict, replace, skip
-from triggers.options import QUEUE, SKIP
+from triggers.journal.counted import limit
+from triggers.journal.overlaps import Decision, Verdict, decided, newest, replace, skip
+from triggers.options import ALLOW, NEWEST, QUEUE, REPLACE, SKIP
+from triggers.routing import Route
 
 Order = Callable[[apsw.Connection], Verdict]
 
 
 @dataclass(slots=True, eq=False)
-class SingleFile(Flow):
-    """The runs of a route that go one after the other, those of each key for themselves where they have keys. One that
-    waits for its next attempt holds up the others."""
+class Judged(Flow):
+    """The runs of a route of which it is decided, in the commit that inserts them, which of them run."""
 
     new: list[Head] = field(default_factory=list)
     """Runs that the pending commit is to decide about."""
-    _delayed: dict[int, str | None] = field(default_factory=dict)
-    """Runs that wait for their next attempt, with their keys."""
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; a new one only when it is decided about."""
-        self._delayed.pop(head.number, None)
-        if head.row and self.route.policy.overlap != QUEUE and not _backfilled(head):
+        if head.row and not _backfilled(head):
             self.new.append(head)
         else:
             Flow.add(self, head)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
-        return self.route.policy.overlap == QUEUE and not self._delayed and Flow.free(self)
+        return False
+
+    def decisions(self, epoch: int) -> list[Decision]:
+        """Return what is to be decided, in order."""
+        rate = self.route.policy.rate_limit
+        return [] if rate is None else [limit(self.route.name, rate)]
+
+    def order(self, now: float, epoch: int) -> tuple[Order, dict[int, Head]]:
+        """Return the order that decides about the new runs, and those runs by their numbers."""
+        new, self.new = {head.number: head for head in self.new}, []
+        return decided(self.decisions(epoch), list(new), now), new
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Forget runs that do not run any more."""
+        gone = set(runs)
+        self.discard(lambda head: head.number in gone)
+
+
+@dataclass(slots=True, eq=False)
+class SingleFile(Judged):
+    """The runs of a route that go one after the other, those of each key for themselves where they have keys. One that
+    waits for its next attempt holds up the others."""
+
+    _delayed: dict[int, str | None] = field(default_factory=dict)
+    """Runs that wait for their next attempt, with their keys."""
+
+    def add(self, head: Head) -> None:
+        """Take a run that waits from now on; a new one only when it is decided about, where anything is."""
+        self._delayed.pop(head.number, None)
+        if self._decides():
+            Judged.add(self, head)
+        else:
+            Flow.add(self, head)
+
+    def free(self) -> bool:
+        """Say whether a new run may start at once, before anything is decided about it."""
+        return not (self.gates or self._decides() or self._delayed)
 
     def ready(self) -> Iterable[Lane]:
         """Return the lanes whose first run may start: none of a key of which a run is to be tried again."""
@@ -51,21 +86,30 @@ class SingleFile(Flow):
         """Let the others of the key wait until that run has been tried again."""
         self._delayed[run] = key
 
-    def order(self, now: float, epoch: int) -> tuple[Order, dict[int, Head]]:
-        """Return the order that decides about the new runs, and those runs by their numbers."""
-        new, self.new = {head.number: head for head in self.new}, []
-        if self.route.policy.overlap == SKIP:
-            return skip(self.route.name, list(new), now), new
-        return replace(self.route.name, list(new), now, epoch), new
+    def decisions(self, epoch: int) -> list[Decision]:
+        """Return what is to be decided, in order."""
+        name, overlap = self.route.name, self.route.policy.overlap
+        own = {SKIP: lambda: skip(name), REPLACE: lambda: replace(name, epoch), NEWEST: lambda: newest(name, epoch)}
+        return Judged.decisions(self, epoch) + ([own[overlap]()] if overlap in own else [])
 
     def forget(self, runs: Iterable[int]) -> None:
         """Forget runs that do not run any more."""
         gone = set(runs)
         self._delayed = {run: key for run, key in self._delayed.items() if run not in gone}
-        self.discard(lambda head: head.number in gone)
+        Judged.forget(self, gone)
+
+    def _decides(self) -> bool:
+        return self.route.policy.overlap != QUEUE or self.route.policy.rate_limit is not None
 
 
 def _backfilled(head: Head) -> bool:
     """Say whether somebody asked for the run: such firings wait for one another, whatever `overlap=` says."""
     event = head.kept
     return event is not None and event.type == Tick.__event_type__ and bool(from_json(event.data).get("backfill"))
+
+
+def kind_of(route: Route) -> type[Flow]:
+    """Return the kind of flow that a route's declarations ask for."""
+    if route.policy.overlap != ALLOW:
+        return SingleFile
+    return Flow if route.policy.rate_limit is None else Judged

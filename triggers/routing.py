@@ -17,6 +17,7 @@ from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, Tick
 from triggers.options import REPLACE, Policy
 from triggers.options import shown as as_shown
+from triggers.rate import Rate
 from triggers.signature import read_signature
 
 if TYPE_CHECKING:  # an app that uses neither need not load them
@@ -134,6 +135,8 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "priority": as_shown(policy.priority),
         "key": as_shown(policy.key),
         "per_key": policy.per_key,
+        "throttle": rated(policy.throttle),
+        "rate_limit": rated(policy.rate_limit),
         "needs": dict(policy.needs),
         "schedule": str(route.schedule) if route.schedule else None,
         "reads": sorted(policy.reads),
@@ -143,6 +146,11 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
     pattern = json.dumps(route.where.pattern) if route.where else None
     emits = json.dumps(sorted(route.emits))
     return (route.name, route.trigger.__event_type__, route.source, pattern, json.dumps(shown), emits)
+
+
+def rated(rate: Rate | None) -> list[float] | None:
+    """Return a rate as the journal keeps it: how many, in how many seconds."""
+    return None if rate is None else [rate.count, rate.per]
 
 
 FEW: Final = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,9 @@ SLOTS = {"coroutine", "thread", "process"}
 
 TINY = 1e-6
 """What sums of fractions may be off by."""
+
+DECLARED = re.compile(r"\((overlap|rate_limit)=")
+"""What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
 
 ALLOW = "allow"
 """What `overlap=` is where runs of a route may be open at once; to load `Overlap` takes long."""
@@ -103,7 +107,7 @@ def of_run(scene: Scene, run: RunView) -> str:
             tries = count(run.attempt, "attempt")
             return f"{run.route} failed for good after {tries}: {run.error}; see {written(f'dead show r{run.number}')}"
     redrive = written(f"dead redrive r{run.number}")
-    if "(overlap=" in (run.error or ""):
+    if DECLARED.search(run.error or ""):
         return f"{run.route} does not run it: {run.error}; {redrive} runs it all the same"
     return f"{run.route} was dropped by hand after {run.error}; {redrive} takes it back"
 

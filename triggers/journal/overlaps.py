@@ -26,45 +26,73 @@ class Verdict:
     """Those of the dropped that were at work: their attempts are to be ended."""
 
 
-def skip(route: str, runs: Sequence[int], now: float) -> Callable[[apsw.Connection], Verdict]:
-    """Return the order that drops each of the new runs that finds an earlier one open."""
+Decision = Callable[[apsw.Connection, Sequence[int], float], Verdict]
+"""From new runs, and the moment, to what becomes of them: made in the transaction that inserts them."""
+
+
+def decided(decisions: Sequence[Decision], runs: Sequence[int], now: float) -> Callable[[apsw.Connection], Verdict]:
+    """Return the order that decides about new runs: each decision about those that the one before has let pass."""
 
     def apply(connection: apsw.Connection) -> Verdict:
+        verdict = Verdict(passed=list(runs))
+        for decide in decisions:
+            one = decide(connection, verdict.passed, now)
+            verdict = Verdict(one.passed, verdict.dropped + one.dropped, verdict.ended + one.ended)
+        return verdict
+
+    return apply
+
+
+def skip(route: str) -> Decision:
+    """Return what drops each of the new runs that finds an earlier one open."""
+
+    def decide(connection: apsw.Connection, runs: Sequence[int], now: float) -> Verdict:
         verdict = Verdict()
-        for run, key in _inserted(connection, runs):
+        for run, key in inserted(connection, runs):
             blocker = next(_open(connection, route, run, key), None)
             if blocker is None:
                 verdict.passed.append(run)
             else:
-                error = f"r{blocker[0]} was still open (overlap='skip')"
-                connection.execute(_DROP, (now, error, run))
+                connection.execute(DROP, (now, f"r{blocker[0]} was still open (overlap='skip')", run))
                 verdict.dropped.append(run)
         return verdict
 
-    return apply
+    return decide
 
 
-def replace(route: str, runs: Sequence[int], now: float, epoch: int) -> Callable[[apsw.Connection], Verdict]:
-    """Return the order that drops what is open of a key and older than its newest new run, unless it is backfilled.
+def replace(route: str, epoch: int) -> Decision:
+    """Return what drops what is open of a key and older than its newest new run, unless it is backfilled.
 
     The claim of one that is at work is void from then on: what its attempt comes to is not settled any more.
     """
+    return _newest(route, epoch, "replace", at_work=True)
 
-    def apply(connection: apsw.Connection) -> Verdict:
-        newest_of = {key: run for run, key in _inserted(connection, runs)}
+
+def newest(route: str, epoch: int) -> Decision:
+    """Return what drops what waits of a key, or is to be tried again, and is older than its newest new run.
+
+    What is backfilled stays, and what is at work.
+    """
+    return _newest(route, epoch, "newest", at_work=False)
+
+
+def _newest(route: str, epoch: int, overlap: str, *, at_work: bool) -> Decision:
+    def decide(connection: apsw.Connection, runs: Sequence[int], now: float) -> Verdict:
+        newest_of = {key: run for run, key in inserted(connection, runs)}
         verdict = Verdict(passed=list(newest_of.values()))
         for key, newest in newest_of.items():
             for run, state, held in list(_open(connection, route, newest, key)):
-                if connection.execute(_BACKFILLED, (run,)).get:
+                alive = state == RUNNING and held == epoch
+                if (alive and not at_work) or connection.execute(_BACKFILLED, (run,)).get:
                     continue
                 if state == RUNNING:
                     connection.execute(_ENDED, (now, run))
-                    verdict.ended += [run] if held == epoch else []
-                connection.execute(_DROP, (now, f"r{newest} has taken its place (overlap='replace')", run))
+                verdict.ended += [run] if alive else []
+                connection.execute(DROP, (now, f"r{newest} has taken its place (overlap={overlap!r})", run))
                 verdict.dropped.append(run)
         return verdict
 
-    return apply
+    return decide
 
 
 def delayed(routes: Sequence[str]) -> Callable[[apsw.Connection], list[tuple[str, int, str | None]]]:
@@ -77,7 +105,7 @@ def delayed(routes: Sequence[str]) -> Callable[[apsw.Connection], list[tuple[str
     return ask
 
 
-def _inserted(connection: apsw.Connection, runs: Sequence[int]) -> list[tuple[int, str | None]]:
+def inserted(connection: apsw.Connection, runs: Sequence[int]) -> list[tuple[int, str | None]]:
     """Return those of the runs that are there, with their keys: the event of another was a duplicate."""
     marks = ",".join("?" * len(runs))
     found = connection.execute(f"SELECT number, key FROM run WHERE number IN ({marks}) ORDER BY number", tuple(runs))
@@ -97,7 +125,7 @@ _BACKFILLED = """
 SELECT json_extract(event.data, '$.backfill') FROM run JOIN event ON event.number = run.event
 WHERE run.number = ? AND event.type = 'Tick'"""
 
-_DROP = f"""
+DROP = f"""
 UPDATE run SET state = {DROPPED}, ended = ?, error = ?, due = NULL, due_time = NULL
 WHERE number = ? AND state IN ({WAITING}, {RUNNING}, {DELAYED})"""
 

@@ -75,6 +75,11 @@ CREATE TABLE usage (run INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, memory RE
 -- How far a run had come, by its own account, kept until it is done.
 CREATE TABLE checkpoint (run INTEGER PRIMARY KEY, value TEXT NOT NULL, done REAL, total REAL, at REAL NOT NULL);
 
+-- What rates count, each row until it counts no more: starts of runs (throttle), runs that were taken in (rate_limit).
+CREATE TABLE counted (route TEXT NOT NULL, rate TEXT NOT NULL, key TEXT, until REAL NOT NULL, run INTEGER NOT NULL);
+CREATE INDEX counted_key ON counted (route, rate, key, until);
+CREATE INDEX counted_until ON counted (until);
+
 -- Events that a route has taken and that wait for others, to make one run of them.
 CREATE TABLE gathered (route TEXT NOT NULL, key TEXT NOT NULL, slot TEXT NOT NULL, event INTEGER NOT NULL,
                        at REAL NOT NULL, PRIMARY KEY (route, key, slot, event)) WITHOUT ROWID;

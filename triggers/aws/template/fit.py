@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from triggers.aws.template.problems import Problems
-from triggers.options import REPLACE, SKIP, shown
+from triggers.options import NEWEST, REPLACE, SKIP, shown
 from triggers.routing import Route
 
 LONGEST: Final = 900
@@ -64,6 +64,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
         )
     _check_overlap(route, problems)
     _check_keys(route, problems)
+    _check_rates(route, problems)
     if priority := shown(route.policy.priority):
         problems.note(
             f"route {route.name!r}: priority={priority}: routes have queues of their own and do not wait for one"
@@ -118,6 +119,7 @@ def _machine(route: Route, why: str, cpu: float, memory: float, gpus: float, pro
 _OVERLAPS: Mapping[str, str] = {
     SKIP: "drop a run because another one is open",
     REPLACE: "end a run because another one has come",
+    NEWEST: "drop what waits because another one has come",
 }
 
 
@@ -135,6 +137,17 @@ def _check_keys(route: Route, problems: Problems) -> None:
             f"route {route.name!r}: per_key={route.policy.per_key} cannot be honoured: a rule cannot tell a queue the"
             " key of an event; bound the whole route with concurrency=, or run it with a dispatcher"
         )
+
+
+def _check_rates(route: Route, problems: Problems) -> None:
+    """Refuse what counts runs over time, which a queue does not."""
+    rates = {"throttle": route.policy.throttle, "rate_limit": route.policy.rate_limit}
+    for name, rate in rates.items():
+        if rate is not None:
+            problems.add(
+                f"route {route.name!r}: {name}={rate} cannot be honoured: a queue does not count how often it is read;"
+                " bound how many run at once with concurrency=, or run the route with a dispatcher"
+            )
 
 
 def _check_concurrency(route: Route, problems: Problems) -> None:
