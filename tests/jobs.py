@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from contextvars import ContextVar
@@ -117,3 +118,62 @@ def hangs(event: Job) -> None:
     unfinished.write_text(f"{os.getpid()} {child}")
     unfinished.rename(event.text)
     threading.Event().wait()
+
+
+def grows(event: Job, ctx: Context) -> Result:
+    """Have `n` MiB of memory, for a moment, and tell the attempt."""
+    held = bytearray(b"x") * (event.n << 20)
+    threading.Event().wait(float(event.text or 0))
+    return Result(n=len(held) >> 20, text=f"{ctx.attempt} {os.getpid()}")
+
+
+def grows_in_a_child(event: Job) -> Result:
+    """Have `n` MiB of memory in a child."""
+    code = f"x = bytearray(b'x') * ({event.n} << 20); import time; time.sleep(30)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return Result(n=event.n)
+
+
+def shares(event: Job) -> Result:
+    """Have `n` MiB of memory that three children share."""
+    held = bytearray(b"x") * (event.n << 20)
+    for _ in range(3):
+        if os.fork() == 0:
+            threading.Event().wait(1.0)
+            os._exit(0)
+    for _ in range(3):
+        os.wait()
+    return Result(n=len(held) >> 20)
+
+
+def dies_near_its_limit(event: Job, ctx: Context) -> Result:
+    """Be killed from outside, as the kernel does it, while there is much in memory; but not the second time."""
+    held = bytearray(b"x") * (event.n << 20)
+    threading.Event().wait(0.4)
+    if ctx.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Result(n=len(held) >> 20)
+
+
+def keeps(event: Job) -> Result:
+    """Leave `n` MiB behind."""
+    _kept.append(bytearray(b"x") * (event.n << 20))
+    return Result(n=os.getpid())
+
+
+_kept: list[bytearray] = []
+
+
+def burns(event: Job) -> None:
+    """Have some CPU time, some of it in a child."""
+    subprocess.run([sys.executable, "-c", _BURN], check=True)
+    exec(_BURN)
+
+
+_BURN = "import time; begun = time.process_time()\nwhile time.process_time() < begun + 0.2: pass"
+
+
+def score(event: Job) -> Result:
+    """Tell how soon the kernel ends this process where memory runs out, and one that it starts."""
+    child = subprocess.check_output(["cat", "/proc/self/oom_score_adj"], text=True)
+    return Result(n=int(Path("/proc/self/oom_score_adj").read_text()), text=child.strip())

@@ -12,13 +12,18 @@ from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
+from triggers.measured import unseen
 from triggers.overlap import Judged, SingleFile, kind_of
 from triggers.pace import Pace
 from triggers.policy import Busy, Policy, View, fit, order
 from triggers.routing import PROCESS, Route
+from triggers.terms import Terms
 
 UNIT = 1_000_000
 """Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""
+
+MEMORY = "memory"
+"""The resource that is measured."""
 
 
 @dataclass(slots=True)
@@ -83,6 +88,8 @@ class Admission:
         """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._of_starts: list[str] = []
         """What is left of throttled starts, while a choice is made."""
+        self._unseen = 0
+        """Memory in use that no run has taken."""
         self._clear = self._shut = False
         self._top = max((_highest(route) for route in routes.values()), default=0.0)
 
@@ -185,6 +192,23 @@ class Admission:
         if flow.pace:
             flow.pace.withdraw(key)
 
+    def correct(self, held: Mapping[int, float], left: float) -> bool:
+        """Count memory that is in use, though no run has taken it; say whether more is free than before.
+
+        `held` has the bytes of the runs that are measured, `left` what the machine has left.
+        """
+        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
+        amounts = {run: round(amount * UNIT) for run, amount in held.items()}
+        before, most = self._unseen, self.capacity[MEMORY]
+        self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
+        self.free[MEMORY] += before - self._unseen
+        return self._unseen < before
+
+    def memory(self, flow: Flow, terms: Terms) -> float | None:
+        """Return how many bytes a run may have, None where its route does not say."""
+        most = flow.takes(None, terms.memory).get(MEMORY)
+        return None if most is None else most / UNIT
+
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
         return not self._clear
@@ -202,6 +226,7 @@ class Admission:
         if route.policy.concurrency is not None:
             own[bound(route)] = 1
         flow = kind_of(route)(route, units(own))
+        flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
         if route.policy.key is not None:
             flow.window = KEYED
         if route.policy.per_key is not None:
@@ -210,6 +235,10 @@ class Admission:
             flow.pace = Pace(route.policy.throttle)
             flow.gates = [*flow.gates, flow.pace]
         return flow
+
+    def _grown(self, declared: int, memory: float) -> Mapping[str, int]:
+        """Return what a run takes whose attempts need more memory than is declared: no more than there is."""
+        return {MEMORY: max(declared, min(round(memory * UNIT), self.capacity[MEMORY]))}
 
     def _of_key(self, route: Route, most: int, key: str) -> Mapping[str, int]:
         """Return what a run of a key takes beside, and see to it that there is such a resource."""
@@ -225,7 +254,7 @@ class Admission:
             if not flow.held:
                 continue
             for lane in flow.ready():
-                lane.needs = flow.takes(lane.key)
+                lane.needs = flow.takes(lane.key, lane.memory)
                 if any(self.free[name] < lane.needs[name] for name in lane.needs if name in self._of_keys):
                     continue
                 expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
@@ -255,7 +284,7 @@ class Admission:
             return
         needs = lane.needs
         if flow.pace:
-            needs = flow.takes(lane.key)
+            needs = flow.takes(lane.key, lane.memory)
             flow.pace.start(lane.key, now)
         self._take(head.number, needs, inf if longest is None else now + longest)
         if head.row and head.kept:

@@ -37,6 +37,15 @@ def ended() -> None:
     """End a run that has been ended: there is nothing to do, and it never begins."""
 
 
+class Usage(NamedTuple):
+    """What an attempt in a process of its own used, with all that it had started."""
+
+    memory: float
+    """Bytes at most."""
+    cpu: float
+    """Seconds."""
+
+
 @dataclass(slots=True)
 class Run:
     """A claimed run, as the executor gets it.
@@ -55,6 +64,12 @@ class Run:
     first: float | None = None
     key: str | None = None
     """What tells the runs of the route apart, where it says so (`key=`)."""
+    memory: float | None = None
+    """How many bytes an attempt in a process of its own may have; None is not bounded."""
+    usage: Usage | None = None
+    """What the attempt used, where that was measured."""
+    wants: float | None = None
+    """How many bytes the next attempt is to have, as this one died of too little."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 

@@ -18,6 +18,7 @@ from triggers.lineage import EventRow
 from triggers.overlap import Judged
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
+from triggers.terms import Terms
 
 
 class Claims:
@@ -83,7 +84,7 @@ class Claims:
                 self._admission.withdraw(head.number, flow, head.terms.key)
                 continue
             event = head.kept or result.read[head.event]
-            run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms.key)
+            run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms)
             run.first = result.begun.get(head.number)
             yield run
 
@@ -133,7 +134,7 @@ class Claims:
         dead = Dead(Failure("HandlerError", message, ""))
 
         def found(event: EventRow) -> None:
-            run = self._run(flow, head.number, attempt, event, self._clock.now(), head.terms.key)
+            run = self._run(flow, head.number, attempt, event, self._clock.now(), head.terms)
             self._settle(run, dead, epoch)
 
         self._pipeline.ask(event_row(head.event), found)
@@ -141,7 +142,9 @@ class Claims:
     def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
         """Turn a row that has not been handed over yet into a claimed one."""
         row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self._clock.now()
-        return self._run(flow, row.number, 1, event, row.started, row.terms.key)
+        return self._run(flow, row.number, 1, event, row.started, row.terms)
 
-    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, key: str | None) -> Run:
-        return Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=key)
+    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, terms: Terms) -> Run:
+        run = Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=terms.key)
+        run.memory = self._admission.memory(flow, terms)
+        return run

@@ -23,7 +23,7 @@ from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, next_due, shut, stranded
+from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, UsageRow, next_due, shut, stranded
 from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
@@ -74,7 +74,7 @@ class Dispatcher:
         self.resumed: dict[str, float] = {}
         """Those that fire again, and since when; whoever fires them takes them out."""
         self._journal = journal
-        self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock)
+        self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock, measured=self._correct)
 
     def start(self) -> None:
         """Begin to work off what waits. Called on the running loop."""
@@ -214,6 +214,11 @@ class Dispatcher:
         else:
             self._executor.start(run)
 
+    def _correct(self, held: Mapping[int, float], left: float) -> None:
+        """Take note of the memory that is in use, and look again at what waits where more is free."""
+        if self.admission.correct(held, left) and self.admission.undecided():
+            self.pipeline.touch()
+
     def _finished(self, run: Run, outcome: Outcome) -> None:
         """Put what came of a run into the pending turn."""
         if self.running.pop(run.number, None) is None:
@@ -233,6 +238,8 @@ class Dispatcher:
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
         self._tell(run, outcome)
+        if run.usage:
+            turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
         if isinstance(outcome, Done):
             turn.change.done.setdefault(run.attempt, []).append(run.number)
             self.counts["done"] += 1

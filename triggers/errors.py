@@ -9,6 +9,7 @@ TriggersError
 │   └── StateHeld       another dispatcher owns the state folder
 ├── Conflict            an object in a place is no longer what was seen: somebody else replaced it first
 ├── HandlerError        what a handler did wrong: an exit, a death, a time-out
+│   └── MemoryExceeded  an isolated handler died of memory: it had more than its run may have, or there was no more
 ├── Reject              raised by a handler: never retry, straight to the dead letters
 └── Later               raised by a handler: put the run back, no attempt used
 
@@ -83,6 +84,10 @@ class HandlerError(TriggersError):
         self.lost = lost
         self.kinds = kinds
         self.original = original
+
+
+class MemoryExceeded(HandlerError):
+    """An isolated handler died of memory: it had more than its run may have, or the machine had no more."""
 
 
 class Reject(TriggersError):

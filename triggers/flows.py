@@ -80,6 +80,7 @@ class Lane:
     flow: Flow
     priority: int
     key: str | None
+    memory: float | None
     needs: Mapping[str, int]
     heads: deque[Ranked] = field(default_factory=deque)
 
@@ -103,6 +104,11 @@ class Lane:
         return policy.Lane([rank for rank, _ in heads], self.needs, self.priority, expected, longest, deadlines)
 
 
+def nothing_more(memory: float) -> Mapping[str, int]:
+    """Let a run take no more memory than is declared."""
+    return {}
+
+
 @dataclass(slots=True, eq=False)
 class Flow:
     """The waiting runs of one route. `needs` is what every run of it takes, the executor's slot included."""
@@ -111,6 +117,8 @@ class Flow:
     needs: Mapping[str, int]
     per_key: Callable[[str], Mapping[str, int]] | None = None
     """What a run takes beside that, by its key."""
+    grown: Callable[[float], Mapping[str, int]] = nothing_more
+    """What a run takes instead whose memory has grown."""
     horizon: Rank | None = BEFORE_ALL
     """The last rank that is in memory; None when everything that waits is."""
     filling: bool = False
@@ -120,8 +128,8 @@ class Flow:
     gates: Sequence[Gate] = ()
     pace: Pace | None = None
     """What throttles the starts of its runs: one of the gates."""
-    lanes: dict[tuple[int, str | None], Lane] = field(default_factory=dict)
-    """Those that hold any run, by priority and key."""
+    lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
+    """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
     _late: list[Ranked] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
@@ -145,9 +153,10 @@ class Flow:
         if self.held > 2 * self.window:
             self._draw_in()
 
-    def takes(self, key: str | None) -> Mapping[str, int]:
-        """Return what a run with that key takes."""
-        return self.needs if self.per_key is None or key is None else {**self.needs, **self.per_key(key)}
+    def takes(self, key: str | None, memory: float | None = None) -> Mapping[str, int]:
+        """Return what a run with that key takes, and with that memory instead of what is declared."""
+        needs = self.needs if self.per_key is None or key is None else {**self.needs, **self.per_key(key)}
+        return needs if memory is None else {**needs, **self.grown(memory)}
 
     def free(self) -> bool:
         """Say whether a new run may start at once, as far as the flow goes: where it has gates, they are asked."""
@@ -170,7 +179,7 @@ class Flow:
         self.held -= 1
         head = lane.heads.popleft()[1]
         if not lane.heads:
-            del self.lanes[lane.priority, lane.key]
+            del self.lanes[lane.priority, lane.key, lane.memory]
         return head
 
     def discard(self, gone: Callable[[Head], bool]) -> None:
@@ -217,10 +226,10 @@ class Flow:
         return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
 
     def _put(self, rank: Rank, head: Head) -> None:
-        kind = head.terms.priority, head.terms.key
+        kind = head.terms.priority, head.terms.key, head.terms.memory
         lane = self.lanes.get(kind)
         if lane is None:
-            lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key))
+            lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key, head.terms.memory))
         lane.add(rank, head)
         self.held += 1
 

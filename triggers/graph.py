@@ -15,6 +15,7 @@ from typing import Any
 from triggers.app import App
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
+from triggers.quantities import as_text
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 from triggers.secrecy import secret_field
 from triggers.sources.bucket import Bucket
@@ -274,7 +275,8 @@ def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> It
             way_out = f"App(resources={{{name!r}: ...}}) says how much there is"
             yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}; {way_out}")
         elif amount > capacity[name]:
-            yield Problem(True, f"route {route.name!r} needs {amount:g} {name}, but there is only {capacity[name]:g}")
+            much, most = as_text(name, amount), as_text(name, capacity[name])
+            yield Problem(True, f"route {route.name!r} needs {much} {name}, but there is only {most}")
 
 
 def _process_problems(route: Route) -> Iterator[Problem]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from pathlib import Path
 from typing import Any, TypedDict
 
 from triggers.errors import WiringError
-from triggers.options import quantity
+from triggers.kernel import machine_resources
 from triggers.policy import Policy, View
+from triggers.quantities import quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
 
 
@@ -32,9 +31,6 @@ class LimitOptions(TypedDict, total=False):
     """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
     policy: Callable[[View], Iterable[int]] | None
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
-
-
-CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +76,3 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
             f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"
         )
     return limits
-
-
-def machine_resources() -> dict[str, float]:
-    """Return what this process may use: `cpu` in cores and `memory` in bytes, cgroup limits included."""
-    memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    cores = float(len(os.sched_getaffinity(0)))
-    return {
-        "cpu": min([cores, *cgroup_cores(CGROUP)]),
-        "memory": min([memory, *_numbers(CGROUP / "memory.max"), *_numbers(CGROUP / "memory/memory.limit_in_bytes")]),
-    }
-
-
-def cgroup_cores(folder: Path) -> list[float]:
-    """Return the cores that the control group's quota amounts to, of version 2 or 1; nothing where there is none."""
-    quota = _numbers(folder / "cpu.max")
-    quota = quota or _numbers(folder / "cpu/cpu.cfs_quota_us") + _numbers(folder / "cpu/cpu.cfs_period_us")
-    return [quota[0] / quota[1]] if len(quota) == 2 and quota[0] > 0 else []
-
-
-def _numbers(file: Path) -> list[float]:
-    """Return the numbers that a file of the kernel's holds; none where it is missing or says `max`."""
-    try:
-        return [float(word) for word in file.read_text().split()]
-    except (OSError, ValueError):
-        return []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypedDict, get_args
 
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
+from triggers.quantities import quantity
 from triggers.rate import Rate
 from triggers.retry import Retry
 
@@ -44,7 +44,8 @@ class PolicyOptions(TypedDict, total=False):
     emits: Collection[type[Event]]
     """Event types that the handler emits by its context, beyond those in its annotation."""
     needs: Mapping[str, float | str]
-    """Quantities of the app's resources that a run holds while it runs: `{"cpu": 2, "memory": "4GiB"}`."""
+    """Quantities of the app's resources that a run holds while it runs: `{"cpu": 2, "memory": "4GiB"}`. An isolated run
+    that has more memory is killed, and tried again with half as much again."""
     priority: int | Callable[[Any], int]
     """Runs of a higher priority start first, unless others have waited for so long that they have aged past them; 0 if
     not given. A function computes it from the event."""
@@ -168,23 +169,3 @@ def _names(owner: str, option: str, value: object) -> frozenset[Any]:
         if not isinstance(item, wanted):
             raise WiringError(f"{owner}: {option}= holds {item!r}, which is not {what}")
     return frozenset(value)
-
-
-_UNITS: Final = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
-
-
-def quantity(owner: str, name: str, value: float | str) -> float:
-    """Return a resource quantity as a number: `2`, `0.5`, `"4GiB"` (binary units), `"500MB"` (decimal ones)."""
-    if isinstance(value, str):
-        match = re.fullmatch(r"\s*([0-9.]+)\s*([kmgt]i?|)b?\s*", value, re.IGNORECASE)
-        try:
-            number = float(match[1]) * _UNITS[match[2].lower()] if match else None
-        except ValueError:
-            number = None
-    else:
-        number = float(value)
-    if number is None or not 0 < number < float("inf"):
-        raise WiringError(
-            f"{owner}: needs {name}={value!r} is no quantity; write a number above 0 or text such as '4GiB'"
-        )
-    return number

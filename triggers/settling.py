@@ -12,7 +12,9 @@ from triggers.journal import DEAD, DELAYED, WAITING, AttemptRow, SettleRow
 def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic: float) -> SettleRow:
     """Return the new state of a run that did not end well."""
     if isinstance(outcome, Dead):
-        return SettleRow(run.number, run.attempt, epoch, DEAD, run.attempt, wall, error=str(outcome.failure))
+        return SettleRow(
+            run.number, run.attempt, epoch, DEAD, run.attempt, wall, error=str(outcome.failure), memory=run.wants
+        )
     return SettleRow(
         run=run.number,
         attempt=run.attempt,
@@ -23,6 +25,7 @@ def settled(run: Run, outcome: Again | Dead, epoch: int, wall: float, monotonic:
         due=monotonic + outcome.delay,
         due_time=wall + outcome.delay,
         error=str(outcome.failure) if outcome.failure else None,
+        memory=run.wants,
     )
 
 

@@ -18,6 +18,8 @@ class Terms(NamedTuple):
     """Bytes of the input, by which run times are told apart."""
     deadline: float | None = None
     expires: float | None = None
+    memory: float | None = None
+    """Bytes that its attempts may have, where one has died of less. This alone changes, and ranks nothing."""
 
 
 COLUMNS = ",".join(Terms._fields)

@@ -15,9 +15,9 @@ from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import reader
 from triggers.errors import StateError, WiringError, did_you_mean
 from triggers.journal import past, views
-from triggers.options import quantity
 from triggers.policy import Policy, order
 from triggers.preference import name_of
+from triggers.quantities import quantity
 from triggers.simulate import Rules
 from triggers.simulate.declared import UNIT, Declared
 from triggers.simulate.logs import read_swf

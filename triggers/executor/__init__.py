@@ -6,6 +6,7 @@ from triggers.attempt import GIVEN_BACK, REPLACED, Again, Dead, Done, Failure, F
 from triggers.clock import Clock
 from triggers.executor.coroutines import Coroutines
 from triggers.executor.isolated import Isolated
+from triggers.executor.meter import Measured, unmeasured
 from triggers.executor.threads import Threads
 from triggers.routing import COROUTINE, PROCESS
 
@@ -13,10 +14,10 @@ from triggers.routing import COROUTINE, PROCESS
 class Executor:
     """Starts runs where their routes belong, and says for each what came of it, on the loop."""
 
-    def __init__(self, finished: Finished, *, threads: int, clock: Clock) -> None:
+    def __init__(self, finished: Finished, *, threads: int, clock: Clock, measured: Measured = unmeasured) -> None:
         self._coroutines = Coroutines(finished, clock)
         self._threads = Threads(threads, finished, clock)
-        self._isolated = Isolated(finished)
+        self._isolated = Isolated(finished, measured)
 
     def start(self, run: Run) -> None:
         """Start the run's handler. The caller keeps to the number of slots."""

@@ -11,11 +11,21 @@ from typing import Any
 from triggers.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
+from triggers.executor import shortage
 from triggers.executor.groups import Groups
+from triggers.executor.meter import Measured, Meter, unmeasured
 from triggers.executor.process import Worker
+from triggers.kernel import memory_of
 
 STARTING = 120.0
 """Seconds in which a process must have started and imported its handler; `timeout=` begins after that."""
+
+KEPT = 0.9
+"""What part of a run's memory the process may hold that is to run it, where it has run the route before; if it holds
+more, a new one takes its place."""
+
+KEPT_OF_OTHERS = 0.5
+"""The same where it has run other routes only."""
 
 FAILED_STARTS = 5
 """How often in a row a run may find that no process can be started, before that costs it an attempt."""
@@ -24,8 +34,9 @@ FAILED_STARTS = 5
 class Isolated:
     """A pool of warm processes, started as they are needed."""
 
-    def __init__(self, finished: Finished) -> None:
+    def __init__(self, finished: Finished, measured: Measured = unmeasured) -> None:
         self._finished = finished
+        self._meter = Meter(measured)
         self._groups = Groups()
         self._idle: list[Worker] = []
         self._ending: list[Worker] = []
@@ -54,12 +65,17 @@ class Isolated:
             worker.wait()
         self._idle, self._ending = [], []
         self._groups.close()
+        self._meter.close()
 
-    async def _take(self) -> Worker:
-        """Return an idle process that has not died meanwhile, or a new one."""
+    async def _take(self, run: Run) -> Worker:
+        """Return an idle process that has not died meanwhile and leaves the run its memory, or a new one.
+
+        One that has run the route before comes first: what it keeps may be of use.
+        """
         while self._idle:
-            worker = self._idle.pop()
-            if worker.alive():
+            worker = next((one for one in reversed(self._idle) if one.route == run.route.name), self._idle[-1])
+            self._idle.remove(worker)
+            if worker.alive() and _leaves_room(worker, run):
                 return worker
             await self._end(worker)
         return await Worker.spawn(self._groups)
@@ -80,10 +96,11 @@ class Isolated:
 
     async def _attempt(self, run: Run) -> Outcome:
         try:
-            worker = await self._take()
+            worker = await self._take(run)
         except OSError as error:
             return self._not_started(run, error)
         self._failed_starts.pop(run.number, None)
+        reading = self._meter.begin(run.number, worker.number, run.memory, worker.kill)
         try:
             outcome = _outcome(run, await _reply(run, worker))
         except asyncio.CancelledError:
@@ -91,7 +108,10 @@ class Isolated:
             raise
         except Exception as error:  # whatever went wrong with the process or its answer ends the attempt
             await self._end(worker)
-            return judge(run, error)
+            return judge(run, shortage.cause(run, worker.fate, reading, error))
+        finally:
+            run.usage = self._meter.end(run.number)
+        worker.route = run.route.name
         self._idle.append(worker)
         return outcome
 
@@ -107,6 +127,13 @@ class Isolated:
             return judge(run, lost)
         self._failed_starts[run.number] = failed
         return Again(2.0**failed, "lost", counted=False, failure=describe(lost))
+
+
+def _leaves_room(worker: Worker, run: Run) -> bool:
+    """Say whether what a process holds already leaves the run its memory."""
+    if run.memory is None or (memory := memory_of(worker.number)) is None:
+        return True
+    return memory.held < (KEPT if worker.route == run.route.name else KEPT_OF_OTHERS) * run.memory
 
 
 async def _reply(run: Run, worker: Worker) -> dict[str, Any]:

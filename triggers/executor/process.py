@@ -38,6 +38,11 @@ class Worker:
         self._groups = groups
         self._reader = reader
         self._writer = writer
+        self.number = process.pid
+        self.route = ""
+        """What it ran last, and may have kept something for."""
+        self.fate: int | None = None
+        """How it ended before anybody here has ended it: a negative one is the signal."""
 
     @classmethod
     async def spawn(cls, groups: Groups) -> Worker:
@@ -105,7 +110,7 @@ class Worker:
         return message
 
     async def _epitaph(self, route: str) -> str:
-        code = await self.ended()
+        code = self.fate = await self.ended()
         if code is None:  # the handler closed the socket under us; kill() ends what is left
             return f"the process of handler {route!r} closed its connection"
         if code >= 0:

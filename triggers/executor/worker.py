@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
@@ -30,12 +31,17 @@ from triggers.routing import Route
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
+FIRST = "500"
+"""Where memory runs out, the kernel ends isolated handlers and what they start before our parent; see proc(5)."""
+
 
 def main(descriptor: int, parent: int) -> None:
     """Serve jobs until the parent closes the socket or dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we could ask
         return
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(FIRST)
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group, they are the parent's to handle
         signal.signal(number, lambda *_: None)  # not SIG_IGN, which what a handler starts would inherit
     os.set_inheritable(descriptor, False)

@@ -56,6 +56,8 @@ class SettleRow(NamedTuple):
     due: float | None = None
     due_time: float | None = None
     error: str | None = None
+    memory: float | None = None
+    """Bytes that the attempts from now on may have, where this one died of too little."""
 
 
 class AttemptRow(NamedTuple):
@@ -69,6 +71,15 @@ class AttemptRow(NamedTuple):
     outcome: str
     error: str | None
     traceback: str | None
+
+
+class UsageRow(NamedTuple):
+    """A row of the table `usage`."""
+
+    run: int
+    attempt: int
+    memory: float
+    cpu: float
 
 
 class Promoted(NamedTuple):
@@ -120,6 +131,8 @@ class Change:
     """Runs that ended well, by their attempt: most of all settles, and cheaper than the rest."""
     settles: list[SettleRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
+    usages: list[UsageRow] = field(default_factory=list)
+    """What runs used that are settled here."""
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
     claims: dict[int, list[int]] = field(default_factory=dict)
@@ -181,6 +194,7 @@ class Change:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
         list(_many(connection, _ATTEMPT, self.attempts))
+        list(_many(connection, _USAGE, self.usages))
 
     def _insert(self, connection: apsw.Connection, result: Result) -> None:
         events, runs = self.events, self.runs
@@ -261,13 +275,17 @@ _STALE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM ru
 _DONE = f"UPDATE run SET state = {DONE}, ended = :at WHERE {_RUNS} AND {_HELD}"
 
 _SETTLE = f"""
-WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error) AS ($)
+WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error, memory) AS ($)
 UPDATE run SET state = new.state, attempt = new.counted, ended = new.ended, due = new.due,
-               due_time = new.due_time, error = new.error
+               due_time = new.due_time, error = new.error, memory = coalesce(new.memory, run.memory)
 FROM new WHERE run.number = new.run AND run.attempt = new.attempt AND run.epoch = new.epoch AND run.state = {RUNNING}
 RETURNING run.number"""
 
 _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, error, traceback) $"
+
+_USAGE = """
+INSERT INTO usage (run, attempt, memory, cpu) SELECT * FROM ($) WHERE true
+ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, memory = excluded.memory, cpu = excluded.cpu"""
 
 _EVENT = f"INSERT INTO event ({COLUMNS}) $"
 

@@ -12,6 +12,7 @@ import apsw
 from triggers.journal.change import BACK, Promoted, RunRow, promoted
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
 from triggers.terms import COLUMNS as TERMS
+from triggers.terms import Terms
 
 
 def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:
@@ -108,7 +109,8 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
     """
 
     def apply(connection: apsw.Connection) -> int:
-        connection.execute(_PRUNE_ATTEMPTS, (before, limit))
+        for table in ("attempt", "usage", "checkpoint"):
+            connection.execute(_PRUNE_OF_RUNS.replace("$", table), (before, limit))
         connection.execute(_PRUNE_RUNS, (before, limit))
         gone = connection.changes()
         connection.execute(_PRUNE_EVENTS, (before, limit))
@@ -137,7 +139,8 @@ RETURNING {BACK}"""
 # The event may have been pruned since it was read.
 _REPLAYED = f"""
 INSERT INTO run (number, event, route, state, attempt, epoch, {TERMS})
-SELECT ?, ?, ?, {WAITING}, 0, 0, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
+SELECT ?, ?, ?, {WAITING}, 0, 0, {",".join("?" * len(Terms._fields))}
+WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
 RETURNING {BACK}"""
 
 _DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"
@@ -150,7 +153,7 @@ SELECT run.number FROM run JOIN event ON event.number = run.event
 WHERE run.event < {_BORDER} AND event.recorded < ?1 AND run.state IN ({DONE}, {DROPPED}) AND run.ended < ?1
       AND run.number < (SELECT max(number) FROM run)
 ORDER BY run.event LIMIT ?2"""
-_PRUNE_ATTEMPTS = f"DELETE FROM attempt WHERE run IN ({_OLD_RUNS})"
+_PRUNE_OF_RUNS = f"DELETE FROM $ WHERE run IN ({_OLD_RUNS})"
 _PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"
 _PRUNE_EVENTS = f"""
 DELETE FROM event WHERE number IN (

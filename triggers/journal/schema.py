@@ -59,11 +59,13 @@ CREATE TABLE ledger (source TEXT NOT NULL, key BLOB NOT NULL, value BLOB NOT NUL
 _SCHEDULING = f"""
 -- `rank` orders what waits: the arrival in Unix seconds, less what the priority is worth. It never changes, so an index
 -- keeps it. `key` is the flow's key, `size` the bytes of the input, both for the policy; moments are in Unix seconds.
+-- `memory` is what an attempt may have where an earlier one died of too little.
 ALTER TABLE run ADD COLUMN rank REAL NOT NULL DEFAULT 0;
 ALTER TABLE run ADD COLUMN key TEXT;
 ALTER TABLE run ADD COLUMN size INTEGER;
 ALTER TABLE run ADD COLUMN deadline REAL;
 ALTER TABLE run ADD COLUMN expires REAL;
+ALTER TABLE run ADD COLUMN memory REAL;
 UPDATE run SET rank = (SELECT recorded FROM event WHERE event.number = run.event) - 600 * priority
 WHERE state <> {DONE};
 DROP INDEX run_open;
