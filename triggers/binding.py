@@ -18,18 +18,19 @@ def movable(app: App) -> list[str]:
 
 def from_environment(app: App) -> dict[str, str]:
     """Return what of the app the environment binds, and to what; raise `WiringError` for what the app has not."""
-    by_variable = _by_variable(app)
+    variables = by_variable(app)
     found = {}
     for key, value in os.environ.items():
         if key.startswith(VARIABLE):
-            if key not in by_variable:
-                hint = did_you_mean(key, by_variable)
+            if key not in variables:
+                hint = did_you_mean(key, variables)
                 raise WiringError(f"{key} is set, but app {app.name!r} has no place of that name to bind{hint}")
-            found[by_variable[key]] = value
+            found[variables[key]] = value
     return found
 
 
-def _by_variable(app: App) -> dict[str, str]:
+def by_variable(app: App) -> dict[str, str]:
+    """Return what of the app can be bound, by the variable that does; raise `WiringError` where two have one."""
     found: dict[str, str] = {}
     for name in movable(app):
         first = found.setdefault(variable(name), name)
@@ -45,4 +46,4 @@ def variable(name: str) -> str:
     return VARIABLE + "".join(mark if mark.isalnum() else "_" for mark in name).upper()
 
 
-__all__ = ["from_environment", "movable", "variable"]
+__all__ = ["by_variable", "from_environment", "movable", "variable"]

@@ -424,6 +424,26 @@ def table(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize("place", ["/abs/x.py", "a/../../x.py", "../x.py", "mine-1.0.data/purelib/../../x.py"])
+def test_a_wheel_with_a_file_outside_of_where_it_is_installed_is_refused(
+    index: Callable[..., Path], place: str
+) -> None:
+    wheel = index("mine", "1.0")
+    with zipfile.ZipFile(wheel, "a") as more:
+        more.writestr(place, "")
+    with pytest.raises(WiringError, match=r"the wheel mine-1\.0-py3-none-any\.whl has a file .*x\.py', which"):
+        downloaded(["mine"], HERE)
+
+
+def test_the_password_of_an_index_is_told_to_nobody(index: Callable[..., Path]) -> None:
+    lines = ["--index-url https://user:to@ken@index.acme/simple", "none @ https://user:to@ken@127.0.0.1:1/none.whl"]
+    with pytest.raises(
+        WiringError, match=r"pip finds no wheels of .*none @ https://\*\*\*\*@127\.0\.0\.1:1/n"
+    ) as refused:
+        downloaded(lines, HERE)
+    assert "ken@" not in str(refused.value)
+
+
 def test_a_wheel_installs_what_its_data_folder_holds_for_packages_alone(index: Callable[..., Path]) -> None:
     assert {place for place, _ in of_wheel(index("mine", "1.0"))} == {
         *("mine/__init__.py", "mine/extra.so", "mine-1.0.dist-info/METADATA", "mine-1.0.dist-info/WHEEL"),

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 from zipfile import ZipFile
 
+from triggers.errors import WiringError
+
 _LEFT_OUT: Final = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 """Files of a `.dist-info` that say how a distribution was installed: never the same, and nobody asks for them."""
 
@@ -30,10 +32,18 @@ def of_file(path: Path) -> Entry:
 
 
 def of_wheel(path: Path) -> Iterator[tuple[str, Entry]]:
-    """Yield what a wheel installs as packages, by its place among them."""
+    """Yield what a wheel installs as packages, by its place among them.
+
+    Raises `WiringError` for one that would install a file outside of them: whoever packs it would write it there, too.
+    """
     wheel = ZipFile(path)
     for info in wheel.infolist():
         place = _installed(info.filename)
+        if place and _is_outside(place):
+            raise WiringError(
+                f"the wheel {path.name} has a file {info.filename!r}, which lies outside of where it is installed;"
+                " no tool makes such a wheel: find out where it comes from, and take another one"
+            )
         if place and not info.is_dir() and is_kept(place):
             mode = info.external_attr >> 16
             yield place, Entry(info.file_size, partial(wheel.read, info.filename), bool(mode & 0o100))
@@ -43,7 +53,13 @@ def is_kept(place: str) -> bool:
     """Say whether a file of a distribution is of use to a function."""
     path = PurePosixPath(place)
     described = path.parent.name.endswith(".dist-info") and path.name in _LEFT_OUT
-    return not (described or "__pycache__" in path.parts or path.suffix in (".pyc", ".pyi") or path.parts[0] == "..")
+    return not (described or "__pycache__" in path.parts or path.suffix in (".pyc", ".pyi") or _is_outside(place))
+
+
+def _is_outside(place: str) -> bool:
+    """Say whether a place is not below the folder that it is given for."""
+    path = PurePosixPath(place)
+    return path.is_absolute() or ".." in path.parts
 
 
 def _installed(name: str) -> str | None:

@@ -82,7 +82,9 @@ def requirements(files: Iterable[Path]) -> list[str]:
             if option in ("-r", "--requirement"):
                 lines += requirements([file.parent / rest.strip()])
             elif option in ("-e", "--editable"):
-                raise WiringError(f"{file}: {line!r}: a function has no editable code; name yours with --include")
+                raise WiringError(
+                    f"{file}: {_shown(line)!r}: a function has no editable code; name yours with --include"
+                )
             elif split(line)[0] != _SELF:
                 lines.append(line)
     return lines
@@ -128,6 +130,11 @@ def _lines(file: Path) -> list[str]:
     joined = re.sub(r"\\\r?\n", " ", text)
     bare = (re.sub(r"(^|\s)#.*", "", line).strip() for line in joined.splitlines())
     return [line for line in bare if line]
+
+
+def _shown(line: str) -> str:
+    """Return a line for people to see: without the user and the password of an address, as pip shows it."""
+    return re.sub(r"(?<=://)[^/\s]+(?=@)", "****", line)
 
 
 def _all(lines: Sequence[str]) -> list[str]:
@@ -200,9 +207,10 @@ def _download(lines: Sequence[str], pins: Sequence[str], platform: Platform, fol
         errors = [line for line in done.stderr.splitlines() if re.match("ERROR: (?!Ignored)", line)] or [
             done.stderr.strip()
         ]
+        named = [_shown(line) for line in lines if not line.startswith("-")]
         raise WiringError(
-            f"pip finds no wheels of {', '.join(lines)} for Python {platform.python} on {platform.architecture}: "
-            + " ".join(line.removeprefix("ERROR: ") for line in errors)
+            f"pip finds no wheels of {', '.join(named)} for Python {platform.python} on {platform.architecture}: "
+            + " ".join(_shown(line.removeprefix("ERROR: ")) for line in errors)
             + " (what has no wheel can be built with `pip wheel` and named by its path in a requirements file)"
         )
 

@@ -13,6 +13,7 @@ from triggers.aws.template.locations import Location, locate
 from triggers.aws.template.permissions import Reach
 from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json, arn
+from triggers.binding import by_variable
 from triggers.errors import did_you_mean
 from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, Tick
 from triggers.options import shown
@@ -66,6 +67,7 @@ def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Pr
             f"app {app.name!r}: policy={shown(app.limits.policy)} cannot be honoured: routes have queues of their own,"
             " and nobody chooses among what waits; leave it out, or run the app with a dispatcher"
         )
+    _check_names(app, problems)
     for source in app.sources.values():
         _check_source(source, problems)
     places = locate(app, binds, problems)
@@ -147,6 +149,20 @@ def _fed(app: App, name: str) -> list[Route]:
 def _foreign(route: Route, emitted: Collection[str]) -> bool:
     kind = route.trigger.__event_type__
     return kind not in emitted and not kind.startswith("triggers.") and route.trigger.__module__ != "triggers.events"
+
+
+def _check_names(app: App, problems: Problems) -> None:
+    """Refuse names that a function cannot be told in its environment."""
+    for name in app.routes:
+        if "," in name or name != name.strip():
+            problems.add(
+                f"route {name!r}: functions are told their routes in one variable, between commas and without spaces"
+                " around them; give it another name="
+            )
+    with problems.collected():
+        for said, name in by_variable(app).items():
+            if not said.isascii():
+                problems.add(f"{name!r} would be bound by {said}, and Lambda takes ASCII alone; give it another name")
 
 
 def _check_source(source: Source, problems: Problems) -> None:
