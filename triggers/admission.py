@@ -15,8 +15,9 @@ from triggers.lineage import EventRow
 from triggers.measured import unseen
 from triggers.overlap import Judged, SingleFile, kind_of
 from triggers.pace import Pace
-from triggers.policy import Busy, Policy, View, fit, order
+from triggers.policy import Busy, Policy, View, dominant, fit, order
 from triggers.routing import PROCESS, Route
+from triggers.sharing import Sharing
 from triggers.terms import Terms
 
 UNIT = 1_000_000
@@ -63,6 +64,7 @@ class Admission:
         aging: float,
         forecast: Forecast = unknown,
         policy: Policy = order,
+        sharing: Sharing | None = None,
     ) -> None:
         self.capacity = units({**capacity, **_bounds(routes.values())})
         self.free = dict(self.capacity)
@@ -84,6 +86,8 @@ class Admission:
         self._policy = policy
         self._busy: dict[int, Busy] = {}
         """What the runs at work have taken, by their numbers."""
+        self.sharing = sharing
+        """What each share has had; None where no route has any."""
         self._of_keys: set[str] = set()
         """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._of_starts: list[str] = []
@@ -143,7 +147,7 @@ class Admission:
         for name, amount in needs.items():
             if self.free.get(name, 0) < amount:
                 return None
-        self._take(run.number, needs, inf)
+        self._take(run.number, flow, run.terms.key, needs, inf)
         return flow
 
     def choose(self, now: float) -> Choice:
@@ -156,7 +160,8 @@ class Admission:
         lanes = list(self._open(now))
         if lanes:
             seen = [waiting for _, waiting in lanes]
-            view = View(now, seen, self.free, self.capacity, self._busy.values(), {}, self._aging)
+            usage = self.sharing.usage() if self.sharing else {}
+            view = View(now, seen, self.free, self.capacity, self._busy.values(), usage, self._aging)
             for index in fit(view, self._policy(view)):
                 lane, waiting = lanes[index]
                 self._start(lane, now, waiting.longest, choice)
@@ -180,6 +185,8 @@ class Admission:
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""
+        if self.sharing:
+            self.sharing.end(run)
         for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
             if name in self._of_keys and self.free[name] == self.capacity[name]:
@@ -223,9 +230,10 @@ class Admission:
 
     def _flow(self, route: Route) -> Flow:
         own = {route.kind: 1, **route.policy.needs}
+        part = dominant(self.capacity, units(own))
         if route.policy.concurrency is not None:
             own[bound(route)] = 1
-        flow = kind_of(route)(route, units(own))
+        flow = kind_of(route)(route, units(own), part)
         flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
         if route.policy.key is not None:
             flow.window = KEYED
@@ -286,7 +294,7 @@ class Admission:
         if flow.pace:
             needs = flow.takes(lane.key, lane.memory)
             flow.pace.start(lane.key, now)
-        self._take(head.number, needs, inf if longest is None else now + longest)
+        self._take(head.number, flow, lane.key, needs, inf if longest is None else now + longest)
         if head.row and head.kept:
             choice.starts.append((flow, head.row, head.kept))
             return
@@ -295,8 +303,10 @@ class Admission:
             head.attempt -= 1
             choice.forgiven.append(head.number)
 
-    def _take(self, run: int, needs: Mapping[str, int], ends: float) -> None:
+    def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int], ends: float) -> None:
         self._busy[run] = Busy(needs, ends)
+        if self.sharing:
+            self.sharing.begin(run, flow, key)
         for name, amount in needs.items():
             self.free[name] -= amount
 

@@ -23,7 +23,19 @@ from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
-from triggers.journal import DELAYED, Journal, Promoted, Result, RunRow, UsageRow, next_due, shut, stranded
+from triggers.journal import (
+    DELAYED,
+    Ended,
+    Journal,
+    Promoted,
+    Result,
+    RunRow,
+    UsageRow,
+    ended_since,
+    next_due,
+    shut,
+    stranded,
+)
 from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
@@ -31,10 +43,11 @@ from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
-from triggers.policy import order
+from triggers.policy import FORGOTTEN, Shares, order
 from triggers.preference import Preference
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
+from triggers.sharing import Sharing
 from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
@@ -60,7 +73,9 @@ class Dispatcher:
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
         policy = order if limits.policy is None else Preference(limits.policy, journal.clock.monotonic)
-        self.admission = Admission(router.routes, limits.capacity(), limits.aging, policy=policy)
+        shared = any(route.policy.share for route in router.routes.values())
+        self._sharing = Sharing(Shares(limits.shares), journal.clock.now) if shared else None
+        self.admission = Admission(router.routes, limits.capacity(), limits.aging, policy=policy, sharing=self._sharing)
         self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
@@ -83,6 +98,8 @@ class Dispatcher:
         self.pipeline.ask(paused, self.pause)
         if self.admission.paced:
             self.pipeline.ask(started(self.admission.paced), self.admission.recall)
+        if self._sharing:
+            self.pipeline.ask(ended_since(self.clock.now() - FORGOTTEN), self._recall)
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
 
@@ -262,6 +279,11 @@ class Dispatcher:
             for event in emitted(run, source, events, self._journal.number_event, now, leading):
                 self._add(event)
         self.pipeline.touch()
+
+    def _recall(self, past: Sequence[Ended]) -> None:
+        """Reckon in what the shares had before this start."""
+        if self._sharing:
+            self._sharing.recall(past, self.admission.flows)
 
     def _leave(self, stranded: Mapping[str, int]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""

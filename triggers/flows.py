@@ -101,7 +101,10 @@ class Lane:
         most = max(1, min(free[name] // amount for name, amount in self.needs.items()))
         heads = list(islice(self.heads, most))
         deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
-        return policy.Lane([rank for rank, _ in heads], self.needs, self.priority, expected, longest, deadlines)
+        ranks = [rank for rank, _ in heads]
+        share = self.flow.route.share(self.key)
+        part = self.flow.part
+        return policy.Lane(ranks, self.needs, self.priority, expected, longest, deadlines, share, part)
 
 
 def nothing_more(memory: float) -> Mapping[str, int]:
@@ -115,6 +118,8 @@ class Flow:
 
     route: Route
     needs: Mapping[str, int]
+    part: float = 0.0
+    """The part of the machine that a run takes."""
     per_key: Callable[[str], Mapping[str, int]] | None = None
     """What a run takes beside that, by its key."""
     grown: Callable[[float], Mapping[str, int]] = nothing_more

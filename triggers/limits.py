@@ -29,6 +29,8 @@ class LimitOptions(TypedDict, total=False):
     """Days that what has ended is kept; 30 if not given."""
     aging: float
     """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
+    shares: Mapping[str, float]
+    """The weights of shares, see `share=`: `{"acme": 2}` is due twice what others are; 1 where not given."""
     policy: Callable[[View], Iterable[int]] | None
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
@@ -47,6 +49,7 @@ class Limits:
     aging: float = 600.0
     """Seconds of waiting that make up for one level of priority."""
     policy: Policy | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
@@ -67,6 +70,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         value = getattr(limits, name)
         if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
+    _check_shares(owner, limits.shares)
     for name, unit in (("retention", "days"), ("aging", "seconds")):
         value = getattr(limits, name)
         if not (isinstance(value, int | float) and 0 < value < inf):
@@ -76,3 +80,11 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
             f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"
         )
     return limits
+
+
+def _check_shares(owner: str, shares: object) -> None:
+    if not isinstance(shares, Mapping):
+        raise WiringError(f"{owner}: shares={shares!r} will not do; write e.g. shares={{'acme': 2}}")
+    for name, weight in shares.items():
+        if not (isinstance(weight, int | float) and 0 < weight < inf):
+            raise WiringError(f"{owner}: the weight of share {name!r} is {weight!r}; it must be a number above 0")

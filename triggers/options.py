@@ -58,6 +58,10 @@ class PolicyOptions(TypedDict, total=False):
     """How many runs of the route, or of each key, may start in how many seconds; the others wait."""
     rate_limit: Rate
     """How many new runs of the route, or of each key, are taken in how many seconds; the others are dropped."""
+    share: bool | str
+    """Runs that compete with others for the machine have it in fair shares: of those that wait, the share that had
+    least of late, over its weight in `App(shares=)`, goes first. True has a share for each key (a tenant), together
+    with what other routes run for that key; text names the one share that all runs of the route count for."""
     max_depth: int
     """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
     allow_loops: Collection[str]
@@ -82,6 +86,7 @@ class Policy:
     per_key: int | None = None
     throttle: Rate | None = None
     rate_limit: Rate | None = None
+    share: bool | str = False
     max_depth: int | None = None
     allow_loops: frozenset[str] = frozenset()
 
@@ -96,6 +101,7 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "per_key": (int, "1"),
     "throttle": (Rate, "Rate(10, per=60)"),
     "rate_limit": (Rate, "Rate(10, per=3600)"),
+    "share": (bool | str, "'reports'"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
     "isolate": (bool, "True"),
@@ -123,6 +129,8 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     policy = Policy(**values)
     if policy.per_key is not None and policy.key is None:
         raise WiringError(f"{owner}: per_key={policy.per_key} counts the runs of a key; say which: key='customer'")
+    if policy.share is True and policy.key is None:
+        raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
     return policy
 
 

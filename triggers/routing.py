@@ -58,6 +58,11 @@ class Route:
         """Say whether its runs follow one another. In AWS that takes an ordered queue with one message group."""
         return self.policy.concurrency == 1
 
+    def share(self, key: str | None) -> str:
+        """Return the share that a run with that key counts for; those that count for nobody are one share, too."""
+        share = self.policy.share
+        return share if isinstance(share, str) else key or "" if share else ""
+
     @property
     def target(self) -> str:
         """Return `module:name` of the handler, by which another process finds it."""
@@ -137,6 +142,7 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "per_key": policy.per_key,
         "throttle": rated(policy.throttle),
         "rate_limit": rated(policy.rate_limit),
+        "share": policy.share,
         "needs": dict(policy.needs),
         "schedule": str(route.schedule) if route.schedule else None,
         "reads": sorted(policy.reads),

@@ -403,6 +403,7 @@ class Own:
 
 
 REFUSED = [
+    (one_route(share="reports"), "share='reports' cannot be honoured: queues know nothing of each other"),
     (one_route(key="table", per_key=2), "per_key=2 cannot be honoured: a rule cannot tell a queue the key of an event"),
     (one_route(overlap="skip"), "overlap='skip' cannot be honoured: a queue cannot drop a run because another one"),
     (one_route(overlap="replace", isolate=True), "overlap='replace' cannot be honoured: a queue cannot end a run"),

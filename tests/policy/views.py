@@ -18,7 +18,7 @@ def lane(
     """Return a lane whose runs all came `wait` seconds ago, with deadlines in `due` seconds from now."""
     heads = [(NOW - wait - aging * priority, number) for number in numbers]
     deadlines = [NOW + seconds for seconds in due]
-    return Lane(heads, needs or {"slot": 1}, priority, p, p90 if p90 is not None else p, deadlines, share)
+    return Lane(heads, needs or {"slot": 1}, priority, p, p90 if p90 is not None else p, deadlines, share, 0.1)
 
 
 def view(

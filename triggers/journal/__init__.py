@@ -4,7 +4,9 @@ from triggers.journal.change import AttemptRow, Change, Promoted, Result, RunRow
 from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import Shut, declare, drop, insert, prune, redrive, remember, shut
 from triggers.journal.reading import (
+    Ended,
     WaitingRow,
+    ended_since,
     event_row,
     event_rows,
     memories,
@@ -25,6 +27,7 @@ __all__ = [
     "WAITING",
     "AttemptRow",
     "Change",
+    "Ended",
     "Journal",
     "Promoted",
     "Result",
@@ -35,6 +38,7 @@ __all__ = [
     "WaitingRow",
     "declare",
     "drop",
+    "ended_since",
     "event_row",
     "event_rows",
     "insert",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import apsw
 
 from triggers.journal.change import COLUMNS
-from triggers.journal.schema import DELAYED, WAITING
+from triggers.journal.schema import DELAYED, DONE, WAITING
 from triggers.lineage import EventRow
 from triggers.terms import COLUMNS as TERMS
 from triggers.terms import Terms
@@ -36,6 +36,24 @@ def waiting(
             WaitingRow(number, event, state, attempt, epoch, Terms(*terms))
             for number, event, state, attempt, epoch, *terms in found
         ]
+
+    return ask
+
+
+class Ended(NamedTuple):
+    """A run that is done; moments are in Unix seconds."""
+
+    route: str
+    key: str | None
+    started: float
+    ended: float
+
+
+def ended_since(since: float, most: int = 200_000) -> Callable[[apsw.Connection], list[Ended]]:
+    """Return a question for the runs that were done since a moment, among the `most` youngest of all."""
+
+    def ask(connection: apsw.Connection) -> list[Ended]:
+        return [Ended(*row) for row in connection.execute(_ENDED, (most, since))]
 
     return ask
 
@@ -108,6 +126,10 @@ ORDER BY key LIMIT :most"""
 _BY_ROUTE = f"""
 SELECT route, count(*) FROM
     (SELECT route FROM run WHERE state < 2 UNION ALL SELECT route FROM run WHERE state = {DELAYED}) GROUP BY route"""
+
+_ENDED = f"""
+SELECT route, key, started, ended FROM (SELECT * FROM run ORDER BY number DESC LIMIT ?)
+WHERE state = {DONE} AND ended > ?"""
 
 _WAITING = f"""
 SELECT number, event, state, attempt, epoch, {TERMS} FROM run

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from triggers.policy.fit import fit
-from triggers.policy.order import by_rank, order
+from triggers.policy.order import by_rank, dominant, order
+from triggers.policy.shares import FORGOTTEN, Shares
 from triggers.policy.view import Busy, Lane, Policy, Rank, View
 
-__all__ = ["Busy", "Lane", "Policy", "Rank", "View", "by_rank", "fit", "order"]
+__all__ = ["FORGOTTEN", "Busy", "Lane", "Policy", "Rank", "Shares", "View", "by_rank", "dominant", "fit", "order"]

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
 
 from triggers.policy.standing import SHORTEST, Deadlines, overdue, typical
-from triggers.policy.view import Lane, View
+from triggers.policy.view import View
 
 Place = tuple[float, float, int, int, int]
 """Where a head goes within its share, the smallest first: (level, value, number, lane, which of its heads)."""
@@ -53,15 +53,14 @@ def by_rank(view: View) -> Iterator[int]:
         yield index
 
 
-def dominant(view: View, lane: Lane) -> float:
-    """Return the largest part of any resource that a run of this lane takes (Ghodsi et al. 2011)."""
-    capacity = view.capacity
-    return max((amount / capacity[name] for name, amount in lane.needs.items() if capacity.get(name)), default=0.0)
+def dominant(capacity: Mapping[str, int], needs: Mapping[str, int]) -> float:
+    """Return the part of the machine that a run takes: the largest of any resource (Ghodsi et al. 2011)."""
+    return max((amount / capacity[name] for name, amount in needs.items() if capacity.get(name)), default=0.0)
 
 
 def _best(view: View, unknown: float) -> int | None:
     """Return who is first where all is plain: no deadlines, one share, one priority. Often nobody asks for a second."""
-    heads, _, priorities, expected, _, deadlines, shares = zip(*view.lanes, strict=True)
+    heads, _, priorities, expected, _, deadlines, shares, _ = zip(*view.lanes, strict=True)
     if any(deadlines) or not all(heads) or len(set(priorities)) > 1 or len(set(shares)) > 1:
         return None
     ranks = [head[0] for head in heads]
@@ -99,7 +98,7 @@ def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[in
             continue
         index = queue.next()
         yield index
-        heapreplace(queues, (usage + dominant(view, view.lanes[index]), name, queue))
+        heapreplace(queues, (usage + view.lanes[index].part, name, queue))
 
 
 def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int]:

@@ -31,6 +31,8 @@ class Lane(NamedTuple):
     """By when each of the heads should have ended, if this lane's runs have deadlines."""
     share: str | None = None
     """Who it counts for. Those that count for nobody are together one more share, named ""."""
+    part: float = 0.0
+    """The part of the machine that each takes, see `dominant`."""
 
 
 class Busy(NamedTuple):
@@ -52,7 +54,7 @@ class View(NamedTuple):
     """How much of each there is."""
     running: Collection[Busy] = ()
     usage: Mapping[str, float] = {}
-    """By share: the part of the machine that it had of late (its dominant resource, decayed), over its weight."""
+    """By share: the parts of the machine that it had of late and holds now, over its weight; see `Shares`."""
     aging: float = 600.0
     """So many seconds of waiting make up for one level of priority."""
     patience: float = PATIENCE

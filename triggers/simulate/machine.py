@@ -12,7 +12,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from triggers.policy.fit import fit
-from triggers.policy.order import order
+from triggers.policy.order import dominant, order
+from triggers.policy.shares import HALF_LIFE, Shares
 from triggers.policy.standing import Kept, late
 from triggers.policy.view import PATIENCE, Busy, Lane, Policy, Rank, View
 from triggers.simulate.predictors import Predictor, Quantiles, by_route
@@ -35,8 +36,8 @@ class Rules:
     share: Callable[[Job], str] | None = None
     """Whom a job counts for; None is the same for all."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    memory: float = 86400.0
-    """Seconds after which what a share has used counts for 1/e."""
+    half_life: float = HALF_LIFE
+    """Seconds after which what a share has used counts for half."""
     alike: Callable[[Job], Hashable] = by_route
     """What jobs must have in common to be of one lane, beside what they need and their priority."""
     of_keys: Collection[str] = ()
@@ -53,6 +54,7 @@ class _Group:
     needs: Mapping[str, int]
     priority: int
     share: str | None
+    part: float
     waiting: deque[tuple[Rank, int]] = field(default_factory=deque)
 
     def add(self, rank: Rank, number: int) -> None:
@@ -69,6 +71,7 @@ class _Running:
     start: float
     longest: float | None
     share: str | None
+    part: float
 
     def busy(self, now: float) -> Busy:
         """Return what the policy knows of it; once it has run for longer than predicted, half as long again."""
@@ -98,8 +101,7 @@ class Machine:
         self._groups: dict[Hashable, _Group] = {}
         self._running: dict[int, _Running] = {}
         self._ends: list[tuple[float, int]] = []
-        self._usage: dict[str, float] = {}
-        self._moment = -math.inf
+        self._shares = Shares(rules.weights, rules.half_life)
         self._reopens = math.inf
         """When the first gate opens that jobs wait behind."""
 
@@ -115,9 +117,8 @@ class Machine:
             )
             if now == math.inf:  # what is left never ends, or waits for what never happens
                 return self.starts
-            self._remember(now)
             while self._ends and self._ends[0][0] <= now:
-                self._end(heappop(self._ends)[1])
+                self._end(*heappop(self._ends))
             while coming and moments[coming[0]] <= now:
                 self._arrive(coming.popleft())
             self._decide(now)
@@ -131,11 +132,14 @@ class Machine:
         alike = (job.route, self.rules.alike(job), job.priority, share, tuple(job.needs.items()))
         group = self._groups.get(alike)
         if group is None:
-            group = self._groups[alike] = _Group(job.route, job.needs, job.priority, share)
+            part = dominant(self.capacity, job.needs)
+            group = self._groups[alike] = _Group(job.route, job.needs, job.priority, share, part)
         group.add((job.arrival - self.rules.aging * job.priority, number), number)
 
-    def _end(self, number: int) -> None:
-        job = self._running.pop(number).job
+    def _end(self, now: float, number: int) -> None:
+        ended = self._running.pop(number)
+        job = ended.job
+        self._shares.end(ended.share or "", ended.part, now)
         for name, amount in job.needs.items():
             self.free[name] += amount
         self._predictor.learn(job)
@@ -173,7 +177,7 @@ class Machine:
     def _view(self, now: float, groups: Sequence[_Group]) -> View:
         lanes = [self._lane(group) for group in groups]
         running = [one.busy(now) for one in self._running.values()]
-        usage = {name: used / self.rules.weights.get(name, 1.0) for name, used in self._usage.items()}
+        usage = self._shares.usage(now)
         return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging, self.rules.patience)
 
     def _lane(self, group: _Group) -> Lane:
@@ -185,7 +189,7 @@ class Machine:
         if first.deadline is not None:
             deadlines = [_deadline(self.jobs[number]) for _, number in heads]
         ranks = [rank for rank, _ in heads]
-        return Lane(ranks, group.needs, group.priority, expected, longest, deadlines, group.share)
+        return Lane(ranks, group.needs, group.priority, expected, longest, deadlines, group.share, group.part)
 
     def _start(self, now: float, group: _Group, longest: float | None) -> None:
         _, number = group.waiting.popleft()
@@ -196,19 +200,10 @@ class Machine:
         self.starts[number] = now
         for name, amount in job.needs.items():
             self.free[name] -= amount
-        self._running[number] = _Running(job, now, longest, share)
+        part = dominant(self.capacity, job.needs)
+        self._running[number] = _Running(job, now, longest, share, part)
+        self._shares.begin(share or "", part, now)
         heappush(self._ends, (now + job.seconds, number))
-
-    def _remember(self, now: float) -> None:
-        """Count what each share has used until now."""
-        if self.rules.share and self._moment > -math.inf:
-            kept = math.exp((self._moment - now) / self.rules.memory)
-            has: dict[str, float] = dict.fromkeys(self._usage, 0.0)
-            for one in self._running.values():
-                part = max(amount / self.capacity[name] for name, amount in one.job.needs.items())
-                has[one.share or ""] = has.get(one.share or "", 0.0) + part
-            self._usage = {name: self._usage.get(name, 0.0) * kept + part * (1 - kept) for name, part in has.items()}
-        self._moment = now
 
 
 def _check(number: int, job: Job, capacity: Mapping[str, int]) -> None:

@@ -137,6 +137,11 @@ def _check_keys(route: Route, problems: Problems) -> None:
             f"route {route.name!r}: per_key={route.policy.per_key} cannot be honoured: a rule cannot tell a queue the"
             " key of an event; bound the whole route with concurrency=, or run it with a dispatcher"
         )
+    if route.policy.share:
+        problems.add(
+            f"route {route.name!r}: share={route.policy.share!r} cannot be honoured: queues know nothing of each other;"
+            " give the routes of a tenant a queue and a concurrency= of their own, or run them with a dispatcher"
+        )
 
 
 def _check_rates(route: Route, problems: Problems) -> None:

@@ -1,0 +1,42 @@
+"""What counts of what a share had."""
+
+from __future__ import annotations
+
+import pytest
+
+from triggers.policy import Shares
+
+NOW = 1_000_000.0
+HOUR = 3600.0
+
+
+def test_what_was_taken_a_half_life_ago_counts_half() -> None:
+    shares = Shares({}, half_life=HOUR)
+    shares.begin("a", 0.5, NOW)
+    shares.end("a", 0.5, NOW + HOUR)
+    assert shares.usage(NOW + HOUR) == {"a": pytest.approx(0.25)}
+    assert shares.usage(NOW + 2 * HOUR) == {"a": pytest.approx(0.125)}
+
+
+def test_what_is_held_now_counts_at_once_and_by_weight() -> None:
+    shares = Shares({"b": 2.0})
+    for name in "ab":
+        shares.begin(name, 0.5, NOW)
+    assert shares.usage(NOW) == {"a": 0.5, "b": 0.25}
+
+
+def test_what_is_recalled_counts_as_if_it_had_been_followed() -> None:
+    followed, recalled = Shares({}), Shares({})
+    followed.begin("a", 0.3, NOW)
+    followed.end("a", 0.3, NOW + HOUR)
+    recalled.recall("a", 0.3, NOW, NOW + HOUR, NOW + 5 * HOUR)
+    assert recalled.usage(NOW + 5 * HOUR) == pytest.approx(followed.usage(NOW + 5 * HOUR))
+
+
+def test_a_clock_that_was_set_back_adds_nothing_and_takes_nothing() -> None:
+    shares = Shares({})
+    shares.begin("a", 0.5, NOW)
+    shares.end("a", 0.5, NOW + HOUR)
+    then = shares.usage(NOW + HOUR)
+    shares.recall("a", 0.5, NOW + 2 * HOUR, NOW + 3 * HOUR, NOW + HOUR)
+    assert shares.usage(NOW) == then

@@ -1,0 +1,76 @@
+"""Fair shares: what part of the machine each share has had of late, so that the one that had least is next.
+
+The part that a run takes is its dominant one, the largest of any resource (Ghodsi et al., NSDI 2011), so that a share
+that needs the memory and one that needs the processors can be compared. Parts are averaged over the past as a load
+average is: what was taken a half-life ago counts half.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HALF_LIFE = 6 * 3600.0
+"""Seconds. A working day shows in the night that follows, and is forgotten two days later (1/256)."""
+
+FORGOTTEN = 8 * HALF_LIFE
+"""Seconds after which what was taken need not be reckoned in any more."""
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What a share has had up to a moment, and what part of the machine it holds since then."""
+
+    at: float
+    usage: float = 0.0
+    part: float = 0.0
+
+
+@dataclass(slots=True)
+class Shares:
+    """The standing of all shares. Moments are in Unix seconds; a clock that was set back stands still."""
+
+    weights: Mapping[str, float]
+    """What a share is due beside the others, 1 where it is not named."""
+    half_life: float = HALF_LIFE
+    _standings: dict[str, _Standing] = field(default_factory=dict)
+
+    def begin(self, share: str, part: float, now: float) -> None:
+        """Take note that a run has taken a part of the machine."""
+        self._at(share, now).part += part
+
+    def end(self, share: str, part: float, now: float) -> None:
+        """Take note that it has given it back."""
+        self._at(share, now).part -= part
+
+    def recall(self, share: str, part: float, started: float, ended: float, now: float) -> None:
+        """Reckon in a run that was not followed: one of a time before this process."""
+        had = self._left(now - min(ended, now)) - self._left(now - min(started, now))
+        self._at(share, now).usage += part * max(0.0, had)
+
+    def usage(self, now: float) -> dict[str, float]:
+        """Return what each share had of late and what it holds now, over its weight.
+
+        Were it the past alone, who had least would have the whole machine until the past is made up for, and runs that
+        start within a moment would not count.
+        """
+        found = {}
+        for name in self._standings:
+            standing = self._at(name, now)
+            found[name] = (standing.usage + standing.part) / self.weights.get(name, 1.0)
+        return found
+
+    def _at(self, share: str, now: float) -> _Standing:
+        standing = self._standings.get(share)
+        if standing is None:
+            standing = self._standings[share] = _Standing(now)
+        if now > standing.at:
+            left = self._left(now - standing.at)
+            standing.usage = standing.usage * left + standing.part * (1 - left)
+            standing.at = now
+        return standing
+
+    def _left(self, ago: float) -> float:
+        """Return how much of what was taken so many seconds ago still counts."""
+        return math.exp(-ago * math.log(2) / self.half_life)
