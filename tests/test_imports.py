@@ -14,9 +14,9 @@ FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
     "App", "Bucket", "Conflict", "Context", "Event", "Folder", "Later", "MessageReceived", "ObjectCreated",
-    "ObjectDeleted", "Place", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "above",
-    "any_of", "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists",
-    "prefix", "suffix", "wildcard",
+    "ObjectDeleted", "Place", "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError",
+    "Window", "above", "any_of", "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case",
+    "every", "exists", "prefix", "suffix", "wildcard",
 }  # fmt: skip
 
 

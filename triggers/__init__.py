@@ -28,9 +28,10 @@ if TYPE_CHECKING:
         wildcard,
     )
     from triggers.places import Place
+    from triggers.prices import Prices
     from triggers.rate import Rate
     from triggers.retry import Retry
-    from triggers.schedule import at, cron, every
+    from triggers.schedule import Window, at, cron, every
     from triggers.sources.bucket import Bucket
     from triggers.sources.folder import Folder
     from triggers.sources.queue import Queue
@@ -45,9 +46,10 @@ _HOMES = {
         "suffix", "wildcard",
     ],
     "triggers.places": ["Place"],
+    "triggers.prices": ["Prices"],
     "triggers.rate": ["Rate"],
     "triggers.retry": ["Retry"],
-    "triggers.schedule": ["at", "cron", "every"],
+    "triggers.schedule": ["Window", "at", "cron", "every"],
     "triggers.sources.bucket": ["Bucket"],
     "triggers.sources.folder": ["Folder"],
     "triggers.sources.queue": ["Queue"],
@@ -76,6 +78,7 @@ __all__ = [
     "ObjectCreated",
     "ObjectDeleted",
     "Place",
+    "Prices",
     "Queue",
     "Rate",
     "Reject",
@@ -83,6 +86,7 @@ __all__ = [
     "RunFailed",
     "Tick",
     "TriggersError",
+    "Window",
     "above",
     "any_of",
     "anything_but",

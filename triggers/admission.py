@@ -10,6 +10,7 @@ from math import inf
 from triggers import policy
 from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane
+from triggers.gates import declared
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.measured import unseen
@@ -68,6 +69,7 @@ class Admission:
     ) -> None:
         self.capacity = units({**capacity, **_bounds(routes.values())})
         self.free = dict(self.capacity)
+        self._aging = aging
         self.flows = {name: self._flow(route) for name, route in routes.items()}
         self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
         """Those whose runs do not overlap."""
@@ -81,8 +83,7 @@ class Admission:
         """When the first gate opens that runs wait behind, in Unix seconds."""
         self.closures = Closures()
         """The gates that are closed, for those who ask why."""
-        self._aging = aging
-        self._forecast = forecast
+        self.forecast = forecast
         self._policy = policy
         self._busy: dict[int, Busy] = {}
         """What the runs at work have taken, by their numbers."""
@@ -233,7 +234,7 @@ class Admission:
         part = dominant(self.capacity, units(own))
         if route.policy.concurrency is not None:
             own[bound(route)] = 1
-        flow = kind_of(route)(route, units(own), part)
+        flow = kind_of(route)(route, units(own), part, gates=declared(route, self._aging))
         flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
         if route.policy.key is not None:
             flow.window = KEYED
@@ -265,8 +266,10 @@ class Admission:
                 lane.needs = flow.takes(lane.key, lane.memory)
                 if any(self.free[name] < lane.needs[name] for name in lane.needs if name in self._of_keys):
                     continue
-                expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
-                if flow.gates and (closed := flow.closed(now, lane, longest)):
+                expected, longest = self.forecast(flow.route.name, lane.first.terms.size)
+                if not flow.gates:
+                    yield lane, lane.seen(self.free, expected, longest)
+                elif closed := flow.closed(now, lane.first, longest):
                     self.reopens = min(self.reopens, closed.until)
                     self.closures.add(lane, closed)
                 else:
@@ -275,7 +278,8 @@ class Admission:
                             **lane.needs,
                             **self._of_pace(flow.route, lane.key, flow.pace.room(lane.key, now)),
                         }
-                    yield lane, lane.seen(self.free, expected, longest)
+                    passes = partial(flow.passes, now, longest)
+                    yield lane, lane.seen(self.free, expected, longest, passes)
 
     def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
         """Return what a run takes of the starts that are left now: a resource for the time of one choice."""

@@ -25,7 +25,26 @@ def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     policy, input = route.policy, _Input(route, event)
     priority = policy.priority if isinstance(policy.priority, int) else input.priority()
     key = None if policy.key is None else input.key()
-    return Terms(now - aging * priority, priority, key, input.size())
+    deadline = None if policy.deadline is None else policy.deadline.of(now)
+    expires = None if policy.expires is None else policy.expires.of(now)
+    return Terms(now - aging * priority, priority, key, input.size(), deadline, expires)
+
+
+def first_start(route: Route, terms: Terms, now: float) -> float | None:
+    """Return before which moment a run that is made now must not start, or None where it may.
+
+    One whose deadline comes first does not wait: it would be late for certain.
+    """
+    if route.policy.not_before is None:
+        return None
+    start = route.policy.not_before.of(now)
+    if terms.deadline is not None and terms.deadline <= start:
+        log.warning(
+            "route %r: deadline=%s comes before not_before=%s for an event that arrives now; its run does not wait",
+            route.name, route.policy.deadline, route.policy.not_before,
+        )  # fmt: skip
+        return None
+    return start
 
 
 class _Input:

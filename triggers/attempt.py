@@ -70,6 +70,8 @@ class Run:
     """What the attempt used, where that was measured."""
     wants: float | None = None
     """How many bytes the next attempt is to have, as this one died of too little."""
+    deadline: float | None = None
+    """By when it should have ended, in Unix seconds."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 

@@ -17,7 +17,7 @@ from math import inf
 
 from triggers.admission import Admission
 from triggers.alarm import Alarm
-from triggers.appraisal import terms_of
+from triggers.appraisal import first_start, terms_of
 from triggers.claims import Claims
 from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
@@ -39,12 +39,14 @@ from triggers.journal import (
 from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
+from triggers.journal.punctuality import postpone
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
 from triggers.preference import Preference
+from triggers.punctuality import Punctuality
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sharing import Sharing
@@ -84,6 +86,7 @@ class Dispatcher:
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
         """When the next gate opens that runs wait behind, by the wall clock."""
+        self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts)
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""
         self.resumed: dict[str, float] = {}
@@ -100,6 +103,7 @@ class Dispatcher:
             self.pipeline.ask(started(self.admission.paced), self.admission.recall)
         if self._sharing:
             self.pipeline.ask(ended_since(self.clock.now() - FORGOTTEN), self._recall)
+        self._punctuality.look()
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
 
@@ -112,6 +116,7 @@ class Dispatcher:
         self.admission.closed = True
         self.alarm.cancel()
         self._reopening.close()
+        self._punctuality.close()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -204,7 +209,25 @@ class Dispatcher:
         turn.change.events.append(event)
         for run in self.new_runs(event):
             turn.change.runs.append(run)
-            self.claims.take(turn, run, event)
+            start = first_start(self.router.routes[run.route], run.terms, event.recorded)
+            if start is None:
+                self.claims.take(turn, run, event)
+            else:
+                self._postpone(run, start)
+            if run.terms.expires or run.terms.deadline:
+                self._punctuality.watch(run.terms)
+
+    def _postpone(self, run: RunRow, start: float) -> None:
+        """Insert a run as one that is delayed until a moment of the wall clock."""
+        run.state, due = DELAYED, self.clock.monotonic() + start - self.clock.now()
+        flow = self.admission.flows[run.route]
+
+        def postponed(there: bool) -> None:
+            if there:
+                flow.hold(run.number, run.terms.key)
+                self.alarm.set(due)
+
+        self.pipeline.order(postpone(run.number, due, start), postponed)
 
     def _committed(self, turn: Turn, result: Result) -> None:
         """Start what is durable now."""
@@ -226,6 +249,8 @@ class Dispatcher:
         self.running[run.number] = run
         run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
         self._tell(run, None)
+        if run.deadline is not None:
+            self._punctuality.begun(run)
         if self.admission.closed:  # claimed in a commit that was under way when the stop began
             self._finished(run, GIVEN_BACK)
         else:

@@ -14,7 +14,7 @@ from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from math import inf
 from operator import itemgetter
 
@@ -96,10 +96,19 @@ class Lane:
         else:
             self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
 
-    def seen(self, free: Mapping[str, int], expected: float | None, longest: float | None) -> policy.Lane:
-        """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one."""
+    def seen(
+        self,
+        free: Mapping[str, int],
+        expected: float | None,
+        longest: float | None,
+        passes: Callable[[Ranked], bool] | None = None,
+    ) -> policy.Lane:
+        """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one.
+
+        Where some may have to wait all the same, only those are seen that come before the first which does not pass.
+        """
         most = max(1, min(free[name] // amount for name, amount in self.needs.items()))
-        heads = list(islice(self.heads, most))
+        heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
         deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
         ranks = [rank for rank, _ in heads]
         share = self.flow.route.share(self.key)
@@ -174,10 +183,14 @@ class Flow:
         """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
         return self.lanes.values()
 
-    def closed(self, now: float, lane: Lane, longest: float | None) -> Closed | None:
-        """Return the gate that opens last, of those that are closed for the first run of a lane."""
-        found = [closed for gate in self.gates if (closed := gate.closed(now, lane.first.terms, longest))]
+    def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
+        """Return the gate that opens last, of those that are closed for a run."""
+        found = [closed for gate in self.gates if (closed := gate.closed(now, head.terms, longest))]
         return max(found, key=lambda closed: closed.until, default=None)
+
+    def passes(self, now: float, longest: float | None, item: Ranked) -> bool:
+        """Say whether no gate holds a run back; what is open for the first of a lane may be closed for the next."""
+        return self.closed(now, item[1], longest) is None
 
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
@@ -186,6 +199,11 @@ class Flow:
         if not lane.heads:
             del self.lanes[lane.priority, lane.key, lane.memory]
         return head
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Forget runs that do not run any more."""
+        gone = set(runs)
+        self.discard(lambda head: head.number in gone)
 
     def discard(self, gone: Callable[[Head], bool]) -> None:
         """Forget the runs that do not wait any more."""

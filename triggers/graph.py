@@ -36,7 +36,7 @@ class Problem:
 
 def refuse(app: App, state: Path | None = None) -> None:
     """Raise `WiringError` with every error in the app's wiring, and with its state in that folder, if there is one."""
-    here = [] if state is None else [*_missing(app), *_source_problems(app, state)]
+    here = [] if state is None else [*_missing(app), *_source_problems(app, state), *_price_problems(app)]
     errors = [problem.message for problem in (*check(app), *here) if problem.error]
     if errors:
         raise WiringError("\n".join(errors))
@@ -61,7 +61,7 @@ def check_here(app: App, now: float, state: Path | None = None) -> list[Problem]
 
     A folder that is missing here is a warning, since it may be there where the app runs.
     """
-    missing = (replace(problem, error=False) for problem in _missing(app))
+    missing = (replace(problem, error=False) for problem in (*_missing(app), *_price_problems(app)))
     return [*_source_problems(app, state), *missing, *_silent_schedules(app, now)]
 
 
@@ -73,6 +73,16 @@ def _missing(app: App) -> Iterator[Problem]:
                 source.require()
             except WiringError as error:
                 yield Problem(True, str(error))
+
+
+def _price_problems(app: App) -> Iterator[Problem]:
+    """Find price lists that cannot be read or have a gap."""
+    for route in app.routes.values():
+        if route.policy.price is not None:
+            try:
+                route.policy.price.require()
+            except WiringError as error:
+                yield Problem(True, f"route {route.name!r}: {error}")
 
 
 def _source_problems(app: App, state: Path | None) -> Iterator[Problem]:

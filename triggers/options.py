@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
 from triggers.quantities import quantity
 from triggers.rate import Rate
 from triggers.retry import Retry
+
+if TYPE_CHECKING:  # an app that runs at any time need not load them
+    from triggers.prices import Prices
+    from triggers.schedule.moments import Moment
+    from triggers.schedule.window import Window
 
 Overlap = Literal["allow", "skip", "queue", "replace", "newest"]
 ALLOW: Final = "allow"
@@ -62,6 +67,18 @@ class PolicyOptions(TypedDict, total=False):
     """Runs that compete with others for the machine have it in fair shares: of those that wait, the share that had
     least of late, over its weight in `App(shares=)`, goes first. True has a share for each key (a tenant), together
     with what other routes run for that key; text names the one share that all runs of the route count for."""
+    window: str | Window | Sequence[str | Window]
+    """The hours in which runs may start, if they are predicted to end in them, too: `"Mon-Fri 22:00-06:00
+    Europe/Berlin"`, a `Window`, or several, of which any will do. A deadline makes an exception."""
+    price: Prices
+    """What an hour costs: a run starts when it is cheapest."""
+    deadline: float | str
+    """By when a run should have ended: seconds after the event arrived, or the next time of the day after that
+    (`"07:00 Europe/Berlin"`). It goes before others in time, and out of its window if it must."""
+    not_before: float | str
+    """Before that, given likewise, no run starts."""
+    expires: float | str
+    """A run that has not started by then, given likewise, is dropped."""
     max_depth: int
     """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
     allow_loops: Collection[str]
@@ -87,11 +104,17 @@ class Policy:
     throttle: Rate | None = None
     rate_limit: Rate | None = None
     share: bool | str = False
+    window: Window | None = None
+    price: Prices | None = None
+    deadline: Moment | None = None
+    not_before: Moment | None = None
+    expires: Moment | None = None
     max_depth: int | None = None
     allow_loops: frozenset[str] = frozenset()
 
 
 _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
+_TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "retry": (Retry, "Retry(on=OSError, attempts=3)"),
     "timeout": (int | float, "90.0"),
@@ -126,12 +149,22 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     if values.get("overlap", ALLOW) != ALLOW:
         bound = "per_key" if values.get("key") else "concurrency"
         values[bound] = _single(owner, values["overlap"], bound, values.get(bound))
+    values.update(_times(owner, values))
     policy = Policy(**values)
     if policy.per_key is not None and policy.key is None:
         raise WiringError(f"{owner}: per_key={policy.per_key} counts the runs of a key; say which: key='customer'")
     if policy.share is True and policy.key is None:
         raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
     return policy
+
+
+def _times(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keywords of time as values, where there are any."""
+    if all(values.get(name) is None for name in _TIMES):
+        return {}
+    from triggers.timing import read_times  # an app that runs at any time need not load it
+
+    return read_times(owner, values)
 
 
 def shown(value: Any) -> Any:

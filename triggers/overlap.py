@@ -51,11 +51,6 @@ class Judged(Flow):
         new, self.new = {head.number: head for head in self.new}, []
         return decided(self.decisions(epoch), list(new), now), new
 
-    def forget(self, runs: Iterable[int]) -> None:
-        """Forget runs that do not run any more."""
-        gone = set(runs)
-        self.discard(lambda head: head.number in gone)
-
 
 @dataclass(slots=True, eq=False)
 class SingleFile(Judged):
@@ -96,7 +91,7 @@ class SingleFile(Judged):
         """Forget runs that do not run any more."""
         gone = set(runs)
         self._delayed = {run: key for run, key in self._delayed.items() if run not in gone}
-        Judged.forget(self, gone)
+        Flow.forget(self, gone)
 
     def _decides(self) -> bool:
         return self.route.policy.overlap != QUEUE or self.route.policy.rate_limit is not None

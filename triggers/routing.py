@@ -143,6 +143,11 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "throttle": rated(policy.throttle),
         "rate_limit": rated(policy.rate_limit),
         "share": policy.share,
+        "window": _text(policy.window),
+        "price": _text(policy.price),
+        "deadline": _text(policy.deadline),
+        "not_before": _text(policy.not_before),
+        "expires": _text(policy.expires),
         "needs": dict(policy.needs),
         "schedule": str(route.schedule) if route.schedule else None,
         "reads": sorted(policy.reads),
@@ -157,6 +162,10 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
 def rated(rate: Rate | None) -> list[float] | None:
     """Return a rate as the journal keeps it: how many, in how many seconds."""
     return None if rate is None else [rate.count, rate.per]
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 FEW: Final = 3

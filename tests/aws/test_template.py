@@ -25,6 +25,7 @@ from triggers import (
     MessageReceived,
     ObjectCreated,
     ObjectDeleted,
+    Prices,
     Queue,
     Rate,
     Retry,
@@ -405,6 +406,13 @@ class Own:
 REFUSED = [
     (one_route(share="reports"), "share='reports' cannot be honoured: queues know nothing of each other"),
     (one_route(key="table", per_key=2), "per_key=2 cannot be honoured: a rule cannot tell a queue the key of an event"),
+    (
+        one_route(window="22:00-06:00"),
+        "window='22:00-06:00 UTC' cannot be honoured: a queue cannot hold a message back",
+    ),
+    (one_route(price=Prices("p.csv")), "price='p.csv' cannot be honoured: a queue cannot hold a message back until it"),
+    (one_route(not_before=60), "not_before='60 s' cannot be honoured: a queue cannot delay one message by more than"),
+    (one_route(expires="07:00"), "expires='07:00 UTC' cannot be honoured: a queue cannot say which messages it has"),
     (one_route(overlap="skip"), "overlap='skip' cannot be honoured: a queue cannot drop a run because another one"),
     (one_route(overlap="replace", isolate=True), "overlap='replace' cannot be honoured: a queue cannot end a run"),
     (

@@ -16,6 +16,7 @@ from triggers.journal import (
     DEAD,
     DELAYED,
     DONE,
+    DROPPED,
     RUNNING,
     WAITING,
     AttemptRow,
@@ -25,10 +26,12 @@ from triggers.journal import (
     RunRow,
     SettleRow,
     next_due,
+    punctuality,
     transient,
     waiting,
 )
 from triggers.journal import journal as journal_module
+from triggers.journal.punctuality import expire
 from triggers.journal.views import open_reader
 from triggers.lineage import EventRow
 from triggers.state import StateFolder
@@ -320,3 +323,22 @@ def test_an_attempts_history_is_kept(opened: Open) -> None:
     journal = opened()
     commit(journal, Change(journal.epoch, attempts=[AttemptRow(1, 2, 1, 0.0, 1.0, "failed", "E", "T")]))
     assert ask(journal, "SELECT * FROM attempt") == [(1, 2, 1, 0.0, 1.0, "failed", "E", "T")]
+
+
+def test_what_has_expired_is_not_claimed_unless_it_was_started_before(opened: Open) -> None:
+    journal = opened()
+    change = Change(journal.epoch, events=[event(n) for n in (1, 2, 3)])
+    for number, (expires, started) in enumerate([(10.0, None), (11.0, None), (10.0, 5.0)], start=1):
+        terms = Terms(0, expires=expires)
+        change.runs.append(RunRow(number, number, "r", terms, started=started))
+    commit(journal, change)
+    assert commit(journal, Change(journal.epoch, claims={1: [1, 2, 3]}, at=10.0)).gone == {1}
+    assert [run.number for run in expire(20.0, 10)(journal._connection)] == [1]
+    assert ask(journal, "SELECT number, state FROM run") == [(1, DROPPED), (2, RUNNING), (3, RUNNING)]
+
+
+def test_the_moments_of_runs_are_found_by_an_index(opened: Open) -> None:
+    journal = filled(opened(), 1)
+    for sql in (punctuality._EXPIRE, punctuality._OVERDUE, punctuality._NEXT):
+        plan = " ".join(str(row[3]) for row in ask(journal, f"EXPLAIN QUERY PLAN {sql}", *[0.0] * sql.count("?")))
+        assert "SCAN" not in plan

@@ -299,7 +299,9 @@ WHERE {_RUNS} AND state = {RUNNING} AND epoch < :epoch"""
 
 _FORGIVE = f"UPDATE run SET attempt = attempt - 1 WHERE {_RUNS} AND state = {RUNNING} AND epoch < :epoch"
 
-_FREE = f"attempt = :attempt - 1 AND (state = {WAITING} OR state = {RUNNING} AND epoch < :epoch)"
+# What has expired is not claimed, however late it is dropped.
+_FREE = f"""attempt = :attempt - 1 AND (state = {WAITING} OR state = {RUNNING} AND epoch < :epoch)
+AND (expires IS NULL OR expires > :at OR started IS NOT NULL)"""
 _GONE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_FREE})"
 _CLAIM = f"""
 UPDATE run SET state = {RUNNING}, attempt = :attempt, epoch = :epoch, started = :at, ended = NULL, error = NULL

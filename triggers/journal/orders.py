@@ -132,7 +132,7 @@ def first_time(connection: apsw.Connection, request: str) -> bool:
 
 
 _REDRIVE = f"""
-UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL
+UPDATE run SET state = {WAITING}, attempt = 0, ended = NULL, due = NULL, due_time = NULL, expires = NULL
 WHERE state IN (?, ?) AND number IN ($)
 RETURNING {BACK}"""
 

@@ -18,6 +18,10 @@ from triggers.state import APPLICATION_ID
 WAITING, RUNNING, DELAYED, DONE, DEAD, DROPPED = range(6)
 STATES: Final = ("waiting", "running", "delayed", "done", "dead", "dropped")
 
+EXPIRING: Final = f"expires IS NOT NULL AND started IS NULL AND state IN ({WAITING}, {DELAYED})"
+OVERDUE: Final = f"deadline IS NOT NULL AND state IN ({WAITING}, {RUNNING}, {DELAYED})"
+"""What the partial indexes of runs with such moments hold; a query must say the same to be answered by them."""
+
 _FIRST = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
@@ -70,6 +74,8 @@ UPDATE run SET rank = (SELECT recorded FROM event WHERE event.number = run.event
 WHERE state <> {DONE};
 DROP INDEX run_open;
 CREATE INDEX run_open ON run (route, rank, number) WHERE state < 2;
+CREATE INDEX run_expires ON run (expires) WHERE {EXPIRING};
+CREATE INDEX run_deadline ON run (deadline) WHERE {OVERDUE};
 
 -- What an isolated attempt was seen to use at most: bytes and seconds of its process and what that has started.
 CREATE TABLE usage (run INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, memory REAL NOT NULL, cpu REAL NOT NULL);

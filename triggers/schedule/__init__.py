@@ -17,6 +17,7 @@ from triggers.errors import ScheduleError
 from triggers.schedule.crontab import Cron
 from triggers.schedule.instants import DAY, At, Every, Schedule, firings
 from triggers.schedule.timetable import Manner, Timetable, TimetableOptions, instant, manner, timetable, timezone_of
+from triggers.schedule.window import Window
 
 
 def cron(text: str, *, timezone: str = "UTC", **options: Unpack[TimetableOptions]) -> Schedule:
@@ -82,6 +83,7 @@ __all__ = [
     "Manner",
     "Schedule",
     "Timetable",
+    "Window",
     "at",
     "cron",
     "every",

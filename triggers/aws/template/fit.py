@@ -65,6 +65,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_overlap(route, problems)
     _check_keys(route, problems)
     _check_rates(route, problems)
+    _check_times(route, problems)
     if priority := shown(route.policy.priority):
         problems.note(
             f"route {route.name!r}: priority={priority}: routes have queues of their own and do not wait for one"
@@ -153,6 +154,28 @@ def _check_rates(route: Route, problems: Problems) -> None:
                 f"route {route.name!r}: {name}={rate} cannot be honoured: a queue does not count how often it is read;"
                 " bound how many run at once with concurrency=, or run the route with a dispatcher"
             )
+
+
+_TIMES: Mapping[str, str] = {
+    "window": "hold a message back until a time of the day",
+    "price": "hold a message back until it is cheap",
+    "not_before": "delay one message by more than 15 minutes",
+    "expires": "say which messages it has dropped",
+}
+
+
+def _check_times(route: Route, problems: Problems) -> None:
+    for name, cannot in _TIMES.items():
+        if (value := getattr(route.policy, name)) is not None:
+            problems.add(
+                f"route {route.name!r}: {name}={str(value)!r} cannot be honoured: a queue cannot {cannot}; let a"
+                " schedule start the work, as in @app.on(cron(...)), or run the route with a dispatcher"
+            )
+    if route.policy.deadline is not None:
+        problems.note(
+            f"route {route.name!r}: deadline={str(route.policy.deadline)!r}: routes have queues of their own and do not"
+            " wait for one another, so nothing goes before another, and nobody says what is late"
+        )
 
 
 def _check_concurrency(route: Route, problems: Problems) -> None:

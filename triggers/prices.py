@@ -1,0 +1,111 @@
+"""`Prices`: what an hour costs, from a file that may grow or from a function, for routes whose runs can wait."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import ceil, floor, isfinite
+from pathlib import Path
+
+from triggers.errors import ScheduleError, WiringError
+from triggers.schedule.series import Row, Series, read, series
+from triggers.schedule.zones import zone
+
+log = logging.getLogger("triggers.dispatcher")
+
+LOOK = 60.0
+"""Seconds between two looks whether the file has changed."""
+LONGEST = 8 * 86_400.0
+"""Seconds that a function of a moment is asked for at most; with a deadline that is later runs do not wait longer."""
+
+
+class Prices:
+    """Prices, or anything else to save, over time: `price=Prices("prices.csv", timezone="Europe/Berlin")`.
+
+    `source` is a CSV file with a moment and a price in each line (ISO 8601, read in `timezone` where it has no offset,
+    or Unix seconds), which is read again when it has changed; or a function from a moment in Unix seconds to the price,
+    which is asked for every `step` seconds. A price lasts until the next one, and there must be no gap.
+
+    A run starts when it costs least, as long as it is predicted to take, and `within` so many seconds after its event
+    arrived, or in time for its deadline where it has one that is earlier. It does not wait while nobody knows how long
+    it takes, nor for what there is no price of.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | Callable[[float], float],
+        *,
+        within: float = 86_400.0,
+        timezone: str = "UTC",
+        step: float = 900.0,
+    ) -> None:
+        if not callable(source) and not isinstance(source, str | Path):
+            raise WiringError(f"Prices({source!r}) is neither a file nor a function; write e.g. Prices('prices.csv')")
+        for name, value in (("within", within), ("step", step)):
+            if not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+                raise WiringError(f"Prices: {name}={value!r} is no number of seconds above 0; write e.g. {name}=900")
+        zone(timezone)  # names one that is not there
+        self.within, self.timezone, self.step = float(within), timezone, float(step)
+        self.file = None if callable(source) else Path(source)
+        self._function = source if callable(source) else None
+        self._series: Series | None = None
+        self._failed = False
+        self._next_look = 0.0
+        self._version: tuple[int, int] | None = None
+
+    def require(self) -> None:
+        """Raise `ScheduleError` where there is a file that cannot be read, or that has a gap."""
+        if self.file is not None:
+            self._read(self.file)
+
+    def between(self, start: float, end: float, now: float) -> Series | None:
+        """Return the prices as they are known now, which may begin later or end earlier; None where there are none.
+
+        What goes wrong is said in the log; with a file, the prices that were known before go on.
+        """
+        if now < self._next_look and (self.file or self._covers(start, min(end, now + LONGEST - 2 * self.step))):
+            return self._series
+        self._next_look = now + (LOOK if self.file else self.step)
+        try:
+            self._series = self._look() if self.file else self._sampled(start, min(end, now + LONGEST))
+        except Exception as error:  # of the user's function, too
+            if not self._failed:
+                log.warning("prices: %s", error if isinstance(error, ScheduleError) else f"{self} failed: {error!r}")
+            self._failed = True
+            self._series = self._series if self.file else None
+        else:
+            self._failed = False
+        return self._series
+
+    def _covers(self, start: float, end: float) -> bool:
+        return self._series is not None and self._series.start <= start and end <= self._series.end
+
+    def _look(self) -> Series | None:
+        assert self.file is not None
+        try:
+            status = self.file.stat()
+        except OSError as error:
+            raise ScheduleError(f"{self.file} cannot be read: {error.strerror}") from error
+        version = status.st_mtime_ns, status.st_size
+        if version == self._version:
+            return self._series
+        found = self._read(self.file)
+        self._version = version
+        return found
+
+    def _read(self, file: Path) -> Series:
+        try:
+            with file.open(encoding="utf-8", newline="") as lines:
+                return read(str(file), lines, self.timezone)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ScheduleError(f"{file} cannot be read: {error}") from error
+
+    def _sampled(self, start: float, end: float) -> Series:
+        assert self._function is not None
+        end = max(end, self._series.end) if self._series else end  # of a run that was asked about before
+        first, last = floor(start / self.step), ceil(end / self.step)
+        moments = [self.step * number for number in range(first, max(last, first + 2))]
+        return series(str(self), [Row(at, float(self._function(at)), f"moment {at:.0f}") for at in moments])
+
+    def __str__(self) -> str:
+        return str(self.file) if self.file else getattr(self._function, "__qualname__", repr(self._function))

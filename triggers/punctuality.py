@@ -1,0 +1,98 @@
+"""What has its moment: runs that expire if they have not been started, and deadlines that are missed."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from triggers.admission import Admission
+from triggers.alarm import Alarm
+from triggers.displaced import named
+from triggers.executor import Run
+from triggers.flows import WINDOW
+from triggers.journal import Journal
+from triggers.journal.punctuality import Untimely, expire, next_moment, overdue
+from triggers.pipeline import Pipeline
+from triggers.terms import Terms
+
+log = logging.getLogger("triggers.dispatcher")
+
+MOST = 10_000
+"""How many missed deadlines are read at a time, to be told."""
+
+
+class Punctuality:
+    """Drops what expires, and says which deadlines are missed: each once, when it has passed.
+
+    The journal tells the next such moment by an index, so that it does not matter where a run waits.
+    """
+
+    def __init__(self, journal: Journal, pipeline: Pipeline, admission: Admission, counts: Counter[str]) -> None:
+        self._journal = journal
+        self._pipeline = pipeline
+        self._admission = admission
+        self._counts = counts
+        self._clock = journal.clock
+        self._alarm = Alarm(journal.clock.sleep_until, self.look)
+        self._told = 0.0
+        """Up to here missed deadlines have been told."""
+
+    def look(self) -> None:
+        """Drop what has expired by now, tell what was missed, and wait for the next moment."""
+        now = self._clock.now()
+        self._pipeline.order(expire(now, WINDOW), self._expired)
+        self._pipeline.ask(overdue(self._told, now, MOST), self._missed)
+        self._pipeline.ask(next_moment(now), self._alarm.set)
+        self._told = max(self._told, now)
+
+    def watch(self, terms: Terms) -> None:
+        """Reckon with the moments of a new run."""
+        self._alarm.set(terms.expires)
+        self._alarm.set(terms.deadline)
+
+    def begun(self, run: Run) -> None:
+        """Say of a run that starts where its deadline drives it, and that it will be late if it will."""
+        name, policy = run.route.name, run.route.policy
+        if run.deadline is None:
+            return
+        at, due = run.started, _iso(run.deadline)
+        if policy.window is not None and not policy.window.contains(at):
+            log.warning("route %r: r%d starts outside its window %s, for its deadline %s leaves no other time",
+                        name, run.number, policy.window, due)  # fmt: skip
+        expected, _ = self._admission.forecast(name, None)
+        if expected is not None and at < run.deadline < at + expected:
+            log.warning("route %r: r%d will miss its deadline %s: it starts now, and is expected to take %.0f s",
+                        name, run.number, due, expected)  # fmt: skip
+
+    def close(self) -> None:
+        """Wait for nothing more."""
+        self._alarm.close()
+
+    def _expired(self, runs: Sequence[Untimely]) -> None:
+        for route, numbers in _by_route(runs):
+            log.info("route %r: %s dropped: not started by when they expire (expires=)", route, named(numbers))
+            self._counts["dropped"] += len(numbers)
+            flow = self._admission.flows.get(route)
+            if flow is not None:
+                flow.forget(numbers)
+                self._journal.open_runs -= len(numbers)
+
+    def _missed(self, runs: Sequence[Untimely]) -> None:
+        for route, numbers in _by_route(runs):
+            first = min(run.moment for run in runs if run.route == route)
+            self._counts["late"] += len(numbers)
+            log.warning("route %r: %s not ended by the deadline (%s); `triggers why` tells what each waited for",
+                        route, named(numbers), _iso(first))  # fmt: skip
+
+
+def _by_route(runs: Iterable[Untimely]) -> Iterator[tuple[str, list[int]]]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for run in runs:
+        found[run.route].append(run.number)
+    yield from found.items()
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,147 @@
+"""A series of prices (of money, carbon, whatever there is to save), and where in it work is cheapest."""
+
+from __future__ import annotations
+
+import csv
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate, pairwise
+from math import isfinite
+from typing import NamedTuple
+
+from triggers.errors import ScheduleError
+from triggers.schedule.window import Interval
+from triggers.schedule.zones import zone
+
+
+class Row(NamedTuple):
+    """A price, from a moment on."""
+
+    moment: float
+    price: float
+    place: str
+    """Where it stands, as people find it: `line 7`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Prices without a gap: one for each stretch between two edges, in Unix seconds."""
+
+    edges: Sequence[float]
+    prices: Sequence[float]
+    sums: Sequence[float]
+    """What all costs until each edge."""
+
+    @property
+    def start(self) -> float:
+        """Return from when on there are prices."""
+        return self.edges[0]
+
+    @property
+    def end(self) -> float:
+        """Return until when there are."""
+        return self.edges[-1]
+
+    def cost(self, start: float, seconds: float) -> float:
+        """Return the integral of the price over a run, in price times seconds. It must lie within the series."""
+        return self._until(start + seconds) - self._until(start)
+
+    def cheapest(self, seconds: float, latest: float, where: Iterable[Interval]) -> float | None:
+        """Return when a run of so many seconds costs least, or None where it does not fit.
+
+        It starts at `latest` at the latest, and lies wholly in one of the intervals and in the series. Of starts that
+        cost the same the earliest is taken.
+        """
+        starts = sorted({start for one in where for start in self._starts(seconds, latest, one)})
+        if not starts:
+            return None
+        costs = [self.cost(start, seconds) for start in starts]
+        least = min(costs)
+        tolerance = 1e-9 * max(abs(self.sums[-1]), abs(least))
+        return next(start for start, cost in zip(starts, costs, strict=True) if cost <= least + tolerance)
+
+    def _starts(self, seconds: float, latest: float, where: Interval) -> Iterator[float]:
+        """Yield the starts that may cost least: the cost bends only where a run begins or ends at an edge."""
+        first = max(where.start, self.start)
+        last = min(where.end - seconds, self.end - seconds, latest)
+        if first > last:
+            return
+        yield first
+        yield last
+        for shift in (0.0, seconds):
+            low, high = bisect_right(self.edges, first + shift), bisect_left(self.edges, last + shift)
+            yield from (edge - shift for edge in self.edges[low:high])
+
+    def _until(self, moment: float) -> float:
+        index = min(max(bisect_right(self.edges, moment) - 1, 0), len(self.prices) - 1)
+        return self.sums[index] + (moment - self.edges[index]) * self.prices[index]
+
+
+def series(name: str, rows: Sequence[Row]) -> Series:
+    """Return the series that rows amount to, each of which lasts as long as most do.
+
+    Raises `ScheduleError`, which names the place, where a row is missing, is no later than the one before it, or has a
+    price that is no number.
+    """
+    if len(rows) < 2:
+        raise ScheduleError(f"{name} has {len(rows)} prices; it takes two at least, to say how long each lasts")
+    steps = [after.moment - row.moment for row, after in pairwise(rows)]
+    step = Counter(steps).most_common(1)[0][0]
+    for (row, after), found in zip(pairwise(rows), steps, strict=True):
+        if found <= 0:
+            raise ScheduleError(f"{name}, {after.place}: {_iso(after)} does not come after {_iso(row)}; sort the rows")
+        if found != step:
+            raise ScheduleError(
+                f"{name}, {after.place}: between {_iso(row)} and {_iso(after)} is a gap: {found:,.0f} s, where the"
+                f" prices are {step:,.0f} s apart; add what is missing"
+            )
+    for row in rows:
+        if not isfinite(row.price):
+            raise ScheduleError(f"{name}, {row.place}: the price {row.price!r} is no number")
+    edges = [*(row.moment for row in rows), rows[-1].moment + step]
+    prices = [row.price for row in rows]
+    return Series(edges, prices, [0.0, *accumulate(step * price for price in prices)])
+
+
+def read(name: str, lines: Iterable[str], timezone: str) -> Series:
+    """Return the series that stands in the lines of a CSV file: a moment and a price in the first two columns.
+
+    A moment is an ISO 8601 text, read in `timezone` where it has no offset, or Unix seconds. A first line that has no
+    price is a heading. Raises `ScheduleError`, which names the line.
+    """
+    rows: list[Row] = []
+    for number, cells in enumerate(csv.reader(lines), start=1):
+        if not any(cell.strip() for cell in cells):
+            continue
+        place = f"line {number}"
+        if len(cells) < 2:
+            raise ScheduleError(f"{name}, {place}: {','.join(cells)!r} has no second column; write moment,price")
+        try:
+            rows.append(Row(_moment(cells[0], timezone, rows[-1].moment if rows else None), float(cells[1]), place))
+        except ValueError as error:
+            if number > 1:
+                raise ScheduleError(
+                    f"{name}, {place}: {','.join(cells)!r} is no moment with a price ({error}); write e.g."
+                    " 2026-12-01T03:00:00+01:00,87.5"
+                ) from error
+    return series(name, rows)
+
+
+def _moment(text: str, timezone: str, before: float | None) -> float:
+    """Return the Unix time; of a wall time that occurs twice the second, where the first has been."""
+    text = text.strip()
+    if text.replace(".", "", 1).isdecimal():
+        return float(text)
+    found = datetime.fromisoformat(text)
+    if found.utcoffset() is not None:
+        return found.timestamp()
+    tz = zone(timezone).tz
+    first, second = (found.replace(tzinfo=tz, fold=fold).timestamp() for fold in (0, 1))
+    return second if before is not None and first <= before < second else first
+
+
+def _iso(row: Row) -> str:
+    return datetime.fromtimestamp(row.moment, UTC).isoformat().replace("+00:00", "Z")
