@@ -190,9 +190,11 @@ def typed(event: Processed) -> Trained:
 
 
 @_mixed.on(MessageReceived, source="mixed")
-def plain(event: MessageReceived) -> Text:
-    """Take the plain ones."""
-    return Text(text=event.body)
+def plain(event: MessageReceived, ctx: Context) -> Text:
+    """Take the plain ones, some at the third attempt; it is given what the first one was, receipts included."""
+    if "flaky" in event.body and ctx.attempt < 3:
+        raise OSError(f"attempt {ctx.attempt} of {event.body}")
+    return Text(text=f"{event.body}, {event.attributes['AWS.ApproximateReceiveCount']}")
 
 
 def _typed(id: str, table: str) -> str:
@@ -207,6 +209,7 @@ poison = Scenario(
         Message("mixed", _typed("2", "bad")),
         Message("mixed", '{"specversion": "1.0", "id": "3", "type": "Processed"}'),
         Message("mixed", "plain text", attributes={"from": "a person"}),
+        Message("mixed", "flaky text"),
         Message("mixed", _typed("4", "fine")),
     ],
 )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 
 from triggers.app import App
 from triggers.aws import emulation, template
@@ -41,7 +42,7 @@ def dispatched(app: App, port: int, *, upload: bool) -> Iterator[tuple[App, str]
     """Emulate what a dispatcher needs, and yield the app with its places there, and a state folder to forget."""
     with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as state:
         emulation.polled(app).create()
-        _greet(app, endpoint, f"--state {state}")
+        _greet(app, endpoint, f"--state {quote(state)}")
         if upload:
             _upload(app)
         yield app.bound(emulation.places(app)), state
@@ -61,7 +62,7 @@ def by_functions(app: App, target: str, port: int, files: Sequence[Path], *, upl
         log.info("packed %s of %s in %.1f s", count(len(made.entries), "file"), app.name, time.monotonic() - started)
         stack = Stack(app, template.render(app, target, emulation.places(app), now=time.time()))
         stack.create()
-        _greet(app, endpoint, f"--aws {app.name}")
+        _greet(app, endpoint, f"--aws {quote(app.name)}")
         return asyncio.run(_work(stack, folder / "functions", upload, drain))
 
 
