@@ -18,8 +18,9 @@ from moto import mock_aws
 
 from tests.aws.deployed import batch
 from tests.aws.test_serverless_moto import Emulated, Processed
-from triggers import App, Bucket, Folder
-from triggers.aws import emulation
+from triggers import App, Bucket, Folder, MessageReceived, Queue
+from triggers.aws import emulation, template
+from triggers.aws.attributes import check_feed
 from triggers.aws.deployed import Deployed
 from triggers.commands.emulating import verdict
 from triggers.commands.failures import FAILED, OK
@@ -37,6 +38,18 @@ def test_a_bucket_is_heard_of_by_the_queue_that_its_declaration_names(endpoint: 
     sqs = boto3.client("sqs")
     [told] = sqs.receive_message(QueueUrl=f"{endpoint}/{ACCOUNT}/{unique}-mine", MaxNumberOfMessages=10)["Messages"]
     assert json.loads(told["Body"])["detail"]["object"]["key"] == "raw/a.csv"
+
+
+def test_a_queue_of_ones_own_is_as_deploy_would_have_it(endpoint: str, unique: str) -> None:
+    app = App(unique, sources=[Queue(f"{unique}.fifo", name="orders")])
+
+    @app.on(MessageReceived, source="orders", name="take", timeout=40)
+    async def take(event: MessageReceived) -> None: ...
+
+    rendered = template.render(app, "app:app", {}, now=0.0)
+    emulation.Stack(app, rendered).create()
+    [function] = [one for one in rendered["Resources"].values() if one["Type"] == "AWS::Lambda::Function"]
+    assert check_feed(boto3.client("sqs"), f"{unique}.fifo", function["Properties"]["Timeout"]) is None
 
 
 @pytest.mark.parametrize("name", ["x" * 64, "Über.App_v2 " * 7])

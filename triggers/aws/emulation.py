@@ -22,6 +22,7 @@ from typing import Any, Final
 from triggers.app import App
 from triggers.aws import names, objects, stack
 from triggers.aws.account import Account, DataBucket
+from triggers.aws.attributes import hidden_for
 from triggers.aws.clients import client, connected
 from triggers.aws.deployment import declare
 from triggers.aws.firing import Firing
@@ -126,8 +127,7 @@ class Stack:
             notify(s3, name)
         for source in self._own_queues():
             with explained(f"queue {source.queue!r}"):
-                ordered = {"FifoQueue": "true"} if source.queue.endswith(FIFO) else {}
-                sqs.create_queue(QueueName=source.queue, Attributes=ordered)
+                sqs.create_queue(QueueName=source.queue, Attributes=self._asked_of(source.queue))
         made = {name: one for name, one in self._resources.items() if one["Type"] not in _LEFT_OUT}
         self._create_stack({**self._template, "Resources": made})
         self._create_schedules()
@@ -187,6 +187,15 @@ class Stack:
     def _own_queues(self) -> list[Queue]:
         """Return the sources whose queues are the user's own: no template makes them."""
         return [source for source in self.app.sources.values() if isinstance(source, Queue)]
+
+    def _asked_of(self, queue: str) -> dict[str, str]:
+        """Return what a queue of the user's own must be, as `deploy` would have it of one that feeds a function."""
+        ordered = {"FifoQueue": "true"} if queue.endswith(FIFO) else {}
+        for _, one in self._of("AWS::Lambda::EventSourceMapping"):
+            if self.resolved(one["Properties"]["EventSourceArn"]).endswith(f":{queue}"):
+                seconds = self._resources[one["Properties"]["FunctionName"]["Ref"]]["Properties"]["Timeout"]
+                return {**ordered, "VisibilityTimeout": str(hidden_for(seconds))}
+        return ordered
 
     def resolved(self, value: Any) -> Any:
         """Return a value of the template with its references in place."""
