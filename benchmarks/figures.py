@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from benchmarks import scheduling
+from benchmarks import forecasts, scheduling
 from benchmarks.measure import Benchmark, Row, Trials, Variant, take
 from benchmarks.workload import BATCH
 
@@ -301,6 +301,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sqs": sqs,
     "serverless": serverless,
     "scheduling": scheduling.rows,
+    "forecasts": forecasts.rows,
 }
 
 

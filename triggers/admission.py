@@ -89,6 +89,8 @@ class Admission:
         """What the runs at work have taken, by their numbers."""
         self.sharing = sharing
         """What each share has had; None where no route has any."""
+        self._at_once: dict[int, RunRow] = {}
+        """Those that were started without a choice: when they end is predicted once there is one."""
         self._of_keys: set[str] = set()
         """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._of_starts: list[str] = []
@@ -149,6 +151,7 @@ class Admission:
             if self.free.get(name, 0) < amount:
                 return None
         self._take(run.number, flow, run.terms.key, needs, inf)
+        self._at_once[run.number] = run
         return flow
 
     def choose(self, now: float) -> Choice:
@@ -160,6 +163,7 @@ class Admission:
         self.closures.begin()
         lanes = list(self._open(now))
         if lanes:
+            self._predict()
             seen = [waiting for _, waiting in lanes]
             usage = self.sharing.usage() if self.sharing else {}
             view = View(now, seen, self.free, self.capacity, self._busy.values(), usage, self._aging)
@@ -188,6 +192,7 @@ class Admission:
         """Give back what a run had taken."""
         if self.sharing:
             self.sharing.end(run)
+        self._at_once.pop(run, None)
         for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
             if name in self._of_keys and self.free[name] == self.capacity[name]:
@@ -306,6 +311,14 @@ class Admission:
         if head.interrupted and isolated:
             head.attempt -= 1
             choice.forgiven.append(head.number)
+
+    def _predict(self) -> None:
+        """Predict the ends of the runs that were started at once."""
+        for number, run in self._at_once.items():
+            _, longest = self._forecast(run.route, run.terms.size)
+            if longest is not None and run.started is not None:
+                self._busy[number] = Busy(self._busy[number].needs, run.started + longest)
+        self._at_once.clear()
 
     def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int], ends: float) -> None:
         self._busy[run] = Busy(needs, ends)

@@ -72,6 +72,12 @@ class Run:
     """How many bytes the next attempt is to have, as this one died of too little."""
     deadline: float | None = None
     """By when it should have ended, in Unix seconds."""
+    size: int | None = None
+    """Bytes of its input."""
+    claimed: float = 0.0
+    """The wall clock at the claim, as its row has it."""
+    began: float = 0.0
+    """When it was put to work, in seconds that the machine was awake."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 

@@ -146,6 +146,7 @@ class Claims:
 
     def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, terms: Terms) -> Run:
         run = Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=terms.key)
+        run.size = terms.size
         run.memory = self._admission.memory(flow, terms)
         run.deadline = terms.deadline
         return run

@@ -22,6 +22,10 @@ class Clock(Protocol):
         """Return seconds that only grow within one boot, counted through suspend. For back-off."""
         ...
 
+    def awake(self) -> float:
+        """Return seconds that only grow within one boot, while the machine is awake. For how long work took."""
+        ...
+
     def boot(self) -> str:
         """Return what names this boot: `monotonic` of two boots cannot be compared."""
         ...
@@ -49,6 +53,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return `CLOCK_BOOTTIME`."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def awake(self) -> float:
+        """Return `time.monotonic()`, which stands still while the machine is suspended."""
+        return time.monotonic()
 
     def boot(self) -> str:
         """Return the kernel's random identity of this boot."""

@@ -23,6 +23,7 @@ from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
+from triggers.forecast import LAST, RunTimes
 from triggers.journal import (
     DELAYED,
     Ended,
@@ -40,6 +41,7 @@ from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.journal.punctuality import postpone
+from triggers.journal.times import last_ended
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
@@ -53,6 +55,9 @@ from triggers.sharing import Sharing
 from triggers.sources import Delivery
 
 log = logging.getLogger("triggers.dispatcher")
+
+CLOSE = 1.0
+"""Seconds by which the rows may be wrong about how long a run took: the commits lie between."""
 
 LAST_WORDS = 5.0
 """Seconds that a coroutine has to end once it is cancelled; one that swallows its cancellation is given back too."""
@@ -77,7 +82,10 @@ class Dispatcher:
         policy = order if limits.policy is None else Preference(limits.policy, journal.clock.monotonic)
         shared = any(route.policy.share for route in router.routes.values())
         self._sharing = Sharing(Shares(limits.shares), journal.clock.now) if shared else None
-        self.admission = Admission(router.routes, limits.capacity(), limits.aging, policy=policy, sharing=self._sharing)
+        self.times = RunTimes()
+        self.admission = Admission(
+            router.routes, limits.capacity(), limits.aging, self.times.bounds, policy, self._sharing
+        )
         self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
@@ -104,6 +112,7 @@ class Dispatcher:
         if self._sharing:
             self.pipeline.ask(ended_since(self.clock.now() - FORGOTTEN), self._recall)
         self._punctuality.look()
+        self.pipeline.ask(last_ended(self.router.routes, LAST), self.times.load)
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
 
@@ -247,6 +256,7 @@ class Dispatcher:
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
+        run.claimed, run.began = run.started, self.clock.awake()
         run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
         self._tell(run, None)
         if run.deadline is not None:
@@ -284,6 +294,7 @@ class Dispatcher:
             turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
         if isinstance(outcome, Done):
             turn.change.done.setdefault(run.attempt, []).append(run.number)
+            self._learn(turn, run, now)
             self.counts["done"] += 1
             turn.ended += 1
         else:
@@ -309,6 +320,13 @@ class Dispatcher:
         """Reckon in what the shares had before this start."""
         if self._sharing:
             self._sharing.recall(past, self.admission.flows)
+
+    def _learn(self, turn: Turn, run: Run, now: float) -> None:
+        """Take note of how long a run took that ended well, but for a machine's sleep and a clock that was set."""
+        seconds = self.clock.awake() - run.began
+        self.times.learn(run.route.name, run.size, seconds)
+        if abs(now - run.claimed - seconds) > CLOSE:
+            turn.change.took.append((seconds, run.number))
 
     def _leave(self, stranded: Mapping[str, int]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""

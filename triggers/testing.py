@@ -45,6 +45,7 @@ class FakeClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start.timestamp()
         self._monotonic = 1000.0
+        self._asleep = 0.0
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._wall_sleepers: set[asyncio.Future[None]] = set()
         self._order = itertools.count()
@@ -56,6 +57,10 @@ class FakeClock:
     def monotonic(self) -> float:
         """Return the seconds since a boot that never was."""
         return self._monotonic
+
+    def awake(self) -> float:
+        """Return the seconds of that boot in which the machine was not suspended."""
+        return self._monotonic - self._asleep
 
     def boot(self) -> str:
         """Return the name of that boot."""
@@ -80,6 +85,12 @@ class FakeClock:
         self._now = moment.timestamp()
         for future in self._wall_sleepers:
             self._wake(LONGEST_SLEEP, future)
+
+    def suspend(self, seconds: float) -> None:
+        """Let time pass as over a closed lid. Who was due meanwhile is woken by the next step."""
+        self._asleep += seconds
+        self._monotonic += seconds
+        self._now += seconds
 
     def _sleeper(self, seconds: float) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -129,6 +129,8 @@ class Change:
     memories: list[tuple[str, bytes, bytes, int]] = field(default_factory=list)
     done: dict[int, list[int]] = field(default_factory=dict)
     """Runs that ended well, by their attempt: most of all settles, and cheaper than the rest."""
+    took: list[tuple[float, int]] = field(default_factory=list)
+    """How long some of them took, in seconds, and which: where `ended - started` does not say so."""
     settles: list[SettleRow] = field(default_factory=list)
     attempts: list[AttemptRow] = field(default_factory=list)
     usages: list[UsageRow] = field(default_factory=list)
@@ -190,6 +192,8 @@ class Change:
             claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
             result.stale.update(run for (run,) in connection.execute(_STALE, claim))
             connection.execute(_DONE, claim)
+        if self.took:
+            connection.executemany(_TOOK, [(*row, self.epoch) for row in self.took])
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
@@ -273,6 +277,8 @@ _RUNS = "number IN (SELECT value FROM json_each(:runs))"
 _HELD = f"attempt = :attempt AND epoch = :epoch AND state = {RUNNING}"
 _STALE = f"SELECT value FROM json_each(:runs) WHERE NOT EXISTS (SELECT 1 FROM run WHERE number = value AND {_HELD})"
 _DONE = f"UPDATE run SET state = {DONE}, ended = :at WHERE {_RUNS} AND {_HELD}"
+
+_TOOK = f"UPDATE run SET took = ? WHERE number = ? AND epoch = ? AND state = {DONE}"
 
 _SETTLE = f"""
 WITH new (run, attempt, epoch, state, counted, ended, due, due_time, error, memory) AS ($)

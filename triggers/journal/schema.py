@@ -77,6 +77,11 @@ CREATE INDEX run_open ON run (route, rank, number) WHERE state < 2;
 CREATE INDEX run_expires ON run (expires) WHERE {EXPIRING};
 CREATE INDEX run_deadline ON run (deadline) WHERE {OVERDUE};
 
+-- `took` is how many seconds the last attempt took, where `ended - started` does not say so: the machine slept, or the
+-- clock was set. What a route's runs took of late is learned from.
+ALTER TABLE run ADD COLUMN took REAL;
+CREATE INDEX run_done ON run (route, number) WHERE state = {DONE};
+
 -- What an isolated attempt was seen to use at most: bytes and seconds of its process and what that has started.
 CREATE TABLE usage (run INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, memory REAL NOT NULL, cpu REAL NOT NULL);
 

@@ -1,0 +1,257 @@
+"""How long runs take, learned from those that ended well: by route, by the size of the input, the recent ones first.
+
+Times are looked at as logarithms, in which a run that takes twice as long is as far off as one that takes half. In them
+the time of a route lies on a line that is flat up to some size and straight from there: a start that costs the same for
+all, then so much for each byte, or whatever power of it. What is left beside the line gives the quantiles, weighted so
+that a run counts half as much as the one `HALF` runs after it. Of four models that were measured (the quantiles of the
+route, of buckets of sizes, of the nearest sizes, and beside a line) this one lost least; see `benchmarks/forecasts.py`.
+
+Small samples are not trusted. The share of a run that is still to come is counted in beside those that were seen, so
+that the range holds 80 % of what comes and not of what was; below `RANKED` runs it is that of a lognormal distribution
+with unknown mean and spread (Student's t), and below `LEAST` nothing is said. What failed is not learned from: how long
+it would have taken is not known. Where the long ones fail by their timeout, the range is therefore too low.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import NamedTuple
+
+LAST = 100
+"""As many runs of a route are remembered."""
+
+HALF = 16.0
+"""After so many further runs, one counts half."""
+
+LEAST = 3
+"""Runs below which nothing is predicted."""
+
+RANKED = 10
+"""Runs from which on the quantiles are taken from the runs themselves; fewer have none at the ends."""
+
+SIZED = 8
+"""Runs below which nobody can tell what the size of the input does."""
+
+CUTS = 4
+"""At so many of the sizes seen, in equal steps, the time may begin to grow."""
+
+SURE = 3.0
+"""A slope counts when it is so many times its standard error."""
+
+_SHORTEST, _GREATEST = 1e-6, 30.0
+"""Seconds; and the logarithm of more seconds than anybody waits for."""
+
+_STUDENT: Mapping[int, float] = {2: 1.886, 3: 1.638, 4: 1.533, 5: 1.476, 6: 1.440, 7: 1.415, 8: 1.397}
+"""The 90 % quantile of Student's t, by degrees of freedom."""
+
+Ended = tuple[int | None, float]
+"""The size of the input in bytes, and the seconds that the run took."""
+
+
+class Range(NamedTuple):
+    """The seconds that a run will take: eight of ten between `p10` and `p90`, half below `p50`."""
+
+    p10: float
+    p50: float
+    p90: float
+    runs: int
+    """How many ended runs stand behind it."""
+
+
+class RunTimes:
+    """What is known of the routes. Memory is bounded: the last runs of each, and what they amount to."""
+
+    def __init__(self) -> None:
+        self._routes: dict[str, _History] = defaultdict(_History)
+
+    def learn(self, route: str, size: int | None, seconds: float) -> None:
+        """Take note of a run that ended well."""
+        self._routes[route].learn(size, seconds)
+
+    def load(self, ended: Mapping[str, Iterable[Ended]]) -> None:
+        """Put runs that ended earlier, in their order, before those learned of since."""
+        for route, earlier in ended.items():
+            since = self._routes.pop(route, _History()).ended
+            for size, seconds in [*earlier, *since]:
+                self.learn(route, size, seconds)
+
+    def range(self, route: str, size: int | None) -> Range | None:
+        """Return how long a run of the route with an input of this size will take, or None where too few have ended."""
+        history = self._routes.get(route)
+        fit = history.fit() if history else None
+        return fit.range(size) if fit else None
+
+    def bounds(self, route: str, size: int | None) -> tuple[float | None, float | None]:
+        """Return p50 and p90, as the policy asks for them."""
+        found = self.range(route, size)
+        return (found.p50, found.p90) if found else (None, None)
+
+
+@dataclass(slots=True)
+class _History:
+    """The last runs of a route, and what they amounted to when that was last reckoned."""
+
+    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=LAST))
+    _fit: Fit | None = None
+    _since: int = 0
+    """How many have ended since."""
+
+    def learn(self, size: int | None, seconds: float) -> None:
+        self.ended.append((size, seconds))
+        self._since += 1
+
+    def fit(self) -> Fit | None:
+        """Return what they amount to. It is reckoned anew for every sixteenth more: a busy route pays for few."""
+        if self._since > len(self.ended) // 16:
+            self._fit, self._since = fit(self.ended), 0
+        return self._fit
+
+
+class Line(NamedTuple):
+    """What the size does: nothing up to `cut`, from there `slope` for each doubling (logarithms all of them)."""
+
+    cut: float
+    slope: float
+    centre: float
+    """The mean of what the sizes are above the cut."""
+    spread: float
+    """The sum of squares around it."""
+
+    def at(self, size: float) -> float:
+        """Return how far above its mean the line is at a size."""
+        return self.slope * self.beyond(size)
+
+    def beyond(self, size: float) -> float:
+        """Return how far a size lies above the cut, less the mean of that."""
+        return max(0.0, size - self.cut) - self.centre
+
+
+_FLAT = Line(0.0, 0.0, 0.0, math.inf)
+
+
+class Fit(NamedTuple):
+    """What the ended runs of a route amount to."""
+
+    quantiles: tuple[float, float, float]
+    """Of the logarithms of seconds, where the line is at its mean."""
+    line: Line
+    runs: int
+
+    def range(self, size: int | None) -> Range:
+        """Return the range for a size. The further it is from those seen, the less is the line trusted."""
+        if size is None:
+            above, wider = 0.0, 1.0
+        else:
+            above = self.line.at(_log2(size))
+            wider = math.sqrt(1 + self.line.beyond(_log2(size)) ** 2 / self.line.spread)
+        middle = self.quantiles[1]
+        p10, p50, p90 = (
+            math.exp(min(middle + (value - middle) * wider + above, _GREATEST)) for value in self.quantiles
+        )
+        return Range(p10, p50, p90, self.runs)
+
+
+def fit(ended: Sequence[Ended]) -> Fit | None:
+    """Return what runs amount to, the latest last; None where they are too few."""
+    if len(ended) < LEAST:
+        return None
+    times = [math.log(max(seconds, _SHORTEST)) for _, seconds in ended]
+    weights = [0.5 ** (age / HALF) for age in range(len(ended) - 1, -1, -1)]
+    sizes = [_log2(size) for size, _ in ended if size is not None]
+    line = _steady(sizes, times, weights) if len(sizes) == len(times) >= SIZED else _FLAT
+    left = _left(line, sizes, times)
+    quantiles = _student(left) if len(left) < RANKED else _ranked(left, weights)
+    return Fit(quantiles, line, len(ended))
+
+
+def _log2(size: int) -> float:
+    return math.log2(size + 1)
+
+
+def _left(line: Line, sizes: Sequence[float], times: Sequence[float]) -> Sequence[float]:
+    """Return what is left of times beside the line."""
+    return times if line is _FLAT else [time - line.at(size) for time, size in zip(times, sizes, strict=True)]
+
+
+def _steady(sizes: Sequence[float], times: Sequence[float], weights: Sequence[float]) -> Line:
+    """Return the line that outliers do not turn: a machine that slept, say, as an old journal has it."""
+    line = _line(sizes, _tamed(times), weights)
+    left = _left(line, sizes, times)
+    if (tamed := _tamed(left)) == left:
+        return line
+    kept = [weight if a == b else 0.0 for weight, a, b in zip(weights, left, tamed, strict=True)]
+    return _line(sizes, times, kept)
+
+
+def _tamed(values: Sequence[float]) -> Sequence[float]:
+    """Return values of which none is further out than three times the distance between the quartiles."""
+    ranked = sorted(values)
+    low, high = ranked[len(ranked) // 4], ranked[3 * len(ranked) // 4]
+    reach = 3 * (high - low)
+    return [min(max(value, low - reach), high + reach) for value in values]
+
+
+def _line(sizes: Sequence[float], times: Sequence[float], weights: Sequence[float]) -> Line:
+    """Return the line by weighted least squares, over the cuts; a flat one where none is better than that for sure."""
+    ranked = sorted(sizes)
+    best, least = _FLAT, math.inf
+    for cut in {ranked[len(ranked) * n // CUTS] for n in range(CUTS)}:
+        line, left = _least_squares(cut, sizes, times, weights)
+        if left < 0.9 * least:  # a cut is an assumption more: it must be worth it
+            best, least = line, left
+    return best
+
+
+def _least_squares(
+    cut: float, sizes: Sequence[float], times: Sequence[float], weights: Sequence[float]
+) -> tuple[Line, float]:
+    """Return the line with this cut and the squares that it leaves, infinite where its slope is not sure."""
+    total = sum(weights)
+    effective = total**2 / sum(weight**2 for weight in weights)
+    beyond = [max(0.0, size - cut) for size in sizes]
+    centre = _mean(beyond, weights, total)
+    mean = _mean(times, weights, total)
+    spread = sum(weight * (x - centre) ** 2 for weight, x in zip(weights, beyond, strict=True))
+    if spread < total / 4:  # less than half a doubling: no lever
+        return _FLAT, math.inf
+    both = sum(w * (x - centre) * (y - mean) for w, x, y in zip(weights, beyond, times, strict=True))
+    slope = both / spread
+    left = max(1e-12, sum(w * (y - mean) ** 2 for w, y in zip(weights, times, strict=True)) - slope * both)
+    if abs(slope) < SURE * math.sqrt(left / max(effective - 2, 1) / spread):
+        return _FLAT, math.inf
+    return Line(cut, slope, centre, spread), left
+
+
+def _mean(values: Sequence[float], weights: Sequence[float], total: float) -> float:
+    return sum(weight * value for weight, value in zip(weights, values, strict=True)) / total
+
+
+def _student(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the range in which the next value of a normal distribution lies, of which so many are known."""
+    count = len(values)
+    mean = sum(values) / count
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
+    reach = _STUDENT[count - 1] * deviation * math.sqrt(1 + 1 / count)
+    return mean - reach, mean, mean + reach
+
+
+def _ranked(values: Sequence[float], weights: Sequence[float]) -> tuple[float, float, float]:
+    """Return weighted quantiles in which the next value has its share (Barber, Candes, Ramdas and Tibshirani 2023)."""
+    ranked = sorted(zip(values, weights, strict=True))
+    sums = list(accumulate(weight for _, weight in ranked))
+    whole = sums[-1] + 1.0  # the next one weighs as much as the last one did
+
+    def quantile(share: float) -> float:
+        wanted = share * whole
+        for index, reached in enumerate(sums):
+            if reached >= wanted:
+                value, weight = ranked[index]
+                before = ranked[index - 1][0] if index else value
+                return value - (value - before) * (reached - wanted) / weight
+        return ranked[-1][0]
+
+    return quantile(0.1), quantile(0.5), quantile(0.9)
