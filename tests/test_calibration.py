@@ -38,7 +38,7 @@ def test_predictions_of_runs_like_those_before_hold() -> None:
 
 
 def test_a_run_is_predicted_from_those_that_had_ended_when_it_began() -> None:
-    assert calibrate(runs(30, 0.0, at_once=10), 0.0, 20)["train"].count == 10
+    assert calibrate(runs(30, 0.0, at_once=10), 0.0, 15)["train"].count == 10
 
 
 def test_only_runs_that_began_since_a_moment_are_scored_and_all_are_learned_from() -> None:

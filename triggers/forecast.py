@@ -93,21 +93,28 @@ class RunTimes:
 
 @dataclass(slots=True)
 class _History:
-    """The last runs of a route, and what they amounted to when that was last reckoned."""
+    """The last runs of a route, and what they amount to.
 
-    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=LAST))
-    _fit: Fit | None = None
+    That is due to be reckoned anew with every sixteenth more, so that a busy route pays for few, and done when it is
+    asked for, from what had ended when it was due: so it does not depend on when anybody asks.
+    """
+
+    ended: deque[Ended] = field(default_factory=lambda: deque(maxlen=LAST + LAST // 16))
     _since: int = 0
-    """How many have ended since."""
+    """How many have ended since it was due."""
+    _due: bool = False
+    _fit: Fit | None = None
 
     def learn(self, size: int | None, seconds: float) -> None:
         self.ended.append((size, seconds))
         self._since += 1
+        if self._since > len(self.ended) // 16:
+            self._since, self._due = 0, True
 
     def fit(self) -> Fit | None:
-        """Return what they amount to. It is reckoned anew for every sixteenth more: a busy route pays for few."""
-        if self._since > len(self.ended) // 16:
-            self._fit, self._since = fit(self.ended), 0
+        """Return what they amount to."""
+        if self._due:
+            self._fit, self._due = fit(list(self.ended)[: len(self.ended) - self._since][-LAST:]), False
         return self._fit
 
 

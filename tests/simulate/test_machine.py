@@ -12,7 +12,7 @@ import pytest
 from triggers.gates import Closed
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
-from triggers.simulate import Job, JobError, LastTwo, Perfect, Quantiles, Rules, figures, shaken, simulate
+from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
 from triggers.simulate.figures import cost
 from triggers.simulate.predictors import Silent
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
@@ -52,7 +52,7 @@ def test_jobs_of_one_lane_start_in_their_order() -> None:
     assert starts == sorted(starts)
 
 
-@pytest.mark.parametrize("predictor", [Silent, Perfect, LastTwo, Quantiles])
+@pytest.mark.parametrize("predictor", [Silent, Perfect, LastTwo, Quantiles, Learned])
 def test_never_over_capacity_and_nobody_is_lost_whatever_is_predicted(predictor: type) -> None:
     jobs = synthetic(1, 300, 1.1)
     starts = simulate(jobs, MACHINE, Rules(predictor=predictor))

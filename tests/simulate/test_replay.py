@@ -16,7 +16,7 @@ from triggers.journal import views
 from triggers.journal.past import ended_well, others
 from triggers.simulate import Rules, simulate
 from triggers.simulate.declared import Declared
-from triggers.simulate.predictors import Silent
+from triggers.simulate.predictors import Learned
 from triggers.simulate.replay import deviation, history, in_flow
 from triggers.simulate.whatif import Workload
 from triggers.testing import FakeClock
@@ -109,7 +109,7 @@ def remembered(life: Life) -> Workload:
 
 
 def replay(workload: Workload, **options: Any) -> list[float]:
-    rules = Rules(predictor=Silent, alike=in_flow, of_keys=workload.of_keys, **options)
+    rules = Rules(predictor=Learned, alike=in_flow, of_keys=workload.of_keys, **options)
     return simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
 
 

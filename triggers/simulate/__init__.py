@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from triggers.simulate.figures import Figures, figures
 from triggers.simulate.machine import Machine, Rules, simulate
-from triggers.simulate.predictors import LastTwo, Perfect, Prediction, Predictor, Quantiles, by_route
+from triggers.simulate.predictors import LastTwo, Learned, Perfect, Prediction, Predictor, Quantiles, by_route
 from triggers.simulate.workload import Job, JobError, shaken
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Job",
     "JobError",
     "LastTwo",
+    "Learned",
     "Machine",
     "Perfect",
     "Prediction",

@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
+from triggers.forecast import RunTimes
 from triggers.simulate.workload import Job
 
 Alike = Callable[[Job], Hashable]
@@ -74,6 +75,22 @@ class LastTwo:
     def learn(self, job: Job) -> None:
         """Take note of a job that ended."""
         self._ended[self._alike(job)].append(job.seconds)
+
+
+class Learned:
+    """What the dispatcher goes by. It learns from what ended well, as far as the workload knows."""
+
+    def __init__(self) -> None:
+        self._times = RunTimes()
+
+    def predict(self, job: Job) -> Prediction:
+        """Return the median, and the time that nine of ten will not exceed."""
+        return Prediction(*self._times.bounds(job.route, job.size))
+
+    def learn(self, job: Job) -> None:
+        """Take note of a job that ended, but for one that is not decided about: that may have failed."""
+        if job.begun is None:
+            self._times.learn(job.route, job.size, job.seconds)
 
 
 class Quantiles:
