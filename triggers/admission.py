@@ -315,7 +315,7 @@ class Admission:
     def _predict(self) -> None:
         """Predict the ends of the runs that were started at once."""
         for number, run in self._at_once.items():
-            _, longest = self._forecast(run.route, run.terms.size)
+            _, longest = self.forecast(run.route, run.terms.size)
             if longest is not None and run.started is not None:
                 self._busy[number] = Busy(self._busy[number].needs, run.started + longest)
         self._at_once.clear()
