@@ -77,18 +77,14 @@ class Rollout:
         """
         stack = stack or Stack(app.name)
         account = Account.here(stack.region)
-        live = stack.look()
-        if live is not None:
-            stack.check_changeable(live)
-        before = stack.template() if live is not None else {}
+        live, before = _at_work(stack)
         s3 = client("s3")
         bucket = _code_bucket(account, s3, live, code_bucket)
-        of_code = {} if zipped is None else {"CodeBucket": bucket.name, "CodeKey": key_of(app, zipped.read_bytes())}
-        parameters = _parameters(template, {**(given or {}), **of_code}, before, live)
+        parameters = _parameters(template, {**(given or {}), **_of_code(app, bucket, zipped)}, before, live)
         changes = compare(before, json.loads(json.dumps(template)))
         _check_replaced(app, changes)
         needed = template["Metadata"]["Triggers"]
-        told = [DataBucket(account, s3, name) for name in needed["BucketsToEventBridge"]]
+        buckets = [DataBucket(account, s3, name) for name in needed["BucketsToEventBridge"]]
         return cls(
             app,
             template,
@@ -98,7 +94,7 @@ class Rollout:
             changes,
             parameters,
             [] if live is None else list(edits(_known(live, parameters), parameters)),
-            [one for one in told if not one.tells()],
+            [one for one in buckets if not one.tells()],
             [*_of_feeds(needed["QueuesThatFeed"]), *_of_image(parameters.get("ImageUri"))],
             bucket,
             zipped,
@@ -151,6 +147,19 @@ def declare(app: App) -> None:
 
 
 # --- checks --------------------------------------------------------------------------------------
+
+
+def _at_work(stack: Stack) -> tuple[Live | None, Json]:
+    """Return the stack, which can be changed, and its template; None and nothing where there is none."""
+    if (live := stack.look()) is None:
+        return None, {}
+    stack.check_changeable(live)
+    return live, stack.template()
+
+
+def _of_code(app: App, bucket: CodeBucket, zipped: Path | None) -> dict[str, str]:
+    """Return the parameters that say where the zip lies, if there is one."""
+    return {} if zipped is None else {"CodeBucket": bucket.name, "CodeKey": key_of(app, zipped.read_bytes())}
 
 
 def _code_bucket(account: Account, s3: Any, live: Live | None, named: str | None) -> CodeBucket:

@@ -66,11 +66,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_keys(route, problems)
     _check_rates(route, problems)
     _check_times(route, problems)
-    if priority := shown(route.policy.priority):
-        problems.note(
-            f"route {route.name!r}: priority={priority}: routes have queues of their own and do not wait for one"
-            " another, so none goes before another"
-        )
+    _tell_priority(route, problems)
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
     why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be one" if chosen else "")
@@ -175,6 +171,14 @@ def _check_times(route: Route, problems: Problems) -> None:
         problems.note(
             f"route {route.name!r}: deadline={str(route.policy.deadline)!r}: routes have queues of their own and do not"
             " wait for one another, so nothing goes before another, and nobody says what is late"
+        )
+
+
+def _tell_priority(route: Route, problems: Problems) -> None:
+    if priority := shown(route.policy.priority):
+        problems.note(
+            f"route {route.name!r}: priority={priority}: routes have queues of their own and do not wait for one"
+            " another, so none goes before another"
         )
 
 

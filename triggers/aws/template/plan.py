@@ -60,6 +60,20 @@ class Plan:
 
 def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Problems) -> Plan:
     """Return the plan. What keeps it from being carried out is in `problems` then."""
+    _check(app, jobs, problems)
+    places = locate(app, binds, problems)
+    fits = {route: fit(route, route.name in jobs, problems) for route in app.routes.values()}
+    reaches = {route: _reach(app, route, places, problems) for route in fits}
+    sizes = {route: one for route, one in fits.items() if isinstance(one, Size)}
+    machines = {route: one for route, one in fits.items() if isinstance(one, Machine)}
+    groups = grouped(sizes, reaches, _feeding(app, machines, problems))
+    for group in groups:
+        _tell_unbounded(group, sizes, problems)
+    return Plan(app, places, groups, sizes, machines, reaches, problems)
+
+
+def _check(app: App, jobs: Collection[str], problems: Problems) -> None:
+    """Look at what is declared, before it is known what becomes of it."""
     for name in sorted(set(jobs) - set(app.routes)):
         problems.add(f"--job {name}: app {app.name!r} has no such route{did_you_mean(name, app.routes)}")
     if app.limits.policy is not None:
@@ -70,21 +84,17 @@ def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Pr
     _check_names(app, problems)
     for source in app.sources.values():
         _check_source(source, problems)
-    places = locate(app, binds, problems)
-    fits = {route: fit(route, route.name in jobs, problems) for route in app.routes.values()}
-    reaches = {route: _reach(app, route, places, problems) for route in fits}
-    sizes = {route: one for route, one in fits.items() if isinstance(one, Size)}
-    machines = {route: one for route, one in fits.items() if isinstance(one, Machine)}
+    for route in app.routes.values():
+        _check_fed(app, route, problems)
+
+
+def _feeding(app: App, machines: Mapping[Route, Machine], problems: Problems) -> dict[str, list[Route]]:
+    """Return the routes that the messages of each queue of the user's own may trigger."""
     fed = {name: _fed(app, name) for name, source in app.sources.items() if isinstance(source, Queue)}
     for name, routes in fed.items():
         for route in routes:
             _check_messages(route, name, machines.get(route), problems)
-    for route in fits:
-        _check_fed(app, route, problems)
-    groups = grouped(sizes, reaches, fed)
-    for group in groups:
-        _tell_unbounded(group, sizes, problems)
-    return Plan(app, places, groups, sizes, machines, reaches, problems)
+    return fed
 
 
 def _check_messages(route: Route, queue: str, machine: Machine | None, problems: Problems) -> None:
