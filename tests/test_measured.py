@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from pathlib import Path
 from typing import Any
 
+from tests.kit import Life
 from tests.test_flows import A, handler
-from triggers.admission import MEMORY, UNIT, Admission
+from triggers import App, Event, Retry
+from triggers.admission import MEMORY, UNIT, Admission, bound, units
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
 from triggers.measured import HEADROOM, unseen
@@ -15,6 +19,10 @@ from triggers.routing import Route, make_route
 from triggers.terms import Terms
 
 PLENTY = 10**6
+
+
+class B(Event):
+    n: int
 
 
 def test_a_run_counts_for_what_it_has_where_that_is_more_than_it_has_taken() -> None:
@@ -119,6 +127,33 @@ def test_a_thousand_random_workloads_never_take_more_than_there_is_and_leave_all
         assert work.admission.free == work.admission.capacity
         assert work.admission.empty()
     assert started > 4000
+
+
+def begin(life: Life) -> None:
+    """Hand four runs in, of which three can be at work."""
+    life.append(*(B(n=n) for n in range(4)))
+    life.until(lambda: len(life.dispatcher.running) == 3 and not life.dispatcher.pipeline.busy)
+
+
+def test_a_death_of_the_process_leaks_nothing_of_what_its_runs_had_taken(tmp_path: Path) -> None:
+    app, going_on = App("a", resources={"gpu": 4}), False
+
+    @app.on(B, key="n", per_key=1, concurrency=3, needs={"gpu": 1, "memory": "1MiB"}, retry=Retry(attempts=9))
+    async def work(event: B) -> None:
+        if not going_on:
+            await asyncio.Event().wait()
+
+    for _ in range(3):
+        life = Life(app, tmp_path / "state")
+        begin(life)
+        assert life.dispatcher.admission.free["gpu"] == 1 * UNIT
+        life.crash()
+    going_on = True
+    life = Life(app, tmp_path / "state")
+    life.settle()
+    assert {state for state, _ in life.states()} == {"done"}
+    assert life.dispatcher.admission.free == units(app.limits.capacity() | {bound(app.routes["work"]): 3})
+    life.stop()
 
 
 def test_what_is_free_again_is_told() -> None:

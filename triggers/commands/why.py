@@ -19,6 +19,7 @@ from triggers.errors import did_you_mean
 from triggers.journal import views
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
+from triggers.quantities import in_bytes
 
 NAMED = 5
 """How many runs are named where more hold a limit."""
@@ -125,7 +126,8 @@ def _waiting(scene: Scene, run: RunView) -> str:
         return f"route {run.route!r} is not in the app any more{known}; it waits until the app has it again"
     if scene.holder is None:
         return f"no dispatcher is running; {run.route} starts it with `triggers run`"
-    return f"{_held_up(scene, route) or f'{run.route} starts it when its turn comes'}{_before(scene, run)}"
+    more = f"; it may have {in_bytes(run.memory)} of memory, as an attempt died of less" if run.memory else ""
+    return f"{_held_up(scene, route) or f'{run.route} starts it when its turn comes'}{_before(scene, run)}{more}"
 
 
 def _held_up(scene: Scene, route: RouteView) -> str | None:

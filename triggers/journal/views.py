@@ -37,6 +37,8 @@ class RunView:
     ended: float | None
     due_time: float | None
     error: str | None
+    memory: float | None = None
+    """Bytes that an attempt may have, where an earlier one died of less than it needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +135,8 @@ def runs(
     }
     where, values = _where(terms)
     join = "" if (type, root, since) == (None, None, None) else "JOIN event ON event.number = run.event"
-    sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error
+    sql = f"""SELECT run.number, run.event, route, state, attempt, epoch, priority, started, ended, due_time, error,
+                     memory
               FROM run {join} {where} ORDER BY run.rowid DESC LIMIT ?"""  # terms are ours, values bound
     rows = list(connection.execute(sql, (*values, -1 if limit is None else limit)))
     return [RunView(n, event, route, STATES[state], *rest) for n, event, route, state, *rest in reversed(rows)]
