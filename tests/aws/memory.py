@@ -104,13 +104,16 @@ def _holds(condition: str, old: Item, values: Item) -> bool:
     def compared(match: re.Match[str]) -> str:
         left, right = scalar(old.get(match[1])), scalar(values[match[3]])
         return (
-            str(left is not None and {"=": left == right, "<": left < right, "<=": left <= right}[match[2]])
+            str(
+                left is not None
+                and {"=": left == right, "<>": left != right, "<": left < right, "<=": left <= right}[match[2]]
+            )
             if (type(left) is type(right))
             else "False"
         )
 
     text = re.sub(r"attribute_not_exists\(#(\w+)\)", lambda match: str(match[1] not in old), condition)
-    text = re.sub(r"#(\w+) (=|<=|<) (:\w+)", compared, text)
+    text = re.sub(r"#(\w+) (=|<>|<=|<) (:\w+)", compared, text)
     words = text.replace("AND", "and").replace("OR", "or")
     assert not set(re.findall(r"\w+", words)) - {"True", "False", "and", "or"}, words
     return bool(eval(words))  # of our own condition

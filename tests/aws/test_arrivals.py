@@ -10,8 +10,9 @@ import pytest
 
 from tests.aws.deployed import batch, on_the_bus, record, row
 from triggers import App, Event, MessageReceived, ObjectCreated, ObjectDeleted, Tick, every
-from triggers.aws import wire
+from triggers.aws import messages, wire
 from triggers.aws.arrivals import Arrival, Arrivals
+from triggers.aws.records import Sighting
 from triggers.lineage import EventRow
 from triggers.routing import Router
 from triggers.sources.bucket import Bucket
@@ -139,6 +140,63 @@ def test_a_deletion_is_told_by_the_sources_that_asked_for_it() -> None:
     assert (found.type, found.source) == ("ObjectDeleted", "all")
 
 
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [({}, True), ({"versionId": "v1"}, False)],
+    ids=["object", "version"],
+)
+def test_a_version_that_is_deleted_for_good_says_nothing_of_the_object(version: dict[str, str], told: bool) -> None:
+    payload = told_by_s3(name="ObjectRemoved:Delete")
+    payload["Records"][0]["s3"]["object"] |= version
+    assert (len(one(payload).events), one(payload).rejection) == (told, None)
+
+
+def test_a_delete_marker_is_a_deletion() -> None:
+    payload = told_by_s3(name="ObjectRemoved:DeleteMarkerCreated")
+    payload["Records"][0]["s3"]["object"] |= {"versionId": "v2"}
+    assert event(payload).type == "ObjectDeleted"
+
+
+def test_what_was_seen_of_an_object_is_compared_where_it_has_no_version_and_deletions_are_not_told() -> None:
+    arrival = one(told_by_s3())
+    inner, outer = arrival.events
+    assert (inner.source, outer.source) == ("incoming", "all")
+    assert arrival.sightings == {inner.number: Sighting("abc", "0055AED6")}
+    versioned = told_by_s3()
+    versioned["Records"][0]["s3"]["object"] |= {"versionId": "v1"}
+    assert one(versioned).sightings == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        'please copy it to "s3"',
+        '{"store":"s3"}\n{"store":"gs"}',
+        '{"to":"s3","x":"\\ud800"}',
+        json.dumps(told_by_s3()),
+        json.dumps(told_by_s3(bucket="foreign")),
+        json.dumps(BY_EVENTBRIDGE),
+        '{"source":"aws.s3","x":1}',
+        '{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"acme"}',
+    ],
+    ids=["text", "lines", "surrogate", "notification", "foreign", "eventbridge", "alike", "test-event"],
+)
+def test_what_comes_by_a_declared_queue_is_a_message_whatever_it_says_of_s3(body: str) -> None:
+    raw = record(body, id="m7")
+    raw["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:orders"
+    found = event(batch(raw))
+    assert (found.type, found.source, json.loads(found.data)["body"]) == ("MessageReceived", "orders", body)
+    raw_message = {"MessageId": "m7", "Body": body, "ReceiptHandle": "h"}
+    known = {MessageReceived.__event_type__}
+    there = messages.delivery_of(messages.read(raw_message), "orders", 9.0, known)
+    assert (there.type, json.loads(there.data)["body"]) == (found.type, body), "as a dispatcher has it"
+
+
+def test_text_that_only_mentions_s3_is_a_message_of_any_other_queue_too() -> None:
+    found = event(batch(record('copy it to "s3"', app="other", route="queue")))
+    assert found.type == MessageReceived.__event_type__
+
+
 def test_the_test_event_of_s3_is_acknowledged_and_is_nothing() -> None:
     arrival = one(batch(record('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "acme"}')))
     assert (arrival.events, arrival.rejection) == ([], None)
@@ -194,6 +252,11 @@ def test_what_can_be_no_event_is_rejected_with_the_reason(body: str, said: str) 
     arrival = one(batch(record(body)))
     assert said in (arrival.rejection or "")
     assert arrival.item == "m1"
+
+
+def test_a_payload_that_holds_half_of_a_character_is_rejected() -> None:
+    assert "a function is given records" in (one({"hello": "\ud800"}).rejection or "")
+    assert "half of a surrogate pair" in (one({**DIRECT, "id": "\ud800"}).rejection or "")
 
 
 @pytest.mark.parametrize("payload", [None, 7, "text", [], {}, {"Records": []}, {"Records": [7]}, {"Records": "no"}])

@@ -11,7 +11,7 @@ from tests.aws.memory import Table
 from triggers import Event
 from triggers.attempt import Failure
 from triggers.aws import wire
-from triggers.aws.records import Claim, Records, Standing, Superseded
+from triggers.aws.records import Claim, Records, Sighting, Standing, Superseded
 from triggers.errors import TriggersError
 
 
@@ -33,8 +33,10 @@ def records(table: Table) -> Records:
     return Records(table, "churn-runs", 30)
 
 
-def claim(records: Records, holder: str = "one", now: float = NOW, lease: float = 60.0) -> Claim | Standing:
-    return records.claim(5, "train", EVENT, wire.write(EVENT), holder, now, now + lease)
+def claim(
+    records: Records, holder: str = "one", now: float = NOW, lease: float = 60.0, *, begins: bool = True
+) -> Claim | Standing:
+    return records.claim(5, "train", EVENT, wire.write(EVENT), holder, now, now + lease, begins=begins)
 
 
 def claimed(records: Records, holder: str = "one", now: float = NOW, lease: float = 60.0) -> Claim:
@@ -118,6 +120,49 @@ def test_every_attempt_has_the_event_of_the_first_claim(records: Records, table:
     second = records.claim(5, "train", again, wire.write(again), "two", NOW + 2, NOW + 62)
     assert isinstance(second, Claim)
     assert second.event == table.record()["event"] == wire.write(EVENT)
+
+
+def told(records: Records, *seen: str) -> list[str]:
+    """Return which of these notices, `etag-sequencer` each, a run begins on."""
+    return [id for id in seen if is_new(records, id)]
+
+
+def is_new(records: Records, id: str, route: str = "train") -> bool:
+    event = EVENT._replace(id=id, subject="a.csv")
+    return records.is_new(route, event, Sighting(*id.split("-")))
+
+
+@pytest.mark.parametrize(
+    ("seen", "begun"),
+    [
+        (["E1-01", "E1-02"], ["E1-01"]),
+        (["E1-01", "E1-01"], ["E1-01", "E1-01"]),
+        (["E1-01", "E2-02", "E1-03"], ["E1-01", "E2-02", "E1-03"]),
+        (["E2-02", "E1-01"], ["E2-02"]),
+        (["E1-01", "E1-03", "E2-02"], ["E1-01"]),
+        (["E1-0A", "E2-0a00", "E3-0a01"], ["E1-0A", "E2-0a00", "E3-0a01"]),
+        (["E3-0a01", "E1-0A", "E2-0a00"], ["E3-0a01"]),
+        (["E1-0AF", "E2-0a01"], ["E1-0AF"]),
+    ],
+    ids=["same-bytes", "itself", "and-back", "late", "between", "fractions", "fractions-late", "any-case"],
+)
+def test_a_route_is_told_of_each_content_that_follows_another(
+    records: Records, seen: list[str], begun: list[str]
+) -> None:
+    assert told(records, *seen) == begun
+
+
+def test_each_route_is_told_for_itself(records: Records) -> None:
+    assert is_new(records, "E1-01", "train")
+    assert is_new(records, "E1-02", "report")
+
+
+def test_what_begins_no_run_goes_on_with_one_that_there_is(records: Records) -> None:
+    assert claim(records, begins=False) == Standing(5, "known", 0)
+    records.wait(claimed(records), None, NOW + 1, NOW, counted=True)
+    again = claim(records, now=NOW + 2, begins=False)
+    assert isinstance(again, Claim)
+    assert again.start == 2
 
 
 def test_a_rejected_message_of_any_length_is_kept_whole(records: Records, table: Table) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,8 +19,9 @@ from botocore.exceptions import ClientError
 from tests.aws.deployed import ROLE, Deployed, Invocation, batch, record, row
 from tests.aws.memory import Killed, Life, Refused
 from tests.aws.scripted import Reply, scripted
-from triggers import App, Context, Event, Later, MessageReceived, Reject, Retry
+from triggers import App, Bucket, Context, Event, Later, MessageReceived, ObjectCreated, Reject, Retry
 from triggers.aws import wire
+from triggers.aws.logs import JsonLines
 from triggers.aws.serverless import Unfinished
 
 
@@ -507,6 +509,48 @@ def test_an_ordered_message_that_waits_for_days_keeps_its_place(app: App, deploy
     assert deployed.scheduler.schedules == {}
 
 
+def told(etag: str, sequencer: str, id: str = "m1") -> dict[str, Any]:
+    thing = {"key": "raw/a.csv", "size": 3, "eTag": etag, "sequencer": sequencer}
+    notice = {
+        "eventVersion": "2.3", "eventSource": "aws:s3", "eventTime": "2027-01-15T08:00:00.000Z",
+        "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "acme"}, "object": thing},
+    }  # fmt: skip
+    return record(json.dumps({"Records": [notice]}), id=id)
+
+
+def test_the_same_bytes_put_again_are_no_new_event_and_what_a_retry_waits_for_is_not_dropped() -> None:
+    app, seen = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")], retry=PATIENT), []
+
+    @app.on(ObjectCreated)
+    def train(event: ObjectCreated) -> None:
+        seen.append(event.version)
+        if len(seen) == 1:
+            raise OSError
+
+    deployed = Deployed(app)
+    assert deployed.failures(batch(told("one", "01"))) == ["m1"]
+    assert deployed.failures(batch(told("one", "02", "m2"), told("two", "03", "m3"), told("one", "04", "m4"))) == []
+    assert seen == ["one", "two", "one"]
+    deployed.clock.now += 10
+    assert deployed.failures(batch(told("one", "01"), told("two", "03", "m5"), told("two", "00", "m6"))) == []
+    assert seen == ["one", "two", "one", "one"], "the first one's second attempt"
+    assert {item["state"] for item in deployed.table.records()} == {"done"}
+
+
+def test_an_object_is_told_though_the_function_was_killed_after_it_was_seen() -> None:
+    app, seen = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")]), []
+
+    @app.on(ObjectCreated)
+    def train(event: ObjectCreated) -> None:
+        seen.append(event.version)
+
+    deployed = Deployed(app)
+    with pytest.raises(Killed):
+        deployed.call(batch(told("one", "01")), life=Life(1, after=True))
+    assert deployed.failures(batch(told("one", "01"))) == []
+    assert seen == ["one"]
+
+
 def test_a_batch_stops_before_the_deadline_and_hands_back_the_rest(app: App, deployed: Deployed) -> None:
     ran = []
 
@@ -688,6 +732,14 @@ def test_a_caller_whose_payload_is_no_event_is_told_what_to_send(app: App, deplo
     answer = deployed.call({"hello": "world"})
     assert answer["runs"] == []
     assert "invoke it with one like" in answer["rejected"][0]
+
+
+def test_a_payload_with_half_of_a_character_is_kept_and_said_like_any_other(deployed: Deployed) -> None:
+    assert "invoke it with one like" in deployed.call({"id": "\ud800"})["rejected"][0]
+    kept = deployed.table.record()
+    assert [kept[name].encode() for name in ("event", "error", "event_id")]
+    line = JsonLines().format(logging.makeLogRecord({"msg": "rejected \ud800"}))
+    assert json.loads(line)["message"] == "rejected \ud800"
 
 
 # --- logs and start --------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ or a caller, is pushed: it is answered as a whole.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,8 +15,9 @@ from pydantic_core import to_json
 
 from triggers.app import App
 from triggers.aws import messages, names, wire
+from triggers.aws.records import Sighting
 from triggers.errors import EventError
-from triggers.events import ObjectCreated, ObjectDeleted, RunFailed, Tick, read_json
+from triggers.events import ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.lineage import EventRow, arrived
 from triggers.routing import Route, Router
 from triggers.sources.bucket import Bucket
@@ -30,6 +32,7 @@ LONGEST_SUBJECT = 4096
 _QUEUE = "aws:sqs"
 _TOPIC = "aws:sns"
 _S3 = re.compile(r's3(:TestEvent)?\\*"')  # one of them is in every body that S3 wrote
+_NONE: Mapping[int, Sighting] = {}
 _BUILT_IN = (ObjectCreated, ObjectDeleted, RunFailed, Tick)
 
 
@@ -37,7 +40,8 @@ class Arrival(NamedTuple):
     """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none.
 
     `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed.
-    `group` is the message group within which order is kept, None where there is no order.
+    `group` is the message group within which order is kept, None where there is no order. `sightings` are what events
+    of objects were made of, by the events' numbers: only of those that a route must not be told of again.
     """
 
     id: str
@@ -49,6 +53,7 @@ class Arrival(NamedTuple):
     handle: str = ""
     received: int = 1
     events: Sequence[EventRow] = ()
+    sightings: Mapping[int, Sighting] = _NONE
     rejection: str | None = None
 
     @property
@@ -118,7 +123,7 @@ class Arrivals:
         return self._arrival(raw, str(notification.get("TopicArn", "")).rsplit(":", 1)[-1] or "topic", now)
 
     def _pushed(self, payload: object, now: float) -> Arrival:
-        body = to_json(payload, inf_nan_mode="constants", fallback=str).decode()
+        body = _text(payload)
         if isinstance(payload, dict):
             id, source = str(payload.get("id", "")), str(payload.get("source", "lambda"))
             if "specversion" in payload or "detail-type" in payload or _S3.search(body):
@@ -132,25 +137,24 @@ class Arrivals:
     def _arrival(self, raw: Mapping[str, Any], source: str, now: float, **transport: Any) -> Arrival:
         id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
-            events = self._events(raw, body, source, now, str(transport.get("queue", "")).rpartition(":")[2])
+            queue = str(transport.get("queue", "")).rpartition(":")[2]
+            if "s3" in body and queue not in self._queues and (told := _told(body)) is not None:
+                found = [made for notice in told for made in self._of_object(notice, now)]
+                sightings = {event.number: sighting for event, sighting in found if sighting}
+                return Arrival(id, body, source, events=[event for event, _ in found], sightings=sightings, **transport)
+            event = self._event(raw, source, now, queue)
         except EventError as error:
             return Arrival(id, body, source, rejection=str(error), **transport)
-        return Arrival(id, body, source, events=events, **transport)
+        return Arrival(id, body, source, events=[event], **transport)
 
-    def _events(self, raw: Mapping[str, Any], body: str, source: str, now: float, queue: str) -> list[EventRow]:
-        if "s3" in body and _S3.search(body):
-            from triggers.aws.notifications import notices  # who is never told by S3 need not load it
-
-            told = notices(read_json("the body", body.encode("utf-8", "surrogatepass")))
-            if told is not None:
-                return [event for notice in told for event in self._of_object(notice, now)]
+    def _event(self, raw: Mapping[str, Any], source: str, now: float, queue: str) -> EventRow:
         event = messages.event_of(messages.read(raw), source, now, self._known)
         self._check_taken(event.type, queue)
         if event.subject and len(event.subject) > LONGEST_SUBJECT:
             raise EventError(
                 f"subject has {len(event.subject):,} characters, over the limit of {LONGEST_SUBJECT:,}; shorten it"
             )
-        return [event]
+        return event
 
     def _check_taken(self, kind: str, queue: str) -> None:
         """Refuse what no rule has put into a route's queue, and nobody would run on."""
@@ -162,8 +166,12 @@ class Arrivals:
                 " app's event bus, or to a queue that is a source of the app"
             )
 
-    def _of_object(self, notice: Notice, now: float) -> Iterator[EventRow]:
-        """Yield the event of each source that the object lies in. What was told of it before, nobody knows here."""
+    def _of_object(self, notice: Notice, now: float) -> Iterator[tuple[EventRow, Sighting | None]]:
+        """Yield the event of each source that the object lies in, and the sighting where its content has no version.
+
+        A source that tells deletions has none: nobody would know here that the object had been gone in between. That a
+        version was deleted for good says nothing of the object: it was an old one, or an older one shows again.
+        """
         from triggers.aws.notifications import creation, deletion
 
         if notice.kind == "other":
@@ -175,14 +183,34 @@ class Arrivals:
             )
         for bucket in self._buckets[notice.bucket]:
             key = bucket.key_of(notice.key, notice.size)
-            if key is None or (notice.kind == "deleted" and not bucket.deletions):
+            if key is None or (notice.kind == "deleted" and (notice.version or not bucket.deletions)):
                 continue
+            sighting = None
+            if notice.etag and notice.sequencer and not (notice.version or bucket.deletions):
+                sighting = Sighting(notice.etag, notice.sequencer)
             made = (
                 creation(notice, bucket.name, key)
                 if notice.kind == "created"
                 else deletion(notice, bucket.name, key, notice.content)
             )
-            yield arrived(made, wire.number_of(made.source, made.id), now)
+            yield arrived(made, wire.number_of(made.source, made.id), now), sighting
+
+
+def _told(body: str) -> Sequence[Notice] | None:
+    """Return what S3 says in a body, None where it is not S3 that speaks. Raises `EventError`."""
+    if not _S3.search(body):
+        return None
+    from triggers.aws.notifications import notices  # who is never told by S3 need not load it
+
+    return notices(messages.as_json(body))
+
+
+def _text(payload: object) -> str:
+    """Return a payload as JSON."""
+    try:
+        return to_json(payload, inf_nan_mode="constants", fallback=str).decode()
+    except ValueError:  # half of a character, which is none
+        return json.dumps(payload, default=str)
 
 
 def _made_by(record: object) -> object:

@@ -27,7 +27,7 @@ from triggers.aws.handback import Deployment
 from triggers.aws.logs import JsonLines
 from triggers.aws.messages import record
 from triggers.aws.processes import Processes
-from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records, Standing
+from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records, Sighting, Standing
 from triggers.aws.refusals import explained
 from triggers.aws.runs import SKEW, Runs
 from triggers.errors import TriggersError, WiringError
@@ -229,13 +229,13 @@ class Job:
             return REJECTED, None
         wanted = [event for event in arrival.events if self._arrivals.routes(arrival, event)]
         with self._keeper.at_work(arrival, [wire.run_number(event, self._route.name) for event in wanted]):
-            stood = [self._run(event) for event in wanted]
+            stood = [self._run(event, arrival.sightings.get(event.number)) for event in wanted]
         again = [standing.until for standing in stood if standing.state in (RUNNING, WAITING)]
         state = DEAD if any(standing.state == DEAD for standing in stood) else DONE
         return state, min(again) if again else None
 
-    def _run(self, event: EventRow) -> Standing:
-        return self._runs.carry_out(event, self._route, self._name, math.inf, time.time() + HOLD)
+    def _run(self, event: EventRow, sighting: Sighting | None) -> Standing:
+        return self._runs.carry_out(event, self._route, self._name, math.inf, time.time() + HOLD, sighting)
 
 
 @contextmanager

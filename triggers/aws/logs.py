@@ -1,11 +1,12 @@
 """What a function logs: one JSON object a line, each with the run that it is about.
 
-The fields are those of `triggers run --log-json`, and `request`, the id of the invocation. What a handler logs by any
-logger while it runs has them, too.
+The fields are those of `triggers run --log-format json`, and `request`, the id of the invocation. What a handler logs
+by any logger while it runs has them, too.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -68,7 +69,10 @@ class JsonLines(logging.Formatter):
             fields.update((key, value) for key, value in vars(record).items() if key not in _KNOWN)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return to_json(fields, fallback=str, inf_nan_mode="constants").decode("utf-8", "replace") + "\n"
+        try:
+            return to_json(fields, fallback=str, inf_nan_mode="constants").decode("utf-8", "replace") + "\n"
+        except ValueError:  # half of a character, which is none
+            return json.dumps(fields, default=str) + "\n"
 
 
 def set_up() -> JsonLines:

@@ -61,11 +61,11 @@ def read(raw: Mapping[str, Any]) -> Message:
         raise EventError(f"a message of a queue has a messageId and a body, this has {has}")
     system = known if isinstance(known, dict) else {}
     attributes = {f"AWS.{name}": str(system[name]) for name in SYSTEM if name in system}
-    content = _json(body) if _CLOUD in body or _TOPIC in body or _BUS in body else None
+    content = as_json(body) if _CLOUD in body or _TOPIC in body or _BUS in body else None
     if _is_notification(content):
         id, body = str(content.get("MessageId") or id), content["Message"]
         attributes |= _values(content.get("MessageAttributes"))
-        content = _json(body)
+        content = as_json(body)
     return Message(
         id=id,
         body=body,
@@ -120,7 +120,7 @@ def event_of(message: Message, source: str, now: float, known: Collection[str]) 
 
 def _received(message: Message, source: str, now: float, known: Collection[str]) -> Delivery:
     if MessageReceived.__event_type__ not in known:
-        empty = _json(message.body) is None and message.body.strip() != "null"
+        empty = as_json(message.body) is None and message.body.strip() != "null"
         what = "is not JSON" if empty else "is JSON, but no event in the form of CloudEvents"
         raise EventError(
             f"the body {what}, and no route takes a message as it is; send {FORM}, or add a route on MessageReceived"
@@ -167,7 +167,7 @@ def _number(given: object) -> int | None:
     return int(text) if len(text) <= 15 and text.isascii() and text.isdecimal() else None
 
 
-def _json(text: str) -> Any:
+def as_json(text: str) -> Any:
     """Return what a text holds as JSON, None where it holds none."""
     try:
         return from_json(text)
@@ -198,4 +198,4 @@ def _parsed(event: Mapping[str, Any] | bytes) -> object:
     return read_json("the event", event) if isinstance(event, bytes) else event
 
 
-__all__ = ["FORM", "Message", "delivery_of", "event_of", "read", "record"]
+__all__ = ["FORM", "Message", "as_json", "delivery_of", "event_of", "read", "record"]

@@ -14,6 +14,7 @@ used up, this one included: what a handler and `retry=` are told.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -29,6 +30,8 @@ WAITING: Final = "waiting"
 DONE: Final = "done"
 DEAD: Final = "dead"
 REJECTED: Final = "rejected"
+KNOWN: Final = "known"
+"""The state of a run that is none: its route was told before of what its event tells, or of what came after it."""
 
 RUN: Final = "run"
 EMITTED: Final = "emitted#"
@@ -75,6 +78,13 @@ class Standing(NamedTuple):
     """Whether the bus has taken all that it emitted."""
 
 
+class Sighting(NamedTuple):
+    """What S3 said of an object that has no versions: what it holds, and when that came among all that it held."""
+
+    etag: str
+    sequencer: str
+
+
 class Superseded(TriggersError):
     """A run was settled too late: its lease had passed, and another one has taken it over."""
 
@@ -93,15 +103,19 @@ def _expression(update: str, condition: str) -> _Expression:
 
 _IS_OURS = "#attempt = :start AND #state = :running"
 
-_CLAIM = _expression(
+_CLAIMED = (
     "SET #route = :route, #event = if_not_exists(#event, :event), #source = :source, #event_id = :event_id,"
     " #root = if_not_exists(#root, :root), #state = :running,"
     " #attempt = if_not_exists(#attempt, :zero) + :one, #counted = if_not_exists(#counted, :zero) + :one,"
     " #lease = :lease, #holder = :holder, #started = :now, #changed = :now, #first = if_not_exists(#first, :now)"
-    " REMOVE #due, #ended",
-    "attribute_not_exists(#run) OR (#source = :source AND #event_id = :event_id AND #route = :route AND"
-    " ((#state = :running AND #lease < :now) OR (#state = :waiting AND #due <= :now)))",
+    " REMOVE #due, #ended"
 )
+_IS_FREE = (
+    "(#source = :source AND #event_id = :event_id AND #route = :route AND"
+    " ((#state = :running AND #lease < :now) OR (#state = :waiting AND #due <= :now)))"
+)
+_CLAIM = _expression(_CLAIMED, f"attribute_not_exists(#run) OR {_IS_FREE}")
+_RESUME = _expression(_CLAIMED, _IS_FREE)
 _WAIT = _expression(
     "SET #state = :state, #due = :due, #changed = :now, #counted = :counted, #error = :error, #traceback = :traceback"
     " REMOVE #lease",
@@ -120,6 +134,12 @@ _FAIL = _expression(
 _RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :holder")
 _MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
 
+_SIGHT = _expression(
+    "SET #etag = :etag, #sequencer = :sequencer, #event_id = :event_id",
+    "attribute_not_exists(#run) OR (#etag <> :etag AND #sequencer <= :sequencer)",
+)
+_ADVANCE = _expression("SET #sequencer = :sequencer", "#etag = :etag AND #sequencer < :sequencer")
+
 _FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
 _TRUE = {"BOOL": True}
 
@@ -132,13 +152,37 @@ class Records:
         self._client = client
         self._kept = max(retention, SHORTEST_KEPT) * _DAY
 
-    def claim(
-        self, run: int, route: str, event: EventRow, text: str, holder: str, now: float, lease: float
-    ) -> Claim | Standing:
-        """Claim an attempt of the run of a route on an event, until `lease`; or say why it is not to be begun.
+    def is_new(self, route: str, event: EventRow, sighting: Sighting) -> bool:
+        """Say whether a run of a route may begin on the `ObjectCreated` that was made of a sighting.
 
-        `text` is the event's on the wire, `holder` names who claims. Raises `TriggersError` where the run is one of
-        another event.
+        It may where the key's current row, what the route was told of last, is of this very event, or becomes so: where
+        it has other content, unless S3's sequencer says that this one is the earlier. The row outlives all runs.
+        """
+        key = _object(event.source, event.subject or "", route)
+        seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sighting.sequencer.upper().rstrip("0")}}
+        known = self._write(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
+        if not known.refused or _text(known.item, "event_id") == event.id:
+            return True
+        if _text(known.item, "etag") == sighting.etag:  # what is between the two of them is out of date
+            self._write(key, _ADVANCE, seen)
+        return False
+
+    def claim(
+        self,
+        run: int,
+        route: str,
+        event: EventRow,
+        text: str,
+        holder: str,
+        now: float,
+        lease: float,
+        *,
+        begins: bool = True,
+    ) -> Claim | Standing:
+        """Claim an attempt of the run of a route on an event, until `lease`; or say why it is not to be made.
+
+        `text` is the event's on the wire, `holder` names who claims. Unless it `begins`, only a run that there is goes
+        on. Raises `TriggersError` where the run is one of another event.
         """
         values = {
             **_FIXED,
@@ -151,9 +195,11 @@ class Records:
             ":holder": {"S": holder},
             ":now": _number(now),
         }
-        known = self._update(run, _CLAIM, values, answer="ALL_NEW")
+        known = self._update(run, _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
         item = known.item
         if known.refused:
+            if not item:
+                return Standing(run, KNOWN, 0)
             self._check_identity(run, route, event, item)
             ours = _text(item, "holder") == holder and _at(item, "started") == _micro(now)
             if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
@@ -272,10 +318,13 @@ class Records:
 
     def _update(self, run: int, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
         """Update a run's record, if the condition holds; else say what is there."""
+        return self._write(_key(run, RUN), expression, values, answer)
+
+    def _write(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
         try:
             said = self._client.update_item(
                 TableName=self.table,
-                Key=_key(run, RUN),
+                Key=key,
                 UpdateExpression=expression.update,
                 ConditionExpression=expression.condition,
                 ExpressionAttributeNames=expression.names,
@@ -357,6 +406,12 @@ def _key(run: int, part: str) -> Item:
     return {"run": {"S": f"r{run}"}, "part": {"S": part}}
 
 
+def _object(source: str, key: str, route: str) -> Item:
+    """Return the key of what a route was told of an object. A digest, as the two names may be longer than a key."""
+    digest = hashlib.sha256(f"{source}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()
+    return {"run": {"S": f"object-{digest}"}, "part": {"S": route}}
+
+
 def _part(start: int, number: int | None = None) -> str:
     return f"{EMITTED}{start}#" + ("" if number is None else f"{number:04d}")
 
@@ -378,4 +433,17 @@ def _text(item: Item, name: str) -> str:
     return str(item.get(name, {"S": ""})["S"])
 
 
-__all__ = ["DEAD", "DONE", "REJECTED", "REST", "RUNNING", "WAITING", "Claim", "Records", "Standing", "Superseded"]
+__all__ = [
+    "DEAD",
+    "DONE",
+    "KNOWN",
+    "REJECTED",
+    "REST",
+    "RUNNING",
+    "WAITING",
+    "Claim",
+    "Records",
+    "Sighting",
+    "Standing",
+    "Superseded",
+]

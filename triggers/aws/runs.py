@@ -22,7 +22,7 @@ from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
 from triggers.aws.lineages import Refusals, question
 from triggers.aws.logs import JsonLines, about, ended
-from triggers.aws.records import DEAD, DONE, WAITING, Claim, Records, Standing, Superseded
+from triggers.aws.records import DEAD, DONE, KNOWN, WAITING, Claim, Records, Sighting, Standing, Superseded
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError, TriggersError, WiringError
 from triggers.events import ObjectCreated
@@ -80,16 +80,25 @@ class Runs:
         self._coroutines: Coroutines | None = None
 
     def carry_out(
-        self, event: EventRow, route: Route, request: str, until: float, lease: float | None = None
+        self,
+        event: EventRow,
+        route: Route,
+        request: str,
+        until: float,
+        lease: float | None = None,
+        sighting: Sighting | None = None,
     ) -> Standing:
         """Bring the run of a route on an event as far as it gets, and return where it stands then.
 
         `request` names the invocation, `until` is the Unix time at which it is killed. From then on the run is
-        free for others, or from the end of a `lease`, which is renewed.
+        free for others, or from the end of a `lease`, which is renewed. The `sighting` is what an `ObjectCreated` was
+        made of: where the route was told of that content before, no run begins.
         """
-        event, now = self._traced_back(event), self._now()
+        begins = sighting is None or self._records.is_new(route.name, event, sighting)
+        event, now = self._traced_back(event) if begins else event, self._now()
         number, text = wire.run_number(event, route.name), wire.write(event)
-        claim = self._records.claim(number, route.name, event, text, request, now, (lease or until) + SKEW)
+        lease = (lease or until) + SKEW
+        claim = self._records.claim(number, route.name, event, text, request, now, lease, begins=begins)
         if isinstance(claim, Standing):
             return self._caught_up(claim)
         if claim.event != text:
@@ -201,6 +210,8 @@ class Runs:
 
     def _caught_up(self, standing: Standing) -> Standing:
         """Publish what a run emitted that ended before it was published."""
+        if standing.state == KNOWN:
+            log.info("no run begins: this content was told before, or was overwritten by what was")
         if standing.state not in (DONE, DEAD) or standing.published:
             return standing
         texts = self._records.emitted(standing.run, standing.start)

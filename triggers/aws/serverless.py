@@ -137,7 +137,8 @@ class Function:
             return now
         call.tried = True
         try:
-            standing = self._runs.carry_out(event, route, call.request, call.until)
+            sighting = arrival.sightings.get(event.number)
+            standing = self._runs.carry_out(event, route, call.request, call.until, sighting=sighting)
             call.stood.append((route, standing))
             ended = standing.state not in (RUNNING, WAITING)
             if ended or self._sent(arrival, event, route, standing):
