@@ -132,6 +132,14 @@ def test_what_is_lost_is_said_before_it_is(app: App) -> None:
     assert gone.data["messages"] == {dead: 1}
 
 
+def test_what_there_is_to_know_of_what_is_there_is_noted_before_it_is_asked(app: App) -> None:
+    answer = app("diff", "--image", "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn:1")
+    assert answer.code == 1
+    assert answer.err.startswith(
+        "note: the image 123456789012.dkr.ecr.us-east-1.amazonaws.com/churn:1 is named by a tag"
+    )
+
+
 def test_nothing_is_changed_where_nobody_can_be_asked(app: App) -> None:
     answer = app("deploy", *IMAGE)
     assert answer.code == 2
