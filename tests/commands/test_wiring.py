@@ -106,7 +106,7 @@ def test_what_is_refused_while_a_module_is_imported_is_told_by_its_line_alone(pr
     project.write("wired.py", WIRED)
     answer = project("check", "wired.py")
     assert answer.code == 4
-    assert answer.err == "error: wired.py:6: route 'f' has no option 'retires'; did you mean 'retry'?\n"
+    assert answer.err == "error: wired.py:6: route 'f' has no option 'retrys'; did you mean 'retry'?\n"
     project.write("named.py", "from triggers import Event\n\nclass A(Event, version=0): ...\n")
     assert project("check", "named").err == "error: named.py:3: A: version must be 1 or more, not 0\n"
 
@@ -116,7 +116,7 @@ from triggers import App, ObjectCreated
 
 app = App("wired")
 
-@app.on(ObjectCreated, retires=3)
+@app.on(ObjectCreated, retrys=3)
 def f(event: ObjectCreated) -> None: ...
 """
 

@@ -15,8 +15,10 @@ from triggers.commands.output import count, note, paint, say, say_json
 from triggers.commands.parameters import bind_option, json_option, state_option
 from triggers.drawing import mermaid, picture, svg
 from triggers.errors import StateError
+from triggers.foresight import foreseen
 from triggers.graph import check as problems_of
 from triggers.graph import check_here
+from triggers.state import StateFolder
 
 
 @click.command()
@@ -27,10 +29,12 @@ from triggers.graph import check_here
 def check(target: str, binds: tuple[tuple[str, str], ...], folder: str | None, as_json: bool) -> int:
     """Find what is wrong with an app's wiring, without running it. Exits with 4 if there is an error.
 
-    An error keeps the app from running. A warning does not, but for a source folder that is missing on this machine.
+    An error keeps the app from running, but for work that has turned out to be too long for its window. A warning does
+    not, but for a source folder that is missing on this machine.
     """
     app = bind(load_app(target), dict(binds))
-    here = check_here(app, time.time(), Path(folder or default_state(app.name)))
+    now, state = time.time(), Path(folder or default_state(app.name))
+    here = [*check_here(app, now, state), *foreseen(app, StateFolder(state), now)]
     found = sorted([*problems_of(app), *here], key=lambda problem: not problem.error)
     errors = sum(problem.error for problem in found)
     if as_json:

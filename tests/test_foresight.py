@@ -1,0 +1,75 @@
+"""What `triggers check` foresees of windows and deadlines."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit import Life
+from triggers import App, Event
+from triggers.foresight import foreseen
+from triggers.state import StateFolder
+from triggers.testing import FakeClock
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOUR = 3600.0
+
+
+class Job(Event):
+    n: int = 0
+
+
+def app_with(**options: Any) -> App:
+    app = App("a")
+
+    @app.on(Job, **options)
+    async def job(event: Job) -> None: ...
+
+    return app
+
+
+def having_taken(folder: Path, *hours: float) -> Path:
+    """Make a journal in which runs have taken so long."""
+    life = Life(app_with(), folder, FakeClock(NOON))
+    for length in hours:
+        (number,) = life.append(Job())
+        life.settle()
+        life.ask("UPDATE run SET ended = started + ?, took = ? WHERE event = ?", length * HOUR, length * HOUR, number)
+    life.stop()
+    return folder
+
+
+def found(app: App, folder: Path) -> list[tuple[bool, str]]:
+    return [(one.error, one.message) for one in foreseen(app, StateFolder(folder), NOON.timestamp())]
+
+
+def test_work_that_is_known_to_fit_no_opening_is_refused(tmp_path: Path) -> None:
+    folder = having_taken(tmp_path / "state", *[9.0] * 6)
+    ((error, message),) = found(app_with(window="22:00-06:00"), folder)
+    assert error
+    assert message.startswith(
+        "route 'job': its runs take up to 9.0 h, by those that ended last, which fits no opening of"
+    )
+
+
+@pytest.mark.parametrize("options", [{"window": "20:00-06:00"}, {"window": "22:00-06:00", "deadline": "09:00"}, {}])
+def test_work_that_fits_or_has_a_deadline_or_no_window_is_not(tmp_path: Path, options: dict[str, Any]) -> None:
+    folder = having_taken(tmp_path / "state", *[9.0] * 6)
+    assert [one for one in found(app_with(**options), folder) if one[0]] == []
+
+
+def test_what_has_run_too_seldom_says_nothing(tmp_path: Path) -> None:
+    folder = having_taken(tmp_path / "state", 9.0)
+    assert found(app_with(window="22:00-06:00"), folder) == []
+    assert found(app_with(window="22:00-06:00"), tmp_path / "nothing") == []
+
+
+def test_a_deadline_before_the_window_opens_is_warned_of_with_an_example(tmp_path: Path) -> None:
+    ((error, message),) = found(app_with(window="22:00-06:00", deadline=2 * HOUR), tmp_path)
+    assert not error
+    assert "its deadline (7200 s) comes in 105 of the 168 hours of a week before its window 22:00-06:00 UTC" in message
+    assert "as for what arrives on Thu 12:00 UTC; such runs start outside the window" in message
+    assert found(app_with(window="22:00-06:00", deadline=24 * HOUR), tmp_path) == []
