@@ -83,6 +83,17 @@ chain = Scenario(
 
 envelopes = Scenario(_chain, [Put("incoming", f"{way}/ c+ü.csv", way.encode(), way) for way in ENVELOPES])
 
+again = Scenario(
+    _chain,
+    [
+        Put("incoming", "a.csv", b"one", "s3-sqs"),
+        Put("incoming", "a.csv", b"one", "s3-sqs"),
+        Put("incoming", "a.csv", b"one", "sns"),
+        Put("incoming", "a.csv", b"two", "eventbridge"),
+        Put("incoming", "a.csv", b"one", "eventbridge-sqs"),
+    ],
+)
+
 # --- fan-out: one event, many -----------------------------------------------------------------------
 
 _fan = App("fan-out")
@@ -210,6 +221,8 @@ poison = Scenario(
         Message("mixed", '{"specversion": "1.0", "id": "3", "type": "Processed"}'),
         Message("mixed", "plain text", attributes={"from": "a person"}),
         Message("mixed", "flaky text"),
+        Message("mixed", 'copy it to "s3"'),
+        Message("mixed", '{"source": "aws.s3", "to": "s3"}'),
         Message("mixed", _typed("4", "fine")),
     ],
 )
