@@ -6,9 +6,10 @@ They are in the journal as they were at the last look, rewritten only when they 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from itertools import islice
 from math import inf
 
-from triggers.flows import Lane
+from triggers.flows import Flow, Lane
 from triggers.gates import Closed
 from triggers.journal import Shut
 
@@ -19,11 +20,16 @@ PAUSE = 1.0
 """Seconds between two commits that only hold other words about gates that were closed before."""
 
 
+Kind = tuple[int, str | None, float | None]
+"""By what a flow tells its lanes apart."""
+
+
 class Closures:
     """What was found closed at one look, and what the journal has of it."""
 
     def __init__(self) -> None:
-        self._found: dict[str, dict[str | None, Closed]] = {}
+        self._found: dict[str, dict[Kind, Closed]] = {}
+        self._flows: dict[str, Flow] = {}
         self._written: list[Shut] = []
         self._at = -inf
 
@@ -33,7 +39,8 @@ class Closures:
 
     def add(self, lane: Lane, closed: Closed) -> None:
         """Take note of a lane whose first run a gate holds back."""
-        self._found.setdefault(lane.flow.route.name, {})[lane.key] = closed
+        self._flows[lane.flow.route.name] = lane.flow
+        self._found.setdefault(lane.flow.route.name, {})[lane.priority, lane.key, lane.memory] = closed
 
     def of(self, route: str) -> Collection[Closed]:
         """Return the gates of a route that were closed at the last look."""
@@ -50,17 +57,18 @@ class Closures:
         found = [row for route in self._found for row in self._rows(route)]
         if found == self._written:
             return None
-        others = {row[:2] for row in found} != {row[:2] for row in self._written}
+        others = {row[:3] for row in found} != {row[:3] for row in self._written}
         if not (writing or others or not self._at <= now < self._at + PAUSE):
             return None
         self._written, self._at = found, now
         return found
 
     def _rows(self, route: str) -> Iterator[Shut]:
-        """Yield a row for the whole route where all that is closed of it is so alike, else for each key."""
-        lanes = self._found[route]
-        if len(set(lanes.values())) == 1:
-            yield Shut(route, None, *next(iter(lanes.values())))
+        """Yield a row for the whole route where all that waits of it is held back alike, else for each key."""
+        closed = self._found[route]
+        if closed.keys() >= self._flows[route].lanes.keys() and len(set(closed.values())) == 1:
+            yield Shut(route, True, None, *next(iter(closed.values())))
             return
-        for key in list(lanes)[:MOST]:
-            yield Shut(route, key, *lanes[key])
+        by_key = {key: gate for (_, key, _), gate in closed.items()}
+        for key in islice(by_key, MOST):
+            yield Shut(route, False, key, *by_key[key])

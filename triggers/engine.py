@@ -136,7 +136,8 @@ class Engine:
         limits = self.app.limits
         own = {"name": self.app.name, "sources": sorted(self.intake.sources)}
         policy = None if limits.policy is None else name_of(limits.policy)
-        return {**own, "capacity": limits.capacity(), "aging": limits.aging, "policy": policy}
+        decided_by = {"aging": limits.aging, "policy": policy, "shares": dict(limits.shares)}
+        return {**own, "capacity": limits.capacity(), **decided_by}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

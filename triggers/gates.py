@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from triggers.routing import Route
 from triggers.terms import Terms
 
 if TYPE_CHECKING:  # an app that runs at any time need not load them
+    from triggers.prices import Prices
+    from triggers.routing import Route
     from triggers.schedule.series import Series
     from triggers.schedule.window import Interval, Window
 
@@ -46,7 +47,11 @@ class Gate(Protocol):
 def declared(route: Route, aging: float) -> tuple[Gate, ...]:
     """Return the gates of a route's own declarations. `aging` seconds of waiting make up for a level of priority."""
     policy = route.policy
-    return () if policy.window is None and policy.price is None else (Placement(route, aging),)
+    return (
+        ()
+        if policy.window is None and policy.price is None
+        else (Placement(route.name, policy.window, policy.price, aging),)
+    )
 
 
 class Start(NamedTuple):
@@ -67,10 +72,10 @@ class Placement:
     when it is open, and the log says so. The latest start for a deadline is `longest` before it.
     """
 
-    def __init__(self, route: Route, aging: float) -> None:
+    def __init__(self, route: str, window: Window | None, price: Prices | None, aging: float) -> None:
         self._route = route
-        self._window = route.policy.window
-        self._price = route.policy.price
+        self._window = window
+        self._price = price
         self._aging = aging
         self._starts: dict[tuple[float, ...], Start] = {}
         self._series: Series | None = None
@@ -139,7 +144,7 @@ class Placement:
             log.error(
                 "route %r: its runs take up to %.1f h, which fits no opening of its window %s, and have no deadline;"
                 " they start when it opens and end after it has closed: widen the window, or give them deadline=",
-                self._route.name, (longest or 0.0) / 3600, window,
+                self._route, (longest or 0.0) / 3600, window,
             )  # fmt: skip
         return window.next(now)
 

@@ -14,7 +14,13 @@ import pytest
 from tests.commands.conftest import Project
 from tests.kit import Life
 from triggers import App, Event, Later, Retry, prefix
+from triggers.clock import SystemClock
+from triggers.commands.output import clock
 from triggers.state import StateFolder
+from triggers.testing import START
+
+SINCE = f", since {clock(START.timestamp())}"
+UNKNOWN = "; when it starts nobody can say yet: too few runs of work have ended"
 
 
 class Job(Event):
@@ -165,8 +171,10 @@ def test_waiting_for_the_limit_of_its_route(project: Project, live: Any, gate: a
     life = live(app_with(waits_for(gate), concurrency=1))
     life.append(Job(), Job(), Job())
     life.until(lambda: life.dispatcher.running)
-    assert why(project, "r2") == "r2 waiting: work runs 1 at a time (concurrency=); held by r1 (work)"
-    assert why(project, "r3").endswith("held by r1 (work); 1 run of work before it")
+    assert why(project, "r2") == (
+        f"r2 waiting: work runs 1 at a time (concurrency=); held by r1 (work{SINCE}){UNKNOWN}"
+    )
+    assert why(project, "r3").endswith(f"held by r1 (work{SINCE}); 1 run of work before it{UNKNOWN}")
 
 
 def test_waiting_for_a_resource_of_another_route(project: Project, live: Any, gate: asyncio.Event) -> None:
@@ -179,7 +187,9 @@ def test_waiting_for_a_resource_of_another_route(project: Project, live: Any, ga
     life.append(Job())
     life.until(lambda: life.dispatcher.running)
     life.append(Made(name="a"))
-    assert why(project, "r2") == "r2 waiting: it needs gpu, taken by r1 (work)"
+    said = why(project, "r2")
+    assert said.startswith(f"r2 waiting: it needs 0.5 gpu, and 0 of 1 is free; held by r1 (work{SINCE}); ")
+    assert said.endswith("too few runs of other, work have ended")
 
 
 def test_only_what_is_exhausted_is_named_and_only_who_holds_it(
@@ -195,7 +205,9 @@ def test_only_what_is_exhausted_is_named_and_only_who_holds_it(
     life.append(Job())
     life.append(Made(name="a"), Made(name="b"))
     life.until(lambda: len(life.dispatcher.running) == 2)
-    assert why(project, "r3") == "r3 waiting: it needs gpu, taken by r2 (train)"
+    assert why(project, "r3").startswith(
+        f"r3 waiting: it needs 1 gpu, and 0 of 1 is free; held by r2 (train{SINCE}); when it starts nobody can say yet"
+    )
 
 
 def test_waiting_for_a_slot_names_who_has_them(project: Project, live: Any) -> None:
@@ -211,7 +223,8 @@ def test_waiting_for_a_slot_names_who_has_them(project: Project, live: Any) -> N
     life.until(lambda: len(life.dispatcher.running) == 2)
     said = why(project, "r3")
     opened.set()
-    assert said == "r3 waiting: it needs a thread slot, taken by r1 (work), r2 (work)"
+    held = f"r1 (work{SINCE}), r2 (work{SINCE})"
+    assert said == f"r3 waiting: it needs a thread slot, and all 2 are taken; held by {held}{UNKNOWN}"
 
 
 def test_waiting_behind_a_run_that_is_to_be_tried_again(project: Project, live: Any) -> None:
@@ -221,7 +234,7 @@ def test_waiting_behind_a_run_that_is_to_be_tried_again(project: Project, live: 
     life = live(app_with(work, overlap="queue", retry=Retry(initial=60, maximum=60, jitter=False)))
     life.send(Job(), Job())
     assert why(project, "r2") == (
-        "r2 waiting: work runs one at a time (overlap='queue'); to be tried again before: r1 (work)"
+        f"r2 waiting: work runs one at a time (overlap='queue'); to be tried again before: r1 (work){UNKNOWN}"
     )
 
 
@@ -339,3 +352,53 @@ def test_asking_why_does_not_disturb_who_holds_the_state(project: Project) -> No
     why(project, "r1")
     assert held.holder()
     held.release()
+
+
+def test_a_closed_gate_is_named_with_its_reason_and_when_it_opens(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    life = live(app_with(work, window="02:00-03:00 UTC"))
+    life.send(Job())
+    said = why(project, "r1")
+    opens = clock(START.timestamp() + 7200)
+    assert said.startswith(f"r1 waiting: outside its window 02:00-03:00 UTC; it opens at {opens}")
+    [found] = project("why", "r1", "--json").data
+    assert (found["waits_for"], found["held_by"], found["until"]) == ("gate", [], "2026-01-01T02:00:00.000+00:00")
+
+
+def test_waiting_for_others_of_its_key(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), key="name", per_key=1))
+    life.append(Job(name="a"), Job(name="b"), Job(name="a"))
+    life.until(lambda: len(life.dispatcher.running) == 2)
+    said = why(project, "r3")
+    assert said.startswith(f"r3 waiting: work runs 1 at a time of key 'a' (per_key=); held by r1 (work{SINCE})")
+
+
+def test_who_ranks_before_is_counted_by_rank(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), concurrency=1, priority=lambda event: 9 * (event.name == "urgent")))
+    life.append(Job(), Job(), Job(), Job(name="urgent"))
+    life.until(lambda: life.dispatcher.running)
+    assert "before it" not in why(project, "r4")
+    assert "; 2 runs of work before it" in why(project, "r3")
+
+
+def test_the_expected_start_and_end_are_said_with_their_range(project: Project, live: Any) -> None:
+    goes = asyncio.Event()
+    goes.set()
+
+    async def work(event: Job) -> None:
+        await goes.wait()
+
+    life = Life(app_with(work, concurrency=1), Path(".triggers/churn"), SystemClock())
+    try:
+        life.send(*(Job() for _ in range(5)))
+        goes.clear()
+        life.append(Job(), Job())
+        life.until(lambda: life.dispatcher.running)
+        [first], [second] = (project("why", id, "--json").data for id in ("r6", "r7"))
+        assert "; expected: ends now" in first["why"] or "; expected: ends at" in first["why"]
+        assert second["starts"]["p10"] <= second["starts"]["p50"] <= second["starts"]["p90"] <= second["ends"]["p90"]
+        assert (second["waits_for"], second["held_by"]) == ("limit", ["r6"])
+    finally:
+        goes.set()
+        life.end()

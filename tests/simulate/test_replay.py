@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.kit import Life
-from triggers import App, Event, Retry
+from triggers import App, Event, Rate, Retry
 from triggers.journal import views
 from triggers.journal.past import ended_well, others
+from triggers.policy import order
 from triggers.simulate import Rules, simulate
 from triggers.simulate.declared import Declared
 from triggers.simulate.predictors import Learned
-from triggers.simulate.replay import deviation, history, in_flow
+from triggers.simulate.replay import deviation, history
 from triggers.simulate.whatif import Workload
 from triggers.testing import FakeClock
 
@@ -32,10 +34,10 @@ class Task(Event):
 class Shop:
     """An app whose handlers take the time that their events say, on a clock that a test moves."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.clock = FakeClock()
         self.folder = folder
-        self.app = App("shop", resources={"cpu": 4, "gpu": 1})
+        self.app = App("shop", resources={"cpu": 4, "gpu": 1}, **options)
         often = Retry(on=OSError, attempts=3, initial=30, jitter=False)
         self.app.on(Task, name="prepare", needs={"cpu": 1}, priority=lambda event: 5 * event.urgent)(self.work)
         self.app.on(Task, name="train", needs={"cpu": 2, "gpu": 0.5}, key="tenant", per_key=1)(self.work)
@@ -75,8 +77,12 @@ async def _calm(life: Life) -> None:
 def shop(tmp_path: Path) -> Iterator[Callable[[list[tuple[float, Task]]], Life]]:
     lives: list[Life] = []
 
-    def live(arrivals: list[tuple[float, Task]]) -> Life:
-        lives.append(Shop(tmp_path / "state").lives_through(arrivals))
+    def live(arrivals: list[tuple[float, Task]], **more: Any) -> Life:
+        """Return the shop behind a day, with one route more where options are given for it."""
+        shop = Shop(tmp_path / "state", shares={"a": 2})
+        if more:
+            shop.app.on(Task, name="more", **more)(shop.work)
+        lives.append(shop.lives_through(arrivals))
         return lives[-1]
 
     yield live
@@ -96,47 +102,66 @@ def busy_hours(seed: int, count: int, failing: float = 0.0) -> list[tuple[float,
     return found
 
 
-def remembered(life: Life) -> Workload:
-    def ask(connection: Any) -> Workload:
+def remembered(life: Life) -> tuple[Workload, Rules]:
+    """Return what a journal tells, and what the app decides by."""
+
+    def ask(connection: Any) -> tuple[Workload, Rules]:
         app = views.app(connection)
         assert app is not None
         declared = Declared(app, views.routes(connection))
         well = ended_well(connection, 10_000)
-        return history(well, others(connection, well[0].number, life.clock.now()), declared)
+        workload = history(well, others(connection, well[0].number, life.clock.now()), declared)
+        return workload, declared.rules(order, Learned)
 
-    found: Workload = life.run(life.dispatcher.pipeline.asked(ask))
+    found: tuple[Workload, Rules] = life.run(life.dispatcher.pipeline.asked(ask))
     return found
 
 
-def replay(workload: Workload, **options: Any) -> list[float]:
-    rules = Rules(predictor=Learned, alike=in_flow, of_keys=workload.of_keys, **options)
+def replay(workload: Workload, rules: Rules) -> list[float]:
     return simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
 
 
 def test_the_policy_that_was_at_work_gives_the_real_starts(shop: Callable[..., Life]) -> None:
     life = shop(busy_hours(1, 150))
-    workload = remembered(life)
+    workload, rules = remembered(life)
     assert workload.decided == 450
     waited = [start - job.arrival for job, start in zip(workload.jobs, workload.starts, strict=True)]
     assert sum(wait > 1 for wait in waited) > 100  # there was something to decide
-    off = deviation(replay(workload), workload.starts)
+    off = deviation(replay(workload, rules), workload.starts)
     assert off.mean < 1e-3
     assert off.p95 < 1e-3
 
 
 def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Life]) -> None:
     life = shop(busy_hours(2, 60, failing=0.2))
-    workload = remembered(life)
+    workload, rules = remembered(life)
     failed = [job for job in workload.jobs if job.begun is not None]
     assert {job.route for job in failed} >= {"report"}
     assert len(failed) > 20
-    assert deviation(replay(workload), workload.starts).mean < 1e-3
+    assert deviation(replay(workload, rules), workload.starts).mean < 1e-3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"throttle": Rate(3, per=600)},
+        {"throttle": Rate(2, per=900), "key": "tenant"},
+        {"window": "00:10-00:40 UTC; 01:00-03:00 UTC"},
+        {"share": True, "key": "tenant", "needs": {"cpu": 3}},
+        {"overlap": "queue", "key": "tenant"},
+    ],
+    ids=str,
+)
+def test_what_a_route_declares_holds_in_the_replay_too(shop: Callable[..., Life], options: dict[str, Any]) -> None:
+    workload, rules = remembered(shop(busy_hours(3, 40), **options))
+    off = deviation(replay(workload, rules), workload.starts)
+    assert (off.p95 < 1e-3, off.mean < 1e-3) == (True, True)
 
 
 def test_another_policy_would_have_started_them_otherwise(shop: Callable[..., Life]) -> None:
-    workload = remembered(shop(busy_hours(1, 60)))
+    workload, rules = remembered(shop(busy_hours(1, 60)))
 
     def last_come(view: Any) -> list[int]:
         return sorted(range(len(view.lanes)), key=lambda index: view.lanes[index].heads[0], reverse=True)
 
-    assert deviation(replay(workload, policy=last_come), workload.starts).p95 > 60
+    assert deviation(replay(workload, replace(rules, policy=last_come)), workload.starts).p95 > 60

@@ -23,7 +23,7 @@ from triggers.simulate.declared import UNIT, Declared
 from triggers.simulate.logs import read_swf
 from triggers.simulate.pictures import picture
 from triggers.simulate.predictors import Learned, Quantiles
-from triggers.simulate.replay import Deviation, deviation, history, in_flow
+from triggers.simulate.replay import Deviation, deviation, history
 from triggers.simulate.synthetic import MACHINE, synthetic
 from triggers.simulate.whatif import Schedule, Workload, carried_out, happened
 
@@ -143,8 +143,9 @@ def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Sche
     if unknown := setting.capacity.keys() - app.capacity.keys():
         name = min(unknown)
         raise NotFound(f"app {app.name!r} has no resource {name!r}{did_you_mean(name, app.capacity)}")
-    workload = history(well, rest, Declared(app, routes))
-    live = Rules(load_policy(app.policy or DEFAULT), predictor=Learned, aging=app.aging, alike=in_flow)
+    declared = Declared(app, routes)
+    workload = history(well, rest, declared)
+    live = declared.rules(load_policy(app.policy or DEFAULT), Learned)
     replayed = carried_out("replayed as it is", workload, live, time.monotonic)
     found = [happened("as it was", workload), replayed]
     if setting.differs():

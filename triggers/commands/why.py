@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import re
 import time
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import apsw
 import click
 
+from triggers.commands.holdups import Holdup, Holdups
 from triggers.commands.matching import Verdict, verdicts
-from triggers.commands.output import clock, count, paint, plain, say, say_json, span
+from triggers.commands.output import clock, count, iso, paint, plain, say, say_json, span
 from triggers.commands.parameters import deployed_option, json_option, state_option, written
 from triggers.commands.reading import duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
-from triggers.journal import views
+from triggers.journal import backlog, views
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
 from triggers.quantities import in_bytes
 
+if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
+    from triggers.outlook import Expected, Moments, Outlook
+
 NAMED = 5
-"""How many runs are named where more hold a limit."""
-
-SLOTS = {"coroutine", "thread", "process"}
-"""The resources that are places in the executor."""
-
-TINY = 1e-6
-"""What sums of fractions may be off by."""
+"""How many events are named where a run has emitted more."""
 
 DECLARED = re.compile(r"\((overlap|rate_limit)=")
 """What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
-
-ALLOW = "allow"
-"""What `overlap=` is where runs of a route may be open at once; to load `Overlap` takes long."""
 
 LAST_WORDS = 5.0
 """Seconds that a coroutine may take to end after its timeout."""
@@ -50,16 +45,50 @@ class Scene:
     epoch: int
     """The living one."""
     routes: dict[str, RouteView]
+    aws: bool
 
-    def at_work(self) -> list[RunView]:
-        """Return the runs whose handlers are at work now."""
-        return [run for run in views.runs(self.connection, state="running") if run.epoch == self.epoch]
+    @cached_property
+    def holdups(self) -> Holdups:
+        """Return what waiting runs are held up by."""
+        return Holdups(self.connection, self.epoch, self.routes)
 
-    def needs(self, name: str) -> dict[str, float]:
-        """Return what a run of the route holds while it runs: resources, the slot of the executor last."""
-        policy = self.routes[name].policy if name in self.routes else {}
-        slot = {policy["kind"]: 1.0} if policy else {}
-        return {**policy.get("needs", {}), **slot}
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Return when what is open is expected to start and to end; nothing where nobody works on it here."""
+        from triggers.commands.foresight import outlook  # loads the simulation, which what has ended does not need
+
+        return outlook(self.connection, self.epoch, time.time())
+
+    def expected(self, run: RunView, behind: int = 0) -> str:
+        """Return when a run is expected to start and to end, in words to add."""
+        if self.holder is None or self.aws or run.route not in self.routes:
+            return ""
+        from triggers.commands.foresight import foreseen
+
+        words = foreseen(self.outlook, run.number, time.time(), behind)
+        return f"; {words}" if words else ""
+
+
+@dataclass
+class Answer:
+    """What is said of one thing."""
+
+    id: str
+    state: str | None
+    text: str
+    holdup: Holdup | None = None
+    """What it waits for."""
+    expected: Expected | None = None
+
+    def json(self) -> dict[str, object]:
+        """Return it as `--json` shows it."""
+        shown: dict[str, object] = {"id": self.id, "state": self.state, "why": self.text}
+        if self.holdup:
+            held = [f"r{number}" for number in self.holdup.by]
+            shown |= {"waits_for": self.holdup.kind, "held_by": held, "until": iso(self.holdup.until)}
+        if self.expected:
+            shown |= {"starts": _moments(self.expected.start), "ends": _moments(self.expected.end)}
+        return shown
 
 
 @click.command()
@@ -69,33 +98,44 @@ class Scene:
 @json_option
 def why(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     """Say in a line what an event or a run waits for, or how it ended and why; of a schedule, when it fires."""
-    answers: list[tuple[str, str | None, str]]
     with looking(folder, aws, lambda deployed: deployed.chain(id)) as (state, connection):
-        scene = Scene(connection, state.holder(), living_epoch(state, connection), views.routes(connection))
+        scene = Scene(connection, state.holder(), living_epoch(state, connection), views.routes(connection), bool(aws))
         if id in scene.routes and scene.routes[id].policy.get("schedule"):
             from triggers.commands.schedule import of_schedule  # loads pydantic, which nothing else here needs
 
-            answers = [(id, None, of_schedule(connection, scene.routes[id], time.time()))]
+            answers = [Answer(id, None, of_schedule(connection, scene.routes[id], time.time()))]
         else:
             answers = _of_found(scene, find(connection, id))
     if as_json:
-        say_json([{"id": name, "state": word, "why": text} for name, word, text in answers])
+        say_json([answer.json() for answer in answers])
         return
-    for name, word, text in answers:
-        say(f"{paint(name, None, bold=True)}{f' {word}' if word else ''}: {plain(text)}")
+    for answer in answers:
+        word = f" {answer.state}" if answer.state else ""
+        say(f"{paint(answer.id, None, bold=True)}{word}: {plain(answer.text)}")
 
 
-def _of_found(scene: Scene, asked: EventRow | RunView) -> list[tuple[str, str | None, str]]:
-    if isinstance(asked, RunView):
-        return [(f"r{asked.number}", state_of(asked, scene.epoch), of_run(scene, asked))]
-    return of_event(scene, asked)
+def _moments(when: Moments | None) -> dict[str, str | None] | None:
+    return None if when is None else {"p10": iso(when.low), "p50": iso(when.middle), "p90": iso(when.high)}
 
 
-def of_run(scene: Scene, run: RunView) -> str:
-    """Return why a run is where it is."""
-    match state_of(run, scene.epoch):
+def _of_found(scene: Scene, asked: EventRow | RunView) -> list[Answer]:
+    return [of_run(scene, f"r{asked.number}", asked)] if isinstance(asked, RunView) else of_event(scene, asked)
+
+
+def of_run(scene: Scene, id: str, run: RunView) -> Answer:
+    """Return why a run is where it is, under the name by which it was asked for."""
+    state = state_of(run, scene.epoch)
+    if state == "waiting" and run.route in scene.routes and scene.holder and not scene.aws:
+        text, holdup = _waiting(scene, run)
+        return Answer(id, state, text, holdup, scene.outlook.runs.get(run.number))
+    expected = scene.outlook.runs.get(run.number) if state in ("running", "delayed") and scene.expected(run) else None
+    return Answer(id, state, _said(scene, run, state), expected=expected)
+
+
+def _said(scene: Scene, run: RunView, state: str) -> str:
+    match state:
         case "waiting":
-            return _waiting(scene, run)
+            return _idle(scene, run)
         case "running":
             return _running(scene, run)
         case "interrupted":
@@ -119,60 +159,25 @@ def _restart(scene: Scene) -> str:
     return "no dispatcher is running; it starts again with `triggers run`"
 
 
-def _waiting(scene: Scene, run: RunView) -> str:
-    route = scene.routes.get(run.route)
-    if route is None:
+def _idle(scene: Scene, run: RunView) -> str:
+    """Return why a run waits that nobody works on: its route is gone, or no dispatcher runs."""
+    if run.route not in scene.routes:
         known = did_you_mean(run.route, scene.routes)
         return f"route {run.route!r} is not in the app any more{known}; it waits until the app has it again"
     if scene.holder is None:
         return f"no dispatcher is running; {run.route} starts it with `triggers run`"
+    return f"{run.route} starts it when its turn comes"
+
+
+def _waiting(scene: Scene, run: RunView) -> tuple[str, Holdup]:
+    """Return in words what a run waits for and when it is expected to start, and what it waits for."""
+    waiting = backlog.run(scene.connection, run.number)
+    holdup = scene.holdups.of(waiting)
+    before = backlog.before(scene.connection, waiting, scene.epoch)
+    ahead = f"; {count(before, 'run')} of {run.route} before it" if before else ""
+    expected = "" if holdup.kind == "gate" and holdup.until is None else scene.expected(run, before)
     more = f"; it may have {in_bytes(run.memory)} of memory, as an attempt died of less" if run.memory else ""
-    return f"{_held_up(scene, route) or f'{run.route} starts it when its turn comes'}{_before(scene, run)}{more}"
-
-
-def _held_up(scene: Scene, route: RouteView) -> str | None:
-    """Return what keeps runs of the route from starting now, or None where nothing is known that does."""
-    at_work = scene.at_work()
-    own = [other for other in at_work if other.route == route.name]
-    limit = route.policy.get("concurrency")
-    if limit and len(own) >= limit:
-        return f"{route.name} runs {limit} at a time (concurrency=); held by {_names(own)}"
-    overlap = route.policy.get("overlap", ALLOW)
-    if overlap != ALLOW and (delayed := views.runs(scene.connection, route=route.name, state="delayed")):
-        return f"{route.name} runs one at a time (overlap={overlap!r}); to be tried again before: {_names(delayed)}"
-    if short := exhausted(scene, route.name, at_work):
-        holders = [other for other in at_work if short & set(scene.needs(other.route))]
-        what = " and ".join(_thing(name) for name in scene.needs(route.name) if name in short)
-        return f"it needs {what}, taken by {_names(holders)}"
-    return None
-
-
-def exhausted(scene: Scene, route: str, at_work: Sequence[RunView]) -> set[str]:
-    """Return of what the route needs too little is left. Nothing, where the journal does not say how much there is."""
-    app = views.app(scene.connection)
-    if app is None:
-        return set()
-    taken: Counter[str] = Counter()
-    for run in at_work:
-        taken.update(scene.needs(run.route))
-    left = {name: most - taken[name] for name, most in app.capacity.items()}
-    return {name for name, amount in scene.needs(route).items() if amount > left.get(name, amount) + TINY}
-
-
-def _thing(name: str) -> str:
-    return f"a {name} slot" if name in SLOTS else name
-
-
-def _before(scene: Scene, run: RunView) -> str:
-    waiting = views.runs(scene.connection, route=run.route, state="waiting")
-    rank = (-run.priority, run.number)
-    ahead = sum((-other.priority, other.number) < rank for other in waiting)
-    return f"; {count(ahead, 'run')} of {run.route} before it" if ahead else ""
-
-
-def _names(runs: list[RunView]) -> str:
-    named = ", ".join(f"r{run.number} ({run.route})" for run in runs[:NAMED])
-    return named + (f" and {len(runs) - NAMED} more" if len(runs) > NAMED else "")
+    return f"{holdup.text}{ahead}{more}{expected}", holdup
 
 
 def _attempt(scene: Scene, run: RunView) -> str:
@@ -185,7 +190,7 @@ def _running(scene: Scene, run: RunView) -> str:
     seconds = time.time() - (run.started or 0)
     since = f"since {clock(run.started)} ({span(seconds)})"
     stuck = _stuck(scene.routes.get(run.route), seconds)
-    return f"{run.route} runs {since}, {_attempt(scene, run)}, by {scene.holder}{stuck}"
+    return f"{run.route} runs {since}, {_attempt(scene, run)}, by {scene.holder}{stuck}{scene.expected(run)}"
 
 
 def _stuck(route: RouteView | None, seconds: float) -> str:
@@ -218,18 +223,20 @@ def _done(scene: Scene, run: RunView) -> str:
     return f"{run.route} ended well at {clock(run.ended)}{tries} after {span(duration(run))}; it {said}"
 
 
-def of_event(scene: Scene, event: EventRow) -> list[tuple[str, str | None, str]]:
+def of_event(scene: Scene, event: EventRow) -> list[Answer]:
     """Return, for each run of an event, why it is where it is; or why the event triggered nothing."""
     name = f"e{event.number}"
     if runs := views.runs(scene.connection, event=event.number):
-        return [(f"{name} r{run.number}", state_of(run, scene.epoch), of_run(scene, run)) for run in runs]
+        return [of_run(scene, f"{name} r{run.number}", run) for run in runs]
     if event.type.startswith("triggers."):
-        return [(name, None, f"a request to the app, carried out when it was recorded: {event.type} {event.data}")]
+        return [
+            Answer(name, None, f"a request to the app, carried out when it was recorded: {event.type} {event.data}")
+        ]
     found = verdicts(scene.routes.values(), event)
     if not found:
         takes = did_you_mean(event.type, {route.trigger for route in scene.routes.values()})
-        return [(name, None, f"no route takes {event.type}{takes}; it is kept, and nothing runs")]
-    return [(name, None, _verdict(scene, event, verdict)) for verdict in found]
+        return [Answer(name, None, f"no route takes {event.type}{takes}; it is kept, and nothing runs")]
+    return [Answer(name, None, _verdict(scene, event, verdict)) for verdict in found]
 
 
 def _verdict(scene: Scene, event: EventRow, verdict: Verdict) -> str:

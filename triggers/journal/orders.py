@@ -38,9 +38,10 @@ def declare(routes: Sequence[Sequence[str | None]], app: Mapping[str, Any]) -> C
 
 
 class Shut(NamedTuple):
-    """A gate that holds back what waits of a route, or of one key of it."""
+    """A gate that holds back what waits of a route: every run, or those of one key."""
 
     route: str
+    every: bool
     key: str | None
     until: float
     """Unix seconds; infinite where no moment opens it."""
@@ -52,8 +53,8 @@ def shut(gates: Sequence[Shut]) -> Callable[[apsw.Connection], None]:
 
     def apply(connection: apsw.Connection) -> None:
         connection.execute("DELETE FROM closed")
-        rows = [(gate.route, gate.key, gate.until if gate.until < inf else None, gate.reason) for gate in gates]
-        connection.executemany("INSERT INTO closed (route, key, until, reason) VALUES (?, ?, ?, ?)", rows)
+        rows = [(*gate[:3], gate.until if gate.until < inf else None, gate.reason) for gate in gates]
+        connection.executemany("INSERT INTO closed (route, every, key, until, reason) VALUES (?, ?, ?, ?, ?)", rows)
 
     return apply
 

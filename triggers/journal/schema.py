@@ -97,9 +97,9 @@ CREATE INDEX counted_until ON counted (until);
 CREATE TABLE gathered (route TEXT NOT NULL, key TEXT NOT NULL, slot TEXT NOT NULL, event INTEGER NOT NULL,
                        at REAL NOT NULL, PRIMARY KEY (route, key, slot, event)) WITHOUT ROWID;
 
--- The gates that hold back what waits, as the dispatcher last saw them, for readers: of a route, or of one key of it.
--- `until` is in Unix seconds, NULL where no moment opens the gate.
-CREATE TABLE closed (route TEXT NOT NULL, key TEXT, until REAL, reason TEXT NOT NULL);
+-- The gates that hold back what waits, as the dispatcher last saw them, for readers: `every` run of a route, or
+-- those of one key. `until` is in Unix seconds, NULL where no moment opens the gate.
+CREATE TABLE closed (route TEXT NOT NULL, every INTEGER NOT NULL, key TEXT, until REAL, reason TEXT NOT NULL);
 """
 
 MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING)

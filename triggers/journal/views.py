@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -69,7 +69,7 @@ class RouteView:
 @dataclass(frozen=True, slots=True)
 class AppView:
     """The app as its last owner declared it: how much there is of each resource, what its sources are called, how many
-    seconds of waiting make up for a level of priority, and the policy where it has one of its own.
+    seconds of waiting make up for a level of priority, the policy if it has one of its own, and the weights of shares.
 
     Its own name is the source of the events that its handlers emit.
     """
@@ -79,6 +79,7 @@ class AppView:
     sources: list[str]
     aging: float = 600.0
     policy: str | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +213,11 @@ def attempts(connection: apsw.Connection, run: int) -> list[AttemptView]:
 
 def closed(connection: apsw.Connection) -> list[Shut]:
     """Return the gates that hold back what waits, as the last owner saw them."""
-    rows = connection.execute("SELECT route, key, until, reason FROM closed ORDER BY rowid")
-    return [Shut(route, key, inf if until is None else until, reason) for route, key, until, reason in rows]
+    rows = connection.execute("SELECT route, every, key, until, reason FROM closed ORDER BY rowid")
+    return [
+        Shut(route, bool(every), key, inf if until is None else until, reason)
+        for route, every, key, until, reason in rows
+    ]
 
 
 def routes(connection: apsw.Connection) -> dict[str, RouteView]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
+from triggers.gates import Gate, Placement
 from triggers.journal.views import AppView, RouteView
-from triggers.simulate.workload import JobError
+from triggers.policy import Policy, Shares, dominant
+from triggers.prices import Prices
+from triggers.rate import Rate
+from triggers.schedule.window import Window
+from triggers.simulate.machine import Rules
+from triggers.simulate.predictors import Predictor
+from triggers.simulate.workload import Job, JobError
+from triggers.terms import Terms
 
 UNIT = 1_000_000
 
@@ -25,14 +33,31 @@ class Declared:
         """The same with the limits of routes and keys, as far as anybody was asked about."""
         self.of_keys: set[str] = set()
         self.aging = app.aging
+        rates = {name: route.policy.get("throttle") for name, route in routes.items()}
+        self.weights = app.shares
+        self.had: Shares | None = None
+        """What the shares had of late."""
+        self.counted: Sequence[tuple[str, str | None, float]] = ()
+        """The starts that still count against them: of which route and key, and until when."""
+        self.throttles = {name: Rate(*rate) for name, rate in rates.items() if rate}
+        self.windows = {name: Window(text) for name in routes if (text := routes[name].policy.get("window"))}
+        self.prices: Prices | None = None
+        """What the routes go by that wait for a price."""
         self._routes = routes
 
-    def needs(self, route: str, key: str | None) -> dict[str, int]:
+    def knows(self, route: str) -> bool:
+        """Say whether the app has a route of that name."""
+        return route in self._routes
+
+    def needs(self, route: str, terms: Terms) -> dict[str, int]:
         """Return what a run takes; what the capacity does not name, nobody counted. `JobError` for an unknown route."""
+        key = terms.key
         if route not in self._routes:
             raise JobError(f"route {route!r} is not in the app as it last ran, so nobody knows what it needs")
         policy = self._routes[route].policy
         own = _units({**policy.get("needs", {}), policy["kind"]: 1})
+        if terms.memory is not None:  # it died of what is declared
+            own["memory"] = max(own.get("memory", 0), min(round(terms.memory * UNIT), self.machine.get("memory", 0)))
         taken = {name: amount for name, amount in own.items() if name in self.machine}
         if most := policy.get("concurrency"):
             taken[self._limit(f"concurrency of {route}", most)] = UNIT
@@ -42,10 +67,45 @@ class Declared:
             taken[name] = UNIT
         return taken
 
+    def share(self, job: Job) -> str:
+        """Return whom a job counts for."""
+        return self.share_of(job.route, job.key)
+
+    def share_of(self, route: str, key: str | None) -> str:
+        """Return whom a run counts for, as `Route.share` has it."""
+        share = self._routes[route].policy.get("share")
+        return share if isinstance(share, str) else key or "" if share else ""
+
+    def part(self, route: str) -> float:
+        """Return the part of the machine that a run takes."""
+        policy = self._routes[route].policy
+        return dominant(self.machine, _units({**policy.get("needs", {}), policy["kind"]: 1}))
+
+    def rules(self, policy: Policy, predictor: Callable[[], Predictor]) -> Rules:
+        """Return what the app decides by."""
+        return Rules(
+            policy, predictor=predictor, aging=self.aging, share=self.share, weights=self.weights, machine=self.machine,
+            alike=in_flow, of_keys=self.of_keys, throttles=self.throttles, counted=self.counted,
+            had=self.had, gates=self.gates(),
+        )  # fmt: skip
+
+    def gates(self) -> dict[str, Sequence[Gate]]:
+        """Return what keeps runs of a route from starting although there is room."""
+        priced = {name for name, route in self._routes.items() if self.prices and route.policy.get("price")}
+        return {
+            name: [Placement(name, self.windows.get(name), self.prices if name in priced else None, self.aging)]
+            for name in self.windows.keys() | priced
+        }
+
     def _limit(self, name: str, most: int) -> str:
         """See to it that there is a limit, which is a resource like any other, and return its name."""
         self.capacity[name] = most * UNIT
         return name
+
+
+def in_flow(job: Job) -> Hashable:
+    """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key."""
+    return job.route, job.key
 
 
 def _units(amounts: Mapping[str, float]) -> dict[str, int]:

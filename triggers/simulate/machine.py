@@ -6,11 +6,13 @@ import math
 from bisect import bisect
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from triggers.pace import Pace
 from triggers.policy.fit import fit
 from triggers.policy.order import dominant, order
 from triggers.policy.shares import HALF_LIFE, Shares
@@ -22,6 +24,7 @@ from triggers.terms import Terms
 
 if TYPE_CHECKING:  # which needs nothing that gates know
     from triggers.gates import Gate
+    from triggers.rate import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +41,20 @@ class Rules:
     weights: Mapping[str, float] = field(default_factory=dict)
     half_life: float = HALF_LIFE
     """Seconds after which what a share has used counts for half."""
+    had: Shares | None = None
+    """What shares had before."""
+    machine: Mapping[str, int] | None = None
+    """What there is of each resource, where the capacity names limits beside: they are no part of the machine."""
     alike: Callable[[Job], Hashable] = by_route
     """What jobs must have in common to be of one lane, beside what they need and their priority."""
     of_keys: Collection[str] = ()
     """The resources that bound the runs of a key: a lane that lacks one of them is not seen by the policy."""
     gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
     """By route, what keeps its jobs from starting although there is room."""
+    throttles: Mapping[str, Rate] = field(default_factory=dict)
+    """By route, how many of its jobs, or of each key, may start in how many seconds."""
+    counted: Sequence[tuple[str, str | None, float]] = ()
+    """Starts from before that still count: of which route and key, and until when."""
 
 
 @dataclass(slots=True)
@@ -98,10 +109,12 @@ class Machine:
         self.free = dict(capacity)
         self.starts = [math.nan] * len(jobs)
         self._predictor = rules.predictor()
+        self._paces = {route: _pace(route, rate, rules.counted) for route, rate in rules.throttles.items()}
         self._groups: dict[Hashable, _Group] = {}
         self._running: dict[int, _Running] = {}
         self._ends: list[tuple[float, int]] = []
-        self._shares = Shares(rules.weights, rules.half_life)
+        self._shares = deepcopy(rules.had) or Shares(rules.weights, rules.half_life)
+        self._now = -math.inf
         self._reopens = math.inf
         """When the first gate opens that jobs wait behind."""
 
@@ -117,11 +130,13 @@ class Machine:
             )
             if now == math.inf:  # what is left never ends, or waits for what never happens
                 return self.starts
+            self._now = now
             while self._ends and self._ends[0][0] <= now:
                 self._end(*heappop(self._ends))
             while coming and moments[coming[0]] <= now:
                 self._arrive(coming.popleft())
-            self._decide(now)
+            while self._decide(now) and self._paces:  # whose next opening is known once they have closed
+                pass
 
     def _arrive(self, number: int) -> None:
         job = self.jobs[number]
@@ -132,7 +147,7 @@ class Machine:
         alike = (job.route, self.rules.alike(job), job.priority, share, tuple(job.needs.items()))
         group = self._groups.get(alike)
         if group is None:
-            part = dominant(self.capacity, job.needs)
+            part = dominant(self.rules.machine or self.capacity, job.needs)
             group = self._groups[alike] = _Group(job.route, job.needs, job.priority, share, part)
         group.add((job.arrival - self.rules.aging * job.priority, number), number)
 
@@ -144,25 +159,29 @@ class Machine:
             self.free[name] += amount
         self._predictor.learn(job)
 
-    def _decide(self, now: float) -> None:
+    def _decide(self, now: float) -> bool:
+        """Start what the policy chooses, and say whether anything was started."""
         self._reopens = math.inf
         waiting = [group for group in self._groups.values() if group.waiting]
         if not waiting:
             self._groups.clear()
-            return
+            return False
         groups = [group for group in waiting if self._open(now, group)]
         if not groups:
-            return
+            return False
         view = self._view(now, groups)
-        for index in fit(view, self.rules.policy(view), self.rules.kept):
+        chosen = fit(view, self.rules.policy(view), self.rules.kept)
+        for index in chosen:
             self._start(now, groups[index], view.lanes[index].longest)
+        return bool(chosen)
 
     def _open(self, now: float, group: _Group) -> bool:
         """Say whether the policy is shown a group: its key is below its bound, and no gate is closed."""
         if any(self.free[name] < group.needs[name] for name in group.needs if name in self.rules.of_keys):
             return False
         until = -math.inf
-        for gate in self.rules.gates.get(group.route, ()):
+        paces = [self._paces[group.route]] if group.route in self._paces else []
+        for gate in [*self.rules.gates.get(group.route, ()), *paces]:
             first = self.jobs[group.waiting[0][1]]
             closed = gate.closed(now, self._terms(first), self._predictor.predict(first).longest)
             until = max(until, closed.until if closed else -math.inf)
@@ -182,8 +201,10 @@ class Machine:
 
     def _lane(self, group: _Group) -> Lane:
         most = max(1, min((self.free[name] // need for name, need in group.needs.items() if need), default=1_000))
+        first = self.jobs[group.waiting[0][1]]
+        if group.route in self._paces:
+            most = min(most, self._paces[group.route].room(first.key or None, self._now))
         heads = list(islice(group.waiting, most))
-        first = self.jobs[heads[0][1]]
         expected, longest = self._predictor.predict(first)
         deadlines: list[float] = []
         if first.deadline is not None:
@@ -198,17 +219,25 @@ class Machine:
     def _begin(self, number: int, now: float, longest: float | None, share: str | None) -> None:
         job = self.jobs[number]
         self.starts[number] = now
+        if job.route in self._paces and job.begun is None:
+            self._paces[job.route].start(job.key or None, now)
         for name, amount in job.needs.items():
             self.free[name] -= amount
-        part = dominant(self.capacity, job.needs)
+        part = dominant(self.rules.machine or self.capacity, job.needs)
         self._running[number] = _Running(job, now, longest, share, part)
         self._shares.begin(share or "", part, now)
         heappush(self._ends, (now + job.seconds, number))
 
 
+def _pace(route: str, rate: Rate, counted: Sequence[tuple[str, str | None, float]]) -> Pace:
+    pace = Pace(rate)
+    pace.recall((key, until) for name, key, until in counted if name == route)
+    return pace
+
+
 def _check(number: int, job: Job, capacity: Mapping[str, int]) -> None:
     for name, amount in job.needs.items():
-        if amount > capacity.get(name, 0):
+        if amount > capacity.get(name, 0) and job.begun is None:
             raise JobError(
                 f"job {number} of {job.route!r} needs {amount / 1e6:g} {name}, the machine has "
                 f"{capacity.get(name, 0) / 1e6:g}; give it more, or leave the job out"

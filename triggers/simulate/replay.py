@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -42,11 +42,6 @@ def deviation(simulated: Sequence[float], real: Sequence[float]) -> Deviation:
     return Deviation(fmean(off), off[math.ceil(0.95 * len(off)) - 1])
 
 
-def in_flow(job: Job) -> Hashable:
-    """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key."""
-    return job.route, job.key
-
-
 def _job(run: PastRun, app: Declared, begun: float | None = None) -> Job:
     terms = run.terms
     # a run that was recorded by an older version has no rank
@@ -55,7 +50,7 @@ def _job(run: PastRun, app: Declared, begun: float | None = None) -> Job:
         arrival=arrival if begun is None else min(arrival, begun),
         route=run.route,
         key=terms.key or "",
-        needs=app.needs(run.route, terms.key),
+        needs=app.needs(run.route, terms),
         size=terms.size or 0,
         priority=terms.priority,
         seconds=max(SHORTEST, run.ended - run.started),

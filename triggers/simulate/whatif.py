@@ -54,7 +54,7 @@ def carried_out(
 ) -> Schedule:
     """Carry a workload out. A policy of somebody's own is watched as the dispatcher does it, by a `monotonic` clock."""
     watched = None if rules.policy is order else Preference(rules.policy, monotonic)
-    rules = replace(rules, policy=watched or order, of_keys=workload.of_keys)
+    rules = replace(rules, policy=watched or order, of_keys=workload.of_keys, machine=workload.machine)
     found = simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
     started = [(job, start) for job, start in zip(workload.jobs, found, strict=False) if not math.isnan(start)]
     jobs, starts = [job for job, _ in started], [start for _, start in started]

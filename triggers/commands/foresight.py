@@ -1,0 +1,109 @@
+"""What is to come, for the commands that show it: the outlook of a journal, and how moments are said."""
+
+from __future__ import annotations
+
+import apsw
+
+from triggers.commands.output import clock
+from triggers.forecast import LAST, RunTimes
+from triggers.journal import backlog, views
+from triggers.journal.counted import started
+from triggers.journal.orders import Shut
+from triggers.journal.reading import ended_since, waiting
+from triggers.journal.times import last_ended
+from triggers.journal.views import AppView, RouteView
+from triggers.outlook import MOST, Expected, Moments, Open, Outlook, foresee
+from triggers.policy import FORGOTTEN, Shares
+from triggers.simulate.declared import Declared
+
+FIRST = (float("-inf"), 0)
+"""The rank before all ranks."""
+
+SOON = 1.0
+"""Seconds that nobody tells from now."""
+
+
+def outlook(connection: apsw.Connection, epoch: int, now: float) -> Outlook:
+    """Return when what is open under an epoch is expected to start and to end; nothing where too little is recorded."""
+    app, routes = views.app(connection), views.routes(connection)
+    if app is None:
+        return Outlook()
+    times = RunTimes()
+    times.load(last_ended(routes, LAST)(connection))
+    declared = Declared(app, routes)
+    if any(route.policy.get("share") for route in routes.values()):
+        declared.had = _had(connection, declared, now)
+    declared.counted = started(list(declared.throttles))(connection)
+    open = Open(
+        running=backlog.at_work(connection, epoch),
+        waiting={name: _waiting(connection, name, epoch) for name in routes},
+        delayed=backlog.delayed(connection, MOST),
+        counts=backlog.counts(connection, epoch),
+    )
+    shut = [*views.closed(connection), *_held_up(routes, open)]
+    return foresee(open, declared, times.range, shut, now)
+
+
+def _had(connection: apsw.Connection, app: Declared, now: float) -> Shares:
+    """Return what the shares had of late, as the dispatcher reckons it at its start."""
+    shares = Shares(app.weights)
+    for run in ended_since(now - FORGOTTEN)(connection):
+        if app.knows(run.route):
+            shares.recall(app.share_of(run.route, run.key), app.part(run.route), run.started, run.ended, now)
+    return shares
+
+
+def _waiting(connection: apsw.Connection, route: str, epoch: int) -> list[backlog.OpenRun]:
+    rows = waiting(route, epoch, FIRST, MOST)(connection)
+    return [backlog.OpenRun(row.number, route, row.attempt, row.epoch, None, None, row.terms) for row in rows]
+
+
+def _held_up(routes: dict[str, RouteView], open: Open) -> list[Shut]:
+    """Return what runs hold up that are to be tried again, where the others must wait for them."""
+    single = {name for name, route in routes.items() if route.policy.get("overlap", "allow") != "allow"}
+    reason = "an earlier run is to be tried again before"
+    return [
+        Shut(run.route, not routes[run.route].policy.get("key"), run.terms.key, run.due or 0.0, reason)
+        for run in open.delayed
+        if run.route in single
+    ]
+
+
+def own_policy(app: AppView | None) -> str:
+    """Return what to add to a prediction where the app chooses by a policy of its own, which readers don't load."""
+    return f"; as the default policy has it, and not {app.policy}" if app and app.policy else ""
+
+
+def foreseen(found: Outlook, number: int, now: float, behind: int = 0) -> str | None:
+    """Return in words when a run is expected to start, if it has not, and to end; None where nobody can say."""
+    expected = found.runs.get(number)
+    if expected is None:
+        return _behind(found, behind)
+    parts = []
+    if expected.start and expected.start.high > now:
+        parts.append(f"starts {said(expected.start, now)}")
+    if expected.end:
+        parts.append(f"ends {said(expected.end, now)}")
+    if parts:
+        return f"expected: {', '.join(parts)}"
+    return _unknown(found, expected) if expected.start is None else None
+
+
+def said(when: Moments, now: float) -> str:
+    """Return a range in words, its middle first."""
+    if when.high - now < SOON:
+        return "now"
+    if when.high - when.low < SOON:
+        return f"at {clock(when.middle)}"
+    return f"at about {clock(when.middle)} ({clock(max(when.low, now))} to {clock(when.high)})"
+
+
+def _behind(found: Outlook, behind: int) -> str | None:
+    if not behind or not found.runs:
+        return None
+    return f"too many rank before it to say when it starts: {behind:,} of its route"
+
+
+def _unknown(found: Outlook, expected: Expected) -> str | None:
+    names = sorted(found.unknown, key=lambda name: (name != expected.route, name))[:3]
+    return f"when it starts nobody can say yet: too few runs of {', '.join(names)} have ended" if names else None
