@@ -25,6 +25,10 @@ Variant = tuple[str, dict[str, Any]]
 """A trial, `MODULE.FUNCTION`, and its arguments."""
 
 
+TRACES = Path(os.environ.get("TRACES", Path(__file__).parents[2] / "shared" / "data" / "traces"))
+"""The folder with the logs and series that are not part of the project."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """Where and how thoroughly it is measured."""

@@ -6,7 +6,6 @@ The logs are not part of the project; `TRACES` names the folder that holds them.
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.measure import Row, Trials, percentile
+from benchmarks import placement
+from benchmarks.measure import TRACES, Row, Trials, percentile
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
@@ -30,7 +30,6 @@ from triggers.simulate.workload import compressed
 
 Result = dict[str, Any]
 Workload = tuple[list[Job], Mapping[str, int]]
-TRACES = Path(os.environ.get("TRACES", Path(__file__).parents[2] / "shared" / "data" / "traces"))
 NASA = "nasa-ipsc-1993-3.1-cln.swf.zip"
 HOUR = 3600.0
 
@@ -230,6 +229,7 @@ def rows(trials: Trials) -> list[Row]:
             print(f"{TRACES / NASA} is not there; TRACES names the folder with the logs")
             continue
         found += _beside(trials, workload, few(20, 2))
+    found += placement.rows(trials)
     over = trials.run("scheduling.capacity", workloads=few(1000, 50))
     starved = trials.run("scheduling.starvation", seeds=few(20, 2), load=1.5)
     note = f"{starved['longest'] / HOUR:.1f} h at most in {starved['runs']} runs; {starved['passed']} passed when late"
