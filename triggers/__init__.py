@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context
+    from triggers.downstream import Breaker, Downstream
     from triggers.errors import Conflict, Later, Reject, TriggersError
     from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
     from triggers.patterns import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "triggers.app": ["App"],
     "triggers.context": ["Context"],
+    "triggers.downstream": ["Breaker", "Downstream"],
     "triggers.errors": ["Conflict", "Later", "Reject", "TriggersError"],
     "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
     "triggers.patterns": [
@@ -68,9 +70,11 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "App",
+    "Breaker",
     "Bucket",
     "Conflict",
     "Context",
+    "Downstream",
     "Event",
     "Folder",
     "Later",

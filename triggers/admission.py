@@ -10,7 +10,7 @@ from math import inf
 from triggers import policy
 from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane
-from triggers.gates import declared
+from triggers.gates import Gate, declared
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.measured import unseen
@@ -221,6 +221,21 @@ class Admission:
         """Return how many bytes a run may have, None where its route does not say."""
         most = flow.takes(None, terms.memory).get(MEMORY)
         return None if most is None else most / UNIT
+
+    def gate(self, route: str, gate: Gate) -> None:
+        """Have runs of a route wait for another gate."""
+        flow = self.flows[route]
+        flow.gates = [*flow.gates, gate]
+
+    def resize(self, name: str, amount: float) -> None:
+        """Set how much there is of a resource from now on; what runs have taken of it stays taken.
+
+        What waits is looked at again: whoever calls this hands the next turn over.
+        """
+        capacity = round(amount * UNIT)
+        self.free[name] += capacity - self.capacity[name]
+        self.capacity[name] = capacity
+        self._shut = False
 
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""

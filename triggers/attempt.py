@@ -129,9 +129,10 @@ REPLACED = Again(0.0, "replaced", counted=False)
 
 
 class Dead(NamedTuple):
-    """The run failed for good."""
+    """The run failed for good. `transient` says that another attempt might have cured it: there was none left."""
 
     failure: Failure
+    transient: bool = False
 
 
 Outcome = Done | Again | Dead
@@ -254,7 +255,9 @@ def _judge(run: Run, error: BaseException) -> Outcome:
     if isinstance(error, HandlerError) and error.lost:
         retry = replace(retry, on=HandlerError)  # ended from outside: only the number of attempts counts
     delay = retry.decide(error, run.attempt, seed=run.effect_key)
-    return Dead(failure) if delay is None else Again(delay, "failed", counted=True, failure=failure)
+    if delay is None:
+        return Dead(failure, retry.cures(error))
+    return Again(delay, "failed", counted=True, failure=failure)
 
 
 def without_exit(error: BaseException, route: str) -> BaseException:

@@ -49,6 +49,7 @@ from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
 from triggers.preference import Preference
 from triggers.punctuality import Punctuality
+from triggers.regulation import Regulation
 from triggers.routing import THREAD, Router
 from triggers.settling import remembered, settled
 from triggers.sharing import Sharing
@@ -94,6 +95,9 @@ class Dispatcher:
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
         """When the next gate opens that runs wait behind, by the wall clock."""
+        self._regulation = Regulation(router.routes.values(), limits.downstreams, self.admission, self.clock)
+        if self._regulation:
+            self.listeners.append(self._regulation.hear)
         self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts)
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""

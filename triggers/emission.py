@@ -57,7 +57,8 @@ def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
     if not (isinstance(outcome, Again) and outcome.counted and outcome.failure):
         return outcome
     first = run.started if run.first is None else run.first
-    return outcome if run.route.policy.retry.starts(now + outcome.delay - first) else Dead(outcome.failure)
+    in_time = run.route.policy.retry.starts(now + outcome.delay - first)
+    return outcome if in_time else Dead(outcome.failure, transient=True)
 
 
 def _failure_event(run: Run, failure: Failure) -> Emitted:

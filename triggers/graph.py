@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from triggers.app import App
+from triggers.downstream import of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.quantities import as_text
@@ -279,8 +280,13 @@ def _needs(wiring: Wiring) -> Iterator[Problem]:
 
 
 def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> Iterator[Problem]:
+    called = route.policy.downstream
     for name, amount in route.policy.needs.items():
-        if name in (COROUTINE, THREAD, PROCESS) or name not in capacity:
+        if called is not None and name == of_downstream(called) and name not in capacity:
+            hint = did_you_mean(called, app.limits.downstreams)
+            way_out = f"App(downstreams={{{called!r}: Downstream()}}) does"
+            yield Problem(True, f"route {route.name!r}: the app declares no downstream {called!r}{hint}; {way_out}")
+        elif name in (COROUTINE, THREAD, PROCESS) or name not in capacity:
             hint = did_you_mean(name, set(app.limits.resources) | {"cpu", "memory"})
             way_out = f"App(resources={{{name!r}: ...}}) says how much there is"
             yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}; {way_out}")

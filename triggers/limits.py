@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, TypedDict
 
+from triggers.downstream import UNBOUNDED, Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
 from triggers.policy import Policy, View
@@ -31,6 +32,8 @@ class LimitOptions(TypedDict, total=False):
     """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
     shares: Mapping[str, float]
     """The weights of shares, see `share=`: `{"acme": 2}` is due twice what others are; 1 where not given."""
+    downstreams: Mapping[str, Downstream]
+    """What routes call, by the names that `downstream=` goes by: `{"warehouse": Downstream(concurrency=8)}`."""
     policy: Callable[[View], Iterable[int]] | None
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
@@ -50,13 +53,15 @@ class Limits:
     """Seconds of waiting that make up for one level of priority."""
     policy: Policy | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
+    downstreams: Mapping[str, Downstream] = field(default_factory=dict)
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
         machine = machine_resources()
         processes = float(self.processes or max(1, int(machine["cpu"])))
         slots = {COROUTINE: float(self.coroutines), THREAD: float(self.threads), PROCESS: processes}
-        return {**machine, **self.resources, **slots}
+        called = {of_downstream(name): float(one.concurrency or UNBOUNDED) for name, one in self.downstreams.items()}
+        return {**machine, **self.resources, **called, **slots}
 
 
 def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
@@ -71,6 +76,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
     _check_shares(owner, limits.shares)
+    _check_downstreams(owner, limits.downstreams)
     for name, unit in (("retention", "days"), ("aging", "seconds")):
         value = getattr(limits, name)
         if not (isinstance(value, int | float) and 0 < value < inf):
@@ -80,6 +86,13 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
             f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"
         )
     return limits
+
+
+def _check_downstreams(owner: str, downstreams: object) -> None:
+    if not isinstance(downstreams, Mapping) or not all(isinstance(one, Downstream) for one in downstreams.values()):
+        raise WiringError(
+            f"{owner}: downstreams={downstreams!r} will not do; write e.g. downstreams={{'warehouse': Downstream()}}"
+        )
 
 
 def _check_shares(owner: str, shares: object) -> None:

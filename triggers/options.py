@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
+from triggers.downstream import of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
 from triggers.quantities import quantity
@@ -35,6 +36,9 @@ class PolicyOptions(TypedDict, total=False):
     stopped."""
     concurrency: int
     """How many runs of the route may be running at once."""
+    downstream: str
+    """The name of what the handler calls, as `App(downstreams=)` declares it: its routes are bounded together, and wait
+    while it is down."""
     overlap: Overlap
     """What becomes of a new run while an earlier one of the route is open (waits, runs, or is to be tried again):
     `"allow"` (if not given) lets both run; `"queue"` one after the other, in order; `"skip"` drops the new one;
@@ -92,6 +96,7 @@ class Policy:
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
     concurrency: int | None = None
+    downstream: str | None = None
     overlap: Overlap = ALLOW
     isolate: bool = False
     reads: frozenset[str] = frozenset()
@@ -122,6 +127,7 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "priority": (int | Callable, "10"),
     "key": (str | Callable, "'customer'"),
     "per_key": (int, "1"),
+    "downstream": (str, "'warehouse'"),
     "throttle": (Rate, "Rate(10, per=60)"),
     "rate_limit": (Rate, "Rate(10, per=3600)"),
     "share": (bool | str, "'reports'"),
@@ -141,8 +147,7 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     for name in _SETS & set(values):
         values[name] = _names(owner, name, values[name])
     _check_kinds(owner, values)
-    if "needs" in values:
-        values["needs"] = {name: quantity(owner, name, value) for name, value in values["needs"].items()}
+    values.update(_needs(owner, values))
     for name in ("timeout", "concurrency", "per_key", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
@@ -156,6 +161,14 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     if policy.share is True and policy.key is None:
         raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
     return policy
+
+
+def _needs(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `needs=` as numbers. What a route calls is one of them."""
+    needs = {name: quantity(owner, name, value) for name, value in (values.get("needs") or {}).items()}
+    if values.get("downstream") is not None:
+        needs[of_downstream(values["downstream"])] = 1.0
+    return {"needs": needs}
 
 
 def _times(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ class Retry:
         same answer. Whether that attempt would come too late is for `starts` to say.
         An isolated handler's error comes as a `HandlerError` that carries `kinds`, see `kinds_of`.
         """
-        if not _matches(error, _as_tuple(self.on)):
+        if not self.cures(error):
             return None
         from tenacity import RetryCallState, Retrying, stop_after_attempt, wait_exponential
 
@@ -74,6 +74,10 @@ class Retry:
         if self.jitter:
             wait = random.Random(f"{seed}:{attempt}").uniform(0, wait)  # noqa: S311  # spreads load, keeps no secret
         return None if stop_after_attempt(self.attempts)(state) else wait
+
+    def cures(self, error: BaseException) -> bool:
+        """Say whether the error is one that a new attempt may cure."""
+        return _matches(error, _as_tuple(self.on))
 
     def starts(self, elapsed: float) -> bool:
         """Say whether an attempt may start so many seconds after the first one did."""

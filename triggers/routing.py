@@ -135,6 +135,7 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "kind": route.kind,
         "attempts": policy.retry.attempts,
         "concurrency": policy.concurrency,
+        "downstream": policy.downstream,
         "overlap": policy.overlap,
         "timeout": policy.timeout,
         "priority": as_shown(policy.priority),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from triggers.aws.template.problems import Problems
+from triggers.downstream import of_downstream
 from triggers.options import NEWEST, REPLACE, SKIP, shown
 from triggers.routing import Route
 
@@ -56,6 +57,7 @@ class Machine:
 def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     """Return what a route needs. `chosen` says that it is to be a job. What AWS cannot honour is a problem."""
     needs = dict(route.policy.needs)
+    needs.pop(of_downstream(route.policy.downstream or ""), None)
     cpu, memory, storage, gpus = (needs.pop(name, 0.0) for name in ("cpu", "memory", "storage", "gpu"))
     for name in sorted(needs):
         problems.add(
@@ -65,6 +67,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_overlap(route, problems)
     _check_keys(route, problems)
     _check_rates(route, problems)
+    _check_downstream(route, problems)
     _check_times(route, problems)
     _tell_priority(route, problems)
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
@@ -138,6 +141,15 @@ def _check_keys(route: Route, problems: Problems) -> None:
         problems.add(
             f"route {route.name!r}: share={route.policy.share!r} cannot be honoured: queues know nothing of each other;"
             " give the routes of a tenant a queue and a concurrency= of their own, or run them with a dispatcher"
+        )
+
+
+def _check_downstream(route: Route, problems: Problems) -> None:
+    if route.policy.downstream is not None:
+        problems.add(
+            f"route {route.name!r}: downstream={route.policy.downstream!r} cannot be honoured: queues know nothing of"
+            " each other, and none stops while what its function calls is down; bound each route with concurrency=, and"
+            " spread its attempts with retry=, or run it with a dispatcher"
         )
 
 

@@ -1,0 +1,62 @@
+"""What routes call and share: a warehouse, a model server, an API. Declared once in the app, named by `downstream=`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+
+from triggers.errors import WiringError
+
+UNBOUNDED = 1_000_000
+"""So many runs may call a downstream at once that has no `concurrency=`: more than ever run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """When a downstream counts as down, and is left alone. `WiringError` if a value makes no sense.
+
+    It opens after `failures` failed attempts in `within` seconds, if they are the `share` of all that ended in that
+    time. Then nothing that calls it starts for `pause` seconds, after which one run is let through: if that fails, for
+    twice as long, at most `longest`; if it does not, all is as before.
+    """
+
+    failures: int = 5
+    share: float = 0.5
+    within: float = 60.0
+    pause: float = 30.0
+    longest: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.failures, int) or self.failures < 1:
+            raise WiringError(f"Breaker(failures={self.failures!r}): write a whole number above 0")
+        if not 0 < self.share <= 1:
+            raise WiringError(f"Breaker(share={self.share!r}): write a part of all attempts, above 0 and at most 1")
+        if not 0 < self.within < inf:
+            raise WiringError(f"Breaker(within={self.within!r}): write seconds above 0")
+        if not 0 < self.pause <= self.longest < inf:
+            raise WiringError(f"Breaker(pause={self.pause!r}): write seconds above 0, at most longest={self.longest!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Downstream:
+    """A thing that routes call. `WiringError` if a value makes no sense.
+
+    - `concurrency`: how many runs of all its routes together may be at work; None is no bound.
+    - `breaker`: when it is left alone; None is never.
+    """
+
+    concurrency: int | None = None
+    breaker: Breaker | None = field(default_factory=Breaker)
+
+    def __post_init__(self) -> None:
+        if not (self.concurrency is None or (isinstance(self.concurrency, int) and self.concurrency > 0)):
+            raise WiringError(
+                f"Downstream(concurrency={self.concurrency!r}): write a whole number above 0; leave it out for no bound"
+            )
+        if not (self.breaker is None or isinstance(self.breaker, Breaker)):
+            raise WiringError(f"Downstream(breaker={self.breaker!r}): write Breaker(failures=5, within=60), or None")
+
+
+def of_downstream(name: str) -> str:
+    """Return the resource that a run takes one of while it may be calling a downstream."""
+    return f"downstream {name}"
