@@ -62,8 +62,23 @@ def test_a_log_of_others_is_simulated_and_drawn(project: Project, tmp_path: Path
     assert {"as it is", "cpu=8", "How long runs waited", "How much of the machine was in use"} <= texts
 
 
+def test_windows_and_prices_are_tried(project: Project) -> None:
+    hours = [f"{hour * 3600},{1 if 3 <= hour % 24 < 6 else 10}" for hour in range(200)]
+    prices = project.write("prices.csv", "moment,price\n" + "\n".join(hours))
+    options = ("--synthetic", "1", "--runs", "60", "--prices", str(prices), "--json")
+    routes = ("train", "features", "process")
+    night = [word for route in routes for word in ("--window", f"{route}=03:00-06:00 UTC")]
+    before, after = project("simulate", *options, *night).data["schedules"]
+    assert after["schedule"].startswith("train in 03:00-06:00 UTC, features in")
+    assert after["cost"] < before["cost"] / 2
+    assert after["mean"] > before["mean"]
+
+
 WRONG = {
-    ("--capacity", "gpus=1"): (3, "app 'churn' has no resource 'gpus'"),
+    ("--capacity", "gpus=1"): (3, "the workload has no resource 'gpus'"),
+    ("--window", "trian=22:00-06:00 UTC"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
+    ("--window", "train=at night"): (4, "'at night'"),
+    ("--prices", "app.py"): (4, "app.py, line"),
     ("--capacity", "cpu"): (2, "'cpu' must be NAME=AMOUNT, as in cpu=8"),
     ("--capacity", "cpu=many"): (2, "needs cpu='many' is no quantity"),
     ("--capacity", "thread=0.5"): (1, "needs 1 thread, the machine has 0.5; give it more"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import click
 
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, note, print_table, say_json, span
-from triggers.commands.parameters import json_option, state_option
+from triggers.commands.parameters import Pair, json_option, state_option
 from triggers.commands.reading import reader
 from triggers.errors import StateError, WiringError, did_you_mean
+from triggers.gates import Placement
 from triggers.journal import past, views
 from triggers.policy import Policy, order
 from triggers.preference import name_of
+from triggers.prices import Prices
 from triggers.quantities import quantity
+from triggers.schedule.window import Window
 from triggers.simulate import Rules
 from triggers.simulate.declared import UNIT, Declared
 from triggers.simulate.logs import read_swf
@@ -55,16 +59,32 @@ class Setting:
     policies: Sequence[str]
     capacity: Mapping[str, float]
     aging: float | None
+    windows: Mapping[str, Window]
+    prices: Prices | None
+    """What work costs, in all schedules."""
 
     def differs(self) -> bool:
         """Say whether anything is to be other than it is."""
-        return bool(self.policies or self.capacity or self.aging is not None)
+        return bool(self.policies or self.capacity or self.aging is not None or self.windows)
+
+    def costs(self) -> Sequence[tuple[float, float]]:
+        """Return from each moment on what an hour of the whole machine costs; nothing where nobody says so."""
+        known = self.prices.between(-math.inf, math.inf, 0.0) if self.prices else None
+        return list(zip(known.edges, known.prices, strict=False)) if known else []
+
+    def check(self, capacity: Mapping[str, object], routes: Collection[str]) -> None:
+        """Raise `NotFound` for a resource or a route that the workload has not."""
+        for what, names, known in (("resource", self.capacity, capacity), ("route", self.windows, routes)):
+            for name in names:
+                if name not in known:
+                    raise NotFound(f"the workload has no {what} {name!r}{did_you_mean(name, known)}")
 
     def said(self, policy: str) -> str:
         """Return what is tried in a few words."""
         parts = [policy.rpartition(":")[2]] if policy != DEFAULT or self.policies else []
         parts += [f"{name}={amount:g}" for name, amount in self.capacity.items()]
         parts += [] if self.aging is None else [f"aging={self.aging:g}"]
+        parts += [f"{route} in {window}" for route, window in self.windows.items()]
         return ", ".join(parts)
 
 
@@ -84,6 +104,14 @@ class Setting:
     "--aging", type=click.FloatRange(min=0, min_open=True), help="Try so many seconds for a level of priority."
 )
 @click.option(
+    "--window", "windows", type=Pair(), multiple=True, metavar="ROUTE=HOURS",
+    help="Try these hours for a route: train='22:00-06:00 Europe/Berlin'.",
+)  # fmt: skip
+@click.option(
+    "--prices", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A CSV file with moments and prices: what work costs, and what routes go by that wait for a price.",
+)  # fmt: skip
+@click.option(
     "--runs", "most", type=click.IntRange(min=1), default=10_000, show_default=True,
     help="Replay so many runs, the newest; of a synthetic workload, make so many.",
 )  # fmt: skip
@@ -101,6 +129,8 @@ def simulate(
     policies: tuple[str, ...],
     capacity: tuple[tuple[str, float], ...],
     aging: float | None,
+    windows: tuple[tuple[str, str], ...],
+    prices: Path | None,
     most: int,
     swf: Path | None,
     seed: int | None,
@@ -115,7 +145,8 @@ def simulate(
     """
     if (swf is not None) + (seed is not None) + (folder is not None) > 1:
         raise click.UsageError("--swf, --synthetic and --state are three workloads; give one of them")
-    setting = Setting(policies, dict(capacity), aging)
+    hours = {route: Window(text) for route, text in windows}
+    setting = Setting(policies, dict(capacity), aging, hours, _prices(prices))
     if swf is not None or seed is not None:
         schedules, off = list(_imported(swf, seed, most, setting)), None
     else:
@@ -125,7 +156,16 @@ def simulate(
     if as_json:
         say_json({"schedules": [_json(one) for one in schedules], "error": None if off is None else asdict(off)})
         return
-    _print(schedules, off)
+    _print(schedules, off, priced=prices is not None)
+
+
+def _prices(file: Path | None) -> Prices | None:
+    """Return the prices of a file. Raises `ScheduleError` where they have a gap."""
+    if file is None:
+        return None
+    found = Prices(file)
+    found.require()
+    return found
 
 
 def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Schedule], Deviation | None]:
@@ -140,29 +180,31 @@ def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Sche
                 "no run has ended well yet, so there is nothing to replay; --synthetic 1 simulates a made workload"
             )
         rest = [run for run in past.others(connection, well[0].number, time.time()) if run.route in routes]
-    if unknown := setting.capacity.keys() - app.capacity.keys():
-        name = min(unknown)
-        raise NotFound(f"app {app.name!r} has no resource {name!r}{did_you_mean(name, app.capacity)}")
-    declared = Declared(app, routes)
+    setting.check(app.capacity, routes)
+    declared, policy, costs = Declared(app, routes), app.policy or DEFAULT, setting.costs()
+    declared.prices = setting.prices
     workload = history(well, rest, declared)
-    live = declared.rules(load_policy(app.policy or DEFAULT), Learned)
-    replayed = carried_out("replayed as it is", workload, live, time.monotonic)
-    found = [happened("as it was", workload), replayed]
+    rules = declared.rules(load_policy(policy), Learned)
+    replayed = carried_out("replayed as it is", workload, rules, time.monotonic, costs)
+    found = [happened("as it was", workload, costs), replayed]
     if setting.differs():
-        tried = history(well, rest, Declared(app, routes, setting.capacity))
-        found += _tried(tried, live, app.policy or DEFAULT, setting)
-    return found, deviation(replayed.starts, workload.starts)
+        other = Declared(app, routes, setting.capacity)
+        other.prices = setting.prices
+        other.windows.update(setting.windows)
+        tried = history(well, rest, other)
+        found += _tried(tried, replace(rules, gates=other.gates()), policy, setting)
+    return found, None if replayed.waiting else deviation(replayed.starts, workload.starts)
 
 
 def _imported(swf: Path | None, seed: int | None, most: int, setting: Setting) -> Iterator[Schedule]:
     """Yield the workload as the default policy has it, and what is tried."""
     jobs, machine = (synthetic(seed or 0, most), dict(MACHINE)) if swf is None else read_swf(swf)
-    if unknown := setting.capacity.keys() - machine.keys():
-        name = min(unknown)
-        raise NotFound(f"the workload's machine has no {name!r}{did_you_mean(name, machine)}")
+    setting.check(machine, {job.route for job in jobs})
     rules = Rules(predictor=Quantiles)
-    yield carried_out("as it is", Workload(jobs, len(jobs), machine, machine), rules, time.monotonic)
+    yield carried_out("as it is", Workload(jobs, len(jobs), machine, machine), rules, time.monotonic, setting.costs())
     if setting.differs():
+        gates = {name: [Placement(name, hours, None, rules.aging)] for name, hours in setting.windows.items()}
+        rules = replace(rules, gates=gates)
         other = {**machine, **{name: round(amount * UNIT) for name, amount in setting.capacity.items()}}
         yield from _tried(Workload(jobs, len(jobs), other, other), rules, DEFAULT, setting)
 
@@ -171,7 +213,7 @@ def _tried(workload: Workload, live: Rules, policy: str, setting: Setting) -> It
     aging = live.aging if setting.aging is None else setting.aging
     for name in setting.policies or (policy,):
         rules = replace(live, policy=load_policy(name), aging=aging)
-        yield carried_out(setting.said(name), workload, rules, time.monotonic)
+        yield carried_out(setting.said(name), workload, rules, time.monotonic, setting.costs())
 
 
 def load_policy(name: str) -> Policy:
@@ -209,13 +251,15 @@ def _json(one: Schedule) -> dict[str, object]:
     }
 
 
-def _print(schedules: Sequence[Schedule], off: Deviation | None) -> None:
+def _print(schedules: Sequence[Schedule], off: Deviation | None, *, priced: bool) -> None:
     rows = []
     for one in schedules:
         its = one.figures
         waits = [span(its.mean), span(its.p95), span(its.longest)]
-        rows.append([one.name, *waits, f"{its.slowdown:.2f}", f"{its.missed:,}", f"{its.idle:.0%}", f"{its.cost:.2f}"])
-    print_table(["schedule", ">mean wait", ">p95", ">longest", ">slowdown", ">missed", ">idle", ">cost"], rows)
+        cost = [f"{its.cost:,.2f}"] if priced else []
+        rows.append([one.name, *waits, f"{its.slowdown:.2f}", f"{its.missed:,}", f"{its.idle:.0%}", *cost])
+    titles = ["schedule", ">mean wait", ">p95", ">longest", ">slowdown", ">missed", ">idle"]
+    print_table([*titles, ">cost"] if priced else titles, rows)
     note(f"{count(len(schedules[0].starts), 'run')}; idle is what was free of the machine while work waited")
     if off is not None:
         note(f"replayed as it is, a run starts {span(off.mean)} off on average, 95 % within {span(off.p95)}")
