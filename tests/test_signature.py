@@ -65,7 +65,7 @@ def test_a_signature_says_what_a_handler_takes_and_emits(
 ) -> None:
     found = read_signature(handler)
     assert (found.accepts, found.takes_context, found.emits, found.coroutine) == (
-        accepts, takes_context, emits, is_coroutine,
+        [accepts], takes_context, emits, is_coroutine,
     )  # fmt: skip
 
 

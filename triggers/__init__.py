@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context
     from triggers.downstream import Breaker, Downstream
-    from triggers.errors import Conflict, Later, Reject, TriggersError
+    from triggers.errors import BatchFailure, Conflict, Later, Reject, TriggersError
     from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
+    from triggers.gather import All, Batch, Debounce, Join
     from triggers.patterns import (
         above,
         any_of,
@@ -41,8 +42,9 @@ _HOMES = {
     "triggers.app": ["App"],
     "triggers.context": ["Context"],
     "triggers.downstream": ["Breaker", "Downstream"],
-    "triggers.errors": ["Conflict", "Later", "Reject", "TriggersError"],
+    "triggers.errors": ["BatchFailure", "Conflict", "Later", "Reject", "TriggersError"],
     "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
+    "triggers.gather": ["All", "Batch", "Debounce", "Join"],
     "triggers.patterns": [
         "above", "any_of", "anything_but", "below", "between", "cidr", "equals_ignore_case", "exists", "prefix",
         "suffix", "wildcard",
@@ -69,14 +71,19 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "All",
     "App",
+    "Batch",
+    "BatchFailure",
     "Breaker",
     "Bucket",
     "Conflict",
     "Context",
+    "Debounce",
     "Downstream",
     "Event",
     "Folder",
+    "Join",
     "Later",
     "MessageReceived",
     "ObjectCreated",

@@ -22,11 +22,12 @@ from collections.abc import (
 )
 from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack, overload
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
+from triggers.gather import All, Batch, Join
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.options import PolicyOptions, make_policy, no_option
 from triggers.places import Place
@@ -44,6 +45,7 @@ if TYPE_CHECKING:  # an app without timers need not load them
 
 E = TypeVar("E", bound=Event)
 V = TypeVar("V")
+Ts = TypeVarTuple("Ts")
 Emission = Event | Iterable[Event] | None
 R = TypeVar("R", bound=Emission | Awaitable[Emission])
 Where = Mapping[str, object] | str
@@ -57,6 +59,24 @@ class Registration(Protocol[E]):
     def __call__(self, handler: Callable[[E], R], /) -> Callable[[E], R]: ...
     @overload
     def __call__(self, handler: Callable[[E, Context], R], /) -> Callable[[E, Context], R]: ...
+
+
+class BatchRegistration(Protocol[E]):
+    """The decorator for a handler that takes a list of events."""
+
+    @overload
+    def __call__(self, handler: Callable[[list[E]], R], /) -> Callable[[list[E]], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[list[E], Context], R], /) -> Callable[[list[E], Context], R]: ...
+
+
+class JoinRegistration(Protocol[*Ts]):
+    """The decorator for a handler that takes an event of each of several types."""
+
+    @overload
+    def __call__(self, handler: Callable[[*Ts], R], /) -> Callable[[*Ts], R]: ...
+    @overload
+    def __call__(self, handler: Callable[[*Ts, Context], R], /) -> Callable[[*Ts, Context], R]: ...
 
 
 class AppOptions(LimitOptions, PolicyOptions, total=False):
@@ -94,6 +114,17 @@ class App:
         self,
         trigger: type[E],
         *,
+        batch: Batch | All,
+        where: Where | None = None,
+        source: str | None = None,
+        name: str | None = None,
+        **policy: Unpack[PolicyOptions],
+    ) -> BatchRegistration[E]: ...
+    @overload
+    def on(
+        self,
+        trigger: type[E],
+        *,
         where: Where | None = None,
         source: str | None = None,
         name: str | None = None,
@@ -103,13 +134,18 @@ class App:
     def on(
         self, trigger: Schedule, *, name: str | None = None, **policy: Unpack[PolicyOptions]
     ) -> Registration[Tick]: ...
+    @overload
+    def on(
+        self, trigger: Join[*Ts], *, name: str | None = None, **policy: Unpack[PolicyOptions]
+    ) -> JoinRegistration[*Ts]: ...
     def on(
         self,
-        trigger: type[Event] | Schedule,
+        trigger: type[Event] | Schedule | Join[*tuple[Any, ...]],
         *more: object,
         where: Where | None = None,
         source: str | None = None,
         name: str | None = None,
+        batch: Batch | All | None = None,
         **policy: Unpack[PolicyOptions],
     ) -> Any:
         """Return a decorator that registers a handler for an event type or a schedule.
@@ -129,7 +165,9 @@ class App:
                     name=name,
                     where=None if where is None else _compiled(owner, where),
                     source=source,
-                    policy=make_policy(owner, {**self._defaults, **policy}),
+                    policy=make_policy(
+                        owner, {**self._defaults, **policy, **({} if batch is None else {"batch": batch})}
+                    ),
                 )
             )
             return handler
@@ -213,7 +251,7 @@ class App:
             raise WiringError(f"app {self.name!r} has a route {route.name!r} already; give this one another name=")
         new: dict[str, type[Event]] = {}
         known = ChainMap(new, self._event_types, _BUILT_IN)
-        for kind in (route.trigger, *route.emits.values()):
+        for kind in (*route.takes, *route.emits.values()):
             if known.get(kind.__event_type__, kind) is not kind:
                 raise WiringError(
                     f"two event types are called {kind.__event_type__!r}; give one another name, type='...'"

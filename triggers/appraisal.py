@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from triggers.events import Event, ObjectCreated, decode
+from triggers.gather import GATHERED
 from triggers.lineage import EventRow
 from triggers.routing import Route
 from triggers.terms import Terms
@@ -22,12 +23,24 @@ def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     What the route computes from the event never stands in the event's way: where it fails, the log says so, the
     priority is 0, and the run counts among those without a key.
     """
-    policy, input = route.policy, _Input(route, event)
-    priority = policy.priority if isinstance(policy.priority, int) else input.priority()
-    key = None if policy.key is None else input.key()
+    priority, key, size = _of_group(event) if event.type == GATHERED else _of_one(route, event)
+    policy = route.policy
     deadline = None if policy.deadline is None else policy.deadline.of(now)
     expires = None if policy.expires is None else policy.expires.of(now)
-    return Terms(now - aging * priority, priority, key, input.size(), deadline, expires)
+    return Terms(now - aging * priority, priority, key, size, deadline, expires)
+
+
+def _of_one(route: Route, event: EventRow) -> tuple[int, str | None, int]:
+    """Return the priority, the key and the size of an event for a route."""
+    policy, input = route.policy, _Input(route, event)
+    priority = policy.priority if isinstance(policy.priority, int) else input.priority()
+    return priority, None if policy.key is None else input.key(), input.size()
+
+
+def _of_group(event: EventRow) -> tuple[int, str | None, int]:
+    """Return the same of an event that stands for several, which has them."""
+    whole = from_json(event.data)
+    return whole["priority"], whole["key"], whole["size"]
 
 
 def first_start(route: Route, terms: Terms, now: float) -> float | None:
@@ -47,6 +60,11 @@ def first_start(route: Route, terms: Terms, now: float) -> float | None:
     return start
 
 
+def key_of(route: Route, event: EventRow) -> str | None:
+    """Return what an event has in common with those that it comes together with; None where it has nothing."""
+    return None if route.key(event.type) is None else _Input(route, event).key()
+
+
 class _Input:
     """What a run is made for: an event and what is computed from it, read when it is asked for."""
 
@@ -56,7 +74,8 @@ class _Input:
 
     @cached_property
     def event(self) -> Event:
-        return decode(self._route.trigger, self._row.data, self._row.version)
+        kind = next((one for one in self._route.takes if one.__event_type__ == self._row.type), self._route.trigger)
+        return decode(kind, self._row.data, self._row.version)
 
     def size(self) -> int:
         """Return the size of the object that the event tells of, else that of its payload, in bytes."""
@@ -79,7 +98,7 @@ class _Input:
 
     def key(self) -> str | None:
         """Return the key that the route names or computes, as text."""
-        key = self._route.policy.key
+        key = self._route.key(self._row.type)
         try:
             found = _field(from_json(self._row.data), key) if isinstance(key, str) else key(self.event)  # type: ignore[misc]
             if isinstance(found, str | int | float | None):

@@ -6,18 +6,18 @@ An outcome is a value: `Done`, `Again` or `Dead`. Nothing that a handler does es
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
 from triggers.context import Context, Emitted, encode_returned
-from triggers.copies import release
-from triggers.errors import HandlerError, Later, Reject
-from triggers.events import Envelope, Event, RunFailed, decode, moment
+from triggers.errors import BatchFailure, HandlerError, Later, Reject
+from triggers.events import Envelope, RunFailed, decode, moment
+from triggers.given import Given, failures, let_go, together
 from triggers.lineage import EventRow
 from triggers.places import Place
-from triggers.routing import Route
+from triggers.routing import ONE, Route
 
 LONGEST_TEXT = 100_000
 """Characters of an error's message or traceback that the journal keeps."""
@@ -78,6 +78,8 @@ class Run:
     """The wall clock at the claim, as its row has it."""
     began: float = 0.0
     """When it was put to work, in seconds that the machine was awake."""
+    members: Sequence[EventRow] = ()
+    """The events that came together, where the run is for several (`batch=`, `Join`)."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 
@@ -107,6 +109,8 @@ class Done(NamedTuple):
     """The handler finished; these are the events that it emitted."""
 
     emitted: list[Emitted]
+    failed: Sequence[tuple[int, str]] = ()
+    """Those of the run's events that the handler could not do, by their places, and why: each is tried by itself."""
 
 
 NOTHING = Done([])
@@ -176,8 +180,8 @@ def make_context(run: Run) -> Context:
     )
 
 
-def load(run: Run) -> Event:
-    """Return the run's event as the handler gets it. Every attempt gets it from the journal's own bytes.
+def load(run: Run) -> Given:
+    """Return what the run's handler is called with. Every attempt gets it from the journal's own bytes.
 
     Raises `Reject` where the event is further down its chain than the route allows. The news of such a failure comes
     two deeper, and is still let through.
@@ -185,32 +189,51 @@ def load(run: Run) -> Event:
     event, limit = run.event, run.route.policy.max_depth or MAX_CHAIN
     if event.depth > (limit + 2 if event.type == RunFailed.__event_type__ else limit):
         raise Reject(f"{event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)")
-    return decode(run.route.trigger, event.data, event.version)
+    if run.route.shape != ONE:
+        return together(run.route, event, run.members)
+    return (decode(run.route.trigger, event.data, event.version),)
 
 
 def call_plain(run: Run) -> Done:
     """Call a plain handler; raises whatever it raises."""
-    event = load(run)
+    given = load(run)
+    context = make_context(run) if run.route.takes_context else None
     try:
-        if run.route.takes_context:
-            context = make_context(run)
-            return finish(run, run.route.handler(event, context), context)
-        return finish(run, run.route.handler(event), None)
+        returned = run.route.handler(*given, context) if context else run.route.handler(*given)
+        return finish(run, returned, context)
+    except BatchFailure as failure:
+        return partly(run, failure, given, context)
     finally:
-        release(event)
+        let_go(given)
 
 
 async def call_coroutine(run: Run) -> Done:
     """Await a coroutine handler; raises whatever it raises."""
-    route = run.route
-    event = load(run)
+    given = load(run)
+    context = make_context(run) if run.route.takes_context else None
     try:
-        if route.takes_context:
-            context = make_context(run)
-            return finish(run, await route.handler(event, context), context)
-        return finish(run, await route.handler(event), None)
+        returned = await (run.route.handler(*given, context) if context else run.route.handler(*given))
+        return finish(run, returned, context)
+    except BatchFailure as failure:
+        return partly(run, failure, given, context)
     finally:
-        release(event)
+        let_go(given)
+
+
+def partly(run: Run, failure: BatchFailure, given: Given, context: Context | None) -> Done:
+    """Return `Done` for a batch of which some events failed, each of which is to be tried by itself.
+
+    Of a batch of one there is nothing to take out: it raises what is wrong with it.
+    """
+    wrong = failures(run.route, given, failure)
+    if len(run.members) == 1:
+        raise wrong[0] if isinstance(wrong[0], BaseException) else failure
+    failed = [(place, _reason(why)) for place, why in wrong.items()]
+    return Done(list(context.emitted) if context else [], failed)
+
+
+def _reason(why: object) -> str:
+    return str(describe(why)) if isinstance(why, BaseException) else _storable(str(why))
 
 
 def run_plain(run: Run) -> Outcome:

@@ -18,6 +18,7 @@ from triggers.lineage import EventRow
 from triggers.overlap import Judged
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
+from triggers.routing import ONE
 from triggers.terms import Terms
 
 
@@ -46,6 +47,7 @@ class Claims:
         """Claim a new run at once, or let it wait."""
         if flow := self._admission.admit(run):
             turn.starts.append(self._claimed(flow, run, event))
+            self._read(turn.change, flow, event.number)
         else:
             turn.fresh.append(self._admission.add(run, event))
 
@@ -53,7 +55,9 @@ class Claims:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
         turn.change.at = self._clock.now()
         choice = self._admission.choose(turn.change.at)
-        turn.starts.extend(self._claimed(flow, run, event) for flow, run, event in choice.starts)
+        for flow, row, event in choice.starts:
+            turn.starts.append(self._claimed(flow, row, event))
+            self._read(turn.change, flow, event.number)
         turn.claims = choice.claims
         turn.change.forgiven.extend(choice.forgiven)
         for flow, head in choice.claims:
@@ -76,6 +80,7 @@ class Claims:
             if run.event.number in result.void:
                 self._admission.withdraw(run.number, self._admission.flows[run.route.name], run.key)
             else:
+                run.members = result.members.get(run.event.number, ())
                 yield run
         if result.duplicates:
             self._admission.drop(result.duplicates)
@@ -86,17 +91,24 @@ class Claims:
             event = head.kept or result.read[head.event]
             run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms)
             run.first = result.begun.get(head.number)
+            run.members = result.members.get(head.event, ())
             yield run
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
         attempt = head.attempt + 1
         change.claims.setdefault(attempt, []).append(head.number)
+        self._read(change, flow, head.event)
         if head.interrupted:
             change.interrupted.append(head.number)
         if not head.kept:
             change.unread.append(head.event)
         if attempt > 1 and flow.route.policy.retry.within is not None:
             change.again.append(head.number)
+
+    def _read(self, change: Change, flow: Flow, event: int) -> None:
+        """Have the events read that come together in one run."""
+        if flow.route.shape != ONE:
+            change.groups.append(event)
 
     def _count(self, turn: Turn, choice: Choice) -> None:
         """Have the starts counted of routes that are throttled."""

@@ -24,6 +24,8 @@ from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.flows import WINDOW
 from triggers.forecast import LAST, RunTimes
+from triggers.gather import GATHERED
+from triggers.gathering import Gathering
 from triggers.journal import (
     DELAYED,
     Ended,
@@ -50,8 +52,8 @@ from triggers.policy import FORGOTTEN, Shares, order
 from triggers.preference import Preference
 from triggers.punctuality import Punctuality
 from triggers.regulation import Regulation
-from triggers.routing import THREAD, Router
-from triggers.settling import remembered, settled
+from triggers.routing import THREAD, Route, Router
+from triggers.settling import in_part, remembered, settled
 from triggers.sharing import Sharing
 from triggers.sources import Delivery
 
@@ -91,6 +93,7 @@ class Dispatcher:
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
         self.clock = journal.clock
+        self.gathering = Gathering(app, router.routes, journal, self.pipeline, limits.aging, self._take)
         self.alarm = Alarm(self._monotonic, self._ring)
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
@@ -111,6 +114,7 @@ class Dispatcher:
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
         self.pipeline.ask(paused, self.pause)
+        self.gathering.start()
         if self.admission.paced:
             self.pipeline.ask(started(self.admission.paced), self.admission.recall)
         if self._sharing:
@@ -130,6 +134,7 @@ class Dispatcher:
         self.alarm.cancel()
         self._reopening.close()
         self._punctuality.close()
+        self.gathering.alarm.close()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -155,8 +160,8 @@ class Dispatcher:
         return not self.running and not self.pipeline.busy and self.admission.still()
 
     def expects(self) -> bool:
-        """Say whether anything waits for a moment: a delayed run, or a gate that opens by itself."""
-        return self.alarm.due is not None or self._reopening.due is not None
+        """Say whether anything waits for a moment: a delayed run, a gate that opens by itself, events for others."""
+        return any(alarm.due is not None for alarm in (self.alarm, self._reopening, self.gathering.alarm))
 
     async def room(self) -> None:
         """Wait until the backlog is below its bound; sources do before they read on."""
@@ -182,11 +187,19 @@ class Dispatcher:
         self.pipeline.touch()
         return future
 
-    def new_runs(self, event: EventRow, only: str | None = None) -> list[RunRow]:
-        """Return a new run for each route that the event triggers, or for `only` that route of them."""
+    def new_runs(
+        self, event: EventRow, gather: Callable[[Route, EventRow], None], only: str | None = None
+    ) -> list[RunRow]:
+        """Return a new run for each route that the event triggers, or for `only` that route of them.
+
+        `gather` takes it for the routes that make one run of several events.
+        """
         runs, now = [], self.clock.now()
         for route in self.router.match(event.type, event.source, event.subject, event.data):
             if only is None or route.name == only:
+                if route.rule and event.type != GATHERED:
+                    gather(route, event)
+                    continue
                 terms = terms_of(route, event, now, self.limits.aging)
                 runs.append(RunRow(self._journal.number_run(), event.number, route.name, terms))
         return runs
@@ -204,7 +217,8 @@ class Dispatcher:
         self.pipeline.touch()
 
     def _prepare(self, turn: Turn) -> None:
-        """Complete the pending turn with the claims of what waits."""
+        """Complete the pending turn with the groups that its events belong to, and the claims of what waits."""
+        self.gathering.prepare(turn)
         self.claims.choose(turn)
         news = self.admission.closures.news(turn.change.at, turn.change.writes())
         if news is not None:
@@ -220,15 +234,8 @@ class Dispatcher:
         """Put an event, and a run for each route that it triggers, into the pending turn."""
         turn = self.pipeline.turn
         turn.change.events.append(event)
-        for run in self.new_runs(event):
-            turn.change.runs.append(run)
-            start = first_start(self.router.routes[run.route], run.terms, event.recorded)
-            if start is None:
-                self.claims.take(turn, run, event)
-            else:
-                self._postpone(run, start)
-            if run.terms.expires or run.terms.deadline:
-                self._punctuality.watch(run.terms)
+        for run in self.new_runs(event, self.gathering.take):
+            self._put(event, run)
 
     def _postpone(self, run: RunRow, start: float) -> None:
         """Insert a run as one that is delayed until a moment of the wall clock."""
@@ -241,6 +248,25 @@ class Dispatcher:
                 self.alarm.set(due)
 
         self.pipeline.order(postpone(run.number, due, start), postponed)
+
+    def _take(self, event: EventRow, run: RunRow) -> None:
+        """Put a run into the pending turn that was made of several events; its event, too, where it is new."""
+        if event.type == GATHERED:
+            self.pipeline.turn.change.events.append(event)
+        self._put(event, run)
+        self.pipeline.touch()
+
+    def _put(self, event: EventRow, run: RunRow) -> None:
+        """Put a run into the pending turn: it is claimed at once, waits, or is delayed until it may start at all."""
+        turn = self.pipeline.turn
+        turn.change.runs.append(run)
+        start = first_start(self.router.routes[run.route], run.terms, self.clock.now())
+        if start is None:
+            self.claims.take(turn, run, event)
+        else:
+            self._postpone(run, start)
+        if run.terms.expires or run.terms.deadline:
+            self._punctuality.watch(run.terms)
 
     def _committed(self, turn: Turn, result: Result) -> None:
         """Start what is durable now."""
@@ -301,6 +327,10 @@ class Dispatcher:
             self._learn(turn, run, now)
             self.counts["done"] += 1
             turn.ended += 1
+            if outcome.failed:
+                turn.change.attempts.append(in_part(run, outcome, self._journal.epoch, now))
+                for event, new in self.gathering.split(run, outcome.failed):
+                    self._take(event, new)
         else:
             row = settled(run, outcome, epoch, now, self.clock.monotonic())
             turn.change.settles.append(row)

@@ -10,6 +10,7 @@ TriggersError
 ├── Conflict            an object in a place is no longer what was seen: somebody else replaced it first
 ├── HandlerError        what a handler did wrong: an exit, a death, a time-out
 │   └── MemoryExceeded  an isolated handler died of memory: it had more than its run may have, or there was no more
+├── BatchFailure        raised by a handler of a batch: some of its events failed, the others are done
 ├── Reject              raised by a handler: never retry, straight to the dead letters
 └── Later               raised by a handler: put the run back, no attempt used
 
@@ -18,7 +19,7 @@ Every message says what happened, with the value, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 
@@ -88,6 +89,21 @@ class HandlerError(TriggersError):
 
 class MemoryExceeded(HandlerError):
     """An isolated handler died of memory: it had more than its run may have, or the machine had no more."""
+
+
+class BatchFailure(TriggersError):
+    """Raise in a handler of a batch to say which of its events failed; the others are done.
+
+    `items` maps each of them, by its place in the list or as the event itself, to the reason: text, or an error. Each
+    is then tried by itself, as a batch of one. Any other error fails the whole batch.
+    """
+
+    def __init__(self, items: Mapping[object, object]) -> None:
+        if not items:
+            raise ValueError("BatchFailure names the events that failed, as in BatchFailure({3: 'no such customer'})")
+        self.items = dict(items)
+        first = next(iter(self.items.values()))
+        super().__init__(f"{len(self.items)} of the batch failed, the first with: {first}")
 
 
 class Reject(TriggersError):

@@ -44,7 +44,9 @@ class Intake:
         self.traces = traces
         self.app = dispatcher.app
         routes = dispatcher.router.routes.values()
-        self.types: Collection[str] = {kind for r in routes for kind in (r.trigger.__event_type__, *r.emits)}
+        self.types: Collection[str] = {
+            kind for r in routes for kind in (*(t.__event_type__ for t in r.takes), *r.emits)
+        }
         self.rejections = rejections
         self.sources = {source.name: source for source in sources}
         self.failing: dict[str, str] = {}

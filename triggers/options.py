@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 from triggers.downstream import of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
+from triggers.gather import All, Batch, Debounce
 from triggers.quantities import quantity
 from triggers.rate import Rate
 from triggers.retry import Retry
@@ -63,6 +64,8 @@ class PolicyOptions(TypedDict, total=False):
     one (`"order.customer"`), or a function of the event. None is no key."""
     per_key: int
     """How many runs of one key may be running at once."""
+    debounce: Debounce
+    """How long to wait for a burst of events to be over; the run is for the latest of them."""
     throttle: Rate
     """How many runs of the route, or of each key, may start in how many seconds; the others wait."""
     rate_limit: Rate
@@ -106,6 +109,8 @@ class Policy:
     priority: int | Callable[[Any], int] = 0
     key: str | Callable[[Any], object] | None = None
     per_key: int | None = None
+    debounce: Debounce | None = None
+    batch: Batch | All | None = None
     throttle: Rate | None = None
     rate_limit: Rate | None = None
     share: bool | str = False
@@ -118,6 +123,9 @@ class Policy:
     allow_loops: frozenset[str] = frozenset()
 
 
+_OF_ROUTES: Final = {"batch"}
+"""Options that change what a handler is called with, so that an app has no default for them."""
+
 _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
 _TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
@@ -128,6 +136,8 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "key": (str | Callable, "'customer'"),
     "per_key": (int, "1"),
     "downstream": (str, "'warehouse'"),
+    "debounce": (Debounce, "Debounce(30, longest=600)"),
+    "batch": (Batch | All, "Batch(100, within=60)"),
     "throttle": (Rate, "Rate(10, per=60)"),
     "rate_limit": (Rate, "Rate(10, per=3600)"),
     "share": (bool | str, "'reports'"),
@@ -139,7 +149,7 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
 
 def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     """Return the checked policy; `owner` names the app or the route in errors (`WiringError`)."""
-    known = set(PolicyOptions.__annotations__)
+    known = {*PolicyOptions.__annotations__, *_OF_ROUTES}
     for name in options:
         if name not in known:
             raise no_option(owner, name, known)
@@ -156,11 +166,20 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
         values[bound] = _single(owner, values["overlap"], bound, values.get(bound))
     values.update(_times(owner, values))
     policy = Policy(**values)
+    _check_policy(owner, policy)
+    return policy
+
+
+def _check_policy(owner: str, policy: Policy) -> None:
+    """Refuse options that do not go together."""
     if policy.per_key is not None and policy.key is None:
         raise WiringError(f"{owner}: per_key={policy.per_key} counts the runs of a key; say which: key='customer'")
     if policy.share is True and policy.key is None:
         raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
-    return policy
+    if policy.batch is not None and policy.debounce is not None:
+        raise WiringError(
+            f"{owner}: batch= takes all events of a time, and debounce= the latest one; leave one of them out"
+        )
 
 
 def _needs(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

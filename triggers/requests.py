@@ -15,10 +15,11 @@ from pydantic import Field
 from triggers.dispatcher import Dispatcher
 from triggers.errors import EventError
 from triggers.events import Event, decode
-from triggers.journal import drop, event_rows, insert, redrive
+from triggers.journal import Promoted, drop, event_rows, insert, redrive
 from triggers.journal.pauses import pause, resume
 from triggers.lineage import EventRow
 from triggers.pipeline import Question
+from triggers.routing import Route
 from triggers.sources import Delivery
 from triggers.sources.timer import backfilled
 
@@ -116,10 +117,25 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> 
             found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
             if gone := sorted(set(events) - {event.number for event in found}):
                 _miss(gone)
-            return insert(
-                identity, [run for event in found for run in dispatcher.new_runs(event, only)]
-            ), dispatcher.resume
+            return _replayed(dispatcher, identity, found, only)
     return None
+
+
+def _replayed(dispatcher: Dispatcher, identity: str, events: Sequence[EventRow], only: str | None) -> Order:
+    """Return what makes new runs for events; where a route makes one run of several, they are gathered once more."""
+    together: list[tuple[Route, EventRow]] = []
+
+    def gather(route: Route, event: EventRow) -> None:
+        together.append((route, event))
+
+    runs = [run for event in events for run in dispatcher.new_runs(event, gather, only)]
+    again = dispatcher.gathering.again(together)
+
+    def resume(promoted: Sequence[Promoted]) -> None:
+        dispatcher.resume(promoted)
+        dispatcher.gathering.look()
+
+    return insert(identity, runs, again), resume
 
 
 def _firings(dispatcher: Dispatcher, delivery: Delivery, request: Event | None) -> list[Delivery]:

@@ -9,20 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_core import from_json
 
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, Tick
+from triggers.gather import GATHERED, Join, Key, Rule
 from triggers.options import REPLACE, Policy
 from triggers.options import shown as as_shown
 from triggers.rate import Rate
-from triggers.signature import read_signature
+from triggers.signature import check_given, read_signature
 
 if TYPE_CHECKING:  # an app that uses neither need not load them
     from triggers.patterns import Index, Pattern
     from triggers.schedule import Schedule
+
+ONE: Final = "one"
+LIST: Final = "list"
+EACH: Final = "each"
+"""How a handler is given what its run is for: one event, a list of events, or one event of each of several types."""
 
 COROUTINE: Final = "coroutine"
 THREAD: Final = "thread"
@@ -43,12 +50,21 @@ class Route:
     where: Pattern | None = None
     source: str | None = None
     schedule: Schedule | None = None
+    takes: Sequence[type[Event]] = ()
+    """The types of the events that the route listens to: its trigger, unless it joins several."""
+    shape: str = ONE
+    join: Join[*tuple[Any, ...]] | None = None
+    rule: Rule | None = field(init=False)
+    """How several events make one run, where they do."""
     kind: str = field(init=False)
     """Where the handler runs: on the loop, in a thread, or in a process."""
     ends: bool = field(init=False)
     """Whether an attempt may be ended from outside: by its `timeout=`, or by the next run (`overlap="replace"`)."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "takes", self.takes or (self.trigger,))
+        together = self.join or self.policy.batch or self.policy.debounce
+        object.__setattr__(self, "rule", together.rule if together else None)
         isolated = self.policy.isolate or (self.policy.timeout is not None and not self.coroutine)
         object.__setattr__(self, "kind", PROCESS if isolated else COROUTINE if self.coroutine else THREAD)
         object.__setattr__(self, "ends", self.policy.timeout is not None or self.policy.overlap == REPLACE)
@@ -63,6 +79,10 @@ class Route:
         share = self.policy.share
         return share if isinstance(share, str) else key or "" if share else ""
 
+    def key(self, kind: str) -> Key | None:
+        """Return where an event of a type that the route takes has its key."""
+        return self.join.by[kind] if self.join else self.policy.key
+
     @property
     def target(self) -> str:
         """Return `module:name` of the handler, by which another process finds it."""
@@ -71,7 +91,7 @@ class Route:
 
 def make_route(
     handler: Callable[..., Any],
-    trigger: type[Event] | Schedule,
+    trigger: type[Event] | Schedule | Join[*tuple[Any, ...]],
     *,
     name: str | None,
     where: Pattern | None,
@@ -79,17 +99,18 @@ def make_route(
     policy: Policy,
 ) -> Route:
     """Return the route, or raise `WiringError` where handler and trigger do not fit together."""
-    signature = read_signature(handler)
+    join = trigger if isinstance(trigger, Join) else None
+    shape = EACH if join else ONE if policy.batch is None else LIST
+    signature = read_signature(handler, len(join.types) if join else 1)
     route_name = name or handler.__name__
-    schedule = None if isinstance(trigger, type) else trigger
-    kind = trigger if isinstance(trigger, type) else Tick
+    schedule = None if isinstance(trigger, type | Join) else trigger
+    kind = join.types[0] if join else trigger if isinstance(trigger, type) else Tick
     if kind is Event:
         raise WiringError(f"route {route_name!r} is on Event itself, which nobody sends; name a subclass of it")
     if not issubclass(kind, Event):
         raise WiringError(f"route {route_name!r}: {kind.__name__} is no event type; subclass triggers.Event")
-    if signature.accepts and not any(issubclass(kind, accepted) for accepted in signature.accepts):
-        accepted = " | ".join(accepted.__name__ for accepted in signature.accepts)
-        raise WiringError(f"handler {handler.__qualname__} takes {accepted}, but it is registered on {kind.__name__}")
+    check_given(handler, signature, join.types if join else (kind,), listed=shape == LIST)
+    _check_gathered(route_name, trigger, where, source, policy)
     if where is not None:
         _check_fields(route_name, "where=", kind, where.fields)
     if isinstance(policy.key, str):
@@ -106,9 +127,42 @@ def make_route(
         where=where,
         source=source,
         schedule=schedule,
+        takes=join.types if join else (),
+        shape=shape,
+        join=join,
     )
     _check_end(route)
     return route
+
+
+def _check_gathered(route: str, trigger: object, where: object, source: object, policy: Policy) -> None:
+    """Refuse options that say nothing about several events."""
+    join = isinstance(trigger, Join)
+    if (policy.batch or policy.debounce) and not (join or isinstance(trigger, type)):
+        word = "batch" if policy.batch else "debounce"
+        raise WiringError(f"route {route!r}: {word}= is for events, and a schedule's ticks are made one by one")
+    if not join:
+        return
+    given = {
+        "where=": where,
+        "source=": source,
+        "key=": policy.key,
+        "batch=": policy.batch,
+        "debounce=": policy.debounce,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise WiringError(f"route {route!r}: {trigger} takes no {option[:-1]}; {_INSTEAD[option]}")
+
+
+_CHOOSE: Final = "let a route choose among the events, and emit one of a type of its own that is joined"
+_INSTEAD: Final = {
+    "where=": _CHOOSE,
+    "source=": _CHOOSE,
+    "key=": "by= is its key",
+    "batch=": "batch what it emits",
+    "debounce=": "repeated='latest' takes the latest of each",
+}
 
 
 def _check_end(route: Route) -> None:
@@ -141,6 +195,7 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "priority": as_shown(policy.priority),
         "key": as_shown(policy.key),
         "per_key": policy.per_key,
+        "gathers": _gathers(route),
         "throttle": rated(policy.throttle),
         "rate_limit": rated(policy.rate_limit),
         "share": policy.share,
@@ -158,6 +213,14 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
     pattern = json.dumps(route.where.pattern) if route.where else None
     emits = json.dumps(sorted(route.emits))
     return (route.name, route.trigger.__event_type__, route.source, pattern, json.dumps(shown), emits)
+
+
+def _gathers(route: Route) -> dict[str, Any] | None:
+    """Return how events come together in one run, and which types."""
+    if route.rule is None:
+        return None
+    words = {name: None if value == inf else value for name, value in route.rule._asdict().items()}
+    return {**words, "takes": [kind.__event_type__ for kind in route.takes]}
 
 
 def rated(rate: Rate | None) -> list[float] | None:
@@ -182,7 +245,8 @@ class Router:
         self._scheduled = {route.name: route for route in self.routes.values() if route.schedule}
         by_type: dict[str, list[Route]] = {}
         for route in self.routes.values():
-            by_type.setdefault(route.trigger.__event_type__, []).append(route)
+            for kind in route.takes:
+                by_type.setdefault(kind.__event_type__, []).append(route)
         self.leading = {kind for kind, routes in by_type.items() if any(map(_leads_on, routes))}
         """The types whose events can lead to further ones."""
         self._always = {
@@ -199,6 +263,8 @@ class Router:
 
     def match(self, kind: str, source: str, subject: str | None, data: str) -> Sequence[Route]:
         """Return the routes that the event triggers. For a `Tick`, `subject` names the one route it is for."""
+        if kind == GATHERED:
+            return [self.routes[subject]] if subject in self.routes else []
         always = self._always.get(kind, ())
         if kind in self._unconditional:
             return always

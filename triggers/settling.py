@@ -5,7 +5,7 @@ Pure building of rows, kept apart from the loop that decides when.
 
 from __future__ import annotations
 
-from triggers.attempt import Again, Dead, Run
+from triggers.attempt import Again, Dead, Done, Run
 from triggers.journal import DEAD, DELAYED, WAITING, AttemptRow, SettleRow
 
 
@@ -34,3 +34,9 @@ def remembered(run: Run, outcome: Again | Dead, epoch: int, wall: float) -> Atte
     word = outcome.word if isinstance(outcome, Again) else "dead"
     text, trace = (str(outcome.failure), outcome.failure.traceback) if outcome.failure else (None, None)
     return AttemptRow(run.number, run.attempt, epoch, run.started, wall, word, text, trace)
+
+
+def in_part(run: Run, done: Done, epoch: int, wall: float) -> AttemptRow:
+    """Return the attempt as history in which some events of a batch failed."""
+    text = f"{len(done.failed)} of {len(run.members)} events failed: {done.failed[0][1]}"
+    return AttemptRow(run.number, run.attempt, epoch, run.started, wall, "in part", text, None)

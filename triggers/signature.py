@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Union, get_args, get_origin
 
 from triggers.context import Context
@@ -14,16 +14,21 @@ from triggers.events import Event
 
 
 class Signature(NamedTuple):
-    """A handler as its annotations describe it. `accepts` is empty where the event has no annotation."""
+    """A handler as its annotations describe it. `accepts` has the types of each event that it takes, none where there
+    is no annotation; `lists` says which are lists."""
 
-    accepts: tuple[type[Event], ...]
+    accepts: Sequence[tuple[type[Event], ...]]
+    lists: Sequence[bool]
     takes_context: bool
     emits: tuple[type[Event], ...]
     coroutine: bool
 
 
-def read_signature(handler: Callable[..., Any]) -> Signature:
-    """Read a handler's signature, or raise `WiringError` naming the handler and what is wrong with it."""
+def read_signature(handler: Callable[..., Any], events: int = 1) -> Signature:
+    """Read a handler's signature, or raise `WiringError` naming the handler and what is wrong with it.
+
+    `events` is how many parameters are events, before the context.
+    """
     name = getattr(handler, "__qualname__", None)
     if name is None or not hasattr(handler, "__name__"):
         raise WiringError(f"handler {handler!r} has no name by which it can be found; wrap it in a `def`")
@@ -37,20 +42,43 @@ def read_signature(handler: Callable[..., Any]) -> Signature:
             f"handler {name} is a method, and there is no {positional[0].name} to call it with; write it as a function,"
             " or register the method of an object: app.on(EventType)(thing.method)"
         )
-    if not positional or len(required) > 2 or any(p not in positional[:2] for p in required):
-        raise WiringError(f"handler {name} must take (event) or (event, context), not {inspect.signature(handler)}")
+    if len(positional) < events or any(p not in positional[: events + 1] for p in required):
+        wanted = "event" if events == 1 else f"an event of each of {events} types"
+        raise WiringError(
+            f"handler {name} must take ({wanted}) or ({wanted}, context), not {inspect.signature(handler)}"
+        )
     hints = _hints(handler, name)
-    event_hint = hints.get(positional[0].name)
-    second = hints.get(positional[1].name) if len(positional) > 1 else None
-    takes_context = len(positional) > 1 and (second is Context or positional[1] in required)
-    if takes_context and second not in (None, Context):
-        raise WiringError(f"handler {name}: the second parameter is the Context, but it is annotated {_show(second)}")
+    given = [hints.get(parameter.name) for parameter in positional[:events]]
+    last = positional[events] if len(positional) > events else None
+    hint = hints.get(last.name) if last else None
+    takes_context = last is not None and (hint is Context or last in required)
+    if takes_context and hint not in (None, Context):
+        place = "second" if events == 1 else "last"
+        raise WiringError(f"handler {name}: the {place} parameter is the Context, but it is annotated {_show(hint)}")
     return Signature(
-        accepts=() if event_hint is None else tuple(_types(event_hint, name, "takes")),
+        accepts=[() if hint is None else tuple(_types(hint, name, "takes")) for hint in given],
+        lists=[isinstance(origin := get_origin(hint), type) and issubclass(origin, Iterable) for hint in given],
         takes_context=takes_context,
         emits=tuple(dict.fromkeys(_types(hints.get("return", type(None)), name, "returns"))),
         coroutine=inspect.iscoroutinefunction(handler),
     )
+
+
+def check_given(
+    handler: Callable[..., Any], signature: Signature, kinds: Sequence[type[Event]], *, listed: bool
+) -> None:
+    """Raise `WiringError` where the annotations are not of what the handler is called with: a list, where `listed`."""
+    for kind, accepted, is_list in zip(kinds, signature.accepts, signature.lists, strict=True):
+        if accepted and not any(issubclass(kind, one) for one in accepted):
+            words = " | ".join(one.__name__ for one in accepted)
+            raise WiringError(f"handler {handler.__qualname__} takes {words}, but it is registered on {kind.__name__}")
+        if accepted and is_list != listed:
+            name = kind.__name__
+            raise WiringError(
+                f"handler {handler.__qualname__} is called with a list of {name}: annotate it list[{name}]"
+                if listed
+                else f"handler {handler.__qualname__} takes a list, but is called with one {name}; for lists say batch="
+            )
 
 
 def _hints(handler: Callable[..., Any], name: str) -> dict[str, Any]:

@@ -60,8 +60,9 @@ class Wiring:
         """The names of the event types that some route emits."""
         self._listeners: defaultdict[Junction, list[Route]] = defaultdict(list)
         for route in self.order:
-            self._listeners[TYPE, route.trigger.__event_type__].append(route)
-            if route.trigger is ObjectCreated:
+            for kind in route.takes:
+                self._listeners[TYPE, kind.__event_type__].append(route)
+            if ObjectCreated in route.takes:
                 self._listeners[SOURCE, route.source].append(route)
 
     def listener(self, source: str) -> Route | None:

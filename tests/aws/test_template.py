@@ -18,10 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggers import (
+    All,
     App,
+    Batch,
     Bucket,
+    Debounce,
     Event,
     Folder,
+    Join,
     MessageReceived,
     ObjectCreated,
     ObjectDeleted,
@@ -403,6 +407,24 @@ class Own:
     def deliveries(self, site: Any) -> Any: ...
 
 
+def of_several(batch: Batch | All) -> App:
+    app = App("a")
+    app.on(Processed, batch=batch, name="several")(several)
+    return app
+
+
+def several(events: list[Processed]) -> None: ...
+
+
+def joining() -> App:
+    app = App("a")
+    app.on(Join(Processed, Trained, by={Processed: "table", Trained: "model"}, within=60), name="both")(both)
+    return app
+
+
+def both(processed: Processed, trained: Trained) -> None: ...
+
+
 REFUSED = [
     (one_route(share="reports"), "share='reports' cannot be honoured: queues know nothing of each other"),
     (one_route(key="table", per_key=2), "per_key=2 cannot be honoured: a rule cannot tell a queue the key of an event"),
@@ -421,6 +443,10 @@ REFUSED = [
     ),
     (one_route(throttle=Rate(10, per=60)), "throttle=Rate(10, per=60) cannot be honoured: a queue does not count"),
     (one_route(rate_limit=Rate(1, per=5)), "rate_limit=Rate(1, per=5) cannot be honoured: a queue does not count"),
+    (one_route(debounce=Debounce(30)), "debounce= cannot be honoured: which events come together is decided from the"),
+    (of_several(Batch(10, within=5)), "batch= cannot be honoured"),
+    (of_several(All(Processed, within=5)), "batch=All cannot be honoured"),
+    (joining(), "Join cannot be honoured"),
     (one_route(concurrency=2000), "concurrency=2000 is more than a queue's 1,000"),
     (one_route(needs={"licence": 1}), "route 'work' needs 'licence', which is shared among the runs of one machine"),
     (one_route(timeout=1000, concurrency=2), "Batch cannot bound its concurrency=2"),

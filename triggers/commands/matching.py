@@ -11,6 +11,9 @@ from triggers.journal.views import RouteView
 from triggers.lineage import EventRow
 from triggers.patterns import Pattern, compile
 
+GATHERED = "triggers.gathered"
+"""The type of an event that stands for several (`triggers.gather`, which loads pydantic)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -22,11 +25,21 @@ class Verdict:
 
 def verdicts(routes: Iterable[RouteView], event: EventRow) -> list[Verdict]:
     """Return a verdict for each route that listens to the event's type."""
-    return [Verdict(route.name, against(route, event)) for route in routes if route.trigger == event.type]
+    return [Verdict(route.name, against(route, event)) for route in routes if listens(route, event)]
+
+
+def listens(route: RouteView, event: EventRow) -> bool:
+    """Say whether a route listens to events of such a type; what was made of several is for one route only."""
+    if event.type == GATHERED:
+        return event.subject == route.name
+    together = route.policy.get("gathers") or {}
+    return event.type in together.get("takes", (route.trigger,))
 
 
 def against(route: RouteView, event: EventRow) -> str | None:
     """Return why a route does not take an event of its type, or None where it does."""
+    if event.type == GATHERED:
+        return None
     if route.source is not None and route.source != event.source:
         return f"it listens to source {route.source!r}, and this came from {event.source!r}"
     if route.policy.get("schedule") and route.name != event.subject:

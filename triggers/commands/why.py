@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
 NAMED = 5
 """How many events are named where a run has emitted more."""
 
-DECLARED = re.compile(r"\((overlap|rate_limit)=")
+DECLARED = re.compile(r"\((overlap|rate_limit|debounce|repeated|late|missing|batch|by)=")
 """What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
 
 LAST_WORDS = 5.0

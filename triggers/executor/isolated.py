@@ -172,13 +172,16 @@ def _job(run: Run) -> dict[str, Any]:
         "places": {name: str(place) for name, place in run.places.items()},
         "run": [run.number, run.attempt, run.started, run.journal],
         "event": list(run.event),
+        "takes": [f"{kind.__module__}:{kind.__qualname__}" for kind in route.takes],
+        "shape": route.shape,
+        "members": [list(member) for member in run.members],
     }
 
 
 def _outcome(run: Run, reply: dict[str, Any]) -> Outcome:
     match reply:
-        case {"emitted": emitted}:
-            return Done([Emitted(*item) for item in emitted])
+        case {"emitted": emitted, "failed": failed}:
+            return Done([Emitted(*item) for item in emitted], [(place, why) for place, why in failed])
         case {"later": seconds, "reason": reason}:
             return judge(run, Later(reason, seconds=seconds))
         case _:

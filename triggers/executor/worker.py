@@ -97,7 +97,7 @@ def _answer(job: dict[str, Any], stream: Any) -> dict[str, Any]:
         error = without_exit(raised, job["name"])
         failure = describe(error)
         return {"kinds": kinds_of(error), "original": [failure.error, failure.message, failure.traceback]}
-    return {"emitted": done.emitted}
+    return {"emitted": done.emitted, "failed": done.failed}
 
 
 def _load(job: dict[str, Any]) -> Run:
@@ -116,9 +116,12 @@ def _load(job: dict[str, Any]) -> Run:
         policy=policy,
         coroutine=job["coroutine"],
         takes_context=job["takes_context"],
+        takes=[_find(name) for name in job["takes"]],
+        shape=job["shape"],
     )
     places = {name: Place(where, name=name) for name, where in job["places"].items()}
-    return Run(number, attempt, route, EventRow(*job["event"]), started, journal, places)
+    members = [EventRow(*row) for row in job["members"]]
+    return Run(number, attempt, route, EventRow(*job["event"]), started, journal, places, members=members)
 
 
 def _find(target: str) -> Any:

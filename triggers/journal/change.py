@@ -112,6 +112,8 @@ class Result:
     """Events that were not inserted: the duplicates, and what such runs emitted."""
     gone: set[int] = field(default_factory=set)
     """Runs that were to be claimed, but no longer wait: they were dropped by hand."""
+    members: dict[int, list[EventRow]] = field(default_factory=dict)
+    """The events of the groups that were to be read, by the number of the event that stands for each."""
     read: dict[int, EventRow] = field(default_factory=dict)
     """The events that were to be read, by number."""
     begun: dict[int, float] = field(default_factory=dict)
@@ -143,6 +145,8 @@ class Change:
     """Those of the claims that an older epoch held."""
     unread: list[int] = field(default_factory=list)
     """Events that are to be read."""
+    groups: list[int] = field(default_factory=list)
+    """Events that stand for several, which are to be read."""
     again: list[int] = field(default_factory=list)
     """Runs of which it is asked when their first attempt began."""
     at: float = 0.0
@@ -175,6 +179,9 @@ class Change:
         if self.promote:
             result.promoted.extend(map(promoted, connection.execute(_PROMOTE, self.promote)))
         result.replies.extend(order(connection) for order in self.orders)
+        if self.groups:
+            for whole, *row in connection.execute(_MEMBERS, {"events": _listed(self.groups)}):
+                result.members.setdefault(whole, []).append(EventRow(*row))
         return result
 
     def _drop_duplicates(self, connection: apsw.Connection, result: Result) -> None:
@@ -314,6 +321,11 @@ UPDATE run SET state = {RUNNING}, attempt = :attempt, epoch = :epoch, started = 
 WHERE {_RUNS} AND {_FREE}"""
 
 _READ = f"SELECT {COLUMNS} FROM event WHERE number IN (SELECT value FROM json_each(:events))"
+
+_MEMBERS = f"""
+SELECT whole, {",".join(f"event.{name}" for name in EventRow._fields)} FROM gathered
+JOIN event ON event.number = gathered.event
+WHERE whole IN (SELECT value FROM json_each(:events)) ORDER BY whole, place"""
 
 _BEGUN = """
 SELECT run, max(started) FROM attempt

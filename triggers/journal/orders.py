@@ -88,14 +88,17 @@ def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[
     return apply
 
 
-def insert(request: str, runs: Sequence[RunRow]) -> Callable[[apsw.Connection], list[Promoted]]:
-    """Return the order that adds new runs for events that are in the journal already."""
+def insert(
+    request: str, runs: Sequence[RunRow], also: Callable[[apsw.Connection], object]
+) -> Callable[[apsw.Connection], list[Promoted]]:
+    """Return the order that adds new runs for events that are in the journal already; `also` is done with it."""
 
     def apply(connection: apsw.Connection) -> list[Promoted]:
         if not first_time(connection, request):
             return []
         rows = [(run.number, run.event, run.route, *run.terms, run.event) for run in runs]
-        inserted = connection.executemany(_REPLAYED, rows)
+        inserted = list(connection.executemany(_REPLAYED, rows))
+        also(connection)
         return [promoted(row)._replace(opened=True) for row in inserted]
 
     return apply
@@ -119,6 +122,7 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
         connection.execute("DELETE FROM identity WHERE key IN (SELECT key FROM identity WHERE at < ? LIMIT ?)",
                            (forget, limit))  # fmt: skip
         gone += connection.changes()
+        connection.execute(_PRUNE_GROUPS, (limit,))
         connection.execute(_PRUNE_REQUESTS, (limit,))
         return gone + connection.changes()
 
@@ -160,8 +164,15 @@ _PRUNE_EVENTS = f"""
 DELETE FROM event WHERE number IN (
     SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
         AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
+        AND NOT EXISTS (SELECT 1 FROM gathered WHERE gathered.event = event.number)
         AND number < (SELECT max(number) FROM event)
     ORDER BY number LIMIT ?2)"""
+
+# The events of a group stay for as long as what was made of them.
+_PRUNE_GROUPS = """
+DELETE FROM gathered WHERE number IN (
+    SELECT number FROM gathered WHERE whole IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM event WHERE event.number = gathered.whole) LIMIT ?)"""
 
 # A request is remembered under the very key of its identity, and no longer than that.
 _PRUNE_REQUESTS = """

@@ -93,9 +93,18 @@ CREATE TABLE counted (route TEXT NOT NULL, rate TEXT NOT NULL, key TEXT, until R
 CREATE INDEX counted_key ON counted (route, rate, key, until);
 CREATE INDEX counted_until ON counted (until);
 
--- Events that a route has taken and that wait for others, to make one run of them.
-CREATE TABLE gathered (route TEXT NOT NULL, key TEXT NOT NULL, slot TEXT NOT NULL, event INTEGER NOT NULL,
-                       at REAL NOT NULL, PRIMARY KEY (route, key, slot, event)) WITHOUT ROWID;
+-- Events that a route has taken, to make one run of several. A group is named by the event that came first; `place`
+-- counts its events. It ends at `due`, or when it is whole: `ended` says how, `whole` which event was made of it.
+CREATE TABLE gathered (
+    number INTEGER PRIMARY KEY, route TEXT NOT NULL, key TEXT, first INTEGER NOT NULL, place INTEGER NOT NULL,
+    slot TEXT NOT NULL, event INTEGER NOT NULL, wanted INTEGER NOT NULL, opened REAL NOT NULL, due REAL NOT NULL,
+    ended TEXT, whole INTEGER);
+CREATE INDEX gathered_open ON gathered (route, key, first, place) WHERE ended IS NULL;
+CREATE INDEX gathered_due ON gathered (due) WHERE ended IS NULL;
+CREATE INDEX gathered_ended ON gathered (route, key) WHERE ended IS NOT NULL;
+CREATE INDEX gathered_untold ON gathered (first) WHERE ended IS NOT NULL AND whole IS NULL;
+CREATE INDEX gathered_event ON gathered (event);
+CREATE INDEX gathered_whole ON gathered (whole, first, place) WHERE whole IS NOT NULL;
 
 -- The gates that hold back what waits, as the dispatcher last saw them, for readers: `every` run of a route, or
 -- those of one key. `until` is in Unix seconds, NULL where no moment opens the gate.

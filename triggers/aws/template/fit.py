@@ -13,6 +13,7 @@ from typing import Final
 
 from triggers.aws.template.problems import Problems
 from triggers.downstream import of_downstream
+from triggers.gather import ALL, BATCH, DEBOUNCE, JOIN
 from triggers.options import NEWEST, REPLACE, SKIP, shown
 from triggers.routing import Route
 
@@ -69,6 +70,7 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _check_rates(route, problems)
     _check_downstream(route, problems)
     _check_times(route, problems)
+    _check_together(route, problems)
     _tell_priority(route, problems)
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
@@ -183,6 +185,17 @@ def _check_times(route: Route, problems: Problems) -> None:
         problems.note(
             f"route {route.name!r}: deadline={str(route.policy.deadline)!r}: routes have queues of their own and do not"
             " wait for one another, so nothing goes before another, and nobody says what is late"
+        )
+
+
+def _check_together(route: Route, problems: Problems) -> None:
+    """Refuse what makes one run of several events: it is decided in one place, and a queue's readers are many."""
+    if route.rule is not None:
+        word = {BATCH: "batch=", ALL: "batch=All", DEBOUNCE: "debounce=", JOIN: "Join"}[route.rule.kind]
+        problems.add(
+            f"route {route.name!r}: {word} cannot be honoured: which events come together is decided from the times at"
+            " which one journal recorded them, and queues deliver in any order, to many readers, and again; run the"
+            " route with a dispatcher"
         )
 
 

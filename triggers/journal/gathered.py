@@ -1,0 +1,316 @@
+"""Events that come together: which group an event belongs to, and when a group ends.
+
+It is decided in the very transaction that inserts the event, from the rows of its route and key, by the times at which
+events were recorded and by their numbers. So neither timing nor a crash can change a group: one that has ended by the
+time of an event is ended before the event is taken, whether or not anybody has looked meanwhile. What came of an ended
+group is told in a later commit; until then its rows say that it is to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import apsw
+
+from triggers.gather import ALL, BATCH, DEBOUNCE, JOIN, Rule
+from triggers.journal.change import COLUMNS
+from triggers.journal.schema import DROPPED
+from triggers.lineage import EventRow
+from triggers.terms import COLUMNS as TERMS
+from triggers.terms import Terms
+
+WHOLE: Final = "whole"
+"""How a group ended that has all its events."""
+TIME: Final = "time"
+"""How one ended whose time was over."""
+
+TOLD: Final = 256
+"""How many ended groups are told at once."""
+
+
+class Arrival(NamedTuple):
+    """An event that a route has taken, to make one run of several."""
+
+    route: str
+    key: str | None
+    slot: str
+    """Its type."""
+    event: int
+    at: float
+    """When it was recorded, in Unix seconds."""
+
+
+class Ended(NamedTuple):
+    """A group that has ended, or an event that is in none: `ended` says how, or why not."""
+
+    route: str
+    key: str | None
+    wanted: int
+    ended: str
+    rows: list[int]
+    events: list[int]
+    """In the order of the group."""
+    last: EventRow
+    """The event that was recorded last."""
+    size: int
+    """Characters of all payloads."""
+    depth: int
+    """How deep the deepest is in its chain."""
+    budget: int
+    """The least that any of their chains may still emit."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What has ended and is not told yet, and when the next group ends, in Unix seconds."""
+
+    ended: list[Ended] = field(default_factory=list)
+    due: float | None = None
+    more: bool = False
+    """Whether more has ended than is told here."""
+
+
+def gather(rules: Mapping[str, Rule], arrivals: Sequence[Arrival], now: float) -> Callable[[apsw.Connection], Found]:
+    """Return the order that puts events into groups and ends the groups that are due at `now`."""
+
+    def apply(connection: apsw.Connection) -> Found:
+        for arrival in arrivals:
+            if connection.execute("SELECT 1 FROM event WHERE number = ?", (arrival.event,)).get:  # else a duplicate
+                _STEPS[rules[arrival.route].kind](connection, arrival, rules[arrival.route])
+        for route in rules:
+            connection.execute(_CLOSE, (TIME, route, now))
+        return _untold(connection, rules)
+
+    return apply
+
+
+def _untold(connection: apsw.Connection, routes: Collection[str]) -> Found:
+    """Return what has ended in some routes and is not told yet, the oldest first, and when the next group ends."""
+    groups = _groups(connection, routes)
+    marks = ",".join("?" * len(routes))
+    due = connection.execute(f"SELECT min(due) FROM gathered WHERE ended IS NULL AND route IN ({marks})", (*routes,))
+    return Found([_ended(connection, rows) for rows in groups[:TOLD]], due.get, len(groups) > TOLD)
+
+
+def told(rows: Sequence[int], whole: int) -> Callable[[apsw.Connection], None]:
+    """Return the order that takes note of the event that was made of a group in the same commit."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute(_TOLD, {"whole": whole, "rows": _listed(rows)})
+
+    return apply
+
+
+def forget(rows: Sequence[int]) -> Callable[[apsw.Connection], None]:
+    """Return the order that lets go of events which have a run of their own now."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute("DELETE FROM gathered WHERE number IN (SELECT value FROM json_each(?))", (_listed(rows),))
+
+    return apply
+
+
+def dropped(
+    run: int, event: int, route: str, terms: Terms, error: str, now: float
+) -> Callable[[apsw.Connection], None]:
+    """Return the order that keeps, as a run that was dropped, that an event does not run, and why."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute(_DROPPED, (run, event, route, now, error, *terms))
+
+    return apply
+
+
+def alone(route: str, key: str | None, event: int, whole: int, at: float) -> Callable[[apsw.Connection], None]:
+    """Return the order that makes an event of a group a group of its own, of which an event was made."""
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute(_ALONE, (route, key, event, event, at, at, TIME, whole, whole))
+
+    return apply
+
+
+def left_over(routes: Collection[str]) -> Callable[[apsw.Connection], dict[str, int]]:
+    """Return a question for how many events wait in groups of routes that do not gather any more, by route."""
+
+    def ask(connection: apsw.Connection) -> dict[str, int]:
+        sql = "SELECT route, count(*) FROM gathered WHERE ended IS NULL GROUP BY route"
+        return {route: count for route, count in connection.execute(sql) if route not in routes}
+
+    return ask
+
+
+def _batch(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
+    _expire(connection, a)
+    found = connection.execute(_LAST, (a.route, a.key)).get
+    first, place, wanted, opened, due = found or (a.event, 0, rule.wanted, a.at, a.at + rule.within)
+    _put(connection, a, first, place + 1, wanted, opened, due)
+    if place + 1 >= wanted:
+        _end(connection, a, first)
+
+
+def _debounce(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
+    _expire(connection, a)
+    found = connection.execute(_LAST, (a.route, a.key)).get
+    first, place, _, opened, _ = found or (a.event, 0, 0, a.at, 0)
+    if found:
+        reason = f"e{a.event} came after it (debounce=)"
+        connection.execute(_PASS_OVER, (reason, a.route, a.key, first, None))
+    _put(connection, a, first, place + 1, 1, opened, min(a.at + rule.quiet, opened + rule.within))
+
+
+def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
+    if a.key is None:
+        _refuse(connection, a, "it has no key to be joined by (by=)")
+        return
+    _expire(connection, a)
+    open_ = list(connection.execute(_OPEN, (a.slot, a.route, a.key)))
+    group = next((one for one in open_ if not one[0]), None)  # the oldest that lacks one of its kind
+    if group is None and open_ and rule.repeated != "queue":
+        if rule.repeated == "first":
+            _refuse(connection, a, f"e{open_[0][0]} was there before it (repeated='first')")
+            return
+        group = open_[0]
+        reason = f"e{a.event} came after it (repeated='latest')"
+        connection.execute(_PASS_OVER, (reason, a.route, a.key, group[1], a.slot))
+    if group is None and rule.late == "drop" and connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get:
+        _refuse(connection, a, f"the join of {a.key!r} had ended (late='drop')")
+        return
+    _, first, place, wanted, opened, due = group or (None, a.event, 0, rule.wanted, a.at, a.at + rule.within)
+    _put(connection, a, first, place + 1, wanted, opened, due)
+    if connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:
+        _end(connection, a, first)
+
+
+def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
+    """Put an event to those that other events of the same run have led to."""
+    found = _origin(connection, a.event, rule.of)
+    if found is None:
+        _refuse(connection, a, f"no {rule.of} that a run emitted led to it (batch=All)")
+        return
+    part, cause, root = found
+    siblings = connection.execute(_SIBLINGS, (root, cause, rule.of)).get
+    _join(connection, a._replace(key=f"r{cause}", slot=f"e{part}"), rule._replace(wanted=int(siblings)))
+
+
+def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
+    """Return the nearest event of a type that led to another one: its number, the run that emitted it, its root."""
+    while found := connection.execute(_PARENT, (event,)).get:
+        event, name, cause, root = found
+        if name == kind:
+            return None if cause is None else (event, cause, root)
+    return None
+
+
+_STEPS: Final[Mapping[str, Callable[[apsw.Connection, Arrival, Rule], None]]] = {
+    BATCH: _batch,
+    DEBOUNCE: _debounce,
+    JOIN: _join,
+    ALL: _all,
+}
+
+
+def _expire(connection: apsw.Connection, a: Arrival) -> None:
+    """End the groups whose time was over when an event was recorded."""
+    connection.execute(_EXPIRE, (TIME, a.route, a.key, a.at))
+
+
+def _put(
+    connection: apsw.Connection, a: Arrival, first: int, place: int, wanted: int, opened: float, due: float
+) -> None:
+    row = (a.route, a.key, first, place, a.slot, a.event, wanted, opened, due, None)
+    connection.execute(_PUT, row)
+
+
+def _refuse(connection: apsw.Connection, a: Arrival, reason: str) -> None:
+    """Take note of an event that comes into no group."""
+    connection.execute(_PUT, (a.route, a.key, a.event, 1, a.slot, a.event, 1, a.at, a.at, reason))
+
+
+def _end(connection: apsw.Connection, a: Arrival, first: int) -> None:
+    connection.execute(_END, (WHOLE, a.route, a.key, first))
+
+
+def _groups(connection: apsw.Connection, routes: Collection[str]) -> list[list[int]]:
+    """Return the rows of what has ended, group by group; a row that is in none, by itself."""
+    groups: dict[object, list[int]] = {}
+    for number, route, key, first, ended in connection.execute(_UNTOLD):
+        if route in routes:
+            name = (route, key, first) if ended in (WHOLE, TIME) else number
+            groups.setdefault(name, []).append(number)
+            if len(groups) > TOLD + 1:  # those before this one are complete
+                break
+    return list(groups.values())
+
+
+def _ended(connection: apsw.Connection, rows: list[int]) -> Ended:
+    numbers = _listed(rows)
+    route, key, wanted, ended = connection.execute(_GROUP, (rows[0],)).get
+    events = [number for (number,) in connection.execute(_MEMBERS, (numbers,))]
+    size, depth, budget, last = connection.execute(_SUMS, (numbers,)).get
+    row = EventRow(*connection.execute(f"SELECT {COLUMNS} FROM event WHERE number = ?", (last,)).get)
+    return Ended(route, key, wanted, ended, rows, events, row, size, depth, budget)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return f"[{','.join(map(str, numbers))}]"
+
+
+_MINE = "route = ? AND key IS ? AND ended IS NULL"
+
+_EXPIRE = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND due <= ?"
+
+_CLOSE = "UPDATE gathered SET ended = ? WHERE ended IS NULL AND route = ? AND due <= ?"
+
+_LAST = f"SELECT first, place, wanted, opened, due FROM gathered WHERE {_MINE} ORDER BY first DESC, place DESC LIMIT 1"
+
+_PUT = """
+INSERT INTO gathered (route, key, first, place, slot, event, wanted, opened, due, ended)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+_PASS_OVER = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND first = ? AND slot = ifnull(?, slot)"
+
+_END = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND first = ?"
+
+_COUNT = f"SELECT count(*) FROM gathered WHERE {_MINE} AND first = ?"
+
+# Each open group, the oldest first, with its event in a slot, if it has one there.
+_OPEN = f"""
+SELECT max(iif(slot = ?, event, NULL)), first, max(place), wanted, opened, due FROM gathered WHERE {_MINE}
+GROUP BY first ORDER BY first"""
+
+_HAD = "SELECT 1 FROM gathered WHERE route = ? AND key IS ? AND ended IN (?, ?) LIMIT 1"
+
+_PARENT = """
+SELECT parent.number, parent.type, parent.cause, parent.root FROM event
+JOIN run ON run.number = event.cause JOIN event AS parent ON parent.number = run.event WHERE event.number = ?"""
+
+_SIBLINGS = "SELECT count(*) FROM event WHERE root = ? AND cause = ? AND type = ?"
+
+_UNTOLD = """
+SELECT number, route, key, first, ended FROM gathered WHERE ended IS NOT NULL AND whole IS NULL
+ORDER BY first, route, key, number"""
+
+_GROUP = "SELECT route, key, wanted, ended FROM gathered WHERE number = ?"
+
+_IN_GROUP = "gathered.number IN (SELECT value FROM json_each(?))"
+
+_MEMBERS = f"SELECT event FROM gathered WHERE {_IN_GROUP} ORDER BY place, number"
+
+_SUMS = f"""
+SELECT sum(length(data)), max(depth), min(budget), max(event.number)
+FROM gathered JOIN event ON event.number = gathered.event WHERE {_IN_GROUP}"""
+
+_TOLD = """
+UPDATE gathered SET whole = :whole WHERE number IN (SELECT value FROM json_each(:rows))
+AND EXISTS (SELECT 1 FROM event WHERE number = :whole)"""
+
+_DROPPED = f"""
+INSERT INTO run (number, event, route, state, attempt, epoch, ended, error, {TERMS})
+VALUES (?, ?, ?, {DROPPED}, 0, 0, ?, ?, {",".join("?" * len(Terms._fields))})"""
+
+_ALONE = """
+INSERT INTO gathered (route, key, first, place, slot, event, wanted, opened, due, ended, whole)
+SELECT ?, ?, ?, 1, '', ?, 1, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)"""
