@@ -747,7 +747,7 @@ def test_a_payload_with_half_of_a_character_is_kept_and_said_like_any_other(depl
 
 STARTED = """
 import json, sys
-from tests.aws.deployed import Clock, Deployed, Invocation, batch, record
+from tests.aws.deployed import Clock, Deployed, Invocation, batch, on_the_bus, record, row
 from triggers import App, Context, Event
 import logging
 from triggers.aws import logs, serverless
@@ -761,7 +761,8 @@ def train(event: Processed, context: Context) -> None:
 deployed = Deployed(app)
 function = deployed.function()
 function._lines = function._runs._lines = logs.set_up()
-function(batch(record(Processed(n=1))), Invocation(Clock(), 60, "request-7"))
+caused = row(Processed(n=1), "m1")._replace(root=5, cause=7, depth=2)
+function(batch(record(on_the_bus(caused))), Invocation(Clock(), 60, "request-7"))
 """
 
 
@@ -772,7 +773,8 @@ def test_every_line_that_is_logged_names_its_run(tmp_path: Path) -> None:
     number = wire.number_of("test", "m1")
     for line in lines:
         assert line["request"] == "request-7"
-        assert (line["route"], line["event"], line["root"], line["attempt"]) == ("train", f"e{number}", f"e{number}", 1)
+        assert (line["route"], line["event"], line["attempt"]) == ("train", f"e{number}", 1)
+        assert (line["root"], line["cause"], line["depth"]) == ("e5", "r7", 2)
         assert line["run"] == f"r{wire.number_of('test', 'm1', 'train')}"
     assert lines[2]["outcome"] == "done"
 

@@ -106,6 +106,7 @@ class Arrivals:
             record,
             self._queues.get(name, name),
             now,
+            name,
             item=str(record.get("messageId", "")),
             queue=queue,
             group=str(attributes.get("MessageGroupId", "")) if ordered else None,
@@ -134,15 +135,14 @@ class Arrivals:
         )
         return Arrival(f"{wire.number_of(body):x}", body, "lambda", rejection=reason)
 
-    def _arrival(self, raw: Mapping[str, Any], source: str, now: float, **transport: Any) -> Arrival:
+    def _arrival(self, raw: Mapping[str, Any], source: str, now: float, name: str = "", **transport: Any) -> Arrival:
         id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
-            queue = str(transport.get("queue", "")).rpartition(":")[2]
-            if "s3" in body and queue not in self._queues and (told := _told(body)) is not None:
+            if "s3" in body and name not in self._queues and (told := _told(body)) is not None:
                 found = [made for notice in told for made in self._of_object(notice, now)]
                 sightings = {event.number: sighting for event, sighting in found if sighting}
                 return Arrival(id, body, source, events=[event for event, _ in found], sightings=sightings, **transport)
-            event = self._event(raw, source, now, queue)
+            event = self._event(raw, source, now, name)
         except EventError as error:
             return Arrival(id, body, source, rejection=str(error), **transport)
         return Arrival(id, body, source, events=[event], **transport)

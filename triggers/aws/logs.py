@@ -1,7 +1,8 @@
 """What a function logs: one JSON object a line, each with the run that it is about.
 
-The fields are those of `triggers run --log-format json`, and `request`, the id of the invocation. What a handler logs
-by any logger while it runs has them, too.
+The fields are those of `triggers run --log-format json`, with the lineage of the event: its `root`, its `depth` below it
+and its `cause`, the run that emitted it; and `request`, the id of the invocation. What a handler logs by any logger
+while it runs has them, too.
 """
 
 from __future__ import annotations
@@ -98,14 +99,19 @@ def ended(level: int, message: str, **fields: Any) -> None:
 
 def about(run: Run, request: str) -> dict[str, Any]:
     """Return the fields of what is logged while a run is at work."""
-    return {
+    event = run.event
+    fields = {
         "run": f"r{run.number}",
         "route": run.route.name,
-        "event": f"e{run.event.number}",
-        "root": f"e{run.event.root}",
+        "event": f"e{event.number}",
+        "root": f"e{event.root}",
+        "depth": event.depth,
         "attempt": run.attempt,
         "request": request,
     }
+    if event.cause is not None:
+        fields["cause"] = f"r{event.cause}"
+    return fields
 
 
 __all__ = ["JsonLines", "about", "set_up"]

@@ -160,11 +160,11 @@ class Records:
         """
         key = _object(event.source, event.subject or "", route)
         seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sighting.sequencer.upper().rstrip("0")}}
-        known = self._write(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
+        known = self._update(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
         if not known.refused or _text(known.item, "event_id") == event.id:
             return True
         if _text(known.item, "etag") == sighting.etag:  # what is between the two of them is out of date
-            self._write(key, _ADVANCE, seen)
+            self._update(key, _ADVANCE, seen)
         return False
 
     def claim(
@@ -195,7 +195,7 @@ class Records:
             ":holder": {"S": holder},
             ":now": _number(now),
         }
-        known = self._update(run, _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
+        known = self._update(_key(run, RUN), _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
         item = known.item
         if known.refused:
             if not item:
@@ -204,14 +204,15 @@ class Records:
             ours = _text(item, "holder") == holder and _at(item, "started") == _micro(now)
             if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
                 return _standing(run, item)
-        first = item.get("redriven") or item["first"]
-        return Claim(
-            run, int(item["attempt"]["N"]), int(item["counted"]["N"]), float(first["N"]), _text(item, "event") or text
-        )
+        first, kept = item.get("redriven") or item["first"], item.get("event")
+        start, attempt = int(item["attempt"]["N"]), int(item["counted"]["N"])
+        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text)
 
     def renew(self, run: int, holder: str, lease: float) -> None:
         """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
-        self._update(run, _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": _number(lease)})
+        self._update(
+            _key(run, RUN), _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": _number(lease)}
+        )
 
     def keep(self, claim: Claim, texts: Sequence[str], now: float) -> int:
         """Keep what the attempt emits, and return in how many parts. It counts once the run is settled with them."""
@@ -245,7 +246,7 @@ class Records:
 
     def published(self, run: int, start: int, now: float) -> None:
         """Mark a run: the bus has taken all that it emitted."""
-        self._update(run, _MARK, {":true": _TRUE, ":start": _number(start), ":now": _number(now)})
+        self._update(_key(run, RUN), _MARK, {":true": _TRUE, ":start": _number(start), ":now": _number(now)})
 
     def emitted(self, run: int, start: int) -> Iterator[str]:
         """Yield the events that the run emitted in the attempt by which it ended."""
@@ -304,7 +305,7 @@ class Records:
             ":state": {"S": state},
             ":now": _number(now),
         }
-        known = self._update(claim.run, expression, {**fixed, **values})
+        known = self._update(_key(claim.run, RUN), expression, {**fixed, **values})
         if not known.refused or (_at(known.item, "attempt"), _at(known.item, "changed")) == (claim.start, _micro(now)):
             return  # by an earlier call whose answer was lost, in the second case
         held = _text(known.item, "state") or "gone"
@@ -316,11 +317,8 @@ class Records:
     def _expires(self, now: float) -> dict[str, str]:
         return _number(int(now + self._kept))
 
-    def _update(self, run: int, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
-        """Update a run's record, if the condition holds; else say what is there."""
-        return self._write(_key(run, RUN), expression, values, answer)
-
-    def _write(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
+    def _update(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
+        """Update an item, if the condition holds; else say what is there."""
         try:
             said = self._client.update_item(
                 TableName=self.table,

@@ -155,7 +155,13 @@ class Runs:
         now = self._now()
         outcome = within_time(run, within_budget(run, outcome), now)
         outcome, entries = self._entries(run, claim, outcome, now)
-        self._insist(run, claim, outcome, entries, now, until)
+        pause = PAUSE
+        while True:
+            try:
+                self._record(run, claim, outcome, entries, now)
+                break
+            except TriggersError as error:
+                pause = self._paused(error, pause, min(until, now + LONGEST_SETTLING) - RESERVE / 2)
         if isinstance(outcome, Again):
             _log_again(outcome)
             return Standing(run.number, WAITING, claim.start, now + outcome.delay)
@@ -167,28 +173,19 @@ class Runs:
             self._publish(run.number, claim.start, entries)
         return Standing(run.number, DONE if isinstance(outcome, Done) else DEAD, claim.start)
 
-    def _insist(
-        self, run: Run, claim: Claim, outcome: Outcome, entries: Sequence[Entry], now: float, until: float
-    ) -> None:
-        """Record what came of an attempt, again and again where AWS fails for a while: the work has been done.
+    def _paused(self, error: TriggersError, pause: float, last: float) -> float:
+        """Wait before a settlement is tried again, and return how long to wait the next time: the work has been done.
 
-        Each time it is the same settlement, by its moment `now`. Raises what is left where time is up, or where trying
-        again is of no use.
+        Raises the error where trying again is of no use, or comes after the moment `last`.
         """
-        pause, last = PAUSE, min(until, now + LONGEST_SETTLING) - RESERVE / 2
-        while True:
-            try:
-                return self._record(run, claim, outcome, entries, now)
-            except (Superseded, WiringError):
-                raise
-            except TriggersError as error:
-                if self._now() + pause > last:
-                    raise
-                log.warning("what came of the attempt could not be recorded, and is tried again: %s", error)
-            self._sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+        if isinstance(error, Superseded | WiringError) or self._now() + pause > last:
+            raise error
+        log.warning("what came of the attempt could not be recorded, and is tried again: %s", error)
+        self._sleep(pause)
+        return min(2 * pause, LONGEST_PAUSE)
 
     def _record(self, run: Run, claim: Claim, outcome: Outcome, entries: Sequence[Entry], now: float) -> None:
+        """Record what came of an attempt. By its moment `now` it is one settlement, however often it is tried."""
         if isinstance(outcome, Again):
             self._records.wait(claim, outcome.failure, now + outcome.delay, now, counted=outcome.counted)
             return
