@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from tests.aws.deployed import row
 from tests.aws.memory import EventBus
-from triggers import App, Event, Retry
+from triggers import App, Event, ObjectCreated, Retry
 from triggers.aws import names, wire
 from triggers.aws.bus import Bus
 from triggers.aws.deployed import declared
@@ -184,6 +184,19 @@ def test_why_says_how_a_run_ended(churn: Churn) -> None:
     runs = {run["state"]: run["run"] for run in churn("runs", "--json").data if run["route"] == "train"}
     assert "train ended well" in churn("why", runs["done"]).out
     assert "train failed for good after 1 attempt: ValueError: this table is bad" in churn("why", runs["dead"]).out
+
+
+def test_an_object_that_a_run_wrote_is_told_by_its_source_and_was_not_emitted(churn: Churn) -> None:
+    root = row(Processed(table="good"), "1")
+    told = row(ObjectCreated(key="model", uri="s3://a/model", size=1, version="v"), "model@v", "models")
+    told = told._replace(root=root.number, cause=int(churn.run_of("1")[1:]), depth=1)
+    text, number = wire.write(told), wire.run_number(told, "load")
+    claim = churn.records.claim(number, "load", told, text, "one", time.time(), FAR)
+    assert isinstance(claim, Claim)
+    churn.records.done(claim, 0, time.time())
+    assert f"e{told.number} ObjectCreated from models" in churn("trace", f"r{number}").out
+    said = churn("why", churn.run_of("1")).out
+    assert re.search(rf"it emitted e\d+ Trained and wrote what came as e{told.number} ObjectCreated$", said.strip())
 
 
 def test_a_dead_letter_is_shown_with_its_traceback_and_runs_again(churn: Churn) -> None:

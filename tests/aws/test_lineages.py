@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from tests.aws.deployed import Deployed, batch, record
 from tests.sources.site import FakeSite, SiteClock, run
@@ -25,7 +25,7 @@ from triggers.aws.bucket import AT_ONCE, Tracing
 from triggers.aws.clients import connected
 from triggers.aws.lineages import Question, question
 from triggers.engine import Engine
-from triggers.errors import TriggersError
+from triggers.errors import TriggersError, WiringError
 from triggers.journal.views import open_reader
 from triggers.lineage import BUDGET, EventRow, arrived, continued
 from triggers.routing import Router
@@ -174,6 +174,9 @@ def failed(status: int) -> ClientError:
 class Heads:
     """S3, as far as heads of objects go: what it answers by key, and how many it is asked for at once."""
 
+    why: Exception | None = None
+    """What it says of an object's first byte, which it is asked for where a head was refused without a reason."""
+
     def __init__(self, **failures: Exception) -> None:
         self.asked: list[str] = []
         self.most = 0
@@ -191,6 +194,9 @@ class Heads:
             return {"ETag": '"abc"', "Metadata": lineages.written({**MARKS, "depth": Key.removeprefix("k")})}
         finally:
             self._now -= 1
+
+    async def get_object(self, Bucket: str, Key: str, Range: str) -> dict[str, Any]:
+        raise self.why or self._failures[Key]
 
 
 def told(number: int, kind: str = "ObjectCreated") -> Delivery:
@@ -237,6 +243,21 @@ def test_what_s3_would_not_say_is_said_once_and_the_rest_goes_on(
 def test_what_may_pass_by_itself_is_raised_so_that_all_comes_again(error: Exception) -> None:
     with pytest.raises((TriggersError, ConnectionError)):
         traced(Heads(k1=error), told(1), told(2))
+
+
+def test_credentials_that_have_expired_are_not_taken_for_an_object_that_says_nothing() -> None:
+    heads = Heads(k1=failed(400))
+    metadata: Any = {"HTTPStatusCode": 400}
+    said = {"Error": {"Code": "ExpiredToken", "Message": "The token has expired"}, "ResponseMetadata": metadata}
+    heads.why = ClientError(said, "GetObject")
+    with pytest.raises(TriggersError, match="bucket 'acme': the credentials have expired"):
+        traced(heads, told(1))
+
+
+def test_an_object_in_another_region_that_nobody_names_is_said_to_be() -> None:
+    lost = HTTPClientError(error=RecursionError("maximum recursion depth exceeded"))
+    with pytest.raises(WiringError, match=r"bucket 'acme' is in another region, .* set AWS_REGION to that"):
+        traced(Heads(k1=lost), told(1))
 
 
 # --- with a dispatcher -----------------------------------------------------------------------------------------------
@@ -426,13 +447,13 @@ def test_an_object_is_told_late_and_not_without_its_lineage_where_s3_is_slow_to_
 
 
 @pytest.fixture
-def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
-    """Return a function that has S3 answer heads with a status, until it is given none (0)."""
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Return a function that has S3 answer with a status, until it is given none (0); where it is no head, with why."""
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     objects.forget()
-    status = [0]
+    status, reason = [0], [""]
 
-    def answered(**_: Any) -> Any:
+    def answered(request: Any, **_: Any) -> Any:
         if not status[0]:
             return None
         from botocore.awsrequest import AWSResponse
@@ -441,11 +462,14 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]
             def stream(self, **_: Any) -> Iterator[bytes]:
                 yield self.read()
 
-        return AWSResponse("http://refused", status[0], {}, Raw(b""))
+        said = f"<Error><Code>{reason[0]}</Code></Error>" if request.method == "GET" else ""
+        return AWSResponse("http://refused", status[0], {"x-amz-bucket-region": "us-east-1"}, Raw(said.encode()))
 
-    def refuse(with_status: int) -> None:
-        status[0] = with_status
-        objects._client().meta.events.register_first("before-send.s3.HeadObject", answered, unique_id="refusing")
+    def refuse(with_status: int, why: str = "") -> None:
+        status[0], reason[0] = with_status, why
+        for operation in ("HeadObject", "GetObject"):
+            event = f"before-send.s3.{operation}"
+            objects._client().meta.events.register_first(event, answered, unique_id=f"refusing {operation}")
 
     yield refuse
     objects.forget()
@@ -551,6 +575,22 @@ def test_an_object_that_a_function_may_not_ask_about_begins_a_chain(
     assert runs._traced_back(event) == runs._traced_back(event) == event
     [said] = caplog.messages
     assert said.startswith(f"bucket {buckets.names['a']!r}: which run wrote 'in/0', and others, is not known: ")
+
+
+def test_a_function_learns_that_its_credentials_have_expired_though_a_head_is_refused_without_a_reason(
+    buckets: Buckets, refusing: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    buckets.put("a")
+    notice, deployed = buckets.notice("a"), Deployed(looping("churn", buckets, "ab"))
+    runs = deployed.function()._runs
+    event = arrived(Delivery("a", "1", "ObjectCreated", object_of(notice), 0.0), 12, 0.0)
+    refusing(400, "ExpiredToken")
+    with pytest.raises(TriggersError, match="the credentials have expired"):
+        runs._traced_back(event)
+    refusing(400, "InvalidRequest")
+    assert runs._traced_back(event) == event, "as of what is encrypted under a key that nobody gives"
+    [said] = caplog.messages
+    assert "S3 refused to say it (400)" in said
 
 
 def object_of(notice: str) -> str:

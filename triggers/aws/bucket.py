@@ -13,7 +13,7 @@ Where a run may have written what is new, each object is asked for its lineage b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -181,11 +181,21 @@ class Tracing:
     async def _ask(self, asked: Question) -> Lineage | None:
         async with asking(asked.bucket):
             try:
-                reply = await self._client.head_object(**asked.named)
+                return asked.answered(await self._told(asked.named))
             except Exception as error:
                 self._refusals.take(error, asked)
                 return None
-        return asked.answered(reply)
+
+    async def _told(self, named: Mapping[str, str]) -> Mapping[str, Any]:
+        """Return what S3 knows of an object, or raise why it does not say."""
+        try:
+            head: Mapping[str, Any] = await self._client.head_object(**named)
+        except Exception as error:
+            if not lineages.says_nothing(error):
+                raise
+            head = await self._client.get_object(**named, Range=lineages.FIRST_BYTE)
+            head["Body"].close()
+        return head
 
 
 async def _asked(bucket: Bucket, site: Site) -> None:

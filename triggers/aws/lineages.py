@@ -20,6 +20,8 @@ from triggers.sources.bucket import Bucket
 MARK: Final = "triggers-"
 """How the names of our metadata begin."""
 
+FIRST_BYTE: Final = "bytes=0-0"
+
 _NUMBER = r"([1-9][0-9]{0,17})"  # at most 18 digits, as many as every reader of whole numbers takes
 _FORMS = {
     "root": re.compile(f"e{_NUMBER}"),
@@ -29,6 +31,8 @@ _FORMS = {
 }
 _PASSING: Final = (408, 429)
 """Refusals that pass by themselves; of those that do not, the status is 4xx, too."""
+_RENEWED: Final = ("ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed")
+"""Refusals of the credentials or of the clock, which somebody mends: they say nothing of the object."""
 _GONE: Final = (404, 405, 412)
 """There is no such object or version; 405 is said of a delete marker."""
 
@@ -96,13 +100,20 @@ class Refusals:
         """Take note that a lineage is not told; raise the error itself where asking again may help."""
         response = getattr(error, "response", None) or {}
         status: int = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if not 400 <= status < 500 or status in _PASSING:
+        if not 400 <= status < 500 or status in _PASSING or response.get("Error", {}).get("Code") in _RENEWED:
             raise error
         if (asked.bucket, status) not in self._said:
             self._said.add((asked.bucket, status))
             log.warning(
                 "%s: which run wrote %r, and others, is not known: %s", asked.bucket, asked.named["Key"], _why(status)
             )
+
+
+def says_nothing(error: Exception) -> bool:
+    """Say whether S3 refused a head with 400, which has no room for a reason: a `FIRST_BYTE` of the object has."""
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    status: int = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status == 400
 
 
 def _why(status: int) -> str:
@@ -116,4 +127,4 @@ def _why(status: int) -> str:
     return f"S3 refused to say it ({status}); no loop over such objects is seen"
 
 
-__all__ = ["MARK", "Question", "Refusals", "named", "question", "read", "written"]
+__all__ = ["FIRST_BYTE", "MARK", "Question", "Refusals", "named", "question", "read", "says_nothing", "written"]

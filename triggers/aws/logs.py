@@ -1,8 +1,8 @@
 """What a function logs: one JSON object a line, each with the run that it is about.
 
-The fields are those of `triggers run --log-format json`, with the lineage of the event: its `root`, its `depth` below it
-and its `cause`, the run that emitted it; and `request`, the id of the invocation. What a handler logs by any logger
-while it runs has them, too.
+The fields are those of `triggers run --log-format json`, with the lineage of the event: its `root`, its `depth` below
+that and its `cause`, the run that emitted it; and `request`, the id of the invocation. What a handler logs by any
+logger while it runs has them, too.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import IO, Any, Final
 from urllib.parse import quote
 
 from triggers.aws.clients import client
-from triggers.aws.lineages import MARK, Question, Refusals, named, written
+from triggers.aws.lineages import FIRST_BYTE, MARK, Question, Refusals, named, says_nothing, written
 from triggers.aws.refusals import explain, explained, is_theirs
 from triggers.errors import HandlerError, Reject, WiringError
 from triggers.places import Seen, absent, taken
@@ -202,11 +202,22 @@ def lineage_of(asked: Question, refusals: Refusals) -> Lineage | None:
     """
     with explained(asked.bucket):
         try:
-            reply = _client().head_object(**asked.named)
+            return asked.answered(_told(asked.named))
         except Exception as error:
             refusals.take(error, asked)
             return None
-    return asked.answered(reply)
+
+
+def _told(named: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return what S3 knows of an object, or raise why it does not say."""
+    try:
+        head: Mapping[str, Any] = _client().head_object(**named)
+    except Exception as error:
+        if not says_nothing(error):
+            raise
+        head = _client().get_object(**named, Range=FIRST_BYTE)
+        head["Body"].close()
+    return head
 
 
 # --- calls

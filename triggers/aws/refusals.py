@@ -53,9 +53,11 @@ def explain(error: Exception, thing: str) -> TriggersError:
     if isinstance(response, Mapping) and "Error" in response:
         facts = _facts(thing, response, getattr(error, "operation_name", None) or "the call")
         words = _answered(facts)
+    elif isinstance(cause := getattr(error, "kwargs", {}).get("error"), RecursionError):
+        facts, words = {}, _LOST
     else:
         wraps = type(error).__name__ == "HTTPClientError"  # and says less than what is in it
-        facts = {"said": _line(getattr(error, "kwargs", {}).get("error", error) if wraps else error)}
+        facts = {"said": _line(cause if wraps and cause else error)}
         words = next(
             (_UNANSWERED[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in _UNANSWERED), _SAID
         )
@@ -280,6 +282,9 @@ _NONE: Final = _Words(
 )
 _UNFETCHED: Final = _Words(
     TriggersError, "{thing}: the credentials could not be fetched ({said}); renew them, as with `aws sso login`"
+)
+_LOST: Final = _Words(  # botocore asks for the region by a call that is answered in the same way, again and again
+    WiringError, "{thing} is in another region, and the answer does not say in which; set AWS_REGION to that"
 )
 _UNREACHED: Final = _Words(TriggersError, "{thing}: {said}; {paths}")
 

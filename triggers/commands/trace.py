@@ -12,6 +12,7 @@ import click
 from triggers.commands.output import can_write, clock, fitted, note, paint, plain, say, say_json, span, state
 from triggers.commands.parameters import deployed_option, json_option, state_option
 from triggers.commands.reading import (
+    OBJECT_CREATED,
     digest,
     duration,
     event_json,
@@ -100,7 +101,8 @@ def _name(item: Item) -> str:
 
 def _head(item: Item, epoch: int) -> str:
     if isinstance(item, EventRow):
-        origin = f" from {plain(item.source)}" if item.cause is None else ""
+        told = item.cause is None or item.type == OBJECT_CREATED  # which a source tells, whoever wrote the object
+        origin = f" from {plain(item.source)}" if told else ""
         when = paint(clock(item.recorded), "bright_black")
         return f"{paint(f'e{item.number} {plain(item.type)}', None, bold=True)}{origin}  {when}"
     word = state_of(item, epoch)

@@ -15,7 +15,7 @@ from triggers.commands.holdups import Holdup, Holdups
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, iso, paint, plain, say, say_json, span
 from triggers.commands.parameters import deployed_option, json_option, state_option, written
-from triggers.commands.reading import duration, find, find_event, living_epoch, looking, state_of
+from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import backlog, views
 from triggers.journal.views import RouteView, RunView
@@ -216,11 +216,17 @@ def _delayed(scene: Scene, run: RunView) -> str:
 def _done(scene: Scene, run: RunView) -> str:
     root = find_event(scene.connection, run.event).root
     events = views.events(scene.connection, root=root, cause=run.number)
-    emitted = ", ".join(f"e{event.number} {event.type}" for event in events[:NAMED])
-    more = f" and {len(events) - NAMED} more" if len(events) > NAMED else ""
-    said = f"emitted {emitted}{more}" if events else "emitted nothing"
+    objects = [event for event in events if event.type == OBJECT_CREATED]
+    emitted = [event for event in events if event.type != OBJECT_CREATED]
+    wrote = f" and wrote what came as {_events(objects)}" if objects else ""
+    said = f"emitted {_events(emitted)}{wrote}"
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
     return f"{run.route} ended well at {clock(run.ended)}{tries} after {span(duration(run))}; it {said}"
+
+
+def _events(events: list[EventRow]) -> str:
+    named = ", ".join(f"e{event.number} {event.type}" for event in events[:NAMED])
+    return (named or "nothing") + (f" and {len(events) - NAMED} more" if len(events) > NAMED else "")
 
 
 def of_event(scene: Scene, event: EventRow) -> list[Answer]:
