@@ -177,3 +177,21 @@ def score(event: Job) -> Result:
     """Tell how soon the kernel ends this process where memory runs out, and one that it starts."""
     child = subprocess.check_output(["cat", "/proc/self/oom_score_adj"], text=True)
     return Result(n=int(Path("/proc/self/oom_score_adj").read_text()), text=child.strip())
+
+
+def counts(event: Job, ctx: Context) -> Result:
+    """Go through `n` items, each with a checkpoint; fail or die once half of them are done, and tell where it began."""
+    begun = ctx.restored or 0
+    for item in range(begun, event.n):
+        ctx.checkpoint(item + 1, done=item + 1, total=event.n)
+        if not begun and item + 1 == event.n // 2:
+            if event.text == "die":
+                threading.Event().wait(0.3)
+                os._exit(1)
+            raise OSError("half of it")
+    return Result(n=begun)
+
+
+async def counts_on_the_loop(event: Job, ctx: Context) -> Result:
+    """Do the same as a coroutine."""
+    return counts(event, ctx)

@@ -9,8 +9,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
+from pydantic_core import from_json
+
+from triggers.checkpoints import Keeper
 from triggers.context import Context, Emitted, encode_returned
 from triggers.errors import BatchFailure, HandlerError, Later, Reject
 from triggers.events import Envelope, RunFailed, decode, moment
@@ -31,6 +35,10 @@ MAX_CHAIN = 100
 
 def not_at_work() -> None:
     """End a run that is not at work: there is nothing to do."""
+
+
+def not_kept(run: Run) -> None:
+    """Take no note of a checkpoint."""
 
 
 def ended() -> None:
@@ -80,6 +88,14 @@ class Run:
     """When it was put to work, in seconds that the machine was awake."""
     members: Sequence[EventRow] = ()
     """The events that came together, where the run is for several (`batch=`, `Join`)."""
+    restored: str | None = None
+    """The value of the last checkpoint that earlier attempts have left, as JSON."""
+    origin: float | None = None
+    """How much had been done then."""
+    keeper: Keeper | None = None
+    """What holds the newest checkpoint of this attempt; there is one where the handler takes a context."""
+    told: Callable[[Run], None] = not_kept
+    """What is called with the run, in the handler's thread, when the keeper has something new."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
 
@@ -166,6 +182,7 @@ def make_context(run: Run) -> Context:
     """Return the context that the run's handler is given."""
     policy = run.route.policy
     deadline = None if policy.timeout is None else moment(run.started) + timedelta(seconds=policy.timeout)
+    run.keeper = run.keeper or Keeper(partial(run.told, run))
     return Context(
         envelope=envelope_of(run.event),
         route=run.route.name,
@@ -177,6 +194,8 @@ def make_context(run: Run) -> Context:
         reads=policy.reads,
         writes=policy.writes,
         places=run.places,
+        restored=None if run.restored is None else from_json(run.restored),
+        keeper=run.keeper,
     )
 
 

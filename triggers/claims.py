@@ -92,6 +92,7 @@ class Claims:
             run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms)
             run.first = result.begun.get(head.number)
             run.members = result.members.get(head.event, ())
+            run.restored, run.origin = result.left.get(head.number, (None, None))
             yield run
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
@@ -100,6 +101,8 @@ class Claims:
         self._read(change, flow, head.event)
         if head.interrupted:
             change.interrupted.append(head.number)
+        if flow.route.takes_context:
+            change.resumed.append(head.number)
         if not head.kept:
             change.unread.append(head.event)
         if attempt > 1 and flow.route.policy.retry.within is not None:

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from triggers.checkpoints import Keeper
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Envelope, Event, encode
 from triggers.places import Place
@@ -41,6 +42,20 @@ class Context:
     writes: frozenset[str] = frozenset()
     places: Mapping[str, Place] = field(default_factory=dict)
     emitted: list[Emitted] = field(default_factory=list)
+    restored: Any = None
+    """The value of the run's last checkpoint that an earlier attempt has left, None where there is none."""
+    keeper: Keeper | None = None
+
+    def checkpoint(self, value: Any = None, *, done: float | None = None, total: float | None = None) -> None:
+        """Keep a JSON value of at most 64 KiB, which later attempts of the run find in `restored`.
+
+        It costs little, so call it for every item; it returns at once. Of a run the newest value is written down, at
+        most twice a second, and when the attempt fails. So what is done again after a crash is what came after the
+        last one that was written down. It is forgotten when the run is done. `done` and `total` say how far the run
+        has come, in any unit, for `runs`, `why` and the live view.
+        """
+        if self.keeper is not None:
+            self.keeper.put(self.route, value, done, total)
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:

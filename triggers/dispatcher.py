@@ -44,6 +44,7 @@ from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused
 from triggers.journal.punctuality import postpone
 from triggers.journal.times import last_ended
+from triggers.keeping import Keeping
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
 from triggers.pipeline import Pipeline, Turn
@@ -90,6 +91,7 @@ class Dispatcher:
             router.routes, limits.capacity(), limits.aging, self.times.bounds, policy, self._sharing
         )
         self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
+        self._keeping = Keeping(self.pipeline, self.running, journal.clock, journal.epoch)
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
         self.clock = journal.clock
@@ -286,6 +288,7 @@ class Dispatcher:
 
     def _start(self, run: Run) -> None:
         self.running[run.number] = run
+        self._keeping.begin(run)
         run.claimed, run.began = run.started, self.clock.awake()
         run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
         self._tell(run, None)
@@ -320,6 +323,7 @@ class Dispatcher:
     def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
         now, turn = self.clock.now(), self.pipeline.turn
         self._tell(run, outcome)
+        self._keeping.end(run, outcome)
         if run.usage:
             turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
         if isinstance(outcome, Done):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
-from triggers import App, Event, Later, Retry, prefix
+from triggers import App, Context, Event, Later, Retry, prefix
 from triggers.clock import SystemClock
 from triggers.commands.output import clock
 from triggers.state import StateFolder
@@ -402,3 +402,27 @@ def test_the_expected_start_and_end_are_said_with_their_range(project: Project, 
     finally:
         goes.set()
         life.end()
+
+
+def test_how_far_a_run_has_come_is_said_while_it_runs_and_after(project: Project, live: Any) -> None:
+    gate = asyncio.Event()
+
+    async def work(event: Job, ctx: Context) -> None:
+        ctx.checkpoint(3, done=3, total=4)
+        await gate.wait()
+        raise OSError("gone")
+
+    life = live(app_with(work))
+    life.append(Job())
+    while not life.ask("SELECT 1 FROM checkpoint"):
+        pass
+    assert "; it has come to 3 of 4 (75 %)" in why(project, "r1")
+    assert "3 of 4 (75 %)" in project("runs").out
+    assert [(run["done"], run["total"]) for run in project("runs", "--json").data] == [(3, 4)]
+
+    async def let_go() -> None:
+        gate.set()
+
+    life.run(let_go())
+    life.settle()
+    assert "; it has come to 3 of 4 (75 %)" in why(project, "r1")

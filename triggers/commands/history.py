@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 import click
 
-from triggers.commands.output import clock, note, plain, print_table, say_json, span, state
+from triggers.commands.output import clock, note, pace, plain, print_table, say_json, span, state
 from triggers.commands.parameters import Moment, deployed_option, json_option, state_option
 from triggers.commands.reading import (
     INTERRUPTED,
@@ -24,6 +24,7 @@ from triggers.commands.reading import (
 )
 from triggers.journal import STATES, views
 from triggers.journal.views import RunView
+from triggers.progress import Progress
 
 WORDS = (*STATES, INTERRUPTED)
 """The states of a run as people see them."""
@@ -121,8 +122,9 @@ def runs(
         require_names(connection, route=route, kind=kind)
         epoch = living_epoch(place, connection)
         found = _runs(connection, epoch, word, limit, type=kind, route=route, since=since)
+        told = views.progress(connection, found)
     if as_json:
-        say_json([run_json(run, epoch) for run in found])
+        say_json([run_json(run, epoch) | _progress_json(told.get(run.number)) for run in found])
     elif not found:
         note("no runs" + (" like that" if kind or route or word or since else " yet"))
     else:
@@ -135,7 +137,7 @@ def runs(
                 str(run.attempt),
                 clock(started(run)),
                 span(duration(run)),
-                plain(run.error or (f"until {clock(run.due_time)}" if run.state == "delayed" else "")),
+                plain(run.error or _about(run, state_of(run, epoch), told.get(run.number))),
             ]
             for run in found
         ]
@@ -148,6 +150,17 @@ def _runs(connection: apsw.Connection, epoch: int, word: str | None, limit: int,
         return views.runs(connection, state=word, limit=limit, **filters)
     claimed = views.runs(connection, state="running", **filters)
     return [run for run in claimed if state_of(run, epoch) == word][-limit:]
+
+
+def _about(run: RunView, word: str, told: Progress | None) -> str:
+    """Return what there is to say of a run without an error."""
+    if word == "running":
+        return pace(told, run.started)
+    return f"until {clock(run.due_time)}" if word == "delayed" else pace(told)
+
+
+def _progress_json(told: Progress | None) -> dict[str, object]:
+    return {"done": told.done if told else None, "total": told.total if told else None}
 
 
 def _kept(word: str | None) -> tuple[str, ...]:

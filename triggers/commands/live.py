@@ -21,8 +21,9 @@ from rich.table import Table
 from rich.text import Text
 
 from triggers.commands.logs import log_run, subject_of
-from triggers.commands.output import clock, count, plain, span
+from triggers.commands.output import clock, count, pace, plain, span
 from triggers.executor import REPLACED, Again, Dead, Outcome, Run
+from triggers.progress import Progress
 
 if TYPE_CHECKING:
     from triggers.engine import Engine
@@ -125,11 +126,12 @@ class Display:
     def _running(self) -> Part:
         runs = sorted(self.engine.dispatcher.running.values(), key=lambda run: run.started)
         now, rows = time.time(), []
+        told = [pace(_progress(run, now), run.started) for run in runs]
         for place, run in enumerate(runs):
             again = f" (attempt {run.attempt})" if run.attempt > 1 else ""
             cells = [f"r{run.number}", run.route.name + again, span(now - run.started), subject_of(run)]
-            rows.append(Row(-place, cells))
-        return rows, "run", ["run", "route", ">for", "event"]
+            rows.append(Row(-place, [*cells, told[place]] if any(told) else cells))
+        return rows, "run", ["run", "route", ">for", "event", *(["progress"] if any(told) else [])]
 
     def _routes(self) -> Part:
         running = Counter(run.route.name for run in self.engine.dispatcher.running.values())
@@ -176,6 +178,11 @@ def share(room: int, wanted: Sequence[int]) -> list[int]:
             given[place] += more
             room -= more
     return given
+
+
+def _progress(run: Run, now: float) -> Progress | None:
+    """Return what a run at work has told last."""
+    return Progress(*run.keeper.progress, now, run.origin) if run.keeper else None
 
 
 class _Above:

@@ -9,12 +9,15 @@ import json
 import os
 import shutil
 import sys
+import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO
 
 import click
+
+from triggers.progress import Progress
 
 STATE_COLOURS: Mapping[str, str] = {
     "waiting": "cyan",
@@ -122,6 +125,18 @@ def span(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {int(seconds) % 60} s"
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def pace(told: Progress | None, started: float | None = None) -> str:
+    """Return how far a run has come; of one at work since `started` also how fast it is, and how long it will take."""
+    if told is None or not told.text():
+        return ""
+    rate, left = told.rate(started), told.left(started, time.time())
+    return ", ".join([
+        told.text(),
+        *([f"{rate:,.3g} each second"] if rate else []),
+        *([f"about {span(left)} left"] if left is not None else []),
+    ])  # fmt: skip
 
 
 def count(number: int, word: str, plural: str | None = None) -> str:

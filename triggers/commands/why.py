@@ -13,7 +13,7 @@ import click
 
 from triggers.commands.holdups import Holdup, Holdups
 from triggers.commands.matching import Verdict, verdicts
-from triggers.commands.output import clock, count, iso, paint, plain, say, say_json, span
+from triggers.commands.output import clock, count, iso, pace, paint, plain, say, say_json, span
 from triggers.commands.parameters import deployed_option, json_option, state_option, written
 from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
@@ -137,11 +137,12 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
         case "waiting":
             return _idle(scene, run)
         case "running":
-            return _running(scene, run)
+            return _running(scene, run) + _come_to(scene, run, run.started)
         case "interrupted":
-            return f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
+            ended = f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
+            return ended + _come_to(scene, run)
         case "delayed":
-            return _delayed(scene, run)
+            return _delayed(scene, run) + _come_to(scene, run)
         case "done":
             return _done(scene, run)
         case "dead":
@@ -151,6 +152,12 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
     if DECLARED.search(run.error or ""):
         return f"{run.route} does not run it: {run.error}; {redrive} runs it all the same"
     return f"{run.route} was dropped by hand after {run.error}; {redrive} takes it back"
+
+
+def _come_to(scene: Scene, run: RunView, started: float | None = None) -> str:
+    """Return how far a run has come, if it has told that."""
+    said = pace(views.progress(scene.connection, [run]).get(run.number), started)
+    return f"; it has come to {said}" if said else ""
 
 
 def _restart(scene: Scene) -> str:

@@ -6,9 +6,11 @@ A process that dies, by memory or by a signal, ends one attempt; the next run ge
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from triggers.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
+from triggers.checkpoints import Keeper
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
 from triggers.executor import shortage
@@ -100,6 +102,8 @@ class Isolated:
         except OSError as error:
             return self._not_started(run, error)
         self._failed_starts.pop(run.number, None)
+        worker.run = run
+        run.keeper = Keeper(partial(run.told, run))
         reading = self._meter.begin(run.number, worker.number, run.memory, worker.kill)
         try:
             outcome = _outcome(run, await _reply(run, worker))
@@ -111,7 +115,7 @@ class Isolated:
             return judge(run, shortage.cause(run, worker.fate, reading, error))
         finally:
             run.usage = self._meter.end(run.number)
-        worker.route = run.route.name
+        worker.route, worker.run = run.route.name, None
         self._idle.append(worker)
         return outcome
 
@@ -171,6 +175,7 @@ def _job(run: Run) -> dict[str, Any]:
         "writes": sorted(route.policy.writes),
         "places": {name: str(place) for name, place in run.places.items()},
         "run": [run.number, run.attempt, run.started, run.journal],
+        "restored": run.restored,
         "event": list(run.event),
         "takes": [f"{kind.__module__}:{kind.__qualname__}" for kind in route.takes],
         "shape": route.shape,

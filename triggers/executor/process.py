@@ -14,9 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from triggers.attempt import Run
 from triggers.errors import HandlerError
 from triggers.executor.groups import Groups
 
@@ -41,6 +43,8 @@ class Worker:
         self.number = process.pid
         self.route = ""
         """What it ran last, and may have kept something for."""
+        self.run: Run | None = None
+        """The one that it is at."""
         self.fate: int | None = None
         """How it ended before anybody here has ended it: a negative one is the signal."""
 
@@ -67,12 +71,20 @@ class Worker:
     async def answer(self, route: str) -> dict[str, Any]:
         """Return the next reply; raises `HandlerError` (lost) if the process dies instead of answering."""
         try:
-            while "log" in (reply := await self._receive()):
-                name, level, message, extra = reply["log"]
-                logging.getLogger(name).log(level, "%s", message, extra=extra)
+            while not {"log", "checkpoint"}.isdisjoint(reply := await self._receive()):
+                self._hear(**reply)
         except (asyncio.IncompleteReadError, ConnectionError):
             raise HandlerError(await self._epitaph(route), lost=True) from None
         return reply
+
+    def _hear(self, log: Sequence[Any] = (), checkpoint: Sequence[Any] = ()) -> None:
+        """Take in what the process tells meanwhile."""
+        if log:
+            name, level, message, extra = log
+            logging.getLogger(name).log(level, "%s", message, extra=extra)
+        elif self.run and self.run.keeper:
+            value, done, total = checkpoint
+            self.run.keeper.put(self.run.route.name, value, done, total)
 
     def alive(self) -> bool:
         """Say whether the process is there and listens."""

@@ -16,11 +16,13 @@ import signal
 import socket
 import sys
 import threading
+import time
 from contextlib import suppress
 from contextvars import Context
 from typing import Any
 
 from triggers.attempt import Run, call_coroutine, call_plain, describe, without_exit
+from triggers.checkpoints import INTERVAL
 from triggers.errors import Later
 from triggers.events import Event
 from triggers.lineage import EventRow
@@ -50,8 +52,9 @@ def main(descriptor: int, parent: int) -> None:
         hello = _receive(stream) or {"path": sys.path, "level": logging.INFO}
         sys.path[:] = hello["path"]
         logging.basicConfig(level=hello["level"], handlers=[Forward(stream)])
+        teller = Teller(stream)
         while (job := _receive(stream)) is not None:
-            _send(stream, _answer(job, stream))
+            _send(stream, _answer(job, stream, teller))
 
 
 class Forward(logging.Handler):
@@ -86,9 +89,51 @@ def _receive(stream: Any) -> Any:
     return json.loads(stream.read(int.from_bytes(header, "big"))) if len(header) == 4 else None
 
 
-def _answer(job: dict[str, Any], stream: Any) -> dict[str, Any]:
+class Teller:
+    """Tells the parent of checkpoints: the newest one, now and then, by a thread that is there once there is one."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._run: Run | None = None
+        self._new = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._telling = threading.Lock()
+
+    def begin(self, run: Run) -> None:
+        """Tell of a run's checkpoints from now on."""
+        run.told = self._told
+        self._run = run
+
+    def tell(self) -> None:
+        """Tell of the newest checkpoint, if the parent does not know it."""
+        with self._telling, suppress(OSError):  # the parent is gone, or the handler has closed the socket
+            if self._run and self._run.keeper and (kept := self._run.keeper.take()):
+                _send(self._stream, {"checkpoint": [json.loads(kept.value), kept.done, kept.total]})
+
+    def _told(self, run: Run) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="triggers-checkpoints", daemon=True)
+            self._thread.start()
+        self._new.set()
+
+    def _work(self) -> None:
+        while self._new.wait():
+            self._new.clear()
+            self.tell()
+            time.sleep(INTERVAL)
+
+
+def _answer(job: dict[str, Any], stream: Any, teller: Teller) -> dict[str, Any]:
+    try:
+        return _attempt(job, stream, teller)
+    finally:
+        teller.tell()  # before the answer, so that it counts for this run
+
+
+def _attempt(job: dict[str, Any], stream: Any, teller: Teller) -> dict[str, Any]:
     try:
         run = _load(job)
+        teller.begin(run)
         _send(stream, {"ready": True})  # from here on the handler's time counts
         done = asyncio.run(call_coroutine(run)) if run.route.coroutine else Context().run(call_plain, run)
     except Later as later:
@@ -121,7 +166,9 @@ def _load(job: dict[str, Any]) -> Run:
     )
     places = {name: Place(where, name=name) for name, where in job["places"].items()}
     members = [EventRow(*row) for row in job["members"]]
-    return Run(number, attempt, route, EventRow(*job["event"]), started, journal, places, members=members)
+    run = Run(number, attempt, route, EventRow(*job["event"]), started, journal, places, members=members)
+    run.restored = job["restored"]
+    return run
 
 
 def _find(target: str) -> Any:

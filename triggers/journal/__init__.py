@@ -1,6 +1,6 @@
 """The journal: every event, run, attempt and decision is a row, written before it is acknowledged."""
 
-from triggers.journal.change import AttemptRow, Change, Promoted, Result, RunRow, SettleRow, UsageRow
+from triggers.journal.change import AttemptRow, Change, CheckpointRow, Promoted, Result, RunRow, SettleRow, UsageRow
 from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import Shut, declare, drop, insert, prune, redrive, remember, shut
 from triggers.journal.reading import (
@@ -27,6 +27,7 @@ __all__ = [
     "WAITING",
     "AttemptRow",
     "Change",
+    "CheckpointRow",
     "Ended",
     "Journal",
     "Promoted",

@@ -82,6 +82,20 @@ class UsageRow(NamedTuple):
     cpu: float
 
 
+class CheckpointRow(NamedTuple):
+    """A row of the table `checkpoint`. It counts only if (run, attempt, epoch) is the claim that the journal knows."""
+
+    run: int
+    attempt: int
+    epoch: int
+    value: str
+    done: float | None
+    total: float | None
+    origin: float | None
+    """How much had been done when the attempt began."""
+    at: float
+
+
 class Promoted(NamedTuple):
     """A run that is back among those that wait: its time has come, or somebody asked for it."""
 
@@ -116,6 +130,8 @@ class Result:
     """The events of the groups that were to be read, by the number of the event that stands for each."""
     read: dict[int, EventRow] = field(default_factory=dict)
     """The events that were to be read, by number."""
+    left: dict[int, tuple[str, float | None]] = field(default_factory=dict)
+    """Of runs that are claimed the last checkpoints: the value, and how much was done."""
     begun: dict[int, float] = field(default_factory=dict)
     """When the first attempt of each run began that was asked about."""
     promoted: list[Promoted] = field(default_factory=list)
@@ -137,12 +153,17 @@ class Change:
     attempts: list[AttemptRow] = field(default_factory=list)
     usages: list[UsageRow] = field(default_factory=list)
     """What runs used that are settled here."""
+    checkpoints: dict[int, CheckpointRow] = field(default_factory=dict)
+    over: list[int] = field(default_factory=list)
+    """Runs that end well here and have left checkpoints."""
     events: list[EventRow] = field(default_factory=list)
     runs: list[RunRow] = field(default_factory=list)
     claims: dict[int, list[int]] = field(default_factory=dict)
     """Runs that are claimed, by the attempt that they are in from then on."""
     interrupted: list[int] = field(default_factory=list)
     """Those of the claims that an older epoch held."""
+    resumed: list[int] = field(default_factory=list)
+    """Those of the claims whose handlers can ask for their last checkpoint."""
     unread: list[int] = field(default_factory=list)
     """Events that are to be read."""
     groups: list[int] = field(default_factory=list)
@@ -162,7 +183,7 @@ class Change:
         """Say whether there is anything to commit."""
         return bool(
             self.identities or self.memories or self.done or self.settles or self.attempts or self.events
-            or self.runs or self.claims or self.promote or self.orders
+            or self.runs or self.claims or self.promote or self.orders or self.checkpoints
         )  # fmt: skip
 
     def empty(self) -> bool:
@@ -195,6 +216,7 @@ class Change:
             result.duplicates.update(row[3] for row in self.memories if row[3] not in changed)
 
     def _settle(self, connection: apsw.Connection, result: Result) -> None:
+        list(_many(connection, _CHECKPOINT, list(self.checkpoints.values())))
         for attempt, runs in self.done.items():
             claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
             result.stale.update(run for (run,) in connection.execute(_STALE, claim))
@@ -206,6 +228,8 @@ class Change:
             result.stale.update(row.run for row in self.settles if row.run not in settled)
         list(_many(connection, _ATTEMPT, self.attempts))
         list(_many(connection, _USAGE, self.usages))
+        if self.over:
+            connection.execute(_OVER, {"runs": _listed(self.over)})
 
     def _insert(self, connection: apsw.Connection, result: Result) -> None:
         events, runs = self.events, self.runs
@@ -236,6 +260,9 @@ class Change:
         if self.unread:
             found = connection.execute(_READ, {"events": _listed(self.unread)})
             result.read.update((row[0], EventRow(*row)) for row in found)
+        if self.resumed:
+            found = connection.execute(_LEFT, {"runs": _listed(self.resumed)})
+            result.left.update((run, (value, done)) for run, value, done in found)
         if self.again:
             result.begun.update(connection.execute(_BEGUN, {"runs": _listed(self.again)}))
 
@@ -299,6 +326,20 @@ _ATTEMPT = "INSERT INTO attempt (run, attempt, epoch, started, ended, outcome, e
 _USAGE = """
 INSERT INTO usage (run, attempt, memory, cpu) SELECT * FROM ($) WHERE true
 ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, memory = excluded.memory, cpu = excluded.cpu"""
+
+_CHECKPOINT = f"""
+WITH new (run, attempt, epoch, value, done, total, origin, at) AS ($)
+INSERT INTO checkpoint (run, value, done, total, origin, at)
+SELECT new.run, new.value, new.done, new.total, new.origin, new.at FROM new JOIN run ON run.number = new.run
+WHERE run.attempt = new.attempt AND run.epoch = new.epoch AND run.state = {RUNNING}
+ON CONFLICT (run) DO UPDATE SET value = excluded.value, done = excluded.done, total = excluded.total,
+                                origin = excluded.origin, at = excluded.at"""
+
+_OVER = f"""
+DELETE FROM checkpoint WHERE run IN (SELECT value FROM json_each(:runs))
+    AND EXISTS (SELECT 1 FROM run WHERE run.number = checkpoint.run AND run.state = {DONE})"""
+
+_LEFT = "SELECT run, value, done FROM checkpoint WHERE run IN (SELECT value FROM json_each(:runs))"
 
 _EVENT = f"INSERT INTO event ({COLUMNS}) $"
 

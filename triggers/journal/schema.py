@@ -85,8 +85,9 @@ CREATE INDEX run_done ON run (route, number) WHERE state = {DONE};
 -- What an isolated attempt was seen to use at most: bytes and seconds of its process and what that has started.
 CREATE TABLE usage (run INTEGER PRIMARY KEY, attempt INTEGER NOT NULL, memory REAL NOT NULL, cpu REAL NOT NULL);
 
--- How far a run had come, by its own account, kept until it is done.
-CREATE TABLE checkpoint (run INTEGER PRIMARY KEY, value TEXT NOT NULL, done REAL, total REAL, at REAL NOT NULL);
+-- How far a run had come, by its own account, kept until it is done; `origin` is how far when the attempt began.
+CREATE TABLE checkpoint (run INTEGER PRIMARY KEY, value TEXT NOT NULL, done REAL, total REAL, origin REAL,
+                         at REAL NOT NULL);
 
 -- What rates count, each row until it counts no more: starts of runs (throttle), runs that were taken in (rate_limit).
 CREATE TABLE counted (route TEXT NOT NULL, rate TEXT NOT NULL, key TEXT, until REAL NOT NULL, run INTEGER NOT NULL);

@@ -19,6 +19,7 @@ from triggers.journal.change import COLUMNS
 from triggers.journal.orders import Shut
 from triggers.journal.schema import STATES
 from triggers.lineage import EventRow
+from triggers.progress import Progress
 from triggers.state import StateFolder
 
 
@@ -198,6 +199,13 @@ def duplicates(connection: apsw.Connection, events: Sequence[EventRow]) -> dict[
         sql = f"SELECT event, duplicates FROM identity WHERE duplicates > 0 AND key IN ({marks})"
         found.update(connection.execute(sql, keys))
     return found
+
+
+def progress(connection: apsw.Connection, runs: Iterable[RunView]) -> dict[int, Progress]:
+    """Return what these runs have told of their progress, by their numbers; those that told nothing are absent."""
+    numbers = json.dumps([run.number for run in runs])
+    sql = "SELECT run, done, total, at, origin FROM checkpoint WHERE run IN (SELECT value FROM json_each(?))"
+    return {run: Progress(*told) for run, *told in connection.execute(sql, (numbers,))}
 
 
 def newest_run(connection: apsw.Connection) -> int:
