@@ -28,7 +28,7 @@ from tests.aws.scripted import Reply, Scripted, scripted
 from triggers.aws import direct
 from triggers.aws.bus import Bus
 from triggers.aws.clients import CONNECT, READ, client
-from triggers.aws.direct import DynamoDB, EventBridge
+from triggers.aws.direct import SQS, DynamoDB, EventBridge
 from triggers.aws.records import Records
 from triggers.aws.refusals import PATHS, explain
 from triggers.errors import TriggersError, WiringError
@@ -54,6 +54,10 @@ BROKEN = Reply({"__type": "InternalServerError", "message": "again"}, 500)
 PROXY = Reply(b"<html>Bad gateway</html>", 502)
 MISSING = Reply({"__type": "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "message": "no table"}, 400)
 CODED = Reply({"__type": "ValidationException:http://internal/", "message": "empty key"}, 400)
+HIDDEN = {
+    "QueueUrl": "https://sqs.test/1/orders",
+    "Entries": [{"Id": "0", "ReceiptHandle": "h", "VisibilityTimeout": 3}],
+}
 DONE = Reply({"ConsumedCapacity": {}})
 
 AWS = pytest.mark.parametrize
@@ -119,11 +123,12 @@ def test_an_item_is_put_and_answered_as_by_boto3(item: dict[str, Any]) -> None:
     [
         ("dynamodb", DynamoDB, "update_item", {"TableName": "runs", "Key": {"run": {"S": "r1"}}}),
         ("dynamodb", DynamoDB, "query", {"TableName": "runs", "KeyConditionExpression": "a = :b"}),
+        ("sqs", SQS, "change_message_visibility_batch", HIDDEN),
         ("events", EventBridge, "put_events", {"Entries": [{"Source": "a", "DetailType": "b", "Detail": "{}"}]}),
     ],
 )
 def test_every_call_is_asked_as_boto3_asks_it(
-    name: str, kind: type[DynamoDB | EventBridge], method: str, arguments: dict[str, Any]
+    name: str, kind: type[DynamoDB | EventBridge | SQS], method: str, arguments: dict[str, Any]
 ) -> None:
     with scripted(Reply({"FailedEntryCount": 0, "Items": []})) as service:
         for client in (kind(REGION, service.endpoint), theirs(name, service.endpoint)):
@@ -363,7 +368,7 @@ def test_credentials_that_are_gone_are_said_to_be(monkeypatch: pytest.MonkeyPatc
 
 
 @AWS("region", ["us-east-1", "us-gov-west-1", "cn-north-1", "cn-northwest-1", "ap-southeast-7", "mx-central-1"])
-@AWS("service", ["dynamodb", "events"])
+@AWS("service", ["dynamodb", "events", "sqs"])
 def test_an_endpoint_is_where_boto3_finds_it(service: str, region: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_REGION", region)
     found = direct.client(service)

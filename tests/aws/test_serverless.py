@@ -827,6 +827,40 @@ def test_a_first_event_finds_all_loaded_and_built() -> None:
     assert done.stderr == "done [True, True] set()\n"
 
 
+HANDED_BACK = """
+import sys
+from tests.aws.deployed import Clock, Invocation, batch, record
+from triggers import App, Event
+class Processed(Event):
+    n: int
+app = App("churn")
+@app.on(Processed)
+def train(event: Processed) -> None:
+    raise OSError
+from triggers.aws import serverless
+answer = serverless.handler(batch(record(Processed(n=1))), Invocation(Clock(), 60, "request-7"))
+print(answer["batchItemFailures"], {"boto3"} & set(sys.modules), file=sys.stderr)
+"""
+
+
+def test_a_message_is_handed_back_without_waiting_for_boto3() -> None:
+    claimed = Reply({"Attributes": {"attempt": {"N": "1"}, "counted": {"N": "1"}, "first": {"N": "1"}}})
+    with scripted(claimed, Reply({}), Reply({"Successful": [], "Failed": []})) as service:
+        environment = {
+            "TRIGGERS_APP": "__main__:app",
+            "AWS_ENDPOINT_URL": service.endpoint,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+        command = [sys.executable, "-c", HANDED_BACK]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=True)
+    assert done.stderr == "[{'itemIdentifier': 'm1'}] set()\n"
+    asked = service.asked[-1]
+    assert asked.headers["x-amz-target"] == "AmazonSQS.ChangeMessageVisibilityBatch"
+    assert json.loads(asked.body)["QueueUrl"] == f"{service.endpoint}/123456789012/churn-train"
+
+
 def test_a_type_that_cannot_be_built_fails_its_runs_and_not_the_function() -> None:
     code = """
 from triggers import App, Event

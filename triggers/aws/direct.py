@@ -1,7 +1,8 @@
-"""DynamoDB and EventBridge without boto3: the four calls that a function makes of its own.
+"""DynamoDB, EventBridge and SQS without boto3: the five calls that a function makes of its own.
 
 Importing boto3 and making its clients takes several times the CPU that all the rest of a function's cold start takes.
-The calls of `Records` and `Bus` are JSON already, so what remains of a client is a signed POST over a kept connection.
+The calls of `Records`, `Bus` and `HandBack` are JSON already, so what remains of a client is a signed POST over a kept
+connection.
 
 It is as patient as `triggers.aws.clients` is, and raises what botocore would raise, so that nobody who calls can tell
 the two apart. Where the environment asks for anything that is not known here, `client` returns boto3's.
@@ -71,6 +72,12 @@ class Service(NamedTuple):
     variable: str
 
 
+class Meta(NamedTuple):
+    """Where a client calls, by the name that boto3's clients have for it."""
+
+    endpoint_url: str
+
+
 class Direct:
     """Calls one service at an endpoint, `https://host[:port]`, for one thread at a time.
 
@@ -84,6 +91,7 @@ class Direct:
         self, region: str, endpoint: str, *, sleep: Callable[[float], None] = time.sleep, read: float = READ
     ) -> None:
         self.endpoint = endpoint
+        self.meta = Meta(endpoint)
         self._scope = Scope(region, self.service.name)
         self._sleep = sleep
         self._read = read
@@ -181,11 +189,24 @@ class EventBridge(Direct):
         return self._call("PutEvents", request)
 
 
-_KINDS: Final[Mapping[str, type[Direct]]] = {"dynamodb": DynamoDB, "events": EventBridge}
+class SQS(Direct):
+    """The call by which messages are handed back, with boto3's name and arguments.
+
+    It is often made in the last seconds of an invocation, in which importing boto3 may take longer than there is.
+    """
+
+    service = Service("sqs", "AmazonSQS", "1.0", "SQS")
+
+    def change_message_visibility_batch(self, **request: Any) -> dict[str, Any]:
+        """Hide messages for some time."""
+        return self._call("ChangeMessageVisibilityBatch", request)
+
+
+_KINDS: Final[Mapping[str, type[Direct]]] = {"dynamodb": DynamoDB, "events": EventBridge, "sqs": SQS}
 
 
 def client(service: str) -> Any:
-    """Return a client of `dynamodb` or `events` for a function: a direct one where the environment is as Lambda's is.
+    """Return a client of one of these services for a function: a direct one where the environment is as Lambda's is.
 
     Anywhere else, boto3's; raises as `triggers.aws.clients.client` does.
     """
@@ -193,7 +214,7 @@ def client(service: str) -> Any:
 
 
 def known(service: str) -> Direct | None:
-    """Return a direct client of `dynamodb` or `events`, which calls nobody yet; None where the environment is another.
+    """Return a direct client of a service, which calls nobody yet; None where the environment is another.
 
     It must have plain credentials, a region of a known suffix, an endpoint without a path, and nothing that only
     botocore knows how to obey.
@@ -314,4 +335,4 @@ def _passes(error: Exception) -> bool:
     return status in (500, 502, 503, 504) or error.response["Error"]["Code"] in _PASSING
 
 
-__all__ = ["Direct", "DynamoDB", "EventBridge", "client", "known"]
+__all__ = ["SQS", "Direct", "DynamoDB", "EventBridge", "client", "known"]

@@ -225,7 +225,7 @@ def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str, 
     deployment = Deployment.of(app.name, arn, os.environ.get(names.SCHEDULE_ROLE))
     records = Records(table, names.table(app.name), app.limits.retention)
     runs = Runs(app, router, records, Bus(cache(lambda: direct.client("events")), app.name), deployment.journal, lines)
-    hand_back = HandBack(cache(lambda: clients.client("sqs")), cache(lambda: clients.client("scheduler")), deployment)
+    hand_back = HandBack(cache(lambda: direct.client("sqs")), cache(lambda: clients.client("scheduler")), deployment)
     return Function(Arrivals(app, router, only), runs, records, hand_back, lines)
 
 
