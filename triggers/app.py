@@ -328,7 +328,7 @@ def _check_trigger(owner: str, trigger: object, more: tuple[object, ...]) -> Non
             f"{owner}: @app.on takes one trigger, and not {len(more) + 1}; register the handler for each of them, as in"
             " @app.on(A) above @app.on(B, name='...')"
         )
-    if isinstance(trigger, type) or (hasattr(trigger, "next") and hasattr(trigger, "latest")):
+    if isinstance(trigger, type | Join) or (hasattr(trigger, "next") and hasattr(trigger, "latest")):
         return
     ways = "write @app.on(EventType) or @app.on(every(hours=1))"
     if inspect.isroutine(trigger):

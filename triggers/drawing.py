@@ -13,7 +13,7 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from triggers.app import App
-from triggers.events import ObjectCreated
+from triggers.events import Event, ObjectCreated
 from triggers.layers import Box, Layout, lay_out
 from triggers.routing import Route
 
@@ -66,7 +66,8 @@ def picture(app: App) -> Picture:
         if route.schedule:
             found.join(found.add(SCHEDULE, route.name, label=str(route.schedule)), here)
         else:
-            found.join(_trigger(app, found, route), here)
+            for taken in route.takes:
+                found.join(_trigger(app, found, route, taken), here)
         for kind in route.emits:
             found.join(here, found.add(EVENT, kind))
         for name in sorted(route.policy.writes & set(app.sources)):
@@ -74,10 +75,10 @@ def picture(app: App) -> Picture:
     return found
 
 
-def _trigger(app: App, found: Picture, route: Route) -> str:
-    """Return the key of the event that a route takes; an `ObjectCreated` is one for each source it comes from."""
-    if route.trigger is not ObjectCreated:
-        return found.add(EVENT, route.trigger.__event_type__)
+def _trigger(app: App, found: Picture, route: Route, kind: type[Event]) -> str:
+    """Return the key of an event that a route takes; an `ObjectCreated` is one for each source it comes from."""
+    if kind is not ObjectCreated:
+        return found.add(EVENT, kind.__event_type__)
     sources = [route.source] if route.source in app.sources else list(app.sources)
     suffix = f" from {route.source}" if route.source and len(app.sources) > 1 else ""
     event = found.add(EVENT, f"{ObjectCreated.__event_type__}{suffix}")

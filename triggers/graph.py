@@ -16,11 +16,13 @@ from triggers.app import App
 from triggers.downstream import of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
+from triggers.gather import ALL
 from triggers.quantities import as_text
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 from triggers.secrecy import secret_field
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
+from triggers.sources.queue import Queue
 from triggers.wiring import Layout, Wiring
 
 
@@ -277,6 +279,30 @@ def _needs(wiring: Wiring) -> Iterator[Problem]:
     capacity = wiring.app.limits.capacity()
     for route in wiring.order:
         yield from _needs_problems(wiring.app, route, capacity)
+        yield from _incomplete(wiring, route)
+
+
+def _incomplete(wiring: Wiring, route: Route) -> Iterator[Problem]:
+    """Find routes that make one run of several events, some of which never come."""
+    if route.join:
+        sources = wiring.app.sources.values()
+        told = {"ObjectCreated", "ObjectDeleted"} if any(isinstance(s, Folder | Bucket) for s in sources) else set()
+        heard = wiring.emitted | told | {RunFailed.__event_type__}
+        if any(isinstance(source, Queue) for source in sources):
+            return  # its messages may be of any type
+        for kind in route.takes:
+            if kind.__event_type__ not in heard:
+                yield Problem(
+                    False,
+                    f"route {route.name!r} joins {kind.__name__}, which no route emits and no source tells: it"
+                    " completes only where somebody sends one",
+                )
+    elif route.rule and route.rule.kind == ALL and route.rule.of not in wiring.emitted:
+        yield Problem(
+            True,
+            f"route {route.name!r} waits for what comes of all {route.rule.of} that one run emits, and no route emits"
+            f" {route.rule.of}; return them from a handler, or use batch=Batch(...)",
+        )
 
 
 def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> Iterator[Problem]:
