@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from triggers import (
     Event,
     Retry,
 )
+from triggers.journal import prune
 from triggers.requests import Redrive, Replay
 from triggers.testing import FakeClock
 
@@ -99,13 +101,18 @@ def test_batches_are_of_one_key(start: Start) -> None:
     assert sorted(batches.called) == [[0, 2], [1], [3]]
 
 
-def test_what_comes_after_the_time_of_a_batch_begins_the_next_however_late_that_is_seen(start: Start) -> None:
+@pytest.mark.parametrize("crashed", [False, True])
+def test_what_comes_after_the_time_of_a_batch_begins_the_next_however_late_that_is_seen(
+    start: Start, crashed: bool
+) -> None:
     batches = Batches(Batch(10, within=60))
     life = start(batches.app)
     life.send(*rows(range(0, 2)))
-    life.crash()
-    life.clock.step(life.clock.monotonic() + 70)
-    life = start(batches.app, life.clock)
+    if crashed:
+        life.crash()
+    life.clock.step(life.clock.monotonic() + 60)
+    if crashed:
+        life = start(batches.app, life.clock)
     life.send(*rows(range(2, 3)))
     assert batches.called == [[0, 1]]
     life.advance(60)
@@ -192,17 +199,19 @@ def test_what_a_batch_emits_goes_on_with_the_chain_of_its_last_event(start: Star
 
 
 def test_events_are_kept_for_as_long_as_what_was_made_of_them(start: Start) -> None:
-    from triggers.journal import prune
-
     batches = Batches(Batch(2, within=60), retry=Retry(attempts=1))
+    batches.bad = {2: "no such customer"}
     life = start(batches.app)
-    life.send(*rows(range(0, 2)))
-    life.send(Row(n=2))
+    life.send(*rows(range(0, 4)))
+    life.send(Row(n=9))
     life.advance(3600)
     far = life.clock.now() + 1
     for _ in range(3):
         life.run(life.dispatcher.pipeline.ordered(prune(far, far, 100)))
-    assert life.ask("SELECT count(*) FROM gathered")[0][0] <= 2  # the newest run and event always stay
+    assert [json.loads(text)["n"] for text in life.data(Row)] == [2, 9]
+    batches.bad.clear()
+    life.accept(Redrive(runs=[run.number for run in life.runs() if run.state == "dead"]))
+    assert batches.called[-1] == [2]
 
 
 # --- debounce=
