@@ -13,7 +13,7 @@ import pytest
 from tests.kit import Life, delivery
 from triggers import App, Event, Prices, Rate, Window
 from triggers.errors import WiringError
-from triggers.requests import Redrive
+from triggers.requests import Redrive, Replay
 from triggers.testing import FakeClock
 
 HOUR = 3600.0
@@ -345,6 +345,16 @@ def test_what_expires_while_nobody_is_at_work_is_dropped_at_the_next_start(start
     life = bench.at_work(start, (None, None), life.clock)
     life.settle()
     assert (bench.begun, [run.state for run in life.runs()]) == ([], ["dropped"])
+
+
+def test_a_replayed_run_has_moments_of_its_own(start: Start) -> None:
+    bench = Bench(expires=HOUR, deadline=2 * HOUR, window=NIGHT)
+    life = bench.at_work(start, (None, 0.1 * HOUR))
+    life.send(Job(n=1))
+    hours(life, 3)
+    life.accept(Replay(events=[1]))
+    hours(life, 3)
+    assert [run.state for run in life.runs()] == ["dropped", "dropped"]
 
 
 def test_what_has_started_does_not_expire(start: Start) -> None:

@@ -216,6 +216,8 @@ class Dispatcher:
         """Take runs among those that wait that the journal has put back there."""
         self._journal.open_runs += sum(run.opened and run.route in self.router.routes for run in runs)
         self.admission.promote(runs)
+        for run in runs:
+            self._punctuality.watch(run.terms)
         self.pipeline.touch()
 
     def _prepare(self, turn: Turn) -> None:

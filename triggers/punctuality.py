@@ -13,20 +13,17 @@ from triggers.displaced import named
 from triggers.executor import Run
 from triggers.flows import WINDOW
 from triggers.journal import Journal
-from triggers.journal.punctuality import Untimely, expire, next_moment, overdue
+from triggers.journal.punctuality import Untimely, due, next_moment
 from triggers.pipeline import Pipeline
 from triggers.terms import Terms
 
 log = logging.getLogger("triggers.dispatcher")
 
-MOST = 10_000
-"""How many missed deadlines are read at a time, to be told."""
-
 
 class Punctuality:
     """Drops what expires, and says which deadlines are missed: each once, when it has passed.
 
-    The journal tells the next such moment by an index, so that it does not matter where a run waits.
+    The journal keeps the moments, so that it does not matter where a run waits.
     """
 
     def __init__(self, journal: Journal, pipeline: Pipeline, admission: Admission, counts: Counter[str]) -> None:
@@ -36,16 +33,11 @@ class Punctuality:
         self._counts = counts
         self._clock = journal.clock
         self._alarm = Alarm(journal.clock.sleep_until, self.look)
-        self._told = 0.0
-        """Up to here missed deadlines have been told."""
 
     def look(self) -> None:
-        """Drop what has expired by now, tell what was missed, and wait for the next moment."""
-        now = self._clock.now()
-        self._pipeline.order(expire(now, WINDOW), self._expired)
-        self._pipeline.ask(overdue(self._told, now, MOST), self._missed)
-        self._pipeline.ask(next_moment(now), self._alarm.set)
-        self._told = max(self._told, now)
+        """Drop what has expired by now, tell what is late, and wait for the next moment."""
+        self._pipeline.order(due(self._clock.now(), WINDOW), lambda found: self._seen(*found))
+        self._pipeline.ask(next_moment, self._alarm.set)
 
     def watch(self, terms: Terms) -> None:
         """Reckon with the moments of a new run."""
@@ -70,18 +62,16 @@ class Punctuality:
         """Wait for nothing more."""
         self._alarm.close()
 
-    def _expired(self, runs: Sequence[Untimely]) -> None:
-        for route, numbers in _by_route(runs):
+    def _seen(self, expired: Sequence[Untimely], late: Sequence[Untimely]) -> None:
+        for route, numbers in _by_route(expired):
             log.info("route %r: %s dropped: not started by when they expire (expires=)", route, named(numbers))
             self._counts["dropped"] += len(numbers)
             flow = self._admission.flows.get(route)
             if flow is not None:
                 flow.forget(numbers)
                 self._journal.open_runs -= len(numbers)
-
-    def _missed(self, runs: Sequence[Untimely]) -> None:
-        for route, numbers in _by_route(runs):
-            first = min(run.moment for run in runs if run.route == route)
+        for route, numbers in _by_route(late):
+            first = min(run.moment for run in late if run.route == route)
             self._counts["late"] += len(numbers)
             log.warning("route %r: %s not ended by the deadline (%s); `triggers why` tells what each waited for",
                         route, named(numbers), _iso(first))  # fmt: skip

@@ -26,12 +26,11 @@ from triggers.journal import (
     RunRow,
     SettleRow,
     next_due,
-    punctuality,
     transient,
     waiting,
 )
 from triggers.journal import journal as journal_module
-from triggers.journal.punctuality import expire
+from triggers.journal.punctuality import due
 from triggers.journal.views import open_reader
 from triggers.lineage import EventRow
 from triggers.state import StateFolder
@@ -333,12 +332,5 @@ def test_what_has_expired_is_not_claimed_unless_it_was_started_before(opened: Op
         change.runs.append(RunRow(number, number, "r", terms, started=started))
     commit(journal, change)
     assert commit(journal, Change(journal.epoch, claims={1: [1, 2, 3]}, at=10.0)).gone == {1}
-    assert [run.number for run in expire(20.0, 10)(journal._connection)] == [1]
+    assert [run.number for run in due(20.0, 10)(journal._connection)[0]] == [1]
     assert ask(journal, "SELECT number, state FROM run") == [(1, DROPPED), (2, RUNNING), (3, RUNNING)]
-
-
-def test_the_moments_of_runs_are_found_by_an_index(opened: Open) -> None:
-    journal = filled(opened(), 1)
-    for sql in (punctuality._EXPIRE, punctuality._OVERDUE, punctuality._NEXT):
-        plan = " ".join(str(row[3]) for row in ask(journal, f"EXPLAIN QUERY PLAN {sql}", *[0.0] * sql.count("?")))
-        assert "SCAN" not in plan

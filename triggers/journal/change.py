@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import apsw
 
+from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
 from triggers.lineage import EventRow
 from triggers.terms import COLUMNS as TERMS
@@ -242,6 +243,7 @@ class Change:
             (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
             for r in runs
         ]))  # fmt: skip
+        list(_many(connection, _MOMENT, moments((run.number, run.terms) for run in runs)))
 
     def _emitted_by(self, runs: set[int]) -> set[int]:
         """Return the events that some runs emitted. What a source delivered is none of them, whichever run wrote it."""
@@ -340,6 +342,8 @@ DELETE FROM checkpoint WHERE run IN (SELECT value FROM json_each(:runs))
     AND EXISTS (SELECT 1 FROM run WHERE run.number = checkpoint.run AND run.state = {DONE})"""
 
 _LEFT = "SELECT run, value, done FROM checkpoint WHERE run IN (SELECT value FROM json_each(:runs))"
+
+_MOMENT = f"{INSERT} $"
 
 _EVENT = f"INSERT INTO event ({COLUMNS}) $"
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from triggers.journal.change import BACK, Promoted, RunRow, promoted
+from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
 from triggers.terms import COLUMNS as TERMS
 from triggers.terms import Terms
@@ -98,6 +99,7 @@ def insert(
             return []
         rows = [(run.number, run.event, run.route, *run.terms, run.event) for run in runs]
         inserted = list(connection.executemany(_REPLAYED, rows))
+        connection.executemany(f"{INSERT} VALUES (?, ?, ?)", moments((run.number, run.terms) for run in runs))
         also(connection)
         return [promoted(row)._replace(opened=True) for row in inserted]
 

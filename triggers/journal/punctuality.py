@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import json
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
 import apsw
 
-from triggers.journal.schema import DELAYED, DROPPED, EXPIRING, OVERDUE
+from triggers.journal.schema import DELAYED, DROPPED, RUNNING, WAITING
+from triggers.terms import Terms
+
+DEADLINE: Final = "deadline"
+EXPIRES: Final = "expires"
 
 
 class Untimely(NamedTuple):
@@ -32,45 +37,55 @@ def postpone(run: int, due: float, due_time: float) -> Callable[[apsw.Connection
     return apply
 
 
-def expire(now: float, limit: int) -> Callable[[apsw.Connection], list[Untimely]]:
-    """Return the order that drops runs, so many at most, which have not been started by the moment they expire."""
+def moments(runs: Iterable[tuple[int, Terms]]) -> list[tuple[float, int, str]]:
+    """Return the rows of the table `moment` for new runs."""
+    return [
+        (at, number, kind)
+        for number, terms in runs
+        if terms.deadline is not None or terms.expires is not None
+        for kind, at in ((DEADLINE, terms.deadline), (EXPIRES, terms.expires))
+        if at is not None
+    ]
 
-    def apply(connection: apsw.Connection) -> list[Untimely]:
-        return [Untimely(*row) for row in connection.execute(_EXPIRE, (now, now, limit))]
+
+def due(now: float, limit: int) -> Callable[[apsw.Connection], tuple[list[Untimely], list[Untimely]]]:
+    """Return the order that sees to the moments that have come, so many at most: what has expired, and what is late.
+
+    It drops the runs which have not been started by when they expire, and finds the open ones whose deadline is over.
+    Each moment comes once, since it is deleted.
+    """
+
+    def apply(connection: apsw.Connection) -> tuple[list[Untimely], list[Untimely]]:
+        come = list(connection.execute(_COME, (now, limit)))
+        by_kind = {kind: json.dumps([run for _, run, its in come if its == kind]) for kind in (EXPIRES, DEADLINE)}
+        expired = [Untimely(*row) for row in connection.execute(_EXPIRE, (now, by_kind[EXPIRES], now))]
+        late = [Untimely(*row) for row in connection.execute(_LATE, (by_kind[DEADLINE],))]
+        connection.executemany("DELETE FROM moment WHERE at = ? AND run = ? AND kind = ?", come)
+        return expired, late
 
     return apply
 
 
-def overdue(after: float, until: float, limit: int) -> Callable[[apsw.Connection], list[Untimely]]:
-    """Return a question for open runs whose deadline lies in (after, until], so many at most."""
-
-    def ask(connection: apsw.Connection) -> list[Untimely]:
-        return [Untimely(*row) for row in connection.execute(_OVERDUE, (after, until, limit))]
-
-    return ask
+def next_moment(connection: apsw.Connection) -> float | None:
+    """Return the next moment, by the wall clock, at which a run expires or misses its deadline."""
+    at = connection.execute("SELECT min(at) FROM moment").get
+    return None if at is None else float(at)
 
 
-def next_moment(now: float) -> Callable[[apsw.Connection], float | None]:
-    """Return a question for the next moment, by the wall clock, at which a run expires or misses its deadline."""
-
-    def ask(connection: apsw.Connection) -> float | None:
-        found = [moment for (moment,) in connection.execute(_NEXT, (now,)) if moment is not None]
-        return min(found, default=None)
-
-    return ask
-
+INSERT = "INSERT OR IGNORE INTO moment (at, run, kind)"
 
 _POSTPONE = f"UPDATE run SET due = ?, due_time = ? WHERE number = ? AND state = {DELAYED}"
+
+_COME = "SELECT at, run, kind FROM moment WHERE at <= ? ORDER BY at LIMIT ?"
 
 _EXPIRE = f"""
 UPDATE run SET state = {DROPPED}, ended = ?, due = NULL, due_time = NULL,
     error = 'not started by ' || strftime('%Y-%m-%dT%H:%M:%SZ', expires, 'unixepoch') || ', when it expired (expires=)'
-WHERE number IN (SELECT number FROM run WHERE {EXPIRING} AND expires <= ? ORDER BY expires LIMIT ?)
+WHERE number IN (SELECT value FROM json_each(?)) AND expires <= ? AND started IS NULL
+    AND state IN ({WAITING}, {DELAYED})
 RETURNING number, route, expires"""
 
-_OVERDUE = f"""
-SELECT number, route, deadline FROM run WHERE {OVERDUE} AND deadline > ? AND deadline <= ? ORDER BY deadline LIMIT ?"""
-
-_NEXT = f"""
-SELECT min(expires) FROM run WHERE {EXPIRING}
-UNION ALL SELECT min(deadline) FROM run WHERE {OVERDUE} AND deadline > ?"""
+_LATE = f"""
+SELECT number, route, deadline FROM run
+WHERE number IN (SELECT value FROM json_each(?)) AND state IN ({WAITING}, {RUNNING}, {DELAYED})
+ORDER BY deadline, number"""

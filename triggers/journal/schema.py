@@ -18,10 +18,6 @@ from triggers.state import APPLICATION_ID
 WAITING, RUNNING, DELAYED, DONE, DEAD, DROPPED = range(6)
 STATES: Final = ("waiting", "running", "delayed", "done", "dead", "dropped")
 
-EXPIRING: Final = f"expires IS NOT NULL AND started IS NULL AND state IN ({WAITING}, {DELAYED})"
-OVERDUE: Final = f"deadline IS NOT NULL AND state IN ({WAITING}, {RUNNING}, {DELAYED})"
-"""What the partial indexes of runs with such moments hold; a query must say the same to be answered by them."""
-
 _FIRST = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
@@ -74,8 +70,10 @@ UPDATE run SET rank = (SELECT recorded FROM event WHERE event.number = run.event
 WHERE state <> {DONE};
 DROP INDEX run_open;
 CREATE INDEX run_open ON run (route, rank, number) WHERE state < 2;
-CREATE INDEX run_expires ON run (expires) WHERE {EXPIRING};
-CREATE INDEX run_deadline ON run (deadline) WHERE {OVERDUE};
+
+-- When runs expire and miss their deadlines, until then. A table, as partial indexes cost each run that has neither.
+CREATE TABLE moment (at REAL NOT NULL, run INTEGER NOT NULL, kind TEXT NOT NULL,
+                     PRIMARY KEY (at, run, kind)) WITHOUT ROWID;
 
 -- `took` is how many seconds the last attempt took, where `ended - started` does not say so: the machine slept, or the
 -- clock was set. What a route's runs took of late is learned from.
