@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from benchmarks import forecasts, scheduling
+from benchmarks import adaptive, forecasts, scheduling
 from benchmarks.measure import Benchmark, Row, Trials, Variant, take
 from benchmarks.workload import BATCH
 
@@ -302,6 +302,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "serverless": serverless,
     "scheduling": scheduling.rows,
     "forecasts": forecasts.rows,
+    "adaptive": adaptive.rows,
 }
 
 

@@ -13,9 +13,9 @@ HEAVY = {"boto3", "botocore", "aiobotocore", "moto", "watchdog", "apsw", "asynci
 FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
-    "All", "App", "Batch", "BatchFailure", "Breaker", "Bucket", "Conflict", "Context", "Debounce", "Downstream",
-    "Event", "Folder", "Join", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Place", "Prices",
-    "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window", "above", "any_of",
+    "Adaptive", "All", "App", "Batch", "BatchFailure", "Breaker", "Bucket", "Conflict", "Context", "Debounce",
+    "Downstream", "Event", "Folder", "Join", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Place",
+    "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window", "above", "any_of",
     "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists", "prefix",
     "suffix", "wildcard",
 }  # fmt: skip

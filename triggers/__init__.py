@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from triggers.app import App
     from triggers.context import Context
-    from triggers.downstream import Breaker, Downstream
+    from triggers.downstream import Adaptive, Breaker, Downstream
     from triggers.errors import BatchFailure, Conflict, Later, Reject, TriggersError
     from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
     from triggers.gather import All, Batch, Debounce, Join
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "triggers.app": ["App"],
     "triggers.context": ["Context"],
-    "triggers.downstream": ["Breaker", "Downstream"],
+    "triggers.downstream": ["Adaptive", "Breaker", "Downstream"],
     "triggers.errors": ["BatchFailure", "Conflict", "Later", "Reject", "TriggersError"],
     "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
     "triggers.gather": ["All", "Batch", "Debounce", "Join"],
@@ -71,6 +71,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Adaptive",
     "All",
     "App",
     "Batch",

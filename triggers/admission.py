@@ -227,6 +227,10 @@ class Admission:
         flow = self.flows[route]
         flow.gates = [*flow.gates, gate]
 
+    def taken(self, name: str) -> float:
+        """Return how much runs at work have taken of a resource."""
+        return (self.capacity[name] - self.free[name]) / UNIT
+
     def resize(self, name: str, amount: float) -> None:
         """Set how much there is of a resource from now on; what runs have taken of it stays taken.
 

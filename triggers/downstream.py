@@ -38,23 +38,46 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptive:
+    """How many at once, found out: at least `least`, at most `most`. `WiringError` if a value makes no sense."""
+
+    most: int = 32
+    least: int = 1
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.most, int) and isinstance(self.least, int) and 0 < self.least <= self.most):
+            raise WiringError(
+                f"Adaptive(most={self.most!r}, least={self.least!r}): write whole numbers above 0, least not above most"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class Downstream:
     """A thing that routes call. `WiringError` if a value makes no sense.
 
-    - `concurrency`: how many runs of all its routes together may be at work; None is no bound.
+    - `concurrency`: how many runs of all its routes together may be at work: a number, or `Adaptive(most=32)`, which
+      finds it out; None is no bound.
     - `breaker`: when it is left alone; None is never.
     """
 
-    concurrency: int | None = None
+    concurrency: int | Adaptive | None = None
     breaker: Breaker | None = field(default_factory=Breaker)
 
     def __post_init__(self) -> None:
-        if not (self.concurrency is None or (isinstance(self.concurrency, int) and self.concurrency > 0)):
+        known = self.concurrency is None or isinstance(self.concurrency, Adaptive)
+        if not (known or (isinstance(self.concurrency, int) and self.concurrency > 0)):
             raise WiringError(
                 f"Downstream(concurrency={self.concurrency!r}): write a whole number above 0; leave it out for no bound"
             )
         if not (self.breaker is None or isinstance(self.breaker, Breaker)):
             raise WiringError(f"Downstream(breaker={self.breaker!r}): write Breaker(failures=5, within=60), or None")
+
+    @property
+    def most(self) -> int:
+        """Return how many runs may be at work with it at most."""
+        if isinstance(self.concurrency, Adaptive):
+            return self.concurrency.most
+        return self.concurrency or UNBOUNDED
 
 
 def of_downstream(name: str) -> str:

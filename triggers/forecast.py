@@ -85,6 +85,12 @@ class RunTimes:
         fit = history.fit() if history else None
         return fit.range(size) if fit else None
 
+    def relative(self, route: str, size: int | None) -> float:
+        """Return how many times as long as one of the usual size a run with an input of this size takes."""
+        history = self._routes.get(route)
+        fit = history.fit() if history else None
+        return 1.0 if fit is None or size is None else math.exp(fit.line.at(_log2(size)))
+
     def bounds(self, route: str, size: int | None) -> tuple[float | None, float | None]:
         """Return p50 and p90, as the policy asks for them."""
         found = self.range(route, size)

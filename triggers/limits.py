@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, TypedDict
 
-from triggers.downstream import UNBOUNDED, Downstream, of_downstream
+from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
 from triggers.policy import Policy, View
@@ -60,7 +60,7 @@ class Limits:
         machine = machine_resources()
         processes = float(self.processes or max(1, int(machine["cpu"])))
         slots = {COROUTINE: float(self.coroutines), THREAD: float(self.threads), PROCESS: processes}
-        called = {of_downstream(name): float(one.concurrency or UNBOUNDED) for name, one in self.downstreams.items()}
+        called = {of_downstream(name): float(one.most) for name, one in self.downstreams.items()}
         return {**machine, **self.resources, **called, **slots}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
-from triggers.downstream import of_downstream
+from triggers.downstream import Adaptive, of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
 from triggers.gather import All, Batch, Debounce
@@ -35,8 +35,8 @@ class PolicyOptions(TypedDict, total=False):
     timeout: float
     """Seconds that one attempt may take. A plain function with a timeout runs isolated, because a thread can't be
     stopped."""
-    concurrency: int
-    """How many runs of the route may be running at once."""
+    concurrency: int | Adaptive
+    """How many runs of the route may be running at once: a number, or `Adaptive(most=32)`, which finds it out."""
     downstream: str
     """The name of what the handler calls, as `App(downstreams=)` declares it: its routes are bounded together, and wait
     while it is down."""
@@ -99,6 +99,8 @@ class Policy:
     retry: Retry = field(default_factory=Retry)
     timeout: float | None = None
     concurrency: int | None = None
+    adaptive: Adaptive | None = None
+    """Where `concurrency` is the most, and how many it is, is found out."""
     downstream: str | None = None
     overlap: Overlap = ALLOW
     isolate: bool = False
@@ -131,7 +133,7 @@ _TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "retry": (Retry, "Retry(on=OSError, attempts=3)"),
     "timeout": (int | float, "90.0"),
-    "concurrency": (int, "2"),
+    "concurrency": (int | Adaptive, "2"),
     "priority": (int | Callable, "10"),
     "key": (str | Callable, "'customer'"),
     "per_key": (int, "1"),
@@ -158,6 +160,8 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
         values[name] = _names(owner, name, values[name])
     _check_kinds(owner, values)
     values.update(_needs(owner, values))
+    if isinstance(adaptive := values.get("concurrency"), Adaptive):
+        values.update(concurrency=adaptive.most, adaptive=adaptive)
     for name in ("timeout", "concurrency", "per_key", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")

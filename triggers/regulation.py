@@ -1,59 +1,112 @@
-"""What regulates how much is started, by how it went: the circuits of downstreams, fed by what starts and ends."""
+"""What regulates how much is started, by how it went: circuits and limits, fed by what starts and ends.
+
+Nothing of it outlives the process: a start begins as if all were well, with few at once.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Mapping
 
-from triggers.admission import Admission
+from triggers.adaptive import Limit
+from triggers.admission import Admission, bound
 from triggers.attempt import Again, Dead, Done, Outcome, Run
 from triggers.breaker import Circuit
 from triggers.clock import Clock
-from triggers.downstream import UNBOUNDED, Downstream, of_downstream
+from triggers.downstream import Adaptive, Downstream, of_downstream
+from triggers.forecast import RunTimes
 from triggers.routing import Route
 
-log = logging.getLogger("triggers.dispatcher")
+USUAL = 1 / 500
+"""What the last run counts for in what a route usually takes: that must not follow what is to be noticed."""
 
 
 class Regulation:
-    """Listens to runs, and tells the admission what may be at work. A restart begins as if all were well."""
+    """Listens to runs, and tells the admission what may be at work."""
 
     def __init__(
-        self, routes: Iterable[Route], downstreams: Mapping[str, Downstream], admission: Admission, clock: Clock
+        self,
+        routes: Collection[Route],
+        downstreams: Mapping[str, Downstream],
+        admission: Admission,
+        times: RunTimes,
+        clock: Clock,
     ) -> None:
         self._admission = admission
+        self._times = times
         self._clock = clock
         self._downstreams = downstreams
         used = {route.policy.downstream for route in routes}
-        self._circuits = {
-            name: Circuit(name, one.breaker) for name, one in downstreams.items() if one.breaker and name in used
-        }
+        called = {name: one for name, one in downstreams.items() if name in used}
+        self._circuits = {name: Circuit(name, one.breaker) for name, one in called.items() if one.breaker}
+        bounds = {of_downstream(name): one.concurrency for name, one in called.items()}
+        bounds.update({bound(route): route.policy.adaptive for route in routes})
+        self._limits = {name: Limit(one) for name, one in bounds.items() if isinstance(one, Adaptive)}
+        self._usual: dict[str, _Mean] = {}
+        """The logarithm of what a run of each route takes, its size being the usual one."""
+        for name in self._limits:
+            admission.resize(name, self._most(name))
         for route in routes:
             if circuit := self._circuits.get(route.policy.downstream or ""):
                 admission.gate(route.name, circuit)
 
     def __bool__(self) -> bool:
-        return bool(self._circuits)
+        return bool(self._circuits or self._limits)
 
     def hear(self, run: Run, outcome: Outcome | None) -> None:
         """Take note of a run that starts (None) or has left its attempt."""
-        circuit = self._circuits.get(run.route.policy.downstream or "")
-        if circuit is None:
-            return
+        if circuit := self._circuits.get(run.route.policy.downstream or ""):
+            self._switch(circuit, run, outcome)
+        if self._limits and outcome is not None and counts(outcome):
+            time = self._time(run) if isinstance(outcome, Done) else None
+            for name in (bound(run.route), of_downstream(run.route.policy.downstream or "")):
+                limit = self._limits.get(name)
+                if limit and limit.end(time, round(self._admission.taken(name)) + 1):  # it has given its part back
+                    self._admission.resize(name, self._most(name))
+
+    def _switch(self, circuit: Circuit, run: Run, outcome: Outcome | None) -> None:
         now = self._clock.now()
         if outcome is None:
             circuit.start(run.number, now)
-        elif counts(outcome):
+            return
+        if counts(outcome):
             failure = None if isinstance(outcome, Done) else outcome.failure
-            self._changed(circuit, circuit.end(run.number, now, failure.error if failure else None))
+            changed = circuit.end(run.number, now, failure.error if failure else None)
         else:
-            self._changed(circuit, circuit.withdraw(run.number))
-
-    def _changed(self, circuit: Circuit, changed: bool) -> None:
-        """Have no more than one run started with what is down, and look again at what waits."""
+            changed = circuit.withdraw(run.number)
         if changed:
-            most = 1 if circuit.shut else self._downstreams[circuit.name].concurrency or UNBOUNDED
-            self._admission.resize(of_downstream(circuit.name), most)
+            name = of_downstream(circuit.name)
+            self._admission.resize(name, self._most(name))
+
+    def _most(self, name: str) -> int:
+        """Return how much there is of a resource that is regulated: one, where its circuit is shut."""
+        for called, one in self._downstreams.items():
+            if name == of_downstream(called):
+                circuit = self._circuits.get(called)
+                if circuit and circuit.shut:
+                    return 1
+                return self._limits[name].amount if name in self._limits else one.most
+        return self._limits[name].amount
+
+    def _time(self, run: Run) -> float:
+        """Return the logarithm of how long a run took beside what is usual for its route and its size."""
+        seconds = max(1e-6, self._clock.awake() - run.began)
+        time = math.log(seconds / self._times.relative(run.route.name, run.size))
+        return time - self._usual.setdefault(run.route.name, _Mean()).take(time)
+
+
+class _Mean:
+    """A mean that soon follows nothing fast any more."""
+
+    def __init__(self) -> None:
+        self._value = 0.0
+        self._count = 0
+
+    def take(self, value: float) -> float:
+        """Return the mean with one more value."""
+        self._count += 1
+        self._value += max(USUAL, 1 / self._count) * (value - self._value)
+        return self._value
 
 
 def counts(outcome: Outcome) -> bool:

@@ -208,6 +208,10 @@ def _tell_priority(route: Route, problems: Problems) -> None:
 
 
 def _check_concurrency(route: Route, problems: Problems) -> None:
+    if adaptive := route.policy.adaptive:
+        problems.note(
+            f"route {route.name!r}: concurrency={adaptive}: nobody finds out how many at once go well, so {adaptive.most} do"
+        )
     wanted = route.policy.concurrency or 1
     if wanted > MOST_AT_ONCE:
         problems.add(
