@@ -210,7 +210,8 @@ def _tell_priority(route: Route, problems: Problems) -> None:
 def _check_concurrency(route: Route, problems: Problems) -> None:
     if adaptive := route.policy.adaptive:
         problems.note(
-            f"route {route.name!r}: concurrency={adaptive}: nobody finds out how many at once go well, so {adaptive.most} do"
+            f"route {route.name!r}: concurrency={adaptive}: nobody finds out how many go well;"
+            f" {adaptive.most} run at once"
         )
     wanted = route.policy.concurrency or 1
     if wanted > MOST_AT_ONCE:
