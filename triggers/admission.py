@@ -241,6 +241,17 @@ class Admission:
         self.capacity[name] = capacity
         self._shut = False
 
+    def waits_for(self, route: str) -> str:
+        """Return in a few words what the runs wait for that wait; nothing where they are about to start."""
+        flow = self.flows[route]
+        if not flow.held:
+            return ""
+        if closed := max(self.closures.of(route), key=lambda gate: gate.until, default=None):
+            return closed.reason
+        own = bound(flow.route)
+        short = [name for name, amount in flow.needs.items() if self.free.get(name, amount) < amount]
+        return "its limit (concurrency=)" if own in short else " and ".join(short)
+
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
         return not self._clear

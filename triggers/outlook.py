@@ -69,6 +69,7 @@ class Expected:
     route: str
     start: Moments | None
     end: Moments | None
+    running: bool
 
 
 @dataclass(slots=True)
@@ -139,7 +140,7 @@ def foresee(open: Open, app: Declared, times: Times, shut: Iterable[Shut], now: 
     plays = [_play(jobs, ranges, app, rules, now, random.Random(seed)) for seed in range(_plays(len(jobs)))]  # noqa: S311
     for place, run in enumerate(runs):
         starts, ends = zip(*(play[place] for play in plays), strict=True)
-        found.runs[run.number] = Expected(run.route, moments(starts), moments(ends))
+        found.runs[run.number] = Expected(run.route, moments(starts), moments(ends), run.number in begun)
     return found
 
 

@@ -110,7 +110,7 @@ def test_what_fails_runs_and_waits_is_seen_on_a_terminal_of_any_size(tmp_path: P
     assert all(len(line) <= width for line in lines)
     assert any("route17: ValueError: table 17 is bad" in line for line in lines)
     assert any(line.split()[:2] == ["r24", "route23"] for line in lines)
-    assert ["route23", "5", "1", "0", "0", "0"] in [line.split() for line in lines]
+    assert ["route23", "5", "1", "0", "0", "0"] in [line.split()[:6] for line in lines]
     routes = [line for line in lines if line.startswith("route") and "waiting" not in line]
     left = 30 - len(routes)
     assert any(line.startswith(f"and {left} more routes") for line in lines) is (left > 0)
@@ -160,3 +160,31 @@ def test_a_terminal_that_is_closed_stops_the_work_in_order(project: Project) -> 
     _, status = os.waitpid(process, 0)
     assert os.waitstatus_to_exitcode(status) == 129
     assert [run["state"] for run in project("runs", "--json").data] == ["done", "done"]
+
+
+def test_it_shows_what_waiting_runs_wait_for_and_how_long_those_at_work_will_take(tmp_path: Path) -> None:
+    goes, app = asyncio.Event(), App("live", resources={"gpu": 1})
+    goes.set()
+
+    async def work(event: Job) -> None:
+        await goes.wait()
+
+    app.on(Job, name="limited", where={"n": [0, 1]}, concurrency=1)(work)
+    app.on(Job, name="heavy", where={"n": [2]}, needs={"gpu": 1})(work)
+    app.on(Job, name="nightly", where={"n": [3]}, window="22:00-23:00 UTC")(work)
+    life = Life(app, tmp_path / "state")
+    display = Display(life.engine, logging.StreamHandler())
+    for _ in range(5):
+        life.dispatcher.times.learn("limited", 9, 1e9)
+    goes.clear()
+    life.append(*(Job(n=n) for n in (1, 1, 2, 2, 3)))
+    life.until(lambda: len(life.dispatcher.running) == 2 and not life.dispatcher.pipeline.busy)
+    text = shown(display, 100)
+    goes.set()
+    life.dispatcher.admission.flows["nightly"].gates = ()
+    life.end()
+    lines = {line.split()[0]: line.rstrip() for line in text.splitlines() if line.strip()}
+    assert lines["limited"].endswith("its limit (concurrency=)")
+    assert lines["heavy"].endswith("gpu")
+    assert "outside its window 22:00-23:00 UTC" in lines["nightly"]
+    assert "~" in lines["r1"]

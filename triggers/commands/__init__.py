@@ -43,6 +43,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "trace": ("trace", "Show the causes and effects of an event or a run as a tree."),
         "why": ("why", "Say in a line what something waits for, or how it ended."),
         "profile": ("profiling", "Show what runs used, and propose what needs= should say."),
+        "plan": ("planning", "Show the next hours: what runs, what is expected, what fires."),
         "simulate": ("simulating", "Replay it under another policy or on another machine."),
         "calibrate": ("calibrate", "Show how good the predictions of run times were."),
     },

@@ -84,6 +84,8 @@ def _text(error: Exception) -> str:
 _IN_AWS: Final = {
     "send": "an app in AWS takes events as CloudEvents: into its bus by `aws events put-events`, or a function is"
     " invoked with one",
+    "plan": "in AWS nobody sees what waits in queues, nor chooses among it; `triggers runs --aws` has what is at work",
+    "simulate": "in AWS nobody chooses what is next, so there is nothing to be decided otherwise",
     "schedule": "schedules of an app in AWS are those of EventBridge Scheduler, in the group of the app's name: pause"
     " and resume them there",
     "backfill": "Scheduler fires for no past range: let a dispatcher do it, or invoke the function with a Tick",

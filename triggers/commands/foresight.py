@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import apsw
 
-from triggers.commands.output import clock
+from triggers.commands.output import clock, iso
 from triggers.forecast import LAST, RunTimes
 from triggers.journal import backlog, views
 from triggers.journal.counted import started
@@ -96,6 +96,11 @@ def said(when: Moments, now: float) -> str:
     if when.high - when.low < SOON:
         return f"at {clock(when.middle)}"
     return f"at about {clock(when.middle)} ({clock(max(when.low, now))} to {clock(when.high)})"
+
+
+def shown(when: Moments | None) -> dict[str, str | None] | None:
+    """Return a range as `--json` has it."""
+    return None if when is None else {"p10": iso(when.low), "p50": iso(when.middle), "p90": iso(when.high)}
 
 
 def _behind(found: Outlook, behind: int) -> str | None:

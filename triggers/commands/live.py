@@ -32,6 +32,8 @@ PAUSE = 0.125
 """The least seconds between two repaints."""
 TICK = 1.0
 """Seconds between two repaints while something runs and nothing else happens."""
+WIDE = 80
+"""Columns from which on there is room for what waiting runs wait for."""
 LEAST = 4
 """The lines that each table gets, where there are so many, before one of them gets more."""
 
@@ -129,13 +131,16 @@ class Display:
         told = [pace(_progress(run, now), run.started) for run in runs]
         for place, run in enumerate(runs):
             again = f" (attempt {run.attempt})" if run.attempt > 1 else ""
-            cells = [f"r{run.number}", run.route.name + again, span(now - run.started), subject_of(run)]
+            expected, _ = self.engine.dispatcher.times.bounds(run.route.name, run.size)
+            left = "" if expected is None else _left(run.started + expected - now)
+            cells = [f"r{run.number}", run.route.name + again, span(now - run.started), left, subject_of(run)]
             rows.append(Row(-place, [*cells, told[place]] if any(told) else cells))
-        return rows, "run", ["run", "route", ">for", "event", *(["progress"] if any(told) else [])]
+        return rows, "run", ["run", "route", ">for", ">left", "event", *(["progress"] if any(told) else [])]
 
     def _routes(self) -> Part:
         running = Counter(run.route.name for run in self.engine.dispatcher.running.values())
         colours, rows = ("cyan", "blue", "green", "yellow", "red"), []
+        wide = self.console.size.width >= WIDE
         for name in self.engine.app.routes:
             done, again, dead = (self.by_route[name, word] for word in ("done", "again", "dead"))
             flow = self.engine.dispatcher.admission.flows[name]
@@ -145,8 +150,11 @@ class Display:
                 cells.append(Text(f"{number:,}", colour if number else "bright_black"))
             if flow.horizon is not None and flow.held:
                 cells[1] = Text(f"{flow.held:,}+", "cyan")  # there is more in the journal, which nobody has counted
+            if wide:
+                cells.append(Text(plain(self.engine.dispatcher.admission.waits_for(name)), "bright_black"))
             rows.append(Row((flow.held + running[name] > 0, dead > 0, again > 0, done > 0), cells))
-        return rows, "route", ["route", ">waiting", ">running", ">done", ">again", ">dead"]
+        titles = ["route", ">waiting", ">running", ">done", ">again", ">dead"]
+        return rows, "route", [*titles, "waits for"] if wide else titles
 
     def _sources(self) -> Part:
         intake, places, rows = self.engine.intake, self.engine.app.places(), []
@@ -156,6 +164,11 @@ class Display:
                 health = Text("failing", "red") if fails else Text("ok", "green")
                 rows.append(Row(fails, [name, str(places.get(name, "")), health]))
         return rows, "source", ["source", "", ""]
+
+
+def _left(seconds: float) -> str:
+    """Return for how long a run will go on, by half of those before it; nothing where it has run for longer."""
+    return f"~{span(seconds)}" if seconds > 0 else ""
 
 
 class Row(NamedTuple):

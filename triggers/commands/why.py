@@ -23,7 +23,7 @@ from triggers.lineage import EventRow
 from triggers.quantities import in_bytes
 
 if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
-    from triggers.outlook import Expected, Moments, Outlook
+    from triggers.outlook import Expected, Outlook
 
 NAMED = 5
 """How many events are named where a run has emitted more."""
@@ -87,7 +87,9 @@ class Answer:
             held = [f"r{number}" for number in self.holdup.by]
             shown |= {"waits_for": self.holdup.kind, "held_by": held, "until": iso(self.holdup.until)}
         if self.expected:
-            shown |= {"starts": _moments(self.expected.start), "ends": _moments(self.expected.end)}
+            from triggers.commands.foresight import shown as moments
+
+            shown |= {"starts": moments(self.expected.start), "ends": moments(self.expected.end)}
         return shown
 
 
@@ -112,10 +114,6 @@ def why(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     for answer in answers:
         word = f" {answer.state}" if answer.state else ""
         say(f"{paint(answer.id, None, bold=True)}{word}: {plain(answer.text)}")
-
-
-def _moments(when: Moments | None) -> dict[str, str | None] | None:
-    return None if when is None else {"p10": iso(when.low), "p50": iso(when.middle), "p90": iso(when.high)}
 
 
 def _of_found(scene: Scene, asked: EventRow | RunView) -> list[Answer]:

@@ -1,0 +1,130 @@
+"""`triggers plan`: the next hours, in lines, as a chart, as JSON and as a picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.commands.conftest import Project
+from tests.kit import Life
+from triggers import App, Event, cron, every
+from triggers.clock import SystemClock
+from triggers.commands.planning import MARKS, _chart
+from triggers.outlook import Moments
+from triggers.timeline import Bar, Line, Timeline, svg
+
+
+class Job(Event):
+    kind: str = ""
+
+
+@pytest.fixture
+def at_work(project: Project) -> Iterator[Life]:
+    """An app of which one run is at work, one waits behind it, and one for its window; schedules fire."""
+    goes = asyncio.Event()
+    goes.set()
+    app = App("churn")
+
+    @app.on(Job, where={"kind": "train"}, concurrency=1)
+    async def train(event: Job) -> None:
+        await goes.wait()
+
+    opens = datetime.now(UTC) + timedelta(hours=2)
+
+    @app.on(Job, where={"kind": "report"}, window=f"{opens:%H}:00-{opens + timedelta(hours=1):%H}:00 UTC")
+    async def report(event: Job) -> None: ...
+
+    @app.on(every(hours=1))
+    async def hourly(event: Event) -> None: ...
+
+    @app.on(cron("0 0 1 1 *"))
+    async def yearly(event: Event) -> None: ...
+
+    life = Life(app, Path(".triggers/churn"), SystemClock())
+    life.send(*(Job(kind="train") for _ in range(6)))
+    goes.clear()
+    life.append(Job(kind="train"), Job(kind="train"), Job(kind="report"))
+    life.until(lambda: life.dispatcher.running and not life.dispatcher.pipeline.busy)
+    yield life
+    goes.set()
+    life.end()
+
+
+def test_what_runs_waits_fires_and_opens_is_in_the_plan(project: Project, at_work: Life) -> None:
+    found = {line["route"]: line for line in project("plan", "--json").data["routes"]}
+    running, waiting = found["train"]["runs"]
+    assert (running["running"], waiting["running"], found["train"]["waiting"]) == (True, False, 1)
+    assert waiting["starts"]["p50"] <= waiting["ends"]["p50"]
+    assert len(found["hourly"]["fires"]) == 12
+    assert found["yearly"]["fires"] == [] or len(found["yearly"]["fires"]) == 1
+    [opening] = found["report"]["window"]
+    assert found["report"]["runs"][0]["starts"]["p50"] == opening[0]
+    assert found["report"]["reason"].startswith("outside its window")
+
+
+def test_where_it_is_piped_it_is_lines_in_the_order_of_time(project: Project, at_work: Life) -> None:
+    answer = project("plan", "--hours", "3")
+    title, first, *_ = answer.out.splitlines()
+    assert title.split() == ["WHEN", "ROUTE", "WHAT"]
+    assert "r7 runs, ends" in first
+    assert "window open until" in answer.out
+    assert answer.out.count("hourly  fires") == 3
+    assert "train: 1 waiting" in answer.err
+
+
+def test_without_a_dispatcher_it_is_what_would_come(project: Project, at_work: Life) -> None:
+    at_work.crash()
+    answer = project("plan")
+    assert "no dispatcher is running; what is expected is so if one is started now" in answer.err
+    assert "r7 starts now" in answer.out
+
+
+def test_it_is_drawn(project: Project, at_work: Life, tmp_path: Path) -> None:
+    assert "wrote plan.svg" in project("plan", "--svg", "plan.svg").err
+    texts = {element.text for element in ElementTree.parse(tmp_path / "plan.svg").iter() if element.text}
+    assert {"train", "report", "hourly", "yearly", "1 waiting"} <= texts
+
+
+HOUR = 3600.0
+
+
+def at(hours: float) -> Moments:
+    return Moments(*(hours * HOUR,) * 3)
+
+
+PLAN = Timeline(
+    "a",
+    0.0,
+    10 * HOUR,
+    [
+        Line("train", [Bar(1, True, at(-1), at(3)), Bar(2, False, at(3), at(5)), Bar(3, False, at(5), None)], 2),
+        Line("report", [], 0, 0, "", [4 * HOUR], [(2 * HOUR, 6 * HOUR)]),
+    ],
+)
+
+
+def test_a_chart_has_a_line_for_each_route(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "38")
+    monkeypatch.setenv("NO_COLOR", "1")
+    _chart(PLAN)
+    _, train, told, report, _ = capsys.readouterr().out.splitlines()
+    runs, expected, fires, nothing, closed = MARKS[0]
+    assert train == f"train   {runs * 9}{expected * 21}"
+    assert told.strip() == "2 waiting"
+    assert report == f"report  {closed * 6}{nothing * 6}{fires}{nothing * 5}".ljust(38)
+
+
+def test_bars_that_overlap_lie_below_one_another_and_the_last_lane_takes_the_rest() -> None:
+    bars = [Bar(n, True, at(-1), at(3)) for n in range(40)]
+    drawn = ElementTree.fromstring(svg(Timeline("a", 0.0, HOUR, [Line("r", bars)])))
+    boxes = [one for one in drawn.iter("{http://www.w3.org/2000/svg}rect") if one.get("class") == "running"]
+    assert len({one.get("y") for one in boxes}) == 6 + 1  # and the legend's
+
+
+def test_no_text_of_an_app_breaks_the_picture() -> None:
+    ElementTree.fromstring(svg(Timeline("<a & b>", 0.0, HOUR, [Line("r<\x1b>", reason="5 < 6 & more")])))
