@@ -24,6 +24,7 @@ Start = Callable[..., Life]
 class Job(Event):
     n: int = 0
     urgent: bool = False
+    text: str = ""
 
 
 @pytest.fixture
@@ -86,6 +87,19 @@ def test_work_that_would_not_end_within_the_window_waits_for_the_next_one(start:
     assert bench.begun == []
     hours(life, 24)
     assert bench.begun == [(1, "02 22:00")]
+
+
+def test_each_run_is_predicted_by_the_size_of_its_own_input(start: Start) -> None:
+    bench = Bench(window=NIGHT)
+    life = bench.at_work(start)
+    large = len(Job(n=1, text="x" * 1000).model_dump_json())
+    life.dispatcher.admission.forecast = lambda route, size: (HOUR, 7 * HOUR if size >= large else 2 * HOUR)
+    hours(life, 13)  # one o'clock
+    life.append(Job(n=1), Job(n=2, text="x" * 1000))
+    life.settle()
+    assert bench.begun == [(1, "02 01:00")]
+    hours(life, 24)
+    assert bench.begun[1:] == [(2, "02 22:00")]
 
 
 def test_several_windows_are_open_when_any_of_them_is(start: Start) -> None:

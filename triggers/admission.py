@@ -9,7 +9,7 @@ from math import inf
 
 from triggers import policy
 from triggers.closures import Closures
-from triggers.flows import KEYED, Flow, Head, Lane
+from triggers.flows import KEYED, Flow, Head, Lane, Ranked
 from triggers.gates import Gate, declared
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
@@ -313,8 +313,12 @@ class Admission:
                             **lane.needs,
                             **self._of_pace(flow.route, lane.key, flow.pace.room(lane.key, now)),
                         }
-                    passes = partial(flow.passes, now, longest)
-                    yield lane, lane.seen(self.free, expected, longest, passes)
+                    yield lane, lane.seen(self.free, expected, longest, partial(self._passes, flow, now))
+
+    def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
+        """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
+        _, longest = self.forecast(flow.route.name, item[1].terms.size)
+        return flow.closed(now, item[1], longest) is None
 
     def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
         """Return what a run takes of the starts that are left now: a resource for the time of one choice."""

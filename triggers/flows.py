@@ -188,10 +188,6 @@ class Flow:
         found = [closed for gate in self.gates if (closed := gate.closed(now, head.terms, longest))]
         return max(found, key=lambda closed: closed.until, default=None)
 
-    def passes(self, now: float, longest: float | None, item: Ranked) -> bool:
-        """Say whether no gate holds a run back; what is open for the first of a lane may be closed for the next."""
-        return self.closed(now, item[1], longest) is None
-
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
         self.held -= 1
