@@ -78,7 +78,8 @@ class Admission:
         self.paced = [flow.route.name for flow in self.flows.values() if flow.pace]
         """The routes whose starts are throttled."""
         self.closed = False
-        """Set when the dispatcher stops: from then on nothing more is claimed."""
+        """Set when the dispatcher stops, and when it starts until what operators asked for meanwhile is carried out:
+        nothing is claimed."""
         self.reopens = inf
         """When the first gate opens that runs wait behind, in Unix seconds."""
         self.closures = Closures()
@@ -95,6 +96,8 @@ class Admission:
         """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._of_starts: list[str] = []
         """What is left of throttled starts, while a choice is made."""
+        self._bars: Mapping[str, Gate] = {}
+        """The gates that were put before routes from outside."""
         self._unseen = 0
         """Memory in use that no run has taken."""
         self._clear = self._shut = False
@@ -131,6 +134,14 @@ class Admission:
         for route in self.paced:
             if pace := self.flows[route].pace:
                 pace.recall((key, until) for name, key, until in started if name == route)
+
+    def bar(self, gates: Mapping[str, Gate]) -> None:
+        """Put gates before routes, by their names, in place of those that were put there before."""
+        self._clear = self._shut = False
+        for name, flow in self.flows.items():
+            own = [gate for gate in flow.gates if gate is not self._bars.get(name)]
+            flow.gates = [*own, gates[name]] if name in gates else own
+        self._bars = gates
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""

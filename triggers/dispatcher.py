@@ -41,12 +41,13 @@ from triggers.journal import (
 )
 from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
-from triggers.journal.pauses import paused
+from triggers.journal.pauses import paused, paused_routes
 from triggers.journal.punctuality import postpone
 from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
 from triggers.lineage import EventRow, arrived
+from triggers.pauses import Pauses
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
@@ -106,6 +107,8 @@ class Dispatcher:
         if self._regulation:
             self.listeners.append(self._regulation.hear)
         self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts)
+        self.pauses = Pauses(self.admission)
+        """The routes of which nothing starts."""
         self.paused: dict[str, float] = {}
         """The schedules that do not fire, and since when."""
         self.resumed: dict[str, float] = {}
@@ -113,12 +116,17 @@ class Dispatcher:
         self._journal = journal
         self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock, measured=self._correct)
 
-    def start(self) -> None:
-        """Begin to work off what waits. Called on the running loop."""
+    def start(self, *, asked: bool = False) -> None:
+        """Begin to work off what waits. Called on the running loop.
+
+        Where operators have `asked` for something, nothing starts until `open` is called: they may have paused it.
+        """
+        self.admission.closed = asked
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
         self.pipeline.ask(paused, self.pause)
         self.gathering.start()
+        self.pipeline.ask(paused_routes, self.pauses.set)
         if self.admission.paced:
             self.pipeline.ask(started(self.admission.paced), self.admission.recall)
         if self._sharing:
@@ -127,6 +135,12 @@ class Dispatcher:
         self.pipeline.ask(last_ended(self.router.routes, LAST), self.times.load)
         if self.admission.single:
             self.pipeline.ask(delayed([flow.route.name for flow in self.admission.single]), self.admission.hold)
+
+    def open(self) -> None:
+        """Let runs start: what operators asked for before the start is carried out."""
+        if self.admission.closed:
+            self.admission.closed = False
+            self.pipeline.touch()
 
     async def stop(self, grace: float = 0.0) -> None:
         """Start nothing more, let what runs finish for `grace` seconds, give the rest back, and write all of it down.

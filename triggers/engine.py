@@ -142,7 +142,7 @@ class Engine:
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))
         self.dispatcher.pipeline.order(self._routes, lambda _: None)
-        self.dispatcher.start()
+        self.dispatcher.start(asked=self.state.asked())
         self.housekeeping.start()
         self.intake.start()
 

@@ -106,6 +106,7 @@ class Intake:
         self._busy.discard(source)
         if source == OPERATORS:
             self._asked.set()
+            self._dispatcher.open()
         self._dispatcher.pipeline.wake()
 
     async def poked(self, source: str) -> None:

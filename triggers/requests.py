@@ -16,7 +16,7 @@ from triggers.dispatcher import Dispatcher
 from triggers.errors import EventError
 from triggers.events import Event, decode
 from triggers.journal import Promoted, drop, event_rows, insert, redrive
-from triggers.journal.pauses import pause, resume
+from triggers.journal.pauses import pause, pause_routes, resume, resume_routes
 from triggers.lineage import EventRow
 from triggers.pipeline import Question
 from triggers.routing import Route
@@ -66,6 +66,20 @@ class Resume(Event, type="triggers.resume"):
     schedule: str
 
 
+class PauseRoutes(Event, type="triggers.pause-routes"):
+    """Let nothing of some routes start, or without any nothing of the app, until they are resumed."""
+
+    routes: list[str] = Field(max_length=10_000)
+    by: str
+    """Who asks for it."""
+
+
+class ResumeRoutes(Event, type="triggers.resume-routes"):
+    """End the pauses of some routes, or without any that of the whole app."""
+
+    routes: list[str] = Field(max_length=10_000)
+
+
 class Backfill(Event, type="triggers.backfill"):
     """Fire a schedule for past instants (Unix seconds). One that has fired does not fire again, but with `again`."""
 
@@ -75,7 +89,7 @@ class Backfill(Event, type="triggers.backfill"):
 
 
 REQUESTS: dict[str, type[Event]] = {
-    kind.__event_type__: kind for kind in (Redrive, Drop, Replay, Pause, Resume, Backfill)
+    kind.__event_type__: kind for kind in (Redrive, Drop, Replay, Pause, Resume, PauseRoutes, ResumeRoutes, Backfill)
 }
 
 
@@ -113,6 +127,10 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> 
             return pause(identity, schedule, now), dispatcher.pause
         case Resume(schedule=schedule):
             return resume(identity, schedule, now), partial(dispatcher.pause, now=now)
+        case PauseRoutes(routes=routes, by=by):
+            return pause_routes(identity, routes, by, now), dispatcher.pauses.set
+        case ResumeRoutes(routes=routes):
+            return resume_routes(identity, routes), dispatcher.pauses.set
         case Replay(events=events, route=only):
             found: list[EventRow] = await dispatcher.pipeline.asked(event_rows(events))
             if gone := sorted(set(events) - {event.number for event in found}):

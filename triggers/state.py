@@ -71,6 +71,11 @@ class StateFolder:
                 raise StateError(f"{self.path} is a file; name a folder with --state")
             return self.journal.exists() and (self.holder() is not None or _is_journal(self.journal))
 
+    def asked(self) -> bool:
+        """Say whether operators have asked for something that is not carried out yet."""
+        with self._usable():
+            return any(self.requests.glob("*.jsonl"))
+
     def require(self) -> Self:
         """Return the folder if there is a journal in it, else raise `StateError`."""
         if not self.journal.exists():

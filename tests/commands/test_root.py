@@ -37,7 +37,7 @@ def test_the_completion_of_a_command_loads_nothing_heavy(monkeypatch: pytest.Mon
         monkeypatch.setenv(name, value)
     assert not loaded_by() & HEAVY
     done = subprocess.run([sys.executable, "-m", "triggers"], capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["plain,retry", "plain,replay"]
+    assert done.stdout.split() == ["plain,retry", "plain,resume", "plain,replay"]
 
 
 def test_commands_that_only_read_do_not_load_pydantic(project: Project) -> None:

@@ -50,6 +50,9 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Operate": {
         "dead": ("dead", "The dead letters: list, show, redrive, drop."),
         "retry": ("dead", "Run a dead or delayed run again, now."),
+        "pause": ("pausing", "Let nothing of some routes, or of the app, start."),
+        "resume": ("pausing", "Let paused routes, or the app, go on."),
+        "drain": ("pausing", "Pause and wait until what runs has ended."),
         "replay": ("replay", "Give events to their routes again."),
         "backfill": ("backfill", "Fire a schedule for a past range."),
         "doctor": ("doctor", "Examine this machine and a state folder."),

@@ -17,7 +17,7 @@ import click
 
 from triggers import __version__
 from triggers.commands.failures import FAILED, OK, NotFound
-from triggers.commands.output import can_write, clock, count, note, say, say_json, state
+from triggers.commands.output import can_write, clock, count, note, plain, say, say_json, state
 from triggers.commands.parameters import deployed_option, find_state, json_option, state_option
 from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
@@ -203,6 +203,8 @@ def _journal(place: StateFolder) -> Iterator[Finding]:
     yield _finding("journal", f"{count(held.events, 'event')}; {runs}; epoch {held.epoch}")
     if dead := held.runs["dead"]:
         yield _finding("dead letters", f"{count(dead, 'run')}; see `triggers dead`", warning=True)
+    for pause in held.pauses:
+        yield _finding("paused", f"{plain(pause.route) or 'all routes'}: {plain(str(pause))}", warning=True)
     if held.newest and held.newest > time.time() + 60:
         yield _finding("clock went back", f"the newest event is of {clock(held.newest)}", problem=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import apsw
@@ -23,6 +24,7 @@ from triggers.commands.reading import (
     twice,
 )
 from triggers.journal import STATES, views
+from triggers.journal.pauses import Pause, pause_of, paused_routes
 from triggers.journal.views import RunView
 from triggers.progress import Progress
 
@@ -123,6 +125,7 @@ def runs(
         epoch = living_epoch(place, connection)
         found = _runs(connection, epoch, word, limit, type=kind, route=route, since=since)
         told = views.progress(connection, found)
+        pauses = {} if aws else paused_routes(connection)
     if as_json:
         say_json([run_json(run, epoch) | _progress_json(told.get(run.number)) for run in found])
     elif not found:
@@ -137,7 +140,7 @@ def runs(
                 str(run.attempt),
                 clock(started(run)),
                 span(duration(run)),
-                plain(run.error or _about(run, state_of(run, epoch), told.get(run.number))),
+                plain(run.error or _about(run, state_of(run, epoch), told.get(run.number), pauses)),
             ]
             for run in found
         ]
@@ -152,10 +155,12 @@ def _runs(connection: apsw.Connection, epoch: int, word: str | None, limit: int,
     return [run for run in claimed if state_of(run, epoch) == word][-limit:]
 
 
-def _about(run: RunView, word: str, told: Progress | None) -> str:
+def _about(run: RunView, word: str, told: Progress | None, pauses: Mapping[str, Pause]) -> str:
     """Return what there is to say of a run without an error."""
     if word == "running":
         return pace(told, run.started)
+    if word == "waiting" and (pause := pause_of(run.route, pauses)):
+        return str(pause)
     return f"until {clock(run.due_time)}" if word == "delayed" else pace(told)
 
 

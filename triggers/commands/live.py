@@ -145,7 +145,8 @@ class Display:
             done, again, dead = (self.by_route[name, word] for word in ("done", "again", "dead"))
             flow = self.engine.dispatcher.admission.flows[name]
             numbers = (flow.held, running[name], done, again, dead)
-            cells: list[str | Text] = [name]
+            paused = Text(f"{name} (paused)", "yellow") if self.engine.dispatcher.pauses.of(name) else name
+            cells: list[str | Text] = [paused]
             for number, colour in zip(numbers, colours, strict=True):
                 cells.append(Text(f"{number:,}", colour if number else "bright_black"))
             if flow.horizon is not None and flow.held:

@@ -18,6 +18,7 @@ from triggers.commands.parameters import deployed_option, json_option, state_opt
 from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import backlog, views
+from triggers.journal.pauses import pause_of, paused_routes
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
 from triggers.quantities import in_bytes
@@ -170,6 +171,9 @@ def _idle(scene: Scene, run: RunView) -> str:
         known = did_you_mean(run.route, scene.routes)
         return f"route {run.route!r} is not in the app any more{known}; it waits until the app has it again"
     if scene.holder is None:
+        pause = pause_of(run.route, paused_routes(scene.connection))
+        if pause and not scene.aws:
+            return f"{run.route} does not start it: {plain(str(pause))}; and no dispatcher is running"
         return f"no dispatcher is running; {run.route} starts it with `triggers run`"
     return f"{run.route} starts it when its turn comes"
 

@@ -43,6 +43,11 @@ def counts(connection: apsw.Connection, epoch: int) -> dict[str, int]:
     return dict(connection.execute(_COUNTS, (epoch,)))
 
 
+def delayed_counts(connection: apsw.Connection) -> dict[str, int]:
+    """Return how many runs of each route are delayed."""
+    return dict(connection.execute(f"SELECT route, count(*) FROM run WHERE state = {DELAYED} GROUP BY route"))
+
+
 def before(connection: apsw.Connection, one: OpenRun, epoch: int) -> int:
     """Return how many runs that wait rank before another of their route."""
     return int(connection.execute(_BEFORE, (one.route, epoch, one.terms.rank, one.number)).get)

@@ -17,6 +17,7 @@ from triggers.errors import StateError
 from triggers.journal import schema
 from triggers.journal.change import COLUMNS
 from triggers.journal.orders import Shut
+from triggers.journal.pauses import Pause, paused_routes
 from triggers.journal.schema import STATES
 from triggers.lineage import EventRow
 from triggers.progress import Progress
@@ -94,6 +95,8 @@ class Summary:
     runs: dict[str, int]
     newest: float | None
     integrity: str
+    pauses: Sequence[Pause] = ()
+    """What nothing starts of."""
 
 
 def open_reader(state: StateFolder) -> apsw.Connection:
@@ -262,6 +265,7 @@ def summary(connection: apsw.Connection) -> Summary:
         runs={word: int(states.get(number, 0)) for number, word in enumerate(STATES)},
         newest=newest,
         integrity="; ".join(verdicts),
+        pauses=list(paused_routes(connection).values()),
     )
 
 

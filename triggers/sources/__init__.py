@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 PAUSED = "paused"
 """The source under which the ledger keeps the schedules that are paused."""
 
-RESERVED = ("inbox", "requests", "send", "timer", PAUSED)
+PAUSED_ROUTES = "paused routes"
+"""The same of the routes that are paused."""
+
+RESERVED = ("inbox", "requests", "send", "timer", PAUSED, PAUSED_ROUTES)
 """The names of what every app has: no source or output of its own is called so, or their memories would mix."""
 
 
@@ -115,4 +118,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["PAUSED", "RESERVED", "Delivery", "Lineage", "Site", "Source"]
+__all__ = ["PAUSED", "PAUSED_ROUTES", "RESERVED", "Delivery", "Lineage", "Site", "Source"]
