@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks import placement
+from benchmarks import gatherings, placement
 from benchmarks.measure import TRACES, Row, Trials, percentile
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
@@ -230,6 +230,7 @@ def rows(trials: Trials) -> list[Row]:
             continue
         found += _beside(trials, workload, few(20, 2))
     found += placement.rows(trials)
+    found += gatherings.rows(trials)
     over = trials.run("scheduling.capacity", workloads=few(1000, 50))
     starved = trials.run("scheduling.starvation", seeds=few(20, 2), load=1.5)
     note = f"{starved['longest'] / HOUR:.1f} h at most in {starved['runs']} runs; {starved['passed']} passed when late"
