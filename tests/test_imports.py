@@ -15,9 +15,9 @@ FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 DOCUMENTED = {
     "Adaptive", "All", "App", "Batch", "BatchFailure", "Breaker", "Bucket", "Conflict", "Context", "Debounce",
     "Downstream", "Event", "Folder", "Join", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Place",
-    "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window", "above", "any_of",
-    "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists", "prefix",
-    "suffix", "wildcard",
+    "Pressure", "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window", "above",
+    "any_of", "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists",
+    "prefix", "suffix", "wildcard",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from triggers.kernel import (
     machine_resources,
     memory_of,
     share_of,
+    strain,
     tree,
 )
 
@@ -68,6 +70,20 @@ def test_a_cache_of_files_is_memory_that_can_be_had_back(tmp_path: Path) -> None
     assert cgroup_memory(tmp_path, "4:memory:/g\n") == [(1000.0, 100.0), (2000.0, 700.0)]
     (tmp_path / "memory.max").write_text("max")
     assert cgroup_memory(tmp_path, "4:memory:/g\n") == [(2000.0, 700.0)]
+
+
+def test_what_is_asked_of_the_machine_is_read_from_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triggers.kernel.PROC", tmp_path)
+    monkeypatch.setattr("triggers.kernel.CGROUP", tmp_path / "none")
+    half = int(machine_resources()["memory"] / 2048)
+    lay_out(tmp_path, {"loadavg": "6.00 4.00 2.00 3/300 7", "meminfo": f"MemAvailable: {half} kB"})
+    now = strain()
+    assert now.load == 6 / (os.cpu_count() or 1)
+    assert now.memory == pytest.approx(0.5, rel=0.01)
+    assert now.stall == 0
+    full = "some avg10=90.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=12.50 avg60=0.00 avg300=0.00 total=0\n"
+    lay_out(tmp_path, {"pressure/io": full, "pressure/memory": "full avg10=3.00 avg60=0.00"})
+    assert strain().stall == 0.125
 
 
 def test_the_machine_has_cores_and_memory() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         wildcard,
     )
     from triggers.places import Place
+    from triggers.pressure import Pressure
     from triggers.prices import Prices
     from triggers.rate import Rate
     from triggers.retry import Retry
@@ -50,6 +51,7 @@ _HOMES = {
         "suffix", "wildcard",
     ],
     "triggers.places": ["Place"],
+    "triggers.pressure": ["Pressure"],
     "triggers.prices": ["Prices"],
     "triggers.rate": ["Rate"],
     "triggers.retry": ["Retry"],
@@ -90,6 +92,7 @@ __all__ = [
     "ObjectCreated",
     "ObjectDeleted",
     "Place",
+    "Pressure",
     "Prices",
     "Queue",
     "Rate",

@@ -101,9 +101,7 @@ class Dispatcher:
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
         """When the next gate opens that runs wait behind, by the wall clock."""
-        self._regulation = Regulation(
-            router.routes.values(), limits.downstreams, self.admission, self.times, self.clock
-        )
+        self._regulation = Regulation(router.routes.values(), limits, self.admission, self.times, self.clock)
         if self._regulation:
             self.listeners.append(self._regulation.hear)
         self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts)

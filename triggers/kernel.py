@@ -39,6 +39,33 @@ def available_memory() -> float:
     return min([machine, *(limit - used for limit, used in cgroup_memory(CGROUP, membership()))])
 
 
+class Strain(NamedTuple):
+    """How much is asked of this machine."""
+
+    load: float
+    """Processes that run or wait to, for each core that there is, the mean of the last minute."""
+    memory: float
+    """The part of the memory that could still be taken."""
+    stall: float
+    """The part of the last ten seconds in which everything stood still for want of memory or of a disk; 0 where the
+    kernel does not say."""
+
+
+def strain() -> Strain:
+    """Return how much is asked of this machine."""
+    load = float(_read(f"{PROC}/loadavg").split()[0]) / (os.cpu_count() or 1)
+    stalls = [_stalled(PROC / "pressure" / kind) for kind in ("memory", "io")]
+    return Strain(load, available_memory() / machine_resources()["memory"], max(stalls))
+
+
+def _stalled(file: Path) -> float:
+    with suppress(OSError):
+        for line in file.read_text().splitlines():
+            if line.startswith("full avg10="):
+                return float(line.split()[1].partition("=")[2]) / 100
+    return 0.0
+
+
 def oom_kills() -> int:
     """Return how many processes the kernel has killed since it started, because memory had run out somewhere."""
     with suppress(OSError):

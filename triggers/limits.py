@@ -11,6 +11,7 @@ from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
 from triggers.policy import Policy, View
+from triggers.pressure import Pressure
 from triggers.quantities import quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
 
@@ -34,6 +35,9 @@ class LimitOptions(TypedDict, total=False):
     """The weights of shares, see `share=`: `{"acme": 2}` is due twice what others are; 1 where not given."""
     downstreams: Mapping[str, Downstream]
     """What routes call, by the names that `downstream=` goes by: `{"warehouse": Downstream(concurrency=8)}`."""
+    pressure: Pressure | None
+    """From when on the machine is under pressure: then what needs `cpu` or `memory`, or runs isolated, starts one at a
+    time. None, if not given, never is."""
     policy: Callable[[View], Iterable[int]] | None
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
@@ -54,6 +58,7 @@ class Limits:
     policy: Policy | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     downstreams: Mapping[str, Downstream] = field(default_factory=dict)
+    pressure: Pressure | None = None
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
@@ -77,6 +82,8 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
     _check_shares(owner, limits.shares)
     _check_downstreams(owner, limits.downstreams)
+    if not (limits.pressure is None or isinstance(limits.pressure, Pressure)):
+        raise WiringError(f"{owner}: pressure={limits.pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
     for name, unit in (("retention", "days"), ("aging", "seconds")):
         value = getattr(limits, name)
         if not (isinstance(value, int | float) and 0 < value < inf):

@@ -6,16 +6,19 @@ Nothing of it outlives the process: a start begins as if all were well, with few
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from triggers.adaptive import Limit
 from triggers.admission import Admission, bound
 from triggers.attempt import Again, Dead, Done, Outcome, Run
 from triggers.breaker import Circuit
 from triggers.clock import Clock
-from triggers.downstream import Adaptive, Downstream, of_downstream
+from triggers.downstream import Adaptive, of_downstream
 from triggers.forecast import RunTimes
-from triggers.routing import Route
+from triggers.kernel import strain
+from triggers.limits import Limits
+from triggers.pressure import Relief
+from triggers.routing import PROCESS, Route
 
 USUAL = 1 / 500
 """What the last run counts for in what a route usually takes: that must not follow what is to be noticed."""
@@ -27,7 +30,7 @@ class Regulation:
     def __init__(
         self,
         routes: Collection[Route],
-        downstreams: Mapping[str, Downstream],
+        limits: Limits,
         admission: Admission,
         times: RunTimes,
         clock: Clock,
@@ -35,7 +38,7 @@ class Regulation:
         self._admission = admission
         self._times = times
         self._clock = clock
-        self._downstreams = downstreams
+        self._downstreams = downstreams = limits.downstreams
         used = {route.policy.downstream for route in routes}
         called = {name: one for name, one in downstreams.items() if name in used}
         self._circuits = {name: Circuit(name, one.breaker) for name, one in called.items() if one.breaker}
@@ -49,12 +52,19 @@ class Regulation:
         for route in routes:
             if circuit := self._circuits.get(route.policy.downstream or ""):
                 admission.gate(route.name, circuit)
+        self._relief = Relief(limits.pressure, strain) if limits.pressure else None
+        self._heavy = {route.name for route in routes if _heavy(route)} if self._relief else set()
+        for name in self._heavy:
+            if self._relief:
+                admission.gate(name, self._relief)
 
     def __bool__(self) -> bool:
-        return bool(self._circuits or self._limits)
+        return bool(self._circuits or self._limits or self._heavy)
 
     def hear(self, run: Run, outcome: Outcome | None) -> None:
         """Take note of a run that starts (None) or has left its attempt."""
+        if self._relief and run.route.name in self._heavy:
+            (self._relief.start if outcome is None else self._relief.end)(run.number)
         if circuit := self._circuits.get(run.route.policy.downstream or ""):
             self._switch(circuit, run, outcome)
         if self._limits and outcome is not None and counts(outcome):
@@ -93,6 +103,10 @@ class Regulation:
         seconds = max(1e-6, self._clock.awake() - run.began)
         time = math.log(seconds / self._times.relative(run.route.name, run.size))
         return time - self._usual.setdefault(run.route.name, _Mean()).take(time)
+
+
+def _heavy(route: Route) -> bool:
+    return route.kind == PROCESS or not route.policy.needs.keys().isdisjoint({"cpu", "memory"})
 
 
 class _Mean:

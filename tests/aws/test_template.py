@@ -427,6 +427,7 @@ def both(processed: Processed, trained: Trained) -> None: ...
 
 REFUSED = [
     (one_route(share="reports"), "share='reports' cannot be honoured: queues know nothing of each other"),
+    (one_route(downstream="warehouse"), "downstream='warehouse' cannot be honoured: queues know nothing of each other"),
     (one_route(key="table", per_key=2), "per_key=2 cannot be honoured: a rule cannot tell a queue the key of an event"),
     (
         one_route(window="22:00-06:00"),
