@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from triggers.commands.why import PLAYED
 from triggers.forecast import Range
 from triggers.journal.backlog import OpenRun
 from triggers.journal.orders import Shut
@@ -121,3 +122,7 @@ def test_a_drawn_time_lies_in_the_range_eight_of_ten_times_and_is_never_over_alr
     assert 0.48 < sum(time < ABOUT.p50 for time in times) / 5000 < 0.52
     for elapsed in (1, 60, 119, 500, 1e6):
         assert all(draw(ABOUT, elapsed, drawn.random()) > elapsed for _ in range(200))
+
+
+def test_why_and_the_outlook_agree_on_how_many_are_played() -> None:
+    assert PLAYED == MOST

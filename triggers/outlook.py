@@ -27,12 +27,12 @@ from triggers.simulate.predictors import Prediction
 from triggers.simulate.workload import Job
 from triggers.terms import Terms
 
-MOST = 1000
+MOST = 500
 """How many waiting runs are played, the best-ranked; of what ranks behind them only the number is known."""
 
-DECISIONS = 4000
+DECISIONS = 2500
 """How many runs all plays together decide about, as far as that leaves enough plays."""
-FEWEST, PLENTY = 8, 40
+FEWEST, PLENTY = 5, 40
 """Plays."""
 
 _NORMAL = NormalDist()

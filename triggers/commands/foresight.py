@@ -74,11 +74,11 @@ def own_policy(app: AppView | None) -> str:
     return f"; as the default policy has it, and not {app.policy}" if app and app.policy else ""
 
 
-def foreseen(found: Outlook, number: int, now: float, behind: int = 0) -> str | None:
+def foreseen(found: Outlook, number: int, now: float) -> str | None:
     """Return in words when a run is expected to start, if it has not, and to end; None where nobody can say."""
     expected = found.runs.get(number)
     if expected is None:
-        return _behind(found, behind)
+        return None
     parts = []
     if expected.start and expected.start.high > now:
         parts.append(f"starts {said(expected.start, now)}")
@@ -101,12 +101,6 @@ def said(when: Moments, now: float) -> str:
 def shown(when: Moments | None) -> dict[str, str | None] | None:
     """Return a range as `--json` has it."""
     return None if when is None else {"p10": iso(when.low), "p50": iso(when.middle), "p90": iso(when.high)}
-
-
-def _behind(found: Outlook, behind: int) -> str | None:
-    if not behind or not found.runs:
-        return None
-    return f"too many rank before it to say when it starts: {behind:,} of its route"
 
 
 def _unknown(found: Outlook, expected: Expected) -> str | None:

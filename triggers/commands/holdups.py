@@ -34,7 +34,7 @@ class Holdup:
     """What a run waits for: what `kind` of thing it is, in words, who has it, and until when, where that is known."""
 
     kind: str
-    """`gate`, `limit`, `resource`, `dependency` or `turn`."""
+    """`gate`, `limit`, `resource`, `dependency`, `priority` (others rank before it), `turn` (it is about to start)."""
     text: str
     by: Sequence[int] = ()
     until: float | None = None
@@ -57,11 +57,11 @@ class Holdups:
     def _delayed(self) -> list[OpenRun]:
         return backlog.delayed(self._connection, 10_000)
 
-    def of(self, run: OpenRun) -> Holdup:
-        """Return what holds a waiting run up, whose route the app has."""
+    def of(self, run: OpenRun, before: int) -> Holdup:
+        """Return what holds a waiting run up, whose route the app has; so many of its route rank before it."""
         route = self._routes[run.route]
         found = self._gate(run) or self._limit(run, route) or self._earlier(run, route) or self._short(run)
-        return found or Holdup("turn", f"{run.route} starts it when its turn comes")
+        return found or Holdup("priority" if before else "turn", f"{run.route} starts it when its turn comes")
 
     def _gate(self, run: OpenRun) -> Holdup | None:
         """Return the gate that opens last of those that are closed."""

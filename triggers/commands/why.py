@@ -32,6 +32,9 @@ NAMED = 5
 DECLARED = re.compile(r"\((overlap|rate_limit|debounce|repeated|late|missing|batch|by)=")
 """What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
 
+PLAYED = 500
+"""As many runs of a route are played forward; see `triggers.outlook`, which what has ended does not need to load."""
+
 LAST_WORDS = 5.0
 """Seconds that a coroutine may take to end after its timeout."""
 
@@ -60,14 +63,14 @@ class Scene:
 
         return outlook(self.connection, self.epoch, time.time())
 
-    def expected(self, run: RunView, behind: int = 0) -> str:
+    def expected(self, run: RunView) -> str:
         """Return when a run is expected to start and to end, in words to add."""
         if self.holder is None or self.aws or run.route not in self.routes:
             return ""
-        from triggers.commands.foresight import foreseen
+        from triggers.commands.foresight import foreseen, own_policy
 
-        words = foreseen(self.outlook, run.number, time.time(), behind)
-        return f"; {words}" if words else ""
+        words = foreseen(self.outlook, run.number, time.time())
+        return f"; {words}{own_policy(views.app(self.connection))}" if words else ""
 
 
 @dataclass
@@ -125,10 +128,9 @@ def of_run(scene: Scene, id: str, run: RunView) -> Answer:
     """Return why a run is where it is, under the name by which it was asked for."""
     state = state_of(run, scene.epoch)
     if state == "waiting" and run.route in scene.routes and scene.holder and not scene.aws:
-        text, holdup = _waiting(scene, run)
-        return Answer(id, state, text, holdup, scene.outlook.runs.get(run.number))
-    expected = scene.outlook.runs.get(run.number) if state in ("running", "delayed") and scene.expected(run) else None
-    return Answer(id, state, _said(scene, run, state), expected=expected)
+        return _waiting(scene, Answer(id, state, ""), run)
+    known = state == "running" and scene.expected(run)
+    return Answer(id, state, _said(scene, run, state), expected=scene.outlook.runs.get(run.number) if known else None)
 
 
 def _said(scene: Scene, run: RunView, state: str) -> str:
@@ -178,15 +180,20 @@ def _idle(scene: Scene, run: RunView) -> str:
     return f"{run.route} starts it when its turn comes"
 
 
-def _waiting(scene: Scene, run: RunView) -> tuple[str, Holdup]:
-    """Return in words what a run waits for and when it is expected to start, and what it waits for."""
+def _waiting(scene: Scene, answer: Answer, run: RunView) -> Answer:
+    """Complete the answer for a run that waits: what for, and when it is expected to start."""
     waiting = backlog.run(scene.connection, run.number)
-    holdup = scene.holdups.of(waiting)
     before = backlog.before(scene.connection, waiting, scene.epoch)
-    ahead = f"; {count(before, 'run')} of {run.route} before it" if before else ""
-    expected = "" if holdup.kind == "gate" and holdup.until is None else scene.expected(run, before)
-    more = f"; it may have {in_bytes(run.memory)} of memory, as an attempt died of less" if run.memory else ""
-    return f"{holdup.text}{ahead}{more}{expected}", holdup
+    answer.holdup = holdup = scene.holdups.of(waiting, before)
+    answer.text = holdup.text + (f"; {count(before, 'run')} of {run.route} before it" if before else "")
+    if run.memory:
+        answer.text += f"; it may have {in_bytes(run.memory)} of memory, as an attempt died of less"
+    if before >= PLAYED:
+        answer.text += "; when it starts nobody can say: too many are before it"
+    elif holdup.kind != "gate" or holdup.until is not None:
+        answer.text += scene.expected(run)
+        answer.expected = scene.outlook.runs.get(run.number)
+    return answer
 
 
 def _attempt(scene: Scene, run: RunView) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from triggers.pace import Pace
@@ -47,7 +47,7 @@ class Rules:
     """What there is of each resource, where the capacity names limits beside: they are no part of the machine."""
     alike: Callable[[Job], Hashable] = by_route
     """What jobs must have in common to be of one lane, beside what they need and their priority."""
-    of_keys: Collection[str] = ()
+    of_keys: Set[str] = frozenset()
     """The resources that bound the runs of a key: a lane that lacks one of them is not seen by the policy."""
     gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
     """By route, what keeps its jobs from starting although there is room."""
@@ -109,6 +109,7 @@ class Machine:
         self.free = dict(capacity)
         self.starts = [math.nan] * len(jobs)
         self._predictor = rules.predictor()
+        self._gated = {*rules.gates, *rules.throttles}
         self._paces = {route: _pace(route, rate, rules.counted) for route, rate in rules.throttles.items()}
         self._groups: dict[Hashable, _Group] = {}
         self._running: dict[int, _Running] = {}
@@ -135,7 +136,7 @@ class Machine:
                 self._end(*heappop(self._ends))
             while coming and moments[coming[0]] <= now:
                 self._arrive(coming.popleft())
-            while self._decide(now) and self._paces:  # whose next opening is known once they have closed
+            while self._decide(now) and self._gated:  # when a gate opens is known once a first run waits behind it
                 pass
 
     def _arrive(self, number: int) -> None:
@@ -177,17 +178,24 @@ class Machine:
 
     def _open(self, now: float, group: _Group) -> bool:
         """Say whether the policy is shown a group: its key is below its bound, and no gate is closed."""
-        if any(self.free[name] < group.needs[name] for name in group.needs if name in self.rules.of_keys):
-            return False
-        until = -math.inf
-        paces = [self._paces[group.route]] if group.route in self._paces else []
-        for gate in [*self.rules.gates.get(group.route, ()), *paces]:
-            first = self.jobs[group.waiting[0][1]]
-            closed = gate.closed(now, self._terms(first), self._predictor.predict(first).longest)
-            until = max(until, closed.until if closed else -math.inf)
+        for name in self.rules.of_keys & group.needs.keys() if self.rules.of_keys else ():
+            if self.free[name] < group.needs[name]:
+                return False
+        if group.route not in self._gated:
+            return True
+        until = self._shut(now, group.waiting[0][1])
         if until > now:
             self._reopens = min(self._reopens, until)
         return until <= now
+
+    def _shut(self, now: float, number: int) -> float:
+        """Return until when gates hold a job back; not after now where none does."""
+        job, until = self.jobs[number], -math.inf
+        paces = [self._paces[job.route]] if job.route in self._paces else []
+        for gate in [*self.rules.gates.get(job.route, ()), *paces]:
+            closed = gate.closed(now, self._terms(job), self._predictor.predict(job).longest)
+            until = max(until, closed.until if closed else -math.inf)
+        return until
 
     def _terms(self, job: Job) -> Terms:
         rank = job.arrival - self.rules.aging * job.priority
@@ -200,11 +208,17 @@ class Machine:
         return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging, self.rules.patience)
 
     def _lane(self, group: _Group) -> Lane:
-        most = max(1, min((self.free[name] // need for name, need in group.needs.items() if need), default=1_000))
+        most, free = 1_000, self.free
+        for name, need in group.needs.items():  # half as long as min() of a generator
+            if need and (room := free[name] // need) < most:
+                most = room
+        most = max(1, most)
         first = self.jobs[group.waiting[0][1]]
         if group.route in self._paces:
             most = min(most, self._paces[group.route].room(first.key or None, self._now))
-        heads = list(islice(group.waiting, most))
+        heads = [group.waiting[0]] if most == 1 else list(islice(group.waiting, most))
+        if group.route in self._gated:  # what is open for the first may be closed for a longer one
+            heads = list(takewhile(lambda head: self._shut(self._now, head[1]) <= self._now, heads))
         expected, longest = self._predictor.predict(first)
         deadlines: list[float] = []
         if first.deadline is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from triggers.policy import order
@@ -23,7 +23,7 @@ class Workload:
     """What there is of each resource."""
     capacity: Mapping[str, int]
     """The same with the limits of routes and keys."""
-    of_keys: Collection[str] = ()
+    of_keys: Set[str] = frozenset()
     starts: Sequence[float] = ()
     """When the jobs really started, where they did."""
 
