@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from triggers.errors import TriggersError
+from triggers.journal.groups import GATHERED
 from triggers.journal.views import RouteView
 from triggers.lineage import EventRow
 from triggers.patterns import Pattern, compile
-
-GATHERED = "triggers.gathered"
-"""The type of an event that stands for several (`triggers.gather`, which loads pydantic)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import apsw
@@ -25,6 +26,7 @@ from triggers.commands.reading import (
     twice,
 )
 from triggers.journal import views
+from triggers.journal.groups import GATHERED, groups
 from triggers.journal.views import RunView
 from triggers.lineage import EventRow
 
@@ -44,6 +46,10 @@ class Chain:
         self.by_cause: defaultdict[int | None, list[EventRow]] = defaultdict(list)
         for event in events:
             self.by_cause[event.cause].append(event)
+        self.groups = groups(connection, [event.number for event in events])
+        """The groups that events of the chain belong to."""
+        self.made_of = _made_of(events)
+        """The events that were made of groups, by the last event of each."""
         self.by_event: defaultdict[int, list[RunView]] = defaultdict(list)
         shown = {event.number for event in events} or {root}
         for run in views.runs(connection, root=root):
@@ -51,8 +57,11 @@ class Chain:
                 self.by_event[run.event].append(run)
 
     def below(self, item: Item) -> list[Item]:
-        """Return what an event triggered, or what a run emitted."""
-        return [*self.by_event[item.number]] if isinstance(item, EventRow) else [*self.by_cause[item.number]]
+        """Return what an event triggered or is the last of, or what a run emitted."""
+        if isinstance(item, EventRow):
+            return [*self.by_event[item.number], *self.made_of[item.number]]
+        elsewhere = {event.number for made in self.made_of.values() for event in made}
+        return [event for event in self.by_cause[item.number] if event.number not in elsewhere]
 
     def lines(self) -> Iterator[tuple[str, Item]]:
         """Yield every item with the branches that lead to it, the root first. Not recursive: chains may be long."""
@@ -64,6 +73,21 @@ class Chain:
             items = self.below(item)
             for number, child in enumerate(reversed(items)):
                 stack.append((rest + (last if number == 0 else fork), rest + (bar if number else "   "), child))
+
+
+def _made_of(events: Sequence[EventRow]) -> defaultdict[int, list[EventRow]]:
+    """Return the events that were made of groups, by the last event of each, where that is among them.
+
+    What failed in a batch and is tried by itself was emitted by the run of the batch.
+    """
+    shown = {event.number for event in events}
+    found: defaultdict[int, list[EventRow]] = defaultdict(list)
+    for event in events:
+        if event.type == GATHERED:
+            whole = json.loads(event.data)
+            if whole["ended"] != "split" and (last := max(whole["events"])) in shown:
+                found[last].append(event)
+    return found
 
 
 @click.command()
@@ -119,17 +143,34 @@ def _head(item: Item, epoch: int) -> str:
 
 def _about(item: Item, chain: Chain) -> str:
     if isinstance(item, EventRow):
-        return twice(item, chain.duplicates) + plain(digest(item), 200)
+        return twice(item, chain.duplicates) + _together(item, chain) + plain(digest(item), 200)
     return plain(item.error or "", 200)
+
+
+def _together(event: EventRow, chain: Chain) -> str:
+    """Return in which events of other places an event has come together with others, or that it waits for them."""
+    below = {made.number for made in chain.made_of[event.number]}
+    groups = [group for group in chain.groups.get(event.number, ()) if group.whole not in below]
+    words = [f"in e{group.whole}" if group.whole else f"waits for others of {group.route}" for group in groups]
+    return f"({', '.join(words)}) " if words else ""
 
 
 def _json(chain: Chain) -> dict[str, Any]:
     """Return the tree as nested objects: an event has `runs`, a run has `emitted`."""
     made: dict[str, dict[str, Any]] = {}
+    wholes: dict[int, list[dict[str, Any]]] = {}
     for _, item in chain.lines():
         if isinstance(item, EventRow):
             made[_name(item)] = {**event_json(item, chain.duplicates), "runs": []}
-            if item.cause is not None and (cause := made.get(f"r{item.cause}")):
+            made[_name(item)]["together"] = [
+                f"e{group.whole}" for group in chain.groups.get(item.number, ()) if group.whole
+            ]
+            made[_name(item)]["gathered"] = []
+            for event in chain.made_of[item.number]:
+                wholes[event.number] = made[_name(item)]["gathered"]
+            if item.number in wholes:
+                wholes[item.number].append(made[_name(item)])
+            elif item.cause is not None and (cause := made.get(f"r{item.cause}")):
                 cause["emitted"].append(made[_name(item)])
         else:
             made[_name(item)] = {**run_json(item, chain.epoch), "emitted": []}

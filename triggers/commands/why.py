@@ -18,6 +18,7 @@ from triggers.commands.parameters import deployed_option, json_option, state_opt
 from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import backlog, views
+from triggers.journal.groups import Group, groups
 from triggers.journal.pauses import pause_of, paused_routes
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
@@ -248,8 +249,11 @@ def _events(events: list[EventRow]) -> str:
 def of_event(scene: Scene, event: EventRow) -> list[Answer]:
     """Return, for each run of an event, why it is where it is; or why the event triggered nothing."""
     name = f"e{event.number}"
-    if runs := views.runs(scene.connection, event=event.number):
-        return [of_run(scene, f"{name} r{run.number}", run) for run in runs]
+    answers = [of_run(scene, f"{name} r{run.number}", run) for run in views.runs(scene.connection, event=event.number)]
+    for group in groups(scene.connection, [event.number])[event.number]:
+        answers += _of_group(scene, name, group)
+    if answers:
+        return answers
     if event.type.startswith("triggers."):
         return [
             Answer(name, None, f"a request to the app, carried out when it was recorded: {event.type} {event.data}")
@@ -259,6 +263,23 @@ def of_event(scene: Scene, event: EventRow) -> list[Answer]:
         takes = did_you_mean(event.type, {route.trigger for route in scene.routes.values()})
         return [Answer(name, None, f"no route takes {event.type}{takes}; it is kept, and nothing runs")]
     return [Answer(name, None, _verdict(scene, event, verdict)) for verdict in found]
+
+
+def _of_group(scene: Scene, name: str, group: Group) -> list[Answer]:
+    """Return what an event waits for that comes together with others, or what has become of them."""
+    if group.whole is not None:
+        together = Answer(
+            name, None, f"came together as e{group.whole} of {count(group.there, 'event')}, for {group.route}"
+        )
+        return [together, *of_event(scene, find_event(scene.connection, group.whole))]
+    if group.ended:
+        return [Answer(name, None, f"has come together with others for {group.route}, which runs next")]
+    of = f" of {group.wanted}" if group.wanted else ""
+    idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
+    text = (
+        f"{group.route} waits for others of its group, which has {group.there}{of} and ends at {clock(group.due)}{idle}"
+    )
+    return [Answer(name, "gathered", text)]
 
 
 def _verdict(scene: Scene, event: EventRow, verdict: Verdict) -> str:
