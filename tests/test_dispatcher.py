@@ -804,6 +804,25 @@ def test_a_chain_that_spends_its_budget_ends_in_the_dead_letters(start: Start) -
     assert sum(run.state == "dead" for run in life.runs()) == 0
 
 
+def test_a_chain_emits_no_more_events_than_the_app_allows_however_wide_it_grows(start: Start) -> None:
+    app = App("a", max_events=100)
+
+    @app.on(A, max_depth=90)
+    async def double(event: A) -> list[A]:
+        return [A(n=event.n + 1)] * 2
+
+    life = start(app)
+    life.send(A())
+    assert len(life.data(A)) == 63
+    dead = [run for run in life.runs() if run.state == "dead"]
+    assert len(dead) == 32
+    assert dead[0].error == (
+        "LoopError: the chain from e1 has used its budget of 100 events (max_events=): this run emits 2, and 1 were"
+        " left for it; is it a loop?"
+    )
+    assert len(life.data(RunFailed)) == 32
+
+
 def test_a_run_that_waits_no_more_when_it_is_claimed_does_not_start_and_keeps_no_slot(start: Start) -> None:
     gate, seen = asyncio.Event(), []
     app = App("a")

@@ -46,7 +46,7 @@ from triggers.journal.punctuality import postpone
 from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
-from triggers.lineage import EventRow, arrived
+from triggers.lineage import EventRow, arrived, bounded
 from triggers.pauses import Pauses
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
@@ -196,7 +196,7 @@ class Dispatcher:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
             if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self._add(arrived(delivery, number, now, self._journal.id))
+            self._add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events))
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))
@@ -327,7 +327,7 @@ class Dispatcher:
             return
         self.admission.release(run.number)
         try:
-            outcome = within_time(run, within_budget(run, outcome), self.clock.now())
+            outcome = within_time(run, within_budget(run, outcome, self.limits.max_events), self.clock.now())
             self._settle(run, outcome, self._journal.epoch)
         except Exception as error:  # half a settled run must never be committed
             self.pipeline.fail(error)

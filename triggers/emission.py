@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from triggers.attempt import Again, Dead, Done, Failure, Outcome, Run
 from triggers.context import Emitted
 from triggers.events import RunFailed, encode
-from triggers.lineage import BUDGET, LAST, EventRow
+from triggers.lineage import LAST, EventRow
 
 
 def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
@@ -44,10 +44,13 @@ def emitted(
     return rows
 
 
-def within_budget(run: Run, outcome: Outcome) -> Outcome:
-    """Return the outcome, or `Dead` where the chain has emitted more events than any chain may."""
+def within_budget(run: Run, outcome: Outcome, most: int) -> Outcome:
+    """Return the outcome, or `Dead` where the chain has emitted more than its `most` events (`max_events=`)."""
     if isinstance(outcome, Done) and len(outcome.emitted) > run.event.budget:
-        message = f"the chain from e{run.event.root} has used its budget of {BUDGET:,} events; is it a loop?"
+        message = (
+            f"the chain from e{run.event.root} has used its budget of {most:,} events (max_events=): this run emits"
+            f" {len(outcome.emitted):,}, and {run.event.budget:,} were left for it; is it a loop?"
+        )
         return Dead(Failure("LoopError", message, ""))
     return outcome
 

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
+from triggers.lineage import BUDGET
 from triggers.policy import Policy, View
 from triggers.pressure import Pressure
 from triggers.quantities import quantity
@@ -29,6 +30,8 @@ class LimitOptions(TypedDict, total=False):
     """When so many runs are open, the sources stop reading; 100,000 if not given."""
     retention: float
     """Days that what has ended is kept; 30 if not given."""
+    max_events: int
+    """How many events one event from outside may lead to in all; 1,000,000 if not given. What goes beyond is dead."""
     aging: float
     """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
     shares: Mapping[str, float]
@@ -53,6 +56,7 @@ class Limits:
     retention: float = 30.0
     """Days that an event and its runs are kept after they ended."""
     resources: Mapping[str, float] = field(default_factory=dict)
+    max_events: int = BUDGET
     aging: float = 600.0
     """Seconds of waiting that make up for one level of priority."""
     policy: Policy | None = None
@@ -76,7 +80,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         raise WiringError(f"{owner}: resources={given!r} will not do; write e.g. resources={{'gpu': 1}}")
     resources = {name: quantity(owner, name, amount) for name, amount in given.items()}
     limits = Limits(**{**options, "resources": resources})
-    for name in ("threads", "processes", "backlog"):
+    for name in ("threads", "processes", "backlog", "max_events"):
         value = getattr(limits, name)
         if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")

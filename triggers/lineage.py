@@ -11,7 +11,7 @@ from typing import NamedTuple
 from triggers.sources import Delivery, Lineage
 
 BUDGET = 1_000_000
-"""How many events one source event may lead to in all."""
+"""How many events one source event may lead to in all, where the app does not say less."""
 
 LAST = 1
 """What is left for an event whose routes emit and write nothing: the news that one of them failed."""
@@ -50,3 +50,8 @@ def continued(event: EventRow, lineage: Lineage, journal: str) -> EventRow:
     """
     known = event._replace(depth=lineage.depth, budget=lineage.budget)
     return known._replace(cause=lineage.cause, root=lineage.root) if lineage.journal == journal else known
+
+
+def bounded(event: EventRow, most: int) -> EventRow:
+    """Return an event that leads to no more events than the app allows a chain (`max_events=`)."""
+    return event if event.budget <= most else event._replace(budget=most)

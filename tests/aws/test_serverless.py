@@ -52,6 +52,20 @@ def deployed(app: App) -> Iterator[Deployed]:
     deployed.close()
 
 
+def test_a_chain_emits_no_more_in_functions_than_the_app_allows() -> None:
+    bounded = App("churn", max_events=3)
+
+    @bounded.on(Processed)
+    def train(event: Processed) -> list[Trained]:
+        return [Trained(n=n) for n in range(event.n)]
+
+    deployed = Deployed(bounded)
+    deployed.call(batch(record(Processed(n=3), id="1"), record(Processed(n=4), id="2")))
+    deployed.close()
+    assert [event.type for event in deployed.published()] == ["Trained", "Trained", "Trained", "RunFailed"]
+    assert "its budget of 3 events (max_events=)" in deployed.published()[3].data
+
+
 # --- one message -----------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from triggers.aws.records import DEAD, DONE, KNOWN, WAITING, Claim, Records, Sig
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.errors import EventError, TriggersError, WiringError
 from triggers.events import ObjectCreated
-from triggers.lineage import EventRow, continued
+from triggers.lineage import EventRow, bounded, continued
 from triggers.routing import PROCESS, Route, Router
 from triggers.sources.bucket import Bucket
 
@@ -70,6 +70,7 @@ class Runs:
         self._traced = _buckets(app) if app.writes_objects() else {}
         self._refusals = Refusals()
         self._leading = router.leading
+        self._max_events = app.limits.max_events
         self._records = records
         self._bus = bus
         self._journal = journal
@@ -96,6 +97,7 @@ class Runs:
         """
         begins = sighting is None or self._records.is_new(route.name, event, sighting)
         event, now = self._traced_back(event) if begins else event, self._now()
+        event = bounded(event, self._max_events)
         number, text = wire.run_number(event, route.name), wire.write(event)
         lease = (lease or until) + SKEW
         claim = self._records.claim(number, route.name, event, text, request, now, lease, begins=begins)
@@ -153,7 +155,7 @@ class Runs:
     def _settled(self, run: Run, claim: Claim, outcome: Outcome, until: float) -> Standing:
         """Settle a run, and publish what it emitted, before the process is killed at `until`."""
         now = self._now()
-        outcome = within_time(run, within_budget(run, outcome), now)
+        outcome = within_time(run, within_budget(run, outcome, self._max_events), now)
         outcome, entries = self._entries(run, claim, outcome, now)
         pause = PAUSE
         while True:
