@@ -19,13 +19,14 @@ from typing import Any
 
 from benchmarks import gatherings, placement
 from benchmarks.measure import TRACES, Row, Trials, percentile
+from triggers.holdings import UNIT
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
 from triggers.policy.view import PATIENCE, Busy, Lane, View
 from triggers.simulate import Job, LastTwo, Perfect, Rules, figures, shaken, simulate
 from triggers.simulate.logs import read_swf
-from triggers.simulate.synthetic import MACHINE, UNIT, permanent, synthetic
+from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed
 
 Result = dict[str, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import permutations
 
 from tests.test_flows import A, handler
-from triggers.admission import UNIT, Admission, units
+from triggers.admission import Admission
+from triggers.holdings import UNIT, units
 from triggers.journal import RunRow
 from triggers.options import make_policy
 from triggers.routing import make_route
@@ -28,11 +29,11 @@ def test_fractions_of_a_resource_come_back_whole_in_whatever_order() -> None:
             admission.fill(flow, [])
         admission.choose(0)
         taken = {name: admission.admit(RunRow(number, 1, name, Terms(0))) for number, name in enumerate(names)}
-        assert admission.free["share"] < 4 * UNIT
+        assert admission.holdings.free["share"] < 4 * UNIT
         assert all(taken.values())
         for name in order:
             admission.release(names.index(name))
-        assert admission.free["share"] == 4 * UNIT
+        assert admission.holdings.free["share"] == 4 * UNIT
 
 
 def test_no_need_is_so_small_that_it_counts_for_nothing() -> None:

@@ -361,7 +361,7 @@ def test_whatever_a_handler_does_ends_its_own_run_and_nothing_else(start: Start,
     assert len(run.error or "") < 200_000
     assert fine == [1, 2]
     assert len(life.data(RunFailed)) == 1
-    assert life.dispatcher.admission.free == life.dispatcher.admission.capacity
+    assert life.dispatcher.admission.holdings.free == life.dispatcher.admission.holdings.capacity
 
 
 def test_a_coroutine_that_takes_too_long_is_cancelled_and_tried_again_whatever_retry_names(start: Start) -> None:
@@ -468,7 +468,7 @@ def test_needs_never_exceed_what_there_is(start: Start) -> None:
     assert 4 <= peak["gpu"] <= 5
     assert peak["licence"] == 2
     assert {state for state, _ in life.states()} == {"done"}
-    assert life.dispatcher.admission.free == life.dispatcher.admission.capacity
+    assert life.dispatcher.admission.holdings.free == life.dispatcher.admission.holdings.capacity
 
 
 def test_a_run_that_waits_for_a_scarce_resource_holds_up_nobody_who_does_not_need_it(start: Start) -> None:
@@ -839,7 +839,7 @@ def test_a_run_that_waits_no_more_when_it_is_claimed_does_not_start_and_keeps_no
     gate.set()
     life.settle()
     assert seen == [1, 3]
-    assert life.dispatcher.admission.free == life.dispatcher.admission.capacity
+    assert life.dispatcher.admission.holdings.free == life.dispatcher.admission.holdings.capacity
 
 
 def test_what_leads_nowhere_takes_no_share_of_the_budget(start: Start) -> None:

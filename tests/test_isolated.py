@@ -18,8 +18,8 @@ from tests import jobs
 from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Folder, Retry, RunFailed
-from triggers.admission import units
 from triggers.errors import HandlerError
+from triggers.holdings import units
 
 Start = Callable[..., Life]
 
@@ -104,7 +104,7 @@ def test_whatever_happens_in_a_process_ends_one_run_and_the_next_has_a_process(
     assert [(run.error or "").startswith(error) for run in life.runs(handler.__name__)] == [True, True], life.runs()
     assert {run.state for run in life.runs("good")} == {"done"}
     assert len(life.data(RunFailed)) == 2
-    assert life.dispatcher.admission.free == units(life.app.limits.capacity())
+    assert life.dispatcher.admission.holdings.free == units(life.app.limits.capacity())
 
 
 def test_the_death_of_a_process_is_tried_again_whatever_retry_names(start: Start) -> None:

@@ -96,12 +96,12 @@ def test_a_crash_leaves_no_place_of_a_key_taken(start: Start) -> None:
 def test_the_bounds_of_keys_are_forgotten_with_their_runs(start: Start) -> None:
     bench = Bench(key=lambda event: event.n, per_key=1)
     life = start(bench.app)
-    before = dict(life.dispatcher.admission.capacity)
+    before = dict(life.dispatcher.admission.holdings.capacity)
     sent(life, *(Order(n=n) for n in range(20)))
     for n in range(20):
         bench.let_go(life, n)
     life.settle()
-    assert life.dispatcher.admission.capacity == life.dispatcher.admission.free == before
+    assert life.dispatcher.admission.holdings.capacity == life.dispatcher.admission.holdings.free == before
 
 
 def test_overlap_is_about_runs_of_one_key_where_there_are_keys(start: Start) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from tests.kit import Life
 from tests.test_flows import A, handler
 from triggers import App, Event, Retry
-from triggers.admission import MEMORY, UNIT, Admission, bound, units
+from triggers.admission import Admission
+from triggers.holdings import MEMORY, UNIT, limit_of, units
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
 from triggers.measured import HEADROOM, unseen
@@ -92,17 +93,17 @@ class Workload:
             del self.at_work[number]
             self.held.pop(number, None)
             if not self.held:  # as the meter does
-                self.admission.correct({}, 0.0)
+                self.admission.holdings.correct({}, 0.0)
             self.admission.release(number)
 
     def measure(self) -> None:
         self.held = {run: self.drawn.uniform(0, 5) for run in self.at_work if self.drawn.random() < 0.5}
-        self.admission.correct(self.held, self.drawn.uniform(0, 20))
+        self.admission.holdings.correct(self.held, self.drawn.uniform(0, 20))
 
     def _begun(self) -> None:
         """Take note of what has started. What is over is so before it, by what was measured."""
-        new = self.admission._busy.keys() - self.at_work.keys()
-        self.at_work.update((run, dict(self.admission._busy[run].needs)) for run in new)
+        new = self.admission.holdings._busy.keys() - self.at_work.keys()
+        self.at_work.update((run, dict(self.admission.holdings._busy[run].needs)) for run in new)
         taken = {name: sum(needs.get(name, 0) for needs in self.at_work.values()) for name in self.capacity}
         for name, amount in taken.items():
             assert amount <= self.capacity[name] * UNIT + len(self.at_work)
@@ -124,7 +125,7 @@ def test_a_thousand_random_workloads_never_take_more_than_there_is_and_leave_all
             started += 1
             work.end()
             work.choose()
-        assert work.admission.free == work.admission.capacity
+        assert work.admission.holdings.free == work.admission.holdings.capacity
         assert work.admission.empty()
     assert started > 4000
 
@@ -146,13 +147,13 @@ def test_a_death_of_the_process_leaks_nothing_of_what_its_runs_had_taken(tmp_pat
     for _ in range(3):
         life = Life(app, tmp_path / "state")
         begin(life)
-        assert life.dispatcher.admission.free["gpu"] == 1 * UNIT
+        assert life.dispatcher.admission.holdings.free["gpu"] == 1 * UNIT
         life.crash()
     going_on = True
     life = Life(app, tmp_path / "state")
     life.settle()
     assert {state for state, _ in life.states()} == {"done"}
-    assert life.dispatcher.admission.free == units(app.limits.capacity() | {bound(app.routes["work"]): 3})
+    assert life.dispatcher.admission.holdings.free == units(app.limits.capacity() | {limit_of("work"): 3})
     life.stop()
 
 
@@ -161,6 +162,6 @@ def test_what_is_free_again_is_told() -> None:
     fill(admission)
     admission.add(RunRow(1, 1, "r", Terms(0)), EventRow(1, "", "", "", 1, None, 0, 0, "{}", None, 1, 0, 10))
     admission.choose(0)
-    assert [admission.correct({1: amount}, 1e9) for amount in (3.0, 4.0, 3.5)] == [False, False, True]
-    assert admission.free[MEMORY] == 0.5 * UNIT
-    assert admission.correct({}, 1e9)
+    assert [admission.holdings.correct({1: amount}, 1e9) for amount in (3.0, 4.0, 3.5)] == [False, False, True]
+    assert admission.holdings.free[MEMORY] == 0.5 * UNIT
+    assert admission.holdings.correct({}, 1e9)

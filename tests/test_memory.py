@@ -12,7 +12,7 @@ from tests import jobs
 from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Retry
-from triggers.admission import units
+from triggers.holdings import units
 from triggers.kernel import machine_resources
 
 Start = Callable[..., Life]
@@ -70,7 +70,7 @@ def test_an_attempt_that_has_more_memory_than_is_declared_is_ended_and_says_how_
     assert run.error
     assert run.error.startswith("MemoryExceeded: handler 'grows' had ")
     assert "more than the 80MiB that its run may have" in run.error
-    assert life.dispatcher.admission.free == units(life.app.limits.capacity())
+    assert life.dispatcher.admission.holdings.free == units(life.app.limits.capacity())
 
 
 def test_what_an_attempt_has_started_counts_too(start: Start) -> None:
@@ -104,7 +104,7 @@ def test_after_a_death_by_memory_the_next_attempt_takes_half_as_much_again_also_
     again = Life(life.app, tmp_path / "state", life.clock)
     taken = []
     again.dispatcher.listeners.append(
-        lambda run, outcome: taken.append(outcome or again.dispatcher.admission.free["memory"])
+        lambda run, outcome: taken.append(outcome or again.dispatcher.admission.holdings.free["memory"])
     )
     try:
         again.advance(60)
@@ -126,9 +126,9 @@ def test_no_run_gets_more_memory_than_there_is(start: Start) -> None:
 def test_memory_that_an_undeclared_run_has_is_not_free_for_others(start: Start, tmp_path: Path) -> None:
     life = start(jobs.grows, memory="200MiB")
     life.append(Job(n=120, text="0.8"))
-    life.until(lambda: life.dispatcher.admission.free["memory"] < units({"x": 80 * MIB})["x"])
+    life.until(lambda: life.dispatcher.admission.holdings.free["memory"] < units({"x": 80 * MIB})["x"])
     life.settle()
-    assert life.dispatcher.admission.free == units(life.app.limits.capacity())
+    assert life.dispatcher.admission.holdings.free == units(life.app.limits.capacity())
 
 
 def test_eight_tasks_of_three_on_a_capacity_of_four_run_one_after_the_other_and_none_dies(start: Start) -> None:

@@ -355,7 +355,7 @@ def test_replace_refuses_the_end_of_a_run_that_ends_too_late(start: Start, caplo
     assert states(life) == ["dropped", "done"]
     assert life.data(B) == ['{"n":2}']
     assert life.engine.journal.open_runs == 0
-    assert life.dispatcher.admission.free == life.dispatcher.admission.capacity
+    assert life.dispatcher.admission.holdings.free == life.dispatcher.admission.holdings.capacity
     assert "another dispatcher" not in caplog.text
 
 

@@ -11,21 +11,15 @@ from triggers import policy
 from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane, Ranked
 from triggers.gates import Gate, declared
+from triggers.holdings import MEMORY, UNIT, Holdings, limit_of, units
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
-from triggers.measured import unseen
 from triggers.overlap import Judged, SingleFile, kind_of
 from triggers.pace import Pace
-from triggers.policy import Busy, Policy, View, dominant, fit, order
+from triggers.policy import Policy, View, dominant, fit, order
 from triggers.routing import PROCESS, Route
 from triggers.sharing import Sharing
 from triggers.terms import Terms
-
-UNIT = 1_000_000
-"""Resources are counted in millionths, as whole numbers: 0.1 and 0.2 given back must make 0.3."""
-
-MEMORY = "memory"
-"""The resource that is measured."""
 
 
 @dataclass(slots=True)
@@ -54,8 +48,7 @@ def unknown(route: str, size: int | None) -> tuple[None, None]:
 class Admission:
     """The flows of all routes, and what is free of each resource.
 
-    `free` is what the capacity leaves beside the runs that are at work: a limit of a route is a resource, too. `policy`
-    says who is preferred; what it says can't make more start than there is room for.
+    `policy` says who is preferred; what it says can't make more start than `holdings` has room for.
     """
 
     def __init__(
@@ -67,8 +60,7 @@ class Admission:
         policy: Policy = order,
         sharing: Sharing | None = None,
     ) -> None:
-        self.capacity = units({**capacity, **_bounds(routes.values())})
-        self.free = dict(self.capacity)
+        self.holdings = Holdings({**capacity, **_limits(routes.values())})
         self._aging = aging
         self.flows = {name: self._flow(route) for name, route in routes.items()}
         self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
@@ -86,20 +78,14 @@ class Admission:
         """The gates that are closed, for those who ask why."""
         self.forecast = forecast
         self._policy = policy
-        self._busy: dict[int, Busy] = {}
-        """What the runs at work have taken, by their numbers."""
         self.sharing = sharing
         """What each share has had; None where no route has any."""
         self._at_once: dict[int, RunRow] = {}
         """Those that were started without a choice: when they end is predicted once there is one."""
-        self._of_keys: set[str] = set()
-        """The bounds of keys, which are there while a run counts against them or is looked at."""
         self._of_starts: list[str] = []
         """What is left of throttled starts, while a choice is made."""
         self._bars: Mapping[str, Gate] = {}
         """The gates that were put before routes from outside."""
-        self._unseen = 0
-        """Memory in use that no run has taken."""
         self._clear = self._shut = False
         self._top = max((_highest(route) for route in routes.values()), default=0.0)
 
@@ -158,9 +144,8 @@ class Admission:
         if not self._clear or self.closed or run.terms.priority < self._top or not flow.free():
             return None
         needs = flow.takes(run.terms.key)
-        for name, amount in needs.items():
-            if self.free.get(name, 0) < amount:
-                return None
+        if not self.holdings.suffice(needs):
+            return None
         self._take(run.number, flow, run.terms.key, needs, inf)
         self._at_once[run.number] = run
         return flow
@@ -177,14 +162,13 @@ class Admission:
             self._predict()
             seen = [waiting for _, waiting in lanes]
             usage = self.sharing.usage() if self.sharing else {}
-            view = View(now, seen, self.free, self.capacity, self._busy.values(), usage, self._aging)
+            free, capacity = self.holdings.free, self.holdings.capacity
+            view = View(now, seen, free, capacity, self.holdings.busy, usage, self._aging)
             for index in fit(view, self._policy(view)):
                 lane, waiting = lanes[index]
                 self._start(lane, now, waiting.longest, choice)
         while self._of_starts:
-            name = self._of_starts.pop()
-            self.free.pop(name, None)
-            self.capacity.pop(name, None)
+            self.holdings.remove(self._of_starts.pop())
         self._clear = self.empty()
         self._shut = not (self._clear or lanes or any(flow.horizon for flow in self.flows.values()))
         return choice
@@ -204,29 +188,13 @@ class Admission:
         if self.sharing:
             self.sharing.end(run)
         self._at_once.pop(run, None)
-        for name, amount in self._busy.pop(run).needs.items():
-            self.free[name] += amount
-            if name in self._of_keys and self.free[name] == self.capacity[name]:
-                self._of_keys.discard(name)
-                del self.free[name], self.capacity[name]
+        self.holdings.release(run)
 
     def withdraw(self, run: int, flow: Flow, key: str | None) -> None:
         """Give back what a run had taken that does not start after all."""
         self.release(run)
         if flow.pace:
             flow.pace.withdraw(key)
-
-    def correct(self, held: Mapping[int, float], left: float) -> bool:
-        """Count memory that is in use, though no run has taken it; say whether more is free than before.
-
-        `held` has the bytes of the runs that are measured, `left` what the machine has left.
-        """
-        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
-        amounts = {run: round(amount * UNIT) for run, amount in held.items()}
-        before, most = self._unseen, self.capacity[MEMORY]
-        self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
-        self.free[MEMORY] += before - self._unseen
-        return self._unseen < before
 
     def memory(self, flow: Flow, terms: Terms) -> float | None:
         """Return how many bytes a run may have, None where its route does not say."""
@@ -238,18 +206,12 @@ class Admission:
         flow = self.flows[route]
         flow.gates = [*flow.gates, gate]
 
-    def taken(self, name: str) -> float:
-        """Return how much runs at work have taken of a resource."""
-        return (self.capacity[name] - self.free[name]) / UNIT
-
     def resize(self, name: str, amount: float) -> None:
-        """Set how much there is of a resource from now on; what runs have taken of it stays taken.
+        """Set how much there is of a resource from now on, see `Holdings.resize`.
 
         What waits is looked at again: whoever calls this hands the next turn over.
         """
-        capacity = round(amount * UNIT)
-        self.free[name] += capacity - self.capacity[name]
-        self.capacity[name] = capacity
+        self.holdings.resize(name, amount)
         self._shut = False
 
     def waits_for(self, route: str) -> str:
@@ -259,9 +221,8 @@ class Admission:
             return ""
         if closed := max(self.closures.of(route), key=lambda gate: gate.until, default=None):
             return closed.reason
-        own = bound(flow.route)
-        short = [name for name, amount in flow.needs.items() if self.free.get(name, amount) < amount]
-        return "its limit (concurrency=)" if own in short else " and ".join(short)
+        short = self.holdings.short_of(flow.needs)
+        return "its limit (concurrency=)" if limit_of(route) in short else " and ".join(short)
 
     def undecided(self) -> bool:
         """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
@@ -277,15 +238,15 @@ class Admission:
 
     def _flow(self, route: Route) -> Flow:
         own = {route.kind: 1, **route.policy.needs}
-        part = dominant(self.capacity, units(own))
+        part = dominant(self.holdings.capacity, units(own))
         if route.policy.concurrency is not None:
-            own[bound(route)] = 1
+            own[limit_of(route.name)] = 1
         flow = kind_of(route)(route, units(own), part, gates=declared(route, self._aging))
         flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
         if route.policy.key is not None:
             flow.window = KEYED
         if route.policy.per_key is not None:
-            flow.per_key = partial(self._of_key, route, route.policy.per_key * UNIT)
+            flow.per_key = partial(self.holdings.of_key, route.name, route.policy.per_key)
         if route.policy.throttle is not None:
             flow.pace = Pace(route.policy.throttle)
             flow.gates = [*flow.gates, flow.pace]
@@ -293,15 +254,7 @@ class Admission:
 
     def _grown(self, declared: int, memory: float) -> Mapping[str, int]:
         """Return what a run takes whose attempts need more memory than is declared: no more than there is."""
-        return {MEMORY: max(declared, min(round(memory * UNIT), self.capacity[MEMORY]))}
-
-    def _of_key(self, route: Route, most: int, key: str) -> Mapping[str, int]:
-        """Return what a run of a key takes beside, and see to it that there is such a resource."""
-        name = bound(route, key)
-        if name not in self.capacity:
-            self._of_keys.add(name)
-            self.capacity[name] = self.free[name] = most
-        return {name: UNIT}
+        return {MEMORY: max(declared, min(round(memory * UNIT), self.holdings.capacity[MEMORY]))}
 
     def _open(self, now: float) -> Iterator[tuple[Lane, policy.Lane]]:
         """Yield the lanes whose first run no gate holds back, each as the policy sees it."""
@@ -310,11 +263,11 @@ class Admission:
                 continue
             for lane in flow.ready():
                 lane.needs = flow.takes(lane.key, lane.memory)
-                if any(self.free[name] < lane.needs[name] for name in lane.needs if name in self._of_keys):
+                if self.holdings.shuts(lane.needs):
                     continue
                 expected, longest = self.forecast(flow.route.name, lane.first.terms.size)
                 if not flow.gates:
-                    yield lane, lane.seen(self.free, expected, longest)
+                    yield lane, lane.seen(self.holdings.free, expected, longest)
                 elif closed := flow.closed(now, lane.first, longest):
                     self.reopens = min(self.reopens, closed.until)
                     self.closures.add(lane, closed)
@@ -324,7 +277,7 @@ class Admission:
                             **lane.needs,
                             **self._of_pace(flow.route, lane.key, flow.pace.room(lane.key, now)),
                         }
-                    yield lane, lane.seen(self.free, expected, longest, partial(self._passes, flow, now))
+                    yield lane, lane.seen(self.holdings.free, expected, longest, partial(self._passes, flow, now))
 
     def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
         """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
@@ -334,7 +287,7 @@ class Admission:
     def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
         """Return what a run takes of the starts that are left now: a resource for the time of one choice."""
         name = f"throttle of {route.name} for {key}"
-        self.capacity[name] = self.free[name] = room * UNIT
+        self.holdings.add(name, room)
         self._of_starts.append(name)
         return {name: UNIT}
 
@@ -362,20 +315,13 @@ class Admission:
         for number, run in self._at_once.items():
             _, longest = self.forecast(run.route, run.terms.size)
             if longest is not None and run.started is not None:
-                self._busy[number] = Busy(self._busy[number].needs, run.started + longest)
+                self.holdings.predict(number, run.started + longest)
         self._at_once.clear()
 
     def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int], ends: float) -> None:
-        self._busy[run] = Busy(needs, ends)
+        self.holdings.take(run, needs, ends)
         if self.sharing:
             self.sharing.begin(run, flow, key)
-        for name, amount in needs.items():
-            self.free[name] -= amount
-
-
-def bound(route: Route, key: str | None = None) -> str:
-    """Return the name under which the `concurrency=` of a route, or `per_key=` of a key, is counted as a resource."""
-    return f"concurrency of {route.name}" if key is None else f"concurrency of {route.name} for {key}"
 
 
 def _highest(route: Route) -> float:
@@ -383,10 +329,5 @@ def _highest(route: Route) -> float:
     return priority if isinstance(priority, int) else inf
 
 
-def _bounds(routes: Iterable[Route]) -> dict[str, float]:
-    return {bound(route): route.policy.concurrency for route in routes if route.policy.concurrency is not None}
-
-
-def units(amounts: Mapping[str, float]) -> dict[str, int]:
-    """Return amounts of resources in the units that are counted."""
-    return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}
+def _limits(routes: Iterable[Route]) -> dict[str, float]:
+    return {limit_of(one.name): one.policy.concurrency for one in routes if one.policy.concurrency is not None}

@@ -317,7 +317,7 @@ class Dispatcher:
 
     def _correct(self, held: Mapping[int, float], left: float) -> None:
         """Take note of the memory that is in use, and look again at what waits where more is free."""
-        if self.admission.correct(held, left) and self.admission.undecided():
+        if self.admission.holdings.correct(held, left) and self.admission.undecided():
             self.pipeline.touch()
 
     def _finished(self, run: Run, outcome: Outcome) -> None:

@@ -9,12 +9,13 @@ import math
 from collections.abc import Collection
 
 from triggers.adaptive import Limit
-from triggers.admission import Admission, bound
+from triggers.admission import Admission
 from triggers.attempt import Again, Dead, Done, Outcome, Run
 from triggers.breaker import Circuit
 from triggers.clock import Clock
 from triggers.downstream import Adaptive, of_downstream
 from triggers.forecast import RunTimes
+from triggers.holdings import limit_of
 from triggers.kernel import strain
 from triggers.limits import Limits
 from triggers.pressure import Relief
@@ -43,7 +44,7 @@ class Regulation:
         called = {name: one for name, one in downstreams.items() if name in used}
         self._circuits = {name: Circuit(name, one.breaker) for name, one in called.items() if one.breaker}
         bounds = {of_downstream(name): one.concurrency for name, one in called.items()}
-        bounds.update({bound(route): route.policy.adaptive for route in routes})
+        bounds.update({limit_of(route.name): route.policy.adaptive for route in routes})
         self._limits = {name: Limit(one) for name, one in bounds.items() if isinstance(one, Adaptive)}
         self._usual: dict[str, _Mean] = {}
         """The logarithm of what a run of each route takes, its size being the usual one."""
@@ -69,10 +70,11 @@ class Regulation:
             self._switch(circuit, run, outcome)
         if self._limits and outcome is not None and counts(outcome):
             time = self._time(run) if isinstance(outcome, Done) else None
-            for name in (bound(run.route), of_downstream(run.route.policy.downstream or "")):
-                limit = self._limits.get(name)
-                if limit and limit.end(time, round(self._admission.taken(name)) + 1):  # it has given its part back
-                    self._admission.resize(name, self._most(name))
+            for name in (limit_of(run.route.name), of_downstream(run.route.policy.downstream or "")):
+                if limit := self._limits.get(name):
+                    at_work = round(self._admission.holdings.taken(name)) + 1  # it has given its part back
+                    if limit.end(time, at_work):
+                        self._admission.resize(name, self._most(name))
 
     def _switch(self, circuit: Circuit, run: Run, outcome: Outcome | None) -> None:
         now = self._clock.now()

@@ -16,6 +16,7 @@ from triggers.commands.parameters import Pair, json_option, state_option
 from triggers.commands.reading import reader
 from triggers.errors import StateError, WiringError, did_you_mean
 from triggers.gates import Placement
+from triggers.holdings import UNIT
 from triggers.journal import past, views
 from triggers.policy import Policy, order
 from triggers.preference import name_of
@@ -23,7 +24,7 @@ from triggers.prices import Prices
 from triggers.quantities import quantity
 from triggers.schedule.window import Window
 from triggers.simulate import Rules
-from triggers.simulate.declared import UNIT, Declared
+from triggers.simulate.declared import Declared
 from triggers.simulate.logs import read_swf
 from triggers.simulate.pictures import picture
 from triggers.simulate.predictors import Learned, Quantiles

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from triggers.gates import Gate, Placement
+from triggers.holdings import UNIT, limit_of, units
 from triggers.journal.views import AppView, RouteView
 from triggers.policy import Policy, Shares, dominant
 from triggers.prices import Prices
@@ -14,8 +15,6 @@ from triggers.simulate.machine import Rules
 from triggers.simulate.predictors import Predictor
 from triggers.simulate.workload import Job, JobError
 from triggers.terms import Terms
-
-UNIT = 1_000_000
 
 
 class Declared:
@@ -27,7 +26,7 @@ class Declared:
     def __init__(
         self, app: AppView, routes: Mapping[str, RouteView], capacity: Mapping[str, float] | None = None
     ) -> None:
-        self.machine = _units({**app.capacity, **(capacity or {})})
+        self.machine = units({**app.capacity, **(capacity or {})})
         """What the machine has, the executor's slots among it."""
         self.capacity = dict(self.machine)
         """The same with the limits of routes and keys, as far as anybody was asked about."""
@@ -55,14 +54,14 @@ class Declared:
         if route not in self._routes:
             raise JobError(f"route {route!r} is not in the app as it last ran, so nobody knows what it needs")
         policy = self._routes[route].policy
-        own = _units({**policy.get("needs", {}), policy["kind"]: 1})
+        own = units({**policy.get("needs", {}), policy["kind"]: 1})
         if terms.memory is not None:  # it died of what is declared
             own["memory"] = max(own.get("memory", 0), min(round(terms.memory * UNIT), self.machine.get("memory", 0)))
         taken = {name: amount for name, amount in own.items() if name in self.machine}
         if most := policy.get("concurrency"):
-            taken[self._limit(f"concurrency of {route}", most)] = UNIT
+            taken[self._limit(limit_of(route), most)] = UNIT
         if key is not None and (most := policy.get("per_key")):
-            name = self._limit(f"concurrency of {route} for {key}", most)
+            name = self._limit(limit_of(route, key), most)
             self.of_keys.add(name)
             taken[name] = UNIT
         return taken
@@ -79,7 +78,7 @@ class Declared:
     def part(self, route: str) -> float:
         """Return the part of the machine that a run takes."""
         policy = self._routes[route].policy
-        return dominant(self.machine, _units({**policy.get("needs", {}), policy["kind"]: 1}))
+        return dominant(self.machine, units({**policy.get("needs", {}), policy["kind"]: 1}))
 
     def rules(self, policy: Policy, predictor: Callable[[], Predictor]) -> Rules:
         """Return what the app decides by."""
@@ -106,7 +105,3 @@ class Declared:
 def in_flow(job: Job) -> Hashable:
     """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key."""
     return job.route, job.key
-
-
-def _units(amounts: Mapping[str, float]) -> dict[str, int]:
-    return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}

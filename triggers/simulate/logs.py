@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from triggers.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
 
-UNIT = 1_000_000
 HOUR = 3600.0
 
 _ARRIVAL, _SECONDS, _USED, _ASKED, _USER, _APPLICATION = 1, 3, 4, 7, 11, 13

@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from triggers.holdings import UNIT
 from triggers.simulate.workload import Job
 
-UNIT = 1_000_000
 HOUR = 3600.0
 DAY = 24 * HOUR
 FAILING = 0.05

@@ -1,0 +1,117 @@
+"""What there is of each resource, and what the runs at work hold of it.
+
+Amounts are whole numbers of millionths: 0.1 and 0.2 given back must make 0.3. A limit (`concurrency=`) is a resource of
+which each run takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import inf
+
+from triggers.measured import unseen
+from triggers.policy import Busy
+
+UNIT = 1_000_000
+
+MEMORY = "memory"
+"""The resource that is measured."""
+
+
+def units(amounts: Mapping[str, float]) -> dict[str, int]:
+    """Return amounts of resources as they are counted: at least one millionth of each."""
+    return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}
+
+
+def limit_of(route: str, key: str | None = None) -> str:
+    """Return the name under which the `concurrency=` of a route, or the `per_key=` of a key, is counted."""
+    return f"concurrency of {route}" if key is None else f"concurrency of {route} for {key}"
+
+
+class Holdings:
+    """The resources of a dispatcher. `free` is what the `capacity` leaves beside what the runs at work have taken."""
+
+    def __init__(self, capacity: Mapping[str, float]) -> None:
+        self.capacity = units(capacity)
+        self.free = dict(self.capacity)
+        self._busy: dict[int, Busy] = {}
+        """What the runs at work have taken, by their numbers."""
+        self._passing: set[str] = set()
+        """The limits of keys, which are there while a run counts against them or is looked at."""
+        self._unseen = 0
+        """Memory in use that no run has taken."""
+
+    @property
+    def busy(self) -> Collection[Busy]:
+        """Return what runs."""
+        return self._busy.values()
+
+    def suffice(self, needs: Mapping[str, int]) -> bool:
+        """Say whether so much is free."""
+        return all(self.free.get(name, 0) >= amount for name, amount in needs.items())
+
+    def short_of(self, needs: Mapping[str, int]) -> list[str]:
+        """Return the resources of which a run lacks something; nothing is said of those that nobody counts."""
+        return [name for name, amount in needs.items() if self.free.get(name, amount) < amount]
+
+    def take(self, run: int, needs: Mapping[str, int], ends: float = inf) -> None:
+        """Have a run take what it needs; it is predicted to end then, in Unix seconds."""
+        self._busy[run] = Busy(needs, ends)
+        for name, amount in needs.items():
+            self.free[name] -= amount
+
+    def predict(self, run: int, ends: float) -> None:
+        """Predict the end of a run at work anew."""
+        self._busy[run] = Busy(self._busy[run].needs, ends)
+
+    def release(self, run: int) -> None:
+        """Give back what a run had taken."""
+        for name, amount in self._busy.pop(run).needs.items():
+            self.free[name] += amount
+            if name in self._passing and self.free[name] == self.capacity[name]:
+                self._passing.discard(name)
+                self.remove(name)
+
+    def taken(self, name: str) -> float:
+        """Return how much runs at work have taken of a resource."""
+        return (self.capacity[name] - self.free[name]) / UNIT
+
+    def resize(self, name: str, amount: float) -> None:
+        """Set how much there is of a resource from now on; what runs have taken of it stays taken."""
+        capacity = round(amount * UNIT)
+        self.free[name] += capacity - self.capacity[name]
+        self.capacity[name] = capacity
+
+    def of_key(self, route: str, most: int, key: str) -> Mapping[str, int]:
+        """Return what a run of a key takes of its limit, and see to it that there is one."""
+        name = limit_of(route, key)
+        if name not in self.capacity:
+            self._passing.add(name)
+            self.add(name, most)
+        return {name: UNIT}
+
+    def shuts(self, needs: Mapping[str, int]) -> bool:
+        """Say whether a key has as many runs at work as it may: then nobody need look at the next."""
+        passing = self._passing
+        return bool(passing) and any(self.free[name] < amount for name, amount in needs.items() if name in passing)
+
+    def add(self, name: str, amount: int) -> None:
+        """Count another resource, whole units of it."""
+        self.capacity[name] = self.free[name] = amount * UNIT
+
+    def remove(self, name: str) -> None:
+        """Count a resource no more."""
+        self.capacity.pop(name, None)
+        self.free.pop(name, None)
+
+    def correct(self, held: Mapping[int, float], left: float) -> bool:
+        """Count memory that is in use, though no run has taken it; say whether more is free than before.
+
+        `held` has the bytes of the runs that are measured, `left` what the machine has left.
+        """
+        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
+        amounts = {run: round(amount * UNIT) for run, amount in held.items()}
+        before, most = self._unseen, self.capacity[MEMORY]
+        self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
+        self.free[MEMORY] += before - self._unseen
+        return self._unseen < before
