@@ -18,7 +18,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.measure import TRACES, Row, Trials
-from triggers import App, Event, Prices
+from triggers import Prices
 from triggers.forecast import RunTimes
 from triggers.gates import Placement
 from triggers.schedule.series import Series
@@ -47,10 +47,6 @@ class Work:
     deadline: float
     seconds: float
     """What it really takes."""
-
-
-class Asked(Event):
-    """What the work is done for."""
 
 
 def offpeak(folder: Path, source: str, seeds: int, count: int) -> Result:
@@ -88,10 +84,7 @@ def _placed(work: Sequence[Work], prices: Prices, series: Series) -> dict[str, f
 
 def _by_prediction(work: Sequence[Work], prices: Prices) -> list[float]:
     """Return when each run starts by the dispatcher's gate, which knows the runs that had ended by its arrival."""
-    app = App("offpeak")
-    for name in {one.route for one in work}:
-        app.on(Asked, name=name, price=prices, deadline=1)(_handle)
-    gates = {name: Placement(route, 600.0) for name, route in app.routes.items()}
+    gates = {name: Placement(name, None, prices, 600.0) for name in {one.route for one in work}}
     times, starts, running = RunTimes(), [], list[tuple[float, str, float]]()
     for one in work:
         while running and running[0][0] <= one.arrival:
@@ -104,9 +97,6 @@ def _by_prediction(work: Sequence[Work], prices: Prices) -> list[float]:
         starts.append(start)
         heappush(running, (start + one.seconds, one.route, one.seconds))
     return starts
-
-
-async def _handle(event: Asked) -> None: ...
 
 
 def _best(series: Series, one: Work, seconds: float, latest: float) -> float:
