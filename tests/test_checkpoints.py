@@ -177,6 +177,17 @@ def test_what_changes_after_it_was_given_was_kept_as_it_was() -> None:
     assert keeper.take() is None
 
 
+def test_news_are_told_once_until_they_are_taken() -> None:
+    told: list[None] = []
+    keeper = Keeper(lambda: told.append(None))
+    for number in (1, 2):
+        keeper.put("f", number, None, None)
+    assert len(told) == 1
+    keeper.take()
+    keeper.put("f", 3, None, None)
+    assert len(told) == 2
+
+
 def test_none_is_lost_between_one_thread_that_puts_and_one_that_takes() -> None:
     told = threading.Semaphore(0)
     keeper = Keeper(told.release)

@@ -21,6 +21,7 @@ from triggers.journal import (
     WAITING,
     AttemptRow,
     Change,
+    CheckpointRow,
     Journal,
     Result,
     RunRow,
@@ -334,3 +335,13 @@ def test_what_has_expired_is_not_claimed_unless_it_was_started_before(opened: Op
     assert commit(journal, Change(journal.epoch, claims={1: [1, 2, 3]}, at=10.0)).gone == {1}
     assert [run.number for run in due(20.0, 10)(journal._connection)[0]] == [1]
     assert ask(journal, "SELECT number, state FROM run") == [(1, DROPPED), (2, RUNNING), (3, RUNNING)]
+
+
+@pytest.mark.parametrize(("attempt", "older", "kept"), [(1, 0, [("3",)]), (2, 0, []), (1, 1, [])])
+def test_a_checkpoint_counts_only_for_the_claim_that_the_journal_knows(
+    opened: Open, attempt: int, older: int, kept: list[tuple[str]]
+) -> None:
+    journal = filled(opened(), 1, RUNNING, 1)
+    row = CheckpointRow(1, attempt, journal.epoch - older, "3", None, None, None, 0.0)
+    commit(journal, Change(journal.epoch, checkpoints={1: row}))
+    assert ask(journal, "SELECT value FROM checkpoint") == kept
