@@ -145,6 +145,25 @@ def test_of_a_batch_the_named_events_are_tried_each_by_itself_and_the_others_are
     ]
 
 
+def in_part(events: list[Row]) -> None:
+    if len(events) > 1:
+        raise BatchFailure({events[-1]: ValueError("too large")})
+    raise BatchFailure({0: ValueError("too large")})
+
+
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_batch_fails_in_part_in_threads_and_in_processes_too(tmp_path: Path, isolate: bool) -> None:
+    app = App("a", retry=Retry(attempts=1))
+    app.on(Row, batch=Batch(3, within=60), isolate=isolate)(in_part)
+    life = Life(app, tmp_path / "state", threaded=True)
+    try:
+        life.send(*rows(range(0, 3)))
+        life.until(lambda: life.dispatcher.counts["dead"])
+        assert [(run.state, run.error) for run in life.runs()] == [("done", None), ("dead", "ValueError: too large")]
+    finally:
+        life.stop()
+
+
 def test_any_other_error_fails_the_whole_batch_which_is_tried_again_as_it_was(start: Start) -> None:
     called: list[list[int]] = []
     app = App("a")

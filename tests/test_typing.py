@@ -14,7 +14,9 @@ import pytest
 GOOD = """
 from collections.abc import AsyncIterator, Iterable, Iterator
 
-from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, above, every, suffix
+from triggers import (
+    App, Batch, Context, Event, Folder, Join, Later, ObjectCreated, Reject, Retry, Tick, above, every, suffix,
+)
 
 
 class Processed(Event, version=2):
@@ -52,6 +54,15 @@ async def again(event: Trained, ctx: Context) -> None:
 @app.on(every(minutes=5), name="ticks", priority=3)
 async def ticks(event: Tick) -> list[Processed]:
     return [Processed(table=str(event.due))]
+
+
+@app.on(Processed, batch=Batch(100, within=60), name="load")
+def load(events: list[Processed]) -> None: ...
+
+
+@app.on(Join(Processed, Trained, by={Processed: "table", Trained: "auc"}, within=60, missing="partial"))
+async def both(processed: Processed, trained: Trained | None, ctx: Context) -> Trained | None:
+    return trained
 
 
 @app.on(Trained)

@@ -23,7 +23,7 @@ def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     What the route computes from the event never stands in the event's way: where it fails, the log says so, the
     priority is 0, and the run counts among those without a key.
     """
-    priority, key, size = _of_group(event) if event.type == GATHERED else _of_one(route, event)
+    priority, key, size = _of_group(route, event) if event.type == GATHERED else _of_one(route, event)
     policy = route.policy
     deadline = None if policy.deadline is None else policy.deadline.of(now)
     expires = None if policy.expires is None else policy.expires.of(now)
@@ -37,10 +37,10 @@ def _of_one(route: Route, event: EventRow) -> tuple[int, str | None, int]:
     return priority, None if policy.key is None else input.key(), input.size()
 
 
-def _of_group(event: EventRow) -> tuple[int, str | None, int]:
+def _of_group(route: Route, event: EventRow) -> tuple[int, str | None, int]:
     """Return the same of an event that stands for several, which has them."""
     whole = from_json(event.data)
-    return whole["priority"], whole["key"], whole["size"]
+    return whole["priority"], None if route.policy.key is None else whole["key"], whole["size"]
 
 
 def first_start(route: Route, terms: Terms, now: float) -> float | None:

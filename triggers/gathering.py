@@ -80,7 +80,7 @@ class Gathering:
         budget = max(0, parent.budget - len(failed)) // len(failed)
         for place, _ in failed:
             member = run.members[place]
-            terms = terms_of(run.route, member, now, self._aging)._replace(key=run.key)
+            terms = terms_of(run.route, member, now, self._aging)
             whole = Gathered(route=run.route.name, key=run.key, events=[member.number], ended="split",
                              priority=terms.priority, size=len(member.data))  # fmt: skip
             row = self._whole(whole, member, now)
@@ -104,7 +104,7 @@ class Gathering:
 
     def _make(self, ended: Ended, route: Route, now: float) -> None:
         """Make the run of a group; or keep as one that was dropped what does not run."""
-        terms = terms_of(route, ended.last, now, self._aging)._replace(key=ended.key)
+        terms = terms_of(route, ended.last, now, self._aging)
         run = RunRow(self._journal.number_run(), ended.last.number, route.name, terms)
         if ended.ended not in (WHOLE, TIME):
             self._drop(run, ended.ended, now)

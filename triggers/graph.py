@@ -322,7 +322,8 @@ def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> It
 
 
 def _process_problems(route: Route) -> Iterator[Problem]:
-    for thing in (route.handler, route.trigger):
+    things: list[Callable[..., Any]] = [route.handler, *route.takes]
+    for thing in things:
         if not _importable(thing):
             yield Problem(
                 True,
@@ -394,7 +395,7 @@ _NO_DELETIONS = "which none of its folders tells; declare one with Folder(..., d
 
 def _unhandled(wiring: Wiring) -> Iterator[Problem]:
     sources = wiring.app.sources
-    handled = {route.trigger.__event_type__ for route in wiring.order}
+    handled = {kind.__event_type__ for route in wiring.order for kind in route.takes}
     telling = {name for name, source in sources.items() if not isinstance(source, Folder) or source.deletions}
     for route in wiring.order:
         for name in sorted(set(route.emits) - handled):

@@ -75,5 +75,6 @@ def test_trace_shows_what_failed_in_a_batch_below_the_run_of_the_batch(project: 
 
 def test_replay_of_a_batch_is_one_run_of_its_route(project: Project, life: Life) -> None:
     life.send(Row(n=0), Row(n=1))
-    [plan] = project("replay", "--event", "e3", "--json").data
-    assert (plan["event"], plan["routes"]) == ("e3", ["load"])
+    for which in (["--event", "e3"], ["--route", "load"]):
+        [plan] = project("replay", *which, "--json").data
+        assert (plan["event"], plan["routes"]) == ("e3", ["load"])

@@ -30,8 +30,7 @@ def listens(route: RouteView, event: EventRow) -> bool:
     """Say whether a route listens to events of such a type; what was made of several is for one route only."""
     if event.type == GATHERED:
         return event.subject == route.name
-    together = route.policy.get("gathers") or {}
-    return event.type in together.get("takes", (route.trigger,))
+    return event.type in route.takes
 
 
 def against(route: RouteView, event: EventRow) -> str | None:

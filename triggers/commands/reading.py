@@ -118,7 +118,7 @@ def require_names(
         _require("route", route, views.routes(connection))
     if kind is not None and not views.events(connection, type=kind, limit=1):
         routes = views.routes(connection).values()
-        _require("event type", kind, {*BUILT_IN, *(name for one in routes for name in (one.trigger, *one.emits))})
+        _require("event type", kind, {*BUILT_IN, *(name for one in routes for name in (*one.takes, *one.emits))})
     app = views.app(connection)
     if source is not None and app and not views.events(connection, source=source, limit=1):
         _require("source", source, {*app.sources, app.name, *SENDERS})

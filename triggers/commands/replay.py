@@ -118,7 +118,7 @@ def _plan(
         if route not in routes:
             raise NotFound(f"the app has no route {route!r}{did_you_mean(route, routes)}")
         routes = {route: routes[route]}
-        kind = kind or routes[route].trigger
+        kind = kind or (None if numbers else routes[route].runs_on)
     if numbers:
         events = [find_event(connection, number) for number in dict.fromkeys(numbers)]
         events = [event for event in events if kind in (None, event.type)]

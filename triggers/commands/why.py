@@ -260,7 +260,7 @@ def of_event(scene: Scene, event: EventRow) -> list[Answer]:
         ]
     found = verdicts(scene.routes.values(), event)
     if not found:
-        takes = did_you_mean(event.type, {route.trigger for route in scene.routes.values()})
+        takes = did_you_mean(event.type, {kind for route in scene.routes.values() for kind in route.takes})
         return [Answer(name, None, f"no route takes {event.type}{takes}; it is kept, and nothing runs")]
     return [Answer(name, None, _verdict(scene, event, verdict)) for verdict in found]
 

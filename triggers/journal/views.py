@@ -16,6 +16,7 @@ import apsw
 from triggers.errors import StateError
 from triggers.journal import schema
 from triggers.journal.change import COLUMNS
+from triggers.journal.groups import GATHERED
 from triggers.journal.orders import Shut
 from triggers.journal.pauses import Pause, paused_routes
 from triggers.journal.schema import STATES
@@ -66,6 +67,18 @@ class RouteView:
     pattern: str | None
     policy: dict[str, Any]
     emits: list[str]
+
+    @property
+    def takes(self) -> list[str]:
+        """Return the types of the events that it listens to."""
+        together = self.policy.get("gathers") or {}
+        return together.get("takes") or [self.trigger]
+
+    @property
+    def runs_on(self) -> str:
+        """Return the type of the events that its runs are for: of groups, where it makes one run of several events."""
+        together = self.policy.get("gathers") or {}
+        return self.trigger if together.get("kind") in (None, "debounce") else GATHERED
 
 
 @dataclass(frozen=True, slots=True)
