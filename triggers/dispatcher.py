@@ -75,7 +75,13 @@ class Dispatcher:
     """
 
     def __init__(
-        self, app: str, router: Router, journal: Journal, limits: Limits, places: Mapping[str, Place] | None = None
+        self,
+        app: str,
+        router: Router,
+        journal: Journal,
+        limits: Limits,
+        places: Mapping[str, Place] | None = None,
+        executor: Callable[..., Executor] = Executor,
     ) -> None:
         self.app = app
         self.router = router
@@ -112,7 +118,7 @@ class Dispatcher:
         self.resumed: dict[str, float] = {}
         """Those that fire again, and since when; whoever fires them takes them out."""
         self._journal = journal
-        self._executor = Executor(self._finished, threads=limits.threads, clock=self.clock, measured=self._correct)
+        self._executor = executor(self._finished, threads=limits.threads, clock=self.clock, measured=self._correct)
 
     def start(self, *, asked: bool = False) -> None:
         """Begin to work off what waits. Called on the running loop.

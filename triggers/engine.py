@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +18,7 @@ from triggers.app import App
 from triggers.clock import Clock, SystemClock
 from triggers.dispatcher import Dispatcher
 from triggers.errors import TriggersError
+from triggers.executor import Executor
 from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
@@ -41,6 +43,8 @@ class Engine:
 
     `durable`, `threaded` and `watches` are for tests: see `Journal` and `Site`.
     """
+
+    _executor: Callable[..., Executor] = Executor
 
     def __init__(
         self,
@@ -124,7 +128,8 @@ class Engine:
 
     def _compose(self) -> None:
         router = Router(self.app.routes.values())
-        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, self.app.places())
+        places = self.app.places()
+        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, places, self._executor)
         rejections = Rejections(self.state.rejected)
         ways = {"watches": self._watches, "traces": self.app.writes_objects()}
         self.intake = Intake(self.dispatcher, self._sources(), rejections, **ways)

@@ -1,4 +1,4 @@
-"""The pytest plugin: a pipeline under test, with its own clock, its own folders and no waiting.
+"""The pytest plugin: pipelines under test, without waiting, and without luck.
 
 ::
 
@@ -10,237 +10,23 @@
 
 Every action returns when the app is quiet again: the sources have told all they know, and nothing runs or could start.
 Time stands still but for `advance`.
+
+With `@simulate(seeds=200)` above it the same test is carried out 200 times, each time with other faults.
 """
 
 from __future__ import annotations
 
-import asyncio
-import heapq
-import itertools
-from collections.abc import Callable, Coroutine, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
-from triggers.clock import LONGEST_SLEEP
+from triggers.faults import boundary, simulate
+from triggers.harness import START, FakeClock, Harness
 
 if TYPE_CHECKING:
     from triggers.app import App
-    from triggers.engine import Engine
-    from triggers.events import Event
-    from triggers.journal.views import RunView
-
-T = TypeVar("T")
-K = TypeVar("K", bound="Event")
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-"""When a harness's clock starts."""
-
-
-class FakeClock:
-    """A clock that moves only when it is told to. Wall clock and monotonic clock can be moved apart."""
-
-    def __init__(self, start: datetime = START) -> None:
-        self._now = start.timestamp()
-        self._monotonic = 1000.0
-        self._asleep = 0.0
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._wall_sleepers: set[asyncio.Future[None]] = set()
-        self._order = itertools.count()
-
-    def now(self) -> float:
-        """Return the wall clock."""
-        return self._now
-
-    def monotonic(self) -> float:
-        """Return the seconds since a boot that never was."""
-        return self._monotonic
-
-    def awake(self) -> float:
-        """Return the seconds of that boot in which the machine was not suspended."""
-        return self._monotonic - self._asleep
-
-    def boot(self) -> str:
-        """Return the name of that boot."""
-        return "fake"
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until the clock has been advanced by so many seconds."""
-        await self._sleeper(seconds)
-
-    async def sleep_until(self, moment: float) -> None:
-        """Wait until the clock has been advanced to this moment, or the wall clock has been set back."""
-        before = self._now
-        while before <= self._now < moment:
-            before = self._now
-            future = self._sleeper(moment - self._now)
-            self._wall_sleepers.add(future)
-            future.add_done_callback(self._wall_sleepers.discard)
-            await future
-
-    def set_wall(self, moment: datetime) -> None:
-        """Set the wall clock, as an operator or NTP does. Who waits for a moment of it looks again within a minute."""
-        self._now = moment.timestamp()
-        for future in self._wall_sleepers:
-            self._wake(LONGEST_SLEEP, future)
-
-    def suspend(self, seconds: float) -> None:
-        """Let time pass as over a closed lid. Who was due meanwhile is woken by the next step."""
-        self._asleep += seconds
-        self._monotonic += seconds
-        self._now += seconds
-
-    def _sleeper(self, seconds: float) -> asyncio.Future[None]:
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._wake(seconds, future)
-        return future
-
-    def _wake(self, seconds: float, future: asyncio.Future[None]) -> None:
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), future))
-
-    def step(self, until: float) -> bool:
-        """Move to the next sleeper's moment and wake it, or to `until` if none is due before; say whether one was."""
-        while self._sleepers and self._sleepers[0][2].done():
-            heapq.heappop(self._sleepers)
-        due = self._sleepers[0][0] if self._sleepers else until
-        woken = bool(self._sleepers) and due <= until
-        seconds = max(0.0, (due if woken else until) - self._monotonic)
-        self._monotonic += seconds
-        self._now += seconds
-        if woken:
-            heapq.heappop(self._sleepers)[2].set_result(None)
-        return woken
-
-
-class Harness:
-    """An app at work in a folder of its own, on a fake clock. Made by the fixture `harness`."""
-
-    def __init__(self, app: App, folder: Path) -> None:
-        from triggers.app import App  # pytest loads this module in every run, with or without a pipeline
-        from triggers.engine import Engine
-        from triggers.errors import WiringError
-        from triggers.state import StateFolder
-
-        if not isinstance(app, App):
-            raise WiringError(f"harness takes an App, not {app!r}; import the one that you test")
-        self.folder = folder
-        self.clock = FakeClock()
-        self.app = app.bound({name: self._make(name) for name in app.places()})
-        self._runner = asyncio.Runner()
-        self._engine: Engine = Engine(
-            self.app,
-            StateFolder(folder / "state"),
-            clock=self.clock,
-            durable=False,
-            threaded=False,
-            watches=False,
-        )
-        try:
-            self._run(self._engine.__aenter__())
-            self.settle()
-        except BaseException:
-            self._runner.close()
-            raise
-
-    def send(self, *events: Event) -> None:
-        """Send events to the app."""
-        from triggers.events import encode, new_id
-        from triggers.sources import Delivery
-
-        deliveries = [
-            Delivery(
-                source="send",
-                id=new_id(),
-                type=event.__event_type__,
-                version=event.__event_version__,
-                data=encode(event),
-                time=self.clock.now(),
-            )
-            for event in events
-        ]
-
-        async def append() -> None:
-            await self._engine.dispatcher.append(deliveries)
-
-        self._run(append())
-        self.settle()
-
-    def drop(self, source: str, key: str, content: str | bytes) -> Path:
-        """Put a file into a folder source, and return its path."""
-        path = self._place(source) / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        self.look(source)
-        return path
-
-    def look(self, source: str) -> None:
-        """Have a folder source look at what is there now."""
-        self._place(source)
-        self._engine.intake.poke(source)
-        self.settle()
-
-    def advance(self, *, seconds: float = 0, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
-        """Let time pass. Timers and retries that fall due on the way fire one after the other, each at its moment."""
-        span = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days).total_seconds()
-        self._run(self._advance(self.clock.monotonic() + span))
-
-    def settle(self) -> None:
-        """Return when the app is quiet."""
-        self._run(self._engine.quiet())
-
-    def events(self, kind: type[K]) -> list[K]:
-        """Return all events of a type so far, in order."""
-        from triggers.events import decode
-
-        name = kind.__event_type__
-        rows = self._ask("SELECT data, version FROM event WHERE type = ? ORDER BY number", name)
-        return [decode(kind, data, version) for data, version in rows]  # type: ignore[misc]  # decode gives this kind
-
-    def runs(self, route: str | None = None) -> list[RunView]:
-        """Return all runs so far, or those of one route, in order."""
-        from triggers.journal.views import runs
-
-        return list(self._run(self._engine.dispatcher.pipeline.asked(lambda connection: runs(connection, route=route))))
-
-    @property
-    def dead(self) -> list[RunView]:
-        """Return the dead letters."""
-        return [run for run in self.runs() if run.state == "dead"]
-
-    def close(self) -> None:
-        """Stop the app."""
-        self._run(self._engine.__aexit__(None, None, None))
-        self._runner.close()
-
-    def _place(self, source: str) -> Path:
-        """Return where a folder source is, or raise `WiringError`."""
-        from triggers.errors import WiringError, did_you_mean
-
-        folders = {name: place.path for name, place in self.app.places().items() if name in self.app.sources}
-        if source not in folders:
-            raise WiringError(f"app {self.app.name!r} has no folder source {source!r}{did_you_mean(source, folders)}")
-        return folders[source]
-
-    def _make(self, name: str) -> Path:
-        path = self.folder / name
-        path.mkdir(parents=True, exist_ok=True)
-        return path
-
-    async def _advance(self, until: float) -> None:
-        with self._engine.journal.together():  # a month of timers is 17,000 of them
-            while self.clock.step(until):
-                await asyncio.sleep(0)  # the one who was woken gets its turn
-                await self._engine.quiet()
-
-    def _ask(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
-        return list(
-            self._run(self._engine.dispatcher.pipeline.asked(lambda connection: list(connection.execute(sql, values))))
-        )
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
 
 
 @pytest.fixture
@@ -255,3 +41,6 @@ def harness(tmp_path: Path) -> Iterator[Callable[[App], Harness]]:
     yield start
     for one in made:
         one.close()
+
+
+__all__ = ["START", "FakeClock", "Harness", "boundary", "harness", "simulate"]
