@@ -15,6 +15,7 @@ from triggers.journal.backlog import OpenRun
 from triggers.journal.orders import Shut
 from triggers.journal.views import AppView, RouteView
 from triggers.outlook import MOST, Moments, Open, Outlook, draw, foresee
+from triggers.policy import Shares
 from triggers.simulate.declared import Declared
 from triggers.terms import Terms
 
@@ -65,6 +66,13 @@ def test_a_range_that_is_wide_gives_a_wide_answer_and_always_the_same() -> None:
     assert found == seen(app, [one(1, started=NOW - 20)], one(2), work=ABOUT).runs[2].start
 
 
+def test_a_run_that_has_been_at_work_for_long_is_never_expected_to_have_ended() -> None:
+    for elapsed in (90, 110, 500):
+        end = seen(declared(work={}), [one(1, started=NOW - elapsed)], work=ABOUT).runs[1].end
+        assert end is not None
+        assert NOW < end.low <= end.high
+
+
 def test_what_depends_on_what_nobody_knows_is_not_predicted_and_the_rest_is() -> None:
     app = declared(work={}, heavy={"needs": {"gpu": 1}}, other={"needs": {"gpu": 1}})
     found = seen(app, [one(1, "heavy", started=NOW - 20)], one(2, "other"), one(3), work=MINUTE, other=MINUTE)
@@ -104,6 +112,15 @@ def test_starts_that_are_throttled_are_spread() -> None:
     app.counted = [("work", None, NOW + 10)]
     found = seen(app, [], *(one(n) for n in range(4)), work=MINUTE).runs
     assert [found[n].start for n in range(4)] == [exactly(0), exactly(10), exactly(60), exactly(70)]
+
+
+def test_the_share_that_had_least_of_late_is_expected_first() -> None:
+    app = declared(work={"key": "tenant", "share": True, "needs": {"gpu": 1}})
+    for had, first in (("a", 2), ("b", 1)):
+        app.had = Shares(app.weights)
+        app.had.recall(had, 1.0, NOW - 7200, NOW, NOW)
+        found = seen(app, [], one(1, key="a"), one(2, key="b"), work=MINUTE).runs
+        assert (found[first].start, found[3 - first].start) == (exactly(0), exactly(60))
 
 
 def test_no_more_than_some_thousand_are_played_and_the_rest_is_counted() -> None:

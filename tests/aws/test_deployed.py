@@ -506,6 +506,8 @@ def test_what_waits_in_a_queue_is_no_run_yet(churn: Churn) -> None:
             "EventBridge Scheduler, in the group of the app's name: pause and resume them",
         ),
         (("schedule", "app"), "EventBridge Scheduler, in the group of the app's name"),
+        (("plan",), "in AWS nobody sees what waits in queues"),
+        (("simulate",), "in AWS nobody chooses what is next"),
         (("backfill", "nightly", "--from", "3d"), "let a dispatcher do it, or invoke the function with a Tick"),
     ],
 )

@@ -39,6 +39,8 @@ def at_work(project: Project) -> Iterator[Life]:
     @app.on(Job, where={"kind": "report"}, window=f"{opens:%H}:00-{opens + timedelta(hours=1):%H}:00 UTC")
     async def report(event: Job) -> None: ...
 
+    app.on(Job, where={"kind": "fresh"}, concurrency=1, name="fresh")(train)
+
     @app.on(every(hours=1))
     async def hourly(event: Event) -> None: ...
 
@@ -48,8 +50,8 @@ def at_work(project: Project) -> Iterator[Life]:
     life = Life(app, Path(".triggers/churn"), SystemClock())
     life.send(*(Job(kind="train") for _ in range(6)))
     goes.clear()
-    life.append(Job(kind="train"), Job(kind="train"), Job(kind="report"))
-    life.until(lambda: life.dispatcher.running and not life.dispatcher.pipeline.busy)
+    life.append(Job(kind="train"), Job(kind="train"), Job(kind="report"), Job(kind="fresh"), Job(kind="fresh"))
+    life.until(lambda: len(life.dispatcher.running) == 2 and not life.dispatcher.pipeline.busy)
     yield life
     goes.set()
     life.end()
@@ -60,6 +62,7 @@ def test_what_runs_waits_fires_and_opens_is_in_the_plan(project: Project, at_wor
     running, waiting = found["train"]["runs"]
     assert (running["running"], waiting["running"], found["train"]["waiting"]) == (True, False, 1)
     assert waiting["starts"]["p50"] <= waiting["ends"]["p50"]
+    assert (found["fresh"]["waiting"], found["fresh"]["unforeseen"], found["fresh"]["runs"][0]["ends"]) == (1, 1, None)
     assert len(found["hourly"]["fires"]) == 12
     assert found["yearly"]["fires"] == [] or len(found["yearly"]["fires"]) == 1
     [opening] = found["report"]["window"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -60,6 +61,15 @@ def test_a_log_of_others_is_simulated_and_drawn(project: Project, tmp_path: Path
     drawn = ElementTree.parse(tmp_path / "what.svg")
     texts = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"as it is", "cpu=8", "How long runs waited", "How much of the machine was in use"} <= texts
+
+
+def test_a_window_is_tried_on_what_has_run(project: Project) -> None:
+    project.drain("a.csv", "b.csv")
+    opens = datetime.now(UTC) + timedelta(hours=2)
+    hours = f"train={opens:%H}:00-{opens + timedelta(hours=1):%H}:00 UTC"
+    found = project("simulate", "--json", "--window", hours).data
+    waits = [one["longest"] for one in found["schedules"]]
+    assert waits[1] < 60 < 3600 <= waits[2] <= 7200
 
 
 def test_windows_and_prices_are_tried(project: Project) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
-from triggers import App, Context, Event, Later, Retry, prefix
+from triggers import App, Context, Event, Later, Rate, Retry, prefix
 from triggers.clock import SystemClock
 from triggers.commands.output import clock
 from triggers.state import StateFolder
@@ -364,6 +364,17 @@ def test_a_closed_gate_is_named_with_its_reason_and_when_it_opens(project: Proje
     assert said.startswith(f"r1 waiting: outside its window 02:00-03:00 UTC; it opens at {opens}")
     [found] = project("why", "r1", "--json").data
     assert (found["waits_for"], found["held_by"], found["until"]) == ("gate", [], "2026-01-01T02:00:00.000+00:00")
+
+
+def test_a_gate_that_holds_one_key_back_is_no_reason_for_another(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    life = live(app_with(waits_for(gate), key="name", throttle=Rate(1, per=1000), needs={"gpu": 1}))
+    life.append(Job(name="a"))
+    life.until(lambda: life.dispatcher.running)
+    life.append(Job(name="a"), Job(name="b"))
+    assert "1 runs of 'a' started in the last 1000 s" in why(project, "r2")
+    assert why(project, "r3").startswith("r3 waiting: it needs 1 gpu, and 0 of 1 is free; held by r1")
 
 
 def test_waiting_for_others_of_its_key(project: Project, live: Any, gate: asyncio.Event) -> None:
