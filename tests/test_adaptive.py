@@ -84,6 +84,7 @@ class Shop:
     def __init__(self, clock: FakeClock, **options: object) -> None:
         self.most = self.at_work = 0
         self.fails = False
+        self.look: Callable[[], None] = lambda: None
         self.app = App("a", downstreams={"api": Downstream(concurrency=Adaptive(most=8), breaker=None)})
         self.app.on(Job, name="job", retry=Retry(attempts=1), **options)(self.job)  # type: ignore[arg-type]  # any
 
@@ -92,6 +93,7 @@ class Shop:
         self.most = max(self.most, self.at_work)
         for _ in range(30):  # so that all that may be at work together are
             await asyncio.sleep(0)
+        self.look()
         self.at_work -= 1
         if self.fails:
             raise OSError("too much")
@@ -112,6 +114,16 @@ def test_more_are_at_work_as_long_as_it_goes_well_and_fewer_when_it_does_not(
     shop.most, shop.fails = 0, False
     life.send(*[Job()] * 2)
     assert shop.most == 1
+
+
+def test_why_more_do_not_run_is_said(start: Callable[[App], Life], clock: FakeClock) -> None:
+    shop = Shop(clock, concurrency=Adaptive(most=8))
+    life = start(shop.app)
+    said = set[str]()
+    shop.look = lambda: said.update(closed.reason for closed in life.dispatcher.admission.closures.of("job"))
+    life.send(*[Job()] * 5)
+    assert said == {"concurrency of job: 4 at once go well now, 8 at most (Adaptive)"}
+    assert life.states("job") == [("done", 1)] * 5
 
 
 @pytest.mark.parametrize(("most", "least"), [(0, 1), (4, 5), (2.5, 1), (4, 0)])

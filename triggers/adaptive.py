@@ -44,7 +44,7 @@ class Limit:
     """How many may be at work at once. It is told of each attempt that ended."""
 
     def __init__(self, bounds: Adaptive) -> None:
-        self._bounds = bounds
+        self.bounds = bounds
         self._amount = float(min(max(FIRST, bounds.least), bounds.most))
         self._times: list[float] = []
         self._failed = 0
@@ -71,9 +71,9 @@ class Limit:
             return False
         before = self.amount
         if self._failed > FAILED * count or self._slow():
-            self._amount = max(float(self._bounds.least), self._amount * BACK)
+            self._amount = max(float(self.bounds.least), self._amount * BACK)
         elif used > self.amount / 2:
-            self._amount = min(float(self._bounds.most), self._amount + 1)
+            self._amount = min(float(self.bounds.most), self._amount + 1)
         self._times.clear()
         self._failed = 0
         return self.amount != before

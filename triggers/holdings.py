@@ -76,6 +76,10 @@ class Holdings:
         """Return how much runs at work have taken of a resource."""
         return (self.capacity[name] - self.free[name]) / UNIT
 
+    def left(self, name: str) -> float:
+        """Return how much is free of a resource."""
+        return self.free[name] / UNIT
+
     def resize(self, name: str, amount: float) -> None:
         """Set how much there is of a resource from now on; what runs have taken of it stays taken."""
         capacity = round(amount * UNIT)

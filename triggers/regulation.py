@@ -15,11 +15,13 @@ from triggers.breaker import Circuit
 from triggers.clock import Clock
 from triggers.downstream import Adaptive, of_downstream
 from triggers.forecast import RunTimes
+from triggers.gates import Closed
 from triggers.holdings import limit_of
 from triggers.kernel import strain
 from triggers.limits import Limits
 from triggers.pressure import Relief
 from triggers.routing import PROCESS, Route
+from triggers.terms import Terms
 
 USUAL = 1 / 500
 """What the last run counts for in what a route usually takes: that must not follow what is to be noticed."""
@@ -53,6 +55,8 @@ class Regulation:
         for route in routes:
             if circuit := self._circuits.get(route.policy.downstream or ""):
                 admission.gate(route.name, circuit)
+            for name in self._limits.keys() & {limit_of(route.name), of_downstream(route.policy.downstream or "")}:
+                admission.gate(route.name, _Full(name, self._limits[name], admission))
         self._relief = Relief(limits.pressure, strain) if limits.pressure else None
         self._heavy = {route.name for route in routes if _heavy(route)} if self._relief else set()
         for name in self._heavy:
@@ -105,6 +109,22 @@ class Regulation:
         seconds = max(1e-6, self._clock.awake() - run.began)
         time = math.log(seconds / self._times.relative(run.route.name, run.size))
         return time - self._usual.setdefault(run.route.name, _Mean()).take(time)
+
+
+class _Full:
+    """The gate that says why, where as many are at work as go well. What closes it is the resource itself."""
+
+    def __init__(self, name: str, limit: Limit, admission: Admission) -> None:
+        self._name = name
+        self._limit = limit
+        self._admission = admission
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+        """Say whether nothing is left."""
+        if self._admission.holdings.left(self._name) >= 1:
+            return None
+        many, most = self._limit.amount, self._limit.bounds.most
+        return Closed(math.inf, f"{self._name}: {many} at once go well now, {most} at most (Adaptive)")
 
 
 def _heavy(route: Route) -> bool:
