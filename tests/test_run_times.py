@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.kit import Life
 from triggers import App, Event, Retry
 from triggers.forecast import Range
+from triggers.holdings import Holdings
 from triggers.testing import FakeClock
 
 Start = Callable[[App], Life]
@@ -145,3 +147,14 @@ def test_the_end_of_a_run_that_started_at_once_is_predicted_as_well(start: Start
     life.append(Job(), Job())
     life.settle()
     assert {round(seconds) for seconds in seen} == {100}
+
+
+def test_a_run_that_is_over_its_time_is_taken_to_last_half_as_long_again() -> None:
+    holdings = Holdings({"cpu": 4})
+    holdings.take(1, {"cpu": 1})
+    holdings.take(2, {"cpu": 2})
+    holdings.predict(1, 1000.0, 1100.0)
+    ends = [[busy.until for busy in holdings.busy(now)] for now in (1050.0, 1100.0, 1149.0, 1150.0)]
+    assert ends == [[1100.0, inf], [1150.0, inf], [1150.0, inf], [1225.0, inf]]
+    holdings.release(1)
+    assert list(holdings.busy(2000.0)) == [({"cpu": 2}, inf)]

@@ -146,7 +146,7 @@ class Admission:
         needs = flow.takes(run.terms.key)
         if not self.holdings.suffice(needs):
             return None
-        self._take(run.number, flow, run.terms.key, needs, inf)
+        self._take(run.number, flow, run.terms.key, needs)
         self._at_once[run.number] = run
         return flow
 
@@ -163,7 +163,7 @@ class Admission:
             seen = [waiting for _, waiting in lanes]
             usage = self.sharing.usage() if self.sharing else {}
             free, capacity = self.holdings.free, self.holdings.capacity
-            view = View(now, seen, free, capacity, self.holdings.busy, usage, self._aging)
+            view = View(now, seen, free, capacity, self.holdings.busy(now), usage, self._aging)
             for index in fit(view, self._policy(view)):
                 lane, waiting = lanes[index]
                 self._start(lane, now, waiting.longest, choice)
@@ -301,7 +301,9 @@ class Admission:
         if flow.pace:
             needs = flow.takes(lane.key, lane.memory)
             flow.pace.start(lane.key, now)
-        self._take(head.number, flow, lane.key, needs, inf if longest is None else now + longest)
+        self._take(head.number, flow, lane.key, needs)
+        if longest is not None:
+            self.holdings.predict(head.number, now, now + longest)
         if head.row and head.kept:
             choice.starts.append((flow, head.row, head.kept))
             return
@@ -315,11 +317,11 @@ class Admission:
         for number, run in self._at_once.items():
             _, longest = self.forecast(run.route, run.terms.size)
             if longest is not None and run.started is not None:
-                self.holdings.predict(number, run.started + longest)
+                self.holdings.predict(number, run.started, run.started + longest)
         self._at_once.clear()
 
-    def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int], ends: float) -> None:
-        self.holdings.take(run, needs, ends)
+    def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int]) -> None:
+        self.holdings.take(run, needs)
         if self.sharing:
             self.sharing.begin(run, flow, key)
 

@@ -28,6 +28,14 @@ def limit_of(route: str, key: str | None = None) -> str:
     return f"concurrency of {route}" if key is None else f"concurrency of {route} for {key}"
 
 
+def put_off(began: float, now: float) -> float:
+    """Return when a run is taken to end that should have ended by now: half as long again as it has run.
+
+    So the steps grow (Tsafrir, Etsion and Feitelson 2007): who is long over time will hardly end at once.
+    """
+    return now + (now - began) / 2
+
+
 class Holdings:
     """The resources of a dispatcher. `free` is what the `capacity` leaves beside what the runs at work have taken."""
 
@@ -36,14 +44,22 @@ class Holdings:
         self.free = dict(self.capacity)
         self._busy: dict[int, Busy] = {}
         """What the runs at work have taken, by their numbers."""
+        self._began: dict[int, float] = {}
+        """When those began whose end is predicted."""
+        self._next = inf
+        """When the first of the predicted ends is, or was."""
         self._passing: set[str] = set()
         """The limits of keys, which are there while a run counts against them or is looked at."""
         self._unseen = 0
         """Memory in use that no run has taken."""
 
-    @property
-    def busy(self) -> Collection[Busy]:
-        """Return what runs."""
+    def busy(self, now: float) -> Collection[Busy]:
+        """Return what runs. Who has run for longer than predicted is put off."""
+        if self._next <= now:
+            late, self._next = self._began.items(), inf
+            for run, began in late:
+                ends = self._busy[run].until
+                self.predict(run, began, ends if ends > now else put_off(began, now))
         return self._busy.values()
 
     def suffice(self, needs: Mapping[str, int]) -> bool:
@@ -54,18 +70,21 @@ class Holdings:
         """Return the resources of which a run lacks something; nothing is said of those that nobody counts."""
         return [name for name, amount in needs.items() if self.free.get(name, amount) < amount]
 
-    def take(self, run: int, needs: Mapping[str, int], ends: float = inf) -> None:
-        """Have a run take what it needs; it is predicted to end then, in Unix seconds."""
-        self._busy[run] = Busy(needs, ends)
+    def take(self, run: int, needs: Mapping[str, int]) -> None:
+        """Have a run take what it needs. Nobody knows when it ends."""
+        self._busy[run] = Busy(needs, inf)
         for name, amount in needs.items():
             self.free[name] -= amount
 
-    def predict(self, run: int, ends: float) -> None:
-        """Predict the end of a run at work anew."""
+    def predict(self, run: int, began: float, ends: float) -> None:
+        """Predict when a run at work ends that began then, in Unix seconds."""
         self._busy[run] = Busy(self._busy[run].needs, ends)
+        self._began[run] = began
+        self._next = min(self._next, ends)
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""
+        self._began.pop(run, None)
         for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
             if name in self._passing and self.free[name] == self.capacity[name]:

@@ -12,6 +12,7 @@ from heapq import heappop, heappush
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
+from triggers.holdings import put_off
 from triggers.pace import Pace
 from triggers.policy.fit import fit
 from triggers.policy.order import dominant, order
@@ -80,16 +81,16 @@ class _Group:
 class _Running:
     job: Job
     start: float
-    longest: float | None
+    until: float
+    """When it is predicted to end; infinite is not known."""
     share: str | None
     part: float
 
     def busy(self, now: float) -> Busy:
-        """Return what the policy knows of it; once it has run for longer than predicted, half as long again."""
-        if self.longest is None:
-            return Busy(self.job.needs, math.inf)
-        until = self.start + self.longest
-        return Busy(self.job.needs, until if until > now else now + (now - self.start) / 2)
+        """Return what the policy knows of it; who has run for longer than predicted is put off."""
+        if self.until <= now:
+            self.until = put_off(self.start, now)
+        return Busy(self.job.needs, self.until)
 
 
 def simulate(jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules | None = None) -> list[float]:
@@ -238,7 +239,7 @@ class Machine:
         for name, amount in job.needs.items():
             self.free[name] -= amount
         part = dominant(self.rules.machine or self.capacity, job.needs)
-        self._running[number] = _Running(job, now, longest, share, part)
+        self._running[number] = _Running(job, now, math.inf if longest is None else now + longest, share, part)
         self._shares.begin(share or "", part, now)
         heappush(self._ends, (now + job.seconds, number))
 
