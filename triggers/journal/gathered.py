@@ -62,6 +62,10 @@ class Ended(NamedTuple):
     """The least that any of their chains may still emit."""
 
 
+_Open = tuple[int | None, int, int, int, float, float]
+"""An open group: its event in a slot, its name, how many places are taken, how many events it wants, opened, due."""
+
+
 @dataclass(slots=True)
 class Found:
     """What has ended and is not told yet, and when the next group ends, in Unix seconds."""
@@ -166,13 +170,12 @@ def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         _refuse(connection, a, "it has no key to be joined by (by=)")
         return
     _expire(connection, a)
-    open_ = list(connection.execute(_OPEN, (a.slot, a.route, a.key)))
-    group = next((one for one in open_ if not one[0]), None)  # the oldest that lacks one of its kind
-    if group is None and open_ and rule.repeated != "queue":
+    oldest, group = _open(connection, a)
+    if group is None and oldest and rule.repeated != "queue":
         if rule.repeated == "first":
-            _refuse(connection, a, f"e{open_[0][0]} was there before it (repeated='first')")
+            _refuse(connection, a, f"e{oldest[0]} was there before it (repeated='first')")
             return
-        group = open_[0]
+        group = oldest
         reason = f"e{a.event} came after it (repeated='latest')"
         connection.execute(_PASS_OVER, (reason, a.route, a.key, group[1], a.slot))
     if group is None and rule.late == "drop" and connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get:
@@ -182,6 +185,18 @@ def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
     _put(connection, a, first, place + 1, wanted, opened, due)
     if connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:
         _end(connection, a, first)
+
+
+def _open(connection: apsw.Connection, a: Arrival) -> tuple[_Open | None, _Open | None]:
+    """Return the oldest open group of an event's key, and the oldest that lacks one of its slot."""
+    oldest: _Open | None = None
+    for one in connection.execute(_OPEN, (a.slot, a.route, a.key)):
+        oldest = oldest or one
+        if one[0] is None:
+            return oldest, one
+        if one[3] == 2:  # they would be whole, had they not all of them the same one
+            break
+    return oldest, None
 
 
 def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:

@@ -119,12 +119,12 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
             connection.execute(_PRUNE_OF_RUNS.replace("$", table), (before, limit))
         connection.execute(_PRUNE_RUNS, (before, limit))
         gone = connection.changes()
+        connection.execute(_PRUNE_GROUPS, (before, limit))
         connection.execute(_PRUNE_EVENTS, (before, limit))
         gone += connection.changes()
         connection.execute("DELETE FROM identity WHERE key IN (SELECT key FROM identity WHERE at < ? LIMIT ?)",
                            (forget, limit))  # fmt: skip
         gone += connection.changes()
-        connection.execute(_PRUNE_GROUPS, (limit,))
         connection.execute(_PRUNE_REQUESTS, (limit,))
         return gone + connection.changes()
 
@@ -162,19 +162,14 @@ WHERE run.event < {_BORDER} AND event.recorded < ?1 AND run.state IN ({DONE}, {D
 ORDER BY run.event LIMIT ?2"""
 _PRUNE_OF_RUNS = f"DELETE FROM $ WHERE run IN ({_OLD_RUNS})"
 _PRUNE_RUNS = f"DELETE FROM run WHERE number IN ({_OLD_RUNS})"
-_PRUNE_EVENTS = f"""
-DELETE FROM event WHERE number IN (
-    SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
-        AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
-        AND NOT EXISTS (SELECT 1 FROM gathered WHERE gathered.event = event.number)
-        AND number < (SELECT max(number) FROM event)
-    ORDER BY number LIMIT ?2)"""
-
-# The events of a group stay for as long as what was made of them.
-_PRUNE_GROUPS = """
-DELETE FROM gathered WHERE number IN (
-    SELECT number FROM gathered WHERE whole IS NOT NULL
-        AND NOT EXISTS (SELECT 1 FROM event WHERE event.number = gathered.whole) LIMIT ?)"""
+_OLD_EVENTS = f"""
+SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
+    AND NOT EXISTS (SELECT 1 FROM run WHERE run.event = event.number)
+    AND NOT EXISTS (SELECT 1 FROM gathered WHERE gathered.event = event.number)
+    AND number < (SELECT max(number) FROM event)
+ORDER BY number LIMIT ?2"""
+_PRUNE_GROUPS = f"DELETE FROM gathered WHERE whole IN ({_OLD_EVENTS})"  # its events stay for as long as a group
+_PRUNE_EVENTS = f"DELETE FROM event WHERE number IN ({_OLD_EVENTS})"
 
 # A request is remembered under the very key of its identity, and no longer than that.
 _PRUNE_REQUESTS = """
