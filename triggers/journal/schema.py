@@ -100,6 +100,7 @@ CREATE TABLE gathered (
     ended TEXT, whole INTEGER);
 CREATE INDEX gathered_open ON gathered (route, key, first, place) WHERE ended IS NULL;
 CREATE INDEX gathered_due ON gathered (due) WHERE ended IS NULL;
+CREATE INDEX gathered_ends ON gathered (route, key, due) WHERE ended IS NULL;
 CREATE INDEX gathered_ended ON gathered (route, key) WHERE ended IS NOT NULL;
 CREATE INDEX gathered_untold ON gathered (first) WHERE ended IS NOT NULL AND whole IS NULL;
 CREATE INDEX gathered_event ON gathered (event);
