@@ -95,6 +95,7 @@ WRONG = {
     ("--policy", "mine"): (2, "'mine' is no policy; write MODULE:FUNCTION"),
     ("--policy", "triggers.policy:fifo"): (3, "triggers.policy has no function 'fifo'"),
     ("--policy", "nothing:here"): (3, "no module 'nothing'"),
+    ("--svg", "nowhere/x.svg"): (4, "nowhere/x.svg cannot be written: No such file or directory"),
     ("--swf", "app.py", "--synthetic", "1"): (2, "are three workloads; give one of them"),
 }
 

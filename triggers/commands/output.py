@@ -13,10 +13,12 @@ import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO
 
 import click
 
+from triggers.errors import StateError
 from triggers.progress import Progress
 
 STATE_COLOURS: Mapping[str, str] = {
@@ -63,6 +65,14 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """Print a line that is no data."""
     click.echo(text, err=True, color=coloured(sys.stderr))
+
+
+def save(file: Path, text: str) -> None:
+    """Write what was asked for into a file. Raises `StateError` where it cannot be written."""
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StateError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def error_line(text: str) -> str:

@@ -14,11 +14,11 @@ import apsw
 import click
 
 from triggers.commands.foresight import outlook, own_policy, said, shown
-from triggers.commands.output import can_write, clock, note, paint, plain, print_table, say, say_json
+from triggers.commands.output import can_write, clock, note, paint, plain, print_table, save, say, say_json
 from triggers.commands.output import iso as as_iso
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import living_epoch, reader
-from triggers.errors import ScheduleError, StateError
+from triggers.errors import ScheduleError
 from triggers.journal import pauses, views
 from triggers.journal.views import RouteView
 from triggers.outlook import Outlook
@@ -53,7 +53,8 @@ def plan(hours: float, file: Path | None, folder: str | None, as_json: bool) -> 
     if own:
         note(f"what is expected is {own.removeprefix('; ')}")
     if file is not None:
-        _draw(file, found)
+        save(file, svg(found))
+        note(f"wrote {file}")
     if as_json:
         say_json(_json(found))
     elif sys.stdout.isatty():
@@ -216,11 +217,3 @@ def _line_json(line: Line) -> dict[str, object]:
         "fires": [as_iso(moment) for moment in line.fires],
         "window": None if line.opens is None else [[as_iso(opens), as_iso(closes)] for opens, closes in line.opens],
     }
-
-
-def _draw(file: Path, found: Timeline) -> None:
-    try:
-        file.write_text(svg(found), encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{file} cannot be written: {error.strerror}") from error
-    note(f"wrote {file}")

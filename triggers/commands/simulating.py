@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from triggers.commands.failures import NotFound
-from triggers.commands.output import count, note, print_table, say_json, span
+from triggers.commands.output import count, note, print_table, save, say_json, span
 from triggers.commands.parameters import Pair, json_option, state_option
 from triggers.commands.reading import reader
-from triggers.errors import StateError, WiringError, did_you_mean
+from triggers.errors import WiringError, did_you_mean
 from triggers.gates import Placement
 from triggers.holdings import UNIT
 from triggers.journal import past, views
@@ -153,7 +153,8 @@ def simulate(
     else:
         schedules, off = _journal(folder, most, setting)
     if svg is not None:
-        _draw(svg, schedules)
+        save(svg, picture("What if", schedules))
+        note(f"wrote {svg}")
     if as_json:
         say_json({"schedules": [_json(one) for one in schedules], "error": None if off is None else asdict(off)})
         return
@@ -232,14 +233,6 @@ def load_policy(name: str) -> Policy:
     if not callable(found):
         raise NotFound(f"{place} has no function {function!r} to order runs by")
     return found
-
-
-def _draw(file: Path, schedules: Sequence[Schedule]) -> None:
-    try:
-        file.write_text(picture("What if", schedules), encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{file} cannot be written: {error.strerror}") from error
-    note(f"wrote {file}")
 
 
 def _json(one: Schedule) -> dict[str, object]:

@@ -9,10 +9,9 @@ from pathlib import Path
 import click
 
 from triggers.commands.loading import check_elsewhere, load_app, target_of
-from triggers.commands.output import count, note, say
+from triggers.commands.output import count, note, save, say
 from triggers.commands.packing import PLATFORM, with_options
 from triggers.commands.parameters import Pair
-from triggers.errors import StateError
 
 
 @click.command()
@@ -58,8 +57,5 @@ def template(
     if output is None:
         say(text.rstrip("\n"))
         return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{output} cannot be written: {error.strerror}") from error
+    save(Path(output), text)
     note(f"wrote {output} ({count(len(made['Resources']), 'resource')})")

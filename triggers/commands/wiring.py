@@ -11,10 +11,9 @@ import click
 from triggers.app import default_state
 from triggers.commands.failures import INVALID, OK
 from triggers.commands.loading import bind, load_app
-from triggers.commands.output import count, note, paint, say, say_json
+from triggers.commands.output import count, note, paint, save, say, say_json
 from triggers.commands.parameters import bind_option, json_option, state_option
 from triggers.drawing import mermaid, picture, svg
-from triggers.errors import StateError
 from triggers.foresight import foreseen
 from triggers.graph import check as problems_of
 from triggers.graph import check_here
@@ -65,8 +64,5 @@ def graph(target: str, form: str | None, output: str | None) -> None:
     if output is None:
         say(text.rstrip("\n"))
         return
-    try:
-        Path(output).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{output} cannot be written: {error.strerror}") from error
+    save(Path(output), text)
     note(f"wrote {output}")
