@@ -252,6 +252,41 @@ def test_later_uses_no_attempt(app: App, deployed: Deployed) -> None:
     assert attempts == [1, 1, 1, 1]
 
 
+def test_the_next_attempt_goes_on_at_the_checkpoint_of_one_that_failed_or_was_put_back(
+    app: App, deployed: Deployed
+) -> None:
+    found = []
+
+    @app.on(Processed)
+    def train(event: Processed, context: Context) -> None:
+        found.append(context.restored)
+        if len(found) == 3:
+            raise OSError("before it came to anything")
+        context.checkpoint({"row": len(found)})
+        raise Later(minutes=5) if len(found) == 1 else OSError("no")
+
+    for _ in range(4):
+        deployed.call(batch(record(Processed(n=1))))
+        deployed.clock.now += 600
+    assert found == [None, {"row": 1}, {"row": 2}, {"row": 2}]
+    assert deployed.table.record()["state"] == "dead"
+    assert json.loads(deployed.table.record()["checkpoint"]) == {"row": 4}  # a redriven run goes on there
+
+
+def test_a_run_that_is_done_leaves_no_checkpoint(app: App, deployed: Deployed) -> None:
+    @app.on(Processed)
+    def train(event: Processed, context: Context) -> None:
+        if context.restored is None:
+            context.checkpoint(1)
+            raise OSError("no")
+
+    for _ in range(2):
+        deployed.call(batch(record(Processed(n=1))))
+        deployed.clock.now += 600
+    assert deployed.table.record()["state"] == "done"
+    assert "checkpoint" not in deployed.table.record()
+
+
 def test_a_rejected_event_is_dead_at_once(app: App, deployed: Deployed) -> None:
     @app.on(Processed)
     def train(event: Processed) -> None:

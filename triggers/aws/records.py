@@ -64,6 +64,8 @@ class Claim(NamedTuple):
     """The moment of the first claim, or at which the run was redriven."""
     event: str
     """The event as it came first, on the wire: every attempt has the same one."""
+    left: str = ""
+    """The last checkpoint of the run, as JSON; empty where it has left none."""
 
 
 class Standing(NamedTuple):
@@ -117,18 +119,19 @@ _IS_FREE = (
 _CLAIM = _expression(_CLAIMED, f"attribute_not_exists(#run) OR {_IS_FREE}")
 _RESUME = _expression(_CLAIMED, _IS_FREE)
 _WAIT = _expression(
-    "SET #state = :state, #due = :due, #changed = :now, #counted = :counted, #error = :error, #traceback = :traceback"
-    " REMOVE #lease",
+    "SET #state = :state, #due = :due, #changed = :now, #counted = :counted, #error = :error, #traceback = :traceback,"
+    " #checkpoint = :checkpoint REMOVE #lease",
     _IS_OURS,
 )
 _END = _expression(
     "SET #state = :state, #ended = :now, #changed = :now, #parts = :parts, #published = :published, #expires = :expires"
-    " REMOVE #lease, #error, #traceback",
+    " REMOVE #lease, #error, #traceback, #checkpoint",
     _IS_OURS,
 )
 _FAIL = _expression(
     "SET #state = :state, #ended = :now, #changed = :now, #parts = :parts, #published = :published,"
-    " #expires = :expires, #counted = :counted, #error = :error, #traceback = :traceback REMOVE #lease",
+    " #expires = :expires, #counted = :counted, #error = :error, #traceback = :traceback, #checkpoint = :checkpoint"
+    " REMOVE #lease",
     _IS_OURS,
 )
 _RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :holder")
@@ -206,7 +209,7 @@ class Records:
                 return _standing(run, item)
         first, kept = item.get("redriven") or item["first"], item.get("event")
         start, attempt = int(item["attempt"]["N"]), int(item["counted"]["N"])
-        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text)
+        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text, _text(item, "checkpoint"))
 
     def renew(self, run: int, holder: str, lease: float) -> None:
         """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
@@ -232,7 +235,7 @@ class Records:
 
     def dead(self, claim: Claim, failure: Failure, parts: int, now: float) -> None:
         """Settle a run that failed for good. Raises `Superseded`."""
-        values = {**self._ended(parts, now), ":counted": _number(claim.attempt), **_said(failure)}
+        values = {**self._ended(parts, now), ":counted": _number(claim.attempt), **_said(failure), **_left(claim)}
         self._settle(claim, _FAIL, DEAD, now, values)
 
     def wait(self, claim: Claim, failure: Failure | None, due: float, now: float, *, counted: bool) -> None:
@@ -241,7 +244,7 @@ class Records:
         Raises `Superseded`.
         """
         used = _number(claim.attempt if counted else claim.attempt - 1)
-        values = {":due": _number(due), ":counted": used, **_said(failure)}
+        values = {":due": _number(due), ":counted": used, **_said(failure), **_left(claim)}
         self._settle(claim, _WAIT, WAITING, now, values)
 
     def published(self, run: int, start: int, now: float) -> None:
@@ -377,6 +380,10 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
 def _said(failure: Failure | None) -> Item:
     error, trace = (str(failure), failure.traceback) if failure else ("", "")
     return {":error": {"S": _cut(error, LONGEST_ERROR)}, ":traceback": {"S": _cut(trace, LONGEST_TRACEBACK, end=True)}}
+
+
+def _left(claim: Claim) -> Item:
+    return {":checkpoint": {"S": claim.left}}
 
 
 def _cut(text: str, longest: int, *, end: bool = False) -> str:

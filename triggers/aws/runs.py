@@ -106,9 +106,13 @@ class Runs:
         if claim.event != text:
             event = wire.read(claim.event.encode(), now)
         run = Run(number, claim.attempt, route, event, now, self._journal, self._places, claim.first)
+        run.restored = claim.left or None
         self._lines.about = about(run, request)
         try:
-            return self._settled(run, claim, self._attempt(run, until), until)
+            outcome = self._attempt(run, until)
+            if run.keeper and (kept := run.keeper.take()):
+                claim = claim._replace(left=kept.value)
+            return self._settled(run, claim, outcome, until)
         finally:
             self._lines.about = {"request": request}
 
