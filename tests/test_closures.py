@@ -84,6 +84,20 @@ def test_a_gate_whose_words_change_at_each_look_does_not_keep_the_disk_busy(star
     assert written(life)[0].reason.startswith("the machine is under pressure")
 
 
+def test_many_keys_are_written_once_in_a_while(start: Start) -> None:
+    keys = [f"k{n}" for n in range(30)]
+    barrier = Barrier(**{key: Closed(1e12 + n, "throttled") for n, key in enumerate(keys)})
+    _bench, life = barred(start, barrier)
+    sent(life, *(Order(n=n, customer=key) for n, key in enumerate(keys)))
+    assert len(written(life)) == 30
+    del barrier.shut["k0"]
+    sent(life, Order(n=31, customer="z"))
+    assert len(written(life)) == 30
+    life.clock.step(life.clock.monotonic() + 1)
+    sent(life, Order(n=32, customer="z"))
+    assert len(written(life)) == 29
+
+
 def test_the_next_owner_begins_with_none(start: Start) -> None:
     bench, life = barred(start, Barrier(a=NIGHT))
     sent(life, Order(n=1, customer="a"))

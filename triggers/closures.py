@@ -16,8 +16,11 @@ from triggers.journal import Shut
 MOST = 100
 """How many keys of a route are written down where their gates differ."""
 
+FEW = 10
+"""As many are rewritten with any commit."""
+
 PAUSE = 1.0
-"""Seconds between two commits that only hold other words about gates that were closed before."""
+"""Seconds between two commits that hold more, or only other words about gates that were closed before."""
 
 
 Kind = tuple[int, str | None, float | None]
@@ -50,7 +53,8 @@ class Closures:
         """Return what is to be written, None where the journal has it. `writing` says that there is a commit anyway.
 
         A commit of its own is for gates that were closed or opened. One whose words change at each look would
-        otherwise keep the disk busy, and each commit has the dispatcher look again.
+        otherwise keep the disk busy, and each commit has the dispatcher look again. So would many keys, of which some
+        gates open with every commit: they are written once in a while.
         """
         if not self._found and not self._written:
             return None
@@ -58,7 +62,8 @@ class Closures:
         if found == self._written:
             return None
         others = {row[:3] for row in found} != {row[:3] for row in self._written}
-        if not (writing or others or not self._at <= now < self._at + PAUSE):
+        rested = not self._at <= now < self._at + PAUSE
+        if not (rested or ((writing or others) and len(found) <= FEW)):
             return None
         self._written, self._at = found, now
         return found
