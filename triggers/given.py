@@ -39,8 +39,11 @@ def together(route: Route, event: EventRow, members: Sequence[EventRow]) -> Give
 def let_go(given: Given) -> None:
     """Remove the copies of objects that the handler had."""
     for one in given:
-        for event in one if isinstance(one, list) else (one,):
-            release(event)
+        if isinstance(one, list):
+            for event in one:
+                release(event)
+        else:
+            release(one)
 
 
 def failures(route: Route, given: Given, failure: BatchFailure) -> dict[int, object]:

@@ -57,6 +57,14 @@ def app_with(handler: Any, **policy: Any) -> App:
     return app
 
 
+def test_a_run_that_came_too_often_says_so(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    live(app_with(work, rate_limit=Rate(1, per=60))).send(Job(), Job())
+    said = "work does not run it: 1 had come within 60 s before it (rate_limit=Rate(1, per=60))"
+    assert said in project("why", "r2").out
+
+
 def waits_for(gate: asyncio.Event) -> Any:
     async def work(event: Job) -> None:
         await gate.wait()
