@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks import gatherings, placement
+from benchmarks import gatherings, holding, placement
 from benchmarks.measure import TRACES, Row, Trials, percentile
 from triggers.holdings import UNIT
 from triggers.policy.fit import fit
@@ -232,6 +232,7 @@ def rows(trials: Trials) -> list[Row]:
         found += _beside(trials, workload, few(20, 2))
     found += placement.rows(trials)
     found += gatherings.rows(trials)
+    found += holding.rows(trials)
     over = trials.run("scheduling.capacity", workloads=few(1000, 50))
     starved = trials.run("scheduling.starvation", seeds=few(20, 2), load=1.5)
     note = f"{starved['longest'] / HOUR:.1f} h at most in {starved['runs']} runs; {starved['passed']} passed when late"
