@@ -23,6 +23,7 @@ from triggers import App, Bucket, Context, Event, Later, MessageReceived, Object
 from triggers.aws import wire
 from triggers.aws.logs import JsonLines
 from triggers.aws.serverless import Unfinished
+from triggers.patterns import above
 
 
 class Processed(Event):
@@ -558,8 +559,8 @@ def test_an_ordered_message_that_waits_for_days_keeps_its_place(app: App, deploy
     assert deployed.scheduler.schedules == {}
 
 
-def told(etag: str, sequencer: str, id: str = "m1") -> dict[str, Any]:
-    thing = {"key": "raw/a.csv", "size": 3, "eTag": etag, "sequencer": sequencer}
+def told(etag: str, sequencer: str, id: str = "m1", size: int = 3) -> dict[str, Any]:
+    thing = {"key": "raw/a.csv", "size": size, "eTag": etag, "sequencer": sequencer}
     notice = {
         "eventVersion": "2.3", "eventSource": "aws:s3", "eventTime": "2027-01-15T08:00:00.000Z",
         "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "acme"}, "object": thing},
@@ -584,6 +585,17 @@ def test_the_same_bytes_put_again_are_no_new_event_and_what_a_retry_waits_for_is
     assert deployed.failures(batch(told("one", "01"), told("two", "03", "m5"), told("two", "00", "m6"))) == []
     assert seen == ["one", "two", "one", "one"], "the first one's second attempt"
     assert {item["state"] for item in deployed.table.records()} == {"done"}
+
+
+def test_content_that_is_back_after_other_that_the_route_does_not_take_is_told_again() -> None:
+    app, seen = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")]), []
+
+    @app.on(ObjectCreated, where={"size": above(0)})
+    def train(event: ObjectCreated) -> None:
+        seen.append(event.version)
+
+    Deployed(app).call(batch(told("one", "01"), told("none", "02", "m2", size=0), told("one", "03", "m3")))
+    assert seen == ["one", "one"]
 
 
 def test_an_object_is_told_though_the_function_was_killed_after_it_was_seen() -> None:

@@ -45,6 +45,8 @@ LONGEST_SETTLING = 900.0
 """Seconds for which that is done at most, where no invocation ends: in a job."""
 SKEW = 5.0
 """Seconds by which the clocks of two functions may differ: no lease is taken over earlier after its end."""
+_OF_KEY = {"key", "uri"}
+"""Fields of an `ObjectCreated` that are those of its key, whatever that holds."""
 
 
 class Runs:
@@ -93,9 +95,9 @@ class Runs:
 
         `request` names the invocation, `until` is the Unix time at which it is killed. From then on the run is
         free for others, or from the end of a `lease`, which is renewed. The `sighting` is what an `ObjectCreated` was
-        made of: where the route was told of that content before, no run begins.
+        made of: where the route was told of that content before, and hears of all, no run begins.
         """
-        begins = sighting is None or self._records.is_new(route.name, event, sighting)
+        begins = sighting is None or not _hears_all(route) or self._records.is_new(route.name, event, sighting)
         event, now = self._traced_back(event) if begins else event, self._now()
         event = bounded(event, self._max_events)
         number, text = wire.run_number(event, route.name), wire.write(event)
@@ -231,6 +233,12 @@ class Runs:
 def _buckets(app: App) -> dict[str, Bucket]:
     """Return the buckets that the app hears of, by their names as sources."""
     return {name: source for name, source in app.sources.items() if isinstance(source, Bucket)}
+
+
+def _hears_all(route: Route) -> bool:
+    """Say whether a route hears of all that a key holds one after the other. One that asks for the size hears of no
+    content that is too small, so the same one told again may be back after another."""
+    return route.where is None or route.where.fields <= _OF_KEY
 
 
 def _log_again(outcome: Again) -> None:
