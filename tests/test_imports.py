@@ -14,8 +14,9 @@ FOR_OTHERS = {"asyncio", "watchdog", "apsw", "tenacity", "rich", "click"}
 
 DOCUMENTED = {
     "Adaptive", "All", "App", "Batch", "BatchFailure", "Breaker", "Bucket", "Conflict", "Context", "Debounce",
-    "Downstream", "Event", "Folder", "Join", "Later", "MessageReceived", "ObjectCreated", "ObjectDeleted", "Place",
-    "Pressure", "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window", "above",
+    "Downstream", "Event", "Folder", "Join", "Later", "MessageReceived", "Missing", "ObjectCreated", "ObjectDeleted",
+    "Place", "Pressure", "Prices", "Queue", "Rate", "Reject", "Retry", "RunFailed", "Tick", "TriggersError", "Window",
+    "above",
     "any_of", "anything_but", "at", "below", "between", "cidr", "cron", "equals_ignore_case", "every", "exists",
     "prefix", "suffix", "wildcard",
 }  # fmt: skip

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from triggers.context import Context
     from triggers.downstream import Adaptive, Breaker, Downstream
     from triggers.errors import BatchFailure, Conflict, Later, Reject, TriggersError
-    from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
+    from triggers.events import Event, MessageReceived, Missing, ObjectCreated, ObjectDeleted, RunFailed, Tick
     from triggers.gather import All, Batch, Debounce, Join
     from triggers.patterns import (
         above,
@@ -44,7 +44,7 @@ _HOMES = {
     "triggers.context": ["Context"],
     "triggers.downstream": ["Adaptive", "Breaker", "Downstream"],
     "triggers.errors": ["BatchFailure", "Conflict", "Later", "Reject", "TriggersError"],
-    "triggers.events": ["Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
+    "triggers.events": ["Event", "MessageReceived", "Missing", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"],
     "triggers.gather": ["All", "Batch", "Debounce", "Join"],
     "triggers.patterns": [
         "above", "any_of", "anything_but", "below", "between", "cidr", "equals_ignore_case", "exists", "prefix",
@@ -89,6 +89,7 @@ __all__ = [
     "Join",
     "Later",
     "MessageReceived",
+    "Missing",
     "ObjectCreated",
     "ObjectDeleted",
     "Place",

@@ -26,20 +26,21 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack, 
 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick
+from triggers.events import Event, MessageReceived, Missing, ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.gather import All, Batch, Join
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.options import PolicyOptions, make_policy, no_option
 from triggers.places import Place
 from triggers.relocation import Movable, place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
-from triggers.routing import Route, make_route
+from triggers.routing import Route, check_fields, make_route
 from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
 
 if TYPE_CHECKING:  # an app without timers need not load them
+    from triggers.expectation import Expectation
     from triggers.patterns import Pattern
     from triggers.schedule import Schedule
 
@@ -104,6 +105,7 @@ class App:
         self.name = name
         self.sources, self.outputs = _places(f"app {name!r}", sources, outputs)
         self.routes: dict[str, Route] = {}
+        self.expectations: dict[str, Expectation] = {}
         self._event_types: dict[str, type[Event]] = {}
         self.made_once: list[Resource[Any] | AsyncResource[Any]] = []
         """What handlers share, in the order of its declaration."""
@@ -174,6 +176,39 @@ class App:
 
         return register
 
+    def expect(
+        self,
+        kind: type[Event],
+        *,
+        every: float | str | None = None,
+        by: Schedule | None = None,
+        grace: float | str = 0,
+        where: Where | None = None,
+        source: str | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Declare that events of a type come again and again; a `Missing` says where one has not.
+
+        `every` is how long after the last one the next is expected (seconds, or `"1d"`), `by` a schedule in its place,
+        by whose instants one is; `grace` is how much longer it is waited for. `where` and `source` are as in `on`,
+        `name` tells several for one type apart. Raises `WiringError` for what cannot be expected.
+        """
+        from triggers.expectation import make_expectation  # an app that expects nothing need not load it
+
+        called = name or str(getattr(kind, "__event_type__", kind))
+        owner = f"app {self.name!r}: expect {called!r}"
+        if not (isinstance(kind, type) and issubclass(kind, Event) and kind is not Event):
+            raise WiringError(f"{owner}: {kind!r} is no event type; subclass triggers.Event")
+        if called in self.expectations:
+            raise WiringError(f"{owner}: there is one already; give this one another name=")
+        pattern = None if where is None else _compiled(owner, where)
+        if pattern is not None:
+            check_fields(owner, "where=", kind, pattern.fields)
+        self._know(kind, Missing)
+        self.expectations[called] = make_expectation(
+            owner, kind, name=called, every=every, by=by, grace=grace, where=pattern, source=source
+        )
+
     @overload  # a coroutine or a generator could itself be the value of the last one: what is more special comes first
     def resource(  # type: ignore[overload-overlap]
         self, make: Callable[[], AsyncGenerator[V, None] | AsyncIterator[V] | Coroutine[Any, Any, V]]
@@ -243,22 +278,26 @@ class App:
         return any(isinstance(declared.get(name), Bucket) for name in written)
 
     def event_types(self) -> dict[str, type[Event]]:
-        """Return every event type that a route takes or emits, by its name on the wire."""
+        """Return every event type that a route takes or emits, or that is expected, by its name on the wire."""
         return dict(self._event_types)
 
     def _register(self, route: Route) -> None:
         if route.name in self.routes:
             raise WiringError(f"app {self.name!r} has a route {route.name!r} already; give this one another name=")
+        self._know(*route.takes, *route.emits.values())
+        self.routes[route.name] = route
+
+    def _know(self, *kinds: type[Event]) -> None:
+        """Take note of event types; raise `WiringError` where two of them have one name."""
         new: dict[str, type[Event]] = {}
         known = ChainMap(new, self._event_types, _BUILT_IN)
-        for kind in (*route.takes, *route.emits.values()):
+        for kind in kinds:
             if known.get(kind.__event_type__, kind) is not kind:
                 raise WiringError(
                     f"two event types are called {kind.__event_type__!r}; give one another name, type='...'"
                 )
             new[kind.__event_type__] = kind
         self._event_types.update(new)
-        self.routes[route.name] = route
 
 
 def _compiled(owner: str, where: Where) -> Pattern:
@@ -273,7 +312,7 @@ def _compiled(owner: str, where: Where) -> Pattern:
 
 
 _BUILT_IN: dict[str, type[Event]] = {
-    kind.__event_type__: kind for kind in (MessageReceived, ObjectCreated, ObjectDeleted, RunFailed, Tick)
+    kind.__event_type__: kind for kind in (MessageReceived, Missing, ObjectCreated, ObjectDeleted, RunFailed, Tick)
 }
 
 N = TypeVar("N", bound=Source)

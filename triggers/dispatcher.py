@@ -18,10 +18,12 @@ from math import inf
 from triggers.admission import Admission
 from triggers.alarm import Alarm
 from triggers.appraisal import first_start, terms_of
+from triggers.awaited import Awaited
 from triggers.claims import Claims
 from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
+from triggers.expectation import Expectation
 from triggers.flows import WINDOW
 from triggers.forecast import LAST, RunTimes
 from triggers.gather import GATHERED
@@ -81,6 +83,7 @@ class Dispatcher:
         journal: Journal,
         limits: Limits,
         places: Mapping[str, Place] | None = None,
+        expectations: Mapping[str, Expectation] | None = None,
         executor: Callable[..., Executor] = Executor,
     ) -> None:
         self.app = app
@@ -88,6 +91,8 @@ class Dispatcher:
         self.limits = limits
         self.running: dict[int, Run] = {}
         self.counts: Counter[str] = Counter()
+        self.awaited = Awaited(expectations) if expectations else None
+        """What is expected to come; None where nothing is."""
         self.listeners: list[Callable[[Run, Outcome | None], None]] = []
         """Called with each run that starts (None), and with each that leaves its attempt."""
         policy = order if limits.policy is None else Preference(limits.policy, journal.clock.monotonic)
@@ -243,6 +248,8 @@ class Dispatcher:
     def _prepare(self, turn: Turn) -> None:
         """Complete the pending turn with the groups that its events belong to, and the claims of what waits."""
         self.gathering.prepare(turn)
+        if self.awaited:
+            self.awaited.prepare(turn)
         self.claims.choose(turn)
         news = self.admission.closures.news(turn.change.at, turn.change.writes())
         if news is not None:
@@ -258,6 +265,8 @@ class Dispatcher:
         """Put an event, and a run for each route that it triggers, into the pending turn."""
         turn = self.pipeline.turn
         turn.change.events.append(event)
+        if self.awaited:
+            self.awaited.see(event)
         for run in self.new_runs(event, self.gathering.take):
             self._put(event, run)
 

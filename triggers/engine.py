@@ -128,8 +128,10 @@ class Engine:
 
     def _compose(self) -> None:
         router = Router(self.app.routes.values())
-        places = self.app.places()
-        self.dispatcher = Dispatcher(self.app.name, router, self.journal, self.app.limits, places, self._executor)
+        app = self.app
+        self.dispatcher = Dispatcher(
+            app.name, router, self.journal, app.limits, app.places(), app.expectations, self._executor
+        )
         rejections = Rejections(self.state.rejected)
         ways = {"watches": self._watches, "traces": self.app.writes_objects()}
         self.intake = Intake(self.dispatcher, self._sources(), rejections, **ways)
@@ -154,4 +156,10 @@ class Engine:
     def _sources(self) -> list[Source]:
         schedules = {route.name: route.schedule for route in self.app.routes.values() if route.schedule}
         timers = [Timer(schedules, self.dispatcher.paused, self.dispatcher.resumed)] if schedules else []
-        return [*self.app.sources.values(), *timers, Inbox(self.state.inbox), Inbox(self.state.requests, OPERATORS)]
+        awaited, watches = self.dispatcher.awaited, []
+        if awaited:
+            from triggers.sources.absence import AbsenceWatch  # an app that expects nothing need not load it
+
+            watches = [AbsenceWatch(self.app.expectations, awaited.last)]
+        doors = [Inbox(self.state.inbox), Inbox(self.state.requests, OPERATORS)]
+        return [*self.app.sources.values(), *timers, *watches, *doors]

@@ -198,6 +198,20 @@ class RunFailed(Event):
     attempts: int
 
 
+class Missing(Event):
+    """An event that was expected has not come (`App.expect`).
+
+    `since` is when the last one came, or when the app began to look; `due` by when the next one was expected, the grace
+    not included; `missed` how many such moments have passed since (1,000 stands for so many or more).
+    """
+
+    expectation: str
+    event_type: str
+    since: datetime
+    due: datetime
+    missed: int
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """What travels around a payload: CloudEvents 1.0 attributes and the lineage.
@@ -347,4 +361,4 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-__all__ = ["Envelope", "Event", "MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"]
+__all__ = ["Envelope", "Event", "MessageReceived", "Missing", "ObjectCreated", "ObjectDeleted", "RunFailed", "Tick"]

@@ -15,7 +15,7 @@ from typing import Any
 from triggers.app import App
 from triggers.downstream import of_downstream
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, ObjectCreated, ObjectDeleted, RunFailed
+from triggers.events import Event, Missing, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.gather import ALL
 from triggers.quantities import as_text
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
@@ -51,7 +51,8 @@ def check(app: App, *, elsewhere: bool = False) -> list[Problem]:
     Where it is to run `elsewhere`, as in AWS, what its routes need is not compared with what this machine has.
     """
     wiring = Wiring(app)
-    found = [problem for look in (_routes, _cycles, _failure_cycles, _unhandled, _secrets) for problem in look(wiring)]
+    looks = (_routes, _expected, _cycles, _failure_cycles, _unhandled, _secrets)
+    found = [problem for look in looks for problem in look(wiring)]
     if not elsewhere:
         found += _needs(wiring)
     if not app.routes:
@@ -195,6 +196,18 @@ def _routes(wiring: Wiring) -> Iterator[Problem]:
             yield from _process_problems(route)
 
 
+def _expected(wiring: Wiring) -> Iterator[Problem]:
+    """Find what is expected from a source that there is not, and absences that nobody is told of."""
+    app = wiring.app
+    for one in app.expectations.values():
+        if one.source is not None and one.source not in {*app.sources, app.name} and "/" not in one.source:
+            hint = did_you_mean(one.source, app.sources)
+            yield Problem(True, f"expect {one.name!r}: source={one.source!r} is no source of the app{hint}")
+    if app.expectations and not any(Missing in route.takes for route in wiring.order):
+        names = ", ".join(map(repr, app.expectations))
+        yield Problem(False, f"no route takes Missing, so nobody is told when what is expected does not come: {names}")
+
+
 def _places_problems(wiring: Wiring, route: Route) -> Iterator[Problem]:
     policy = route.policy
     places, sources = wiring.layout.paths, wiring.app.sources
@@ -287,7 +300,7 @@ def _incomplete(wiring: Wiring, route: Route) -> Iterator[Problem]:
     if route.join:
         sources = wiring.app.sources.values()
         told = {"ObjectCreated", "ObjectDeleted"} if any(isinstance(s, Folder | Bucket) for s in sources) else set()
-        heard = wiring.emitted | told | {RunFailed.__event_type__}
+        heard = wiring.emitted | told | {RunFailed.__event_type__, Missing.__event_type__}
         if any(isinstance(source, Queue) for source in sources):
             return  # its messages may be of any type
         for kind in route.takes:

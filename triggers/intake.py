@@ -13,7 +13,7 @@ from triggers.errors import TriggersError, WiringError
 from triggers.journal import memories, memories_below, remember
 from triggers.rejections import Rejections
 from triggers.requests import accept
-from triggers.sources import Source
+from triggers.sources import EXPECT, Source
 from triggers.sources.timer import NAME as TIMER
 
 T = TypeVar("T")
@@ -47,6 +47,8 @@ class Intake:
         self.types: Collection[str] = {
             kind for r in routes for kind in (*(t.__event_type__ for t in r.takes), *r.emits)
         }
+        if dispatcher.awaited:
+            self.types = {*self.types, *dispatcher.awaited.kinds}
         self.rejections = rejections
         self.sources = {source.name: source for source in sources}
         self.failing: dict[str, str] = {}
@@ -55,6 +57,8 @@ class Intake:
         self._busy = set(self.sources)
         self._pokes = {name: asyncio.Event() for name in self.sources}
         self._tasks: list[asyncio.Task[None]] = []
+        self._looked = asyncio.Event()
+        """Set once every source has delivered what was there at the start, or fails."""
         self._asked = asyncio.Event()
         """Set once all is carried out that operators asked for while the app was down."""
 
@@ -107,6 +111,7 @@ class Intake:
         if source == OPERATORS:
             self._asked.set()
             self._dispatcher.open()
+        self._note_look()
         self._dispatcher.pipeline.wake()
 
     async def poked(self, source: str) -> None:
@@ -118,10 +123,17 @@ class Intake:
         """Keep what came and cannot be an event."""
         await self.rejections.keep(source, id, content, reason)
 
+    def _note_look(self) -> None:
+        if not self._looked.is_set() and self._busy <= {EXPECT, *self.failing}:
+            self._looked.set()
+
     async def _listen(self, source: Source) -> None:
         pause, worked = 1.0, False
         if source.name == TIMER and OPERATORS in self.sources:
             await self._asked.wait()  # a schedule may have been paused
+        if source.name == EXPECT:
+            self._note_look()
+            await self._looked.wait()  # what is missing may be there already, and not read
         while True:
             try:
                 async with _closing(source.deliveries(self)) as batches:
@@ -149,6 +161,7 @@ class Intake:
         if self._dispatcher.pipeline.fatal:
             return False
         self.failing[source] = why = str(error) or type(error).__name__
+        self._note_look()
         self._dispatcher.pipeline.wake()
         trace = None if isinstance(error, TriggersError) else error  # what was foreseen says all in its words
         log.error("source %r failed: %s; it is started again in %g s", source, why, pause, exc_info=trace)

@@ -112,9 +112,9 @@ def make_route(
     check_given(handler, signature, join.types if join else (kind,), listed=shape == LIST)
     _check_gathered(route_name, trigger, where, source, policy)
     if where is not None:
-        _check_fields(route_name, "where=", kind, where.fields)
+        check_fields(f"route {route_name!r}", "where=", kind, where.fields)
     if isinstance(policy.key, str):
-        _check_fields(route_name, "key=", kind, [policy.key.partition(".")[0]])
+        check_fields(f"route {route_name!r}", "key=", kind, [policy.key.partition(".")[0]])
     emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
     route = Route(
         name=route_name,
@@ -173,12 +173,13 @@ def _check_end(route: Route) -> None:
         )
 
 
-def _check_fields(route: str, option: str, kind: type[Event], names: Iterable[str]) -> None:
+def check_fields(owner: str, option: str, kind: type[Event], names: Iterable[str]) -> None:
+    """Raise `WiringError` for a name that is no field of an event type; `owner` is who names it."""
     known = kind.model_fields
     for name in names:
         if name not in known:
             raise WiringError(
-                f"route {route!r}: {option} names {name!r}, which {kind.__name__} has not" + did_you_mean(name, known)
+                f"{owner}: {option} names {name!r}, which {kind.__name__} has not" + did_you_mean(name, known)
             )
 
 

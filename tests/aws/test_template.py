@@ -27,6 +27,7 @@ from triggers import (
     Folder,
     Join,
     MessageReceived,
+    Missing,
     ObjectCreated,
     ObjectDeleted,
     Prices,
@@ -416,6 +417,12 @@ def of_several(batch: Batch | All) -> App:
 def several(events: list[Processed]) -> None: ...
 
 
+def expecting() -> App:
+    app = App("a")
+    app.expect(Missing, every="1d")
+    return app
+
+
 def joining() -> App:
     app = App("a")
     app.on(Join(Processed, Trained, by={Processed: "table", Trained: "model"}, within=60), name="both")(both)
@@ -453,6 +460,7 @@ REFUSED = [
     (one_route(timeout=1000, concurrency=2), "Batch cannot bound its concurrency=2"),
     (one_route(needs={"gpu": 0.5}), "route 'work' needs 0.5 gpu; a Batch job takes whole ones"),
     (with_marker(), "source 'incoming': marker= cannot be honoured"),
+    (expecting(), "app 'a': expect 'Missing' cannot be honoured: nobody there remembers when an event came last"),
     (App("a", policy=by_rank), "app 'a': policy=by_rank cannot be honoured: routes have queues of their own"),
     (App("a", sources=[Own()]), "source 'own' is a Own, which AWS has nothing for; run it with a dispatcher"),
     (named("x", "x-dead"), "would both be called a-x-dead in AWS; give one route or source another name="),

@@ -31,7 +31,7 @@ INTERRUPTED = "interrupted"
 """The state of a run whose process has ended, while nobody has started it again."""
 OBJECT_CREATED = "ObjectCreated"
 """The type of what a run may cause without emitting it: it has written the object."""
-BUILT_IN = ("MessageReceived", "ObjectCreated", "ObjectDeleted", "RunFailed", TICK)
+BUILT_IN = ("MessageReceived", "Missing", "ObjectCreated", "ObjectDeleted", "RunFailed", TICK)
 """The types that every app knows; to load the classes takes long."""
 SENDERS = ("send", "cli")
 """The sources of what is handed in by `send`, and of what operators ask."""

@@ -24,7 +24,13 @@ PAUSED = "paused"
 PAUSED_ROUTES = "paused routes"
 """The same of the routes that are paused."""
 
-RESERVED = ("inbox", "requests", "send", "timer", PAUSED, PAUSED_ROUTES)
+EXPECT = "expect"
+"""The source that tells what is missing."""
+
+ARRIVALS = "expected arrivals"
+"""The source under which the ledger keeps when the last of the expected events came."""
+
+RESERVED = ("inbox", "requests", "send", "timer", PAUSED, PAUSED_ROUTES, EXPECT, ARRIVALS)
 """The names of what every app has: no source or output of its own is called so, or their memories would mix."""
 
 
@@ -118,4 +124,4 @@ class Source(Protocol):
         ...
 
 
-__all__ = ["PAUSED", "PAUSED_ROUTES", "RESERVED", "Delivery", "Lineage", "Site", "Source"]
+__all__ = ["ARRIVALS", "EXPECT", "PAUSED", "PAUSED_ROUTES", "RESERVED", "Delivery", "Lineage", "Site", "Source"]

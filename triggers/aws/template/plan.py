@@ -81,6 +81,12 @@ def _check(app: App, jobs: Collection[str], problems: Problems) -> None:
             f"app {app.name!r}: policy={shown(app.limits.policy)} cannot be honoured: routes have queues of their own,"
             " and nobody chooses among what waits; leave it out, or run the app with a dispatcher"
         )
+    for name in app.expectations:
+        problems.add(
+            f"app {app.name!r}: expect {name!r} cannot be honoured: nobody there remembers when an event came last; let"
+            " an alarm of CloudWatch tell that the rule's MatchedEvents are missing (TreatMissingData: breaching), or"
+            " run the app with a dispatcher"
+        )
     _check_names(app, problems)
     for source in app.sources.values():
         _check_source(source, problems)
