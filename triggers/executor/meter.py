@@ -30,7 +30,11 @@ MOST = 0.75
 """What part of it is most."""
 
 COST = 0.02
-"""What part of its time the thread may spend on looking."""
+"""What part of its time the thread may spend on looking,"""
+
+LONGEST = 1.0
+"""unless so many seconds have passed since the last look: one that took long, as the machine was busy, is no reason to
+look away for a minute."""
 
 
 Measured = Callable[[Mapping[int, float], float], None]
@@ -156,7 +160,7 @@ class Meter:
                 told, held = begun, {run: reading.held for run, reading in readings}
                 self._call(partial(self._measured, held, kernel.available_memory()))
             near = any(reading.near() for _, reading in readings)
-            time.sleep(max(CLOSE if near else INTERVAL, (time.monotonic() - begun) / COST))
+            time.sleep(min(LONGEST, max(CLOSE if near else INTERVAL, (time.monotonic() - begun) / COST)))
 
     def _call(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop has been closed
