@@ -113,9 +113,9 @@ BY_EVENTBRIDGE = {
         told_by_s3(),
         by_topic(json.dumps(told_by_s3())),
         BY_EVENTBRIDGE,
-        batch(record(json.dumps(told_by_s3()))),
-        batch(record(in_a_topics_envelope(json.dumps(told_by_s3())))),
-        batch(record(json.dumps(BY_EVENTBRIDGE))),
+        batch(record(json.dumps(told_by_s3()), route="load")),
+        batch(record(in_a_topics_envelope(json.dumps(told_by_s3())), route="load")),
+        batch(record(json.dumps(BY_EVENTBRIDGE), route="load")),
     ],
     ids=["s3", "s3-sns", "eventbridge", "s3-sqs", "s3-sns-sqs", "eventbridge-sqs"],
 )

@@ -160,7 +160,8 @@ def test_an_emulation_is_used_whatever_other_settings_say(project: Project, monk
     for name in ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_DYNAMODB", "HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_PROFILE", "prod")
-    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    project.write("config", "[default]\nignore_configured_endpoint_urls = true\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "config")
     answer = project("run", "app.py", "--aws", "--drain")
     assert answer.code == OK, answer.err
 
@@ -493,12 +494,22 @@ def test_what_a_routes_queue_is_not_for_is_rejected_and_not_passed_over(caplog: 
     deployed = Deployed(app)
     assert deployed.failures(batch(record("hello"))) == []
     assert (
-        "rejected m1 from churn-train: queue 'churn-train' is that of route 'train', which takes Processed, and this is"
-        " a MessageReceived; send it to the app's event bus, or to a queue that is a source of the app"
+        "rejected m1 from churn-train: queue 'churn-train' is that of route 'train', which takes Processed, and not"
+        " MessageReceived; send it to the app's event bus, or to a queue that is a source of the app"
     ) in caplog.text
     caplog.clear()
     assert deployed.failures(batch(record("hello", route="note"))) == []
     assert "rejected" not in caplog.text
+
+
+def test_what_s3_says_in_the_queue_of_a_route_on_something_else_is_rejected(caplog: pytest.LogCaptureFixture) -> None:
+    app = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")])
+
+    @app.on(Processed)
+    def train(event: Processed) -> None: ...
+
+    assert Deployed(app).failures(batch(record(told_of("acme")))) == []
+    assert "route 'train', which takes Processed, and not ObjectCreated; send it to the app's event bus" in caplog.text
 
 
 KEY = 'two\nlines "é" 100%+.csv'

@@ -118,6 +118,19 @@ def test_moto_calls_a_mapped_function_with_each_message_as_it_is_sent(endpoint: 
     assert message["Attributes"]["ApproximateReceiveCount"] == "2", "moto leaves the message to who receives it"
 
 
+def test_moto_has_one_sequencer_for_all_objects(endpoint: str, unique: str) -> None:
+    app = App(unique, sources=[Bucket("s3://acme/raw", name="raw", queue=f"{unique}-told")])
+    emulation.polled(app).create()
+    for body in (b"a", b"b", b"a"):
+        boto3.client("s3").put_object(Bucket=emulation.bucket(app), Key="raw/a.csv", Body=body)
+    asked = {"QueueUrl": f"{endpoint}/{ACCOUNT}/{unique}-told", "MaxNumberOfMessages": 10}
+    told = [
+        json.loads(one["Body"])["detail"]["object"] for one in boto3.client("sqs").receive_message(**asked)["Messages"]
+    ]
+    assert len(told) == 3
+    assert len({one["sequencer"] for one in told}) == 1, "moto orders them: what it does otherwise is one less"
+
+
 def test_moto_goes_on_with_a_long_poll_whose_caller_has_gone(endpoint: str, unique: str) -> None:
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName=unique)["QueueUrl"]

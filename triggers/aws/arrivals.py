@@ -140,6 +140,8 @@ class Arrivals:
         try:
             if "s3" in body and name not in self._queues and (told := _told(body)) is not None:
                 found = [made for notice in told for made in self._of_object(notice, now)]
+                for event, _ in found:
+                    self._check_taken(event.type, name)
                 sightings = {event.number: sighting for event, sighting in found if sighting}
                 return Arrival(id, body, source, events=[event for event, _ in found], sightings=sightings, **transport)
             event = self._event(raw, source, now, name)
@@ -162,8 +164,8 @@ class Arrivals:
         taken = self._router.routes[own].trigger.__event_type__ if own else kind
         if kind != taken:
             raise EventError(
-                f"queue {queue!r} is that of route {own!r}, which takes {taken}, and this is a {kind}; send it to the"
-                " app's event bus, or to a queue that is a source of the app"
+                f"queue {queue!r} is that of route {own!r}, which takes {taken}, and not {kind}; send it to the app's"
+                " event bus, or to a queue that is a source of the app"
             )
 
     def _of_object(self, notice: Notice, now: float) -> Iterator[tuple[EventRow, Sighting | None]]:

@@ -53,6 +53,8 @@ _NAMED: Final = {
 """By type: the property that has a resource's name, and what stands in its ARN."""
 ENVIRONMENTS: Final = min(CONCURRENCY, max(2, os.cpu_count() or 1))
 """Of a function at once: more would only be longer at starting, one beside the other."""
+_HEEDED: Final = {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false"}
+"""A profile may have botocore ignore the endpoint that it is told of."""
 _DATA: Final = "-data"
 _LONGEST_BUCKET: Final = 63
 SHORT: Final = 1
@@ -67,7 +69,7 @@ def emulated(port: int = 0) -> Iterator[str]:
         before = dict(os.environ)
         for name in misleading(before):
             del os.environ[name]
-        os.environ.update(environment(endpoint))
+        os.environ.update({**environment(endpoint), **_HEEDED})
         objects.forget()
         try:
             yield endpoint

@@ -119,20 +119,13 @@ def _check_messages(route: Route, queue: str, machine: Machine | None, problems:
             f"route {route.name!r}: one run at a time (concurrency=1, overlap='queue') cannot be honoured for the"
             f" messages of queue {queue!r}, which feeds the function for several at once; let a small route take them"
             " and emit an event for it, or leave the bound out where the order within a message group will do: an"
-            f" ordered queue keeps that{_unless_sent(route)}"
+            " ordered queue keeps that"
         )
     elif route.policy.concurrency is not None:
         problems.note(
             f"route {route.name!r}: concurrency={route.policy.concurrency} bounds what comes by its own queue, and not"
             f" the messages of queue {queue!r}, which feeds the function directly"
         )
-
-
-def _unless_sent(route: Route) -> str:
-    """Return the way out that a route has whose events may come from elsewhere."""
-    if route.source is not None or route.trigger is MessageReceived:
-        return ""
-    return f"; where {route.trigger.__event_type__} comes by the app's bus alone, name who sends it: source="
 
 
 def _tell_unbounded(group: Group, sizes: Mapping[Route, Size], problems: Problems) -> None:
