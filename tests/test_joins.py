@@ -252,6 +252,25 @@ def test_a_part_that_never_came_is_told_when_the_time_is_over(start: Start, miss
     assert len(dead) == (missing == "fail")
 
 
+def test_more_than_can_come_together_are_each_kept_with_the_reason(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.journal.gathered.MOST", 2)
+    fan = Fan()
+    life = start(fan.app)
+    life.send(Job(parts=3))
+    assert fan.called == []
+    assert errors(life, "dropped") == ["r1 emitted 3 Part, and 2 at most come together (batch=All)"] * 3
+
+
+def test_a_key_may_be_as_long_as_a_payload(start: Start) -> None:
+    pairs = Pairs()
+    day = "m" * 200_000
+    life = start(pairs.app)
+    life.send(model(1, day), data(2, day))
+    assert pairs.called == [(1, 2)]
+
+
 def test_what_no_run_took_apart_is_kept_with_the_reason(start: Start) -> None:
     fan = Fan()
     life = start(fan.app)

@@ -293,7 +293,8 @@ class Dispatcher:
         """Put a run into the pending turn: it is claimed at once, waits, or is delayed until it may start at all."""
         turn = self.pipeline.turn
         turn.change.runs.append(run)
-        start = first_start(self.router.routes[run.route], run.terms, self.clock.now())
+        route = self.router.routes[run.route]
+        start = first_start(route, run.terms, self.clock.now()) if route.policy.not_before else None
         if start is None:
             self.claims.take(turn, run, event)
         else:

@@ -184,14 +184,14 @@ class Join(Generic[*Ts]):
 
 
 MOST: Final = 10_000
-"""The largest batch."""
+"""How many events come together at most: a run holds all of them in memory, and their numbers are a payload."""
 
 
 class Gathered(Event, type="triggers.gathered"):
     """Events that came together, as the event that their run is made for.
 
     `events` are their numbers in the journal, `ended` how the group ended, and `refused` why there is nothing to run.
-    `size` is that of all payloads, in characters.
+    `size` is that of all payloads, in characters. A `key` that is too long to be told stays in the journal's rows.
     """
 
     route: str

@@ -24,6 +24,9 @@ from triggers.routing import Route
 
 log = logging.getLogger("triggers.dispatcher")
 
+LONGEST_KEY = 1000
+"""Characters of a key that an event tells which stands for several: its payload is bounded."""
+
 Add = Callable[[EventRow, RunRow], None]
 """Puts a run of an event into the pending turn; the event itself where it is new."""
 
@@ -81,7 +84,7 @@ class Gathering:
         for place, _ in failed:
             member = run.members[place]
             terms = terms_of(run.route, member, now, self._aging)
-            whole = Gathered(route=run.route.name, key=run.key, events=[member.number], ended="split",
+            whole = Gathered(route=run.route.name, key=_told(run.key), events=[member.number], ended="split",
                              priority=terms.priority, size=len(member.data))  # fmt: skip
             row = self._whole(whole, member, now)
             row = row._replace(cause=run.number, root=parent.root, depth=parent.depth + 1, budget=budget)
@@ -117,7 +120,7 @@ class Gathering:
 
     def _make_whole(self, ended: Ended, route: Route, run: RunRow, now: float) -> None:
         rule, lack = self.rules[route.name], _lack(ended, self.rules[route.name])
-        whole = Gathered(route=route.name, key=ended.key, events=ended.events, ended=ended.ended, size=ended.size,
+        whole = Gathered(route=route.name, key=_told(ended.key), events=ended.events, ended=ended.ended, size=ended.size,
                          priority=run.terms.priority, refused=lack if rule.missing != "partial" else None)  # fmt: skip
         row = self._whole(whole, ended.last, now)._replace(depth=ended.depth, budget=ended.budget)
         run.event, run.terms = row.number, run.terms._replace(size=ended.size)
@@ -146,6 +149,11 @@ class Gathering:
         """Say which events wait to be gathered for routes that do not do that any more."""
         for route, events in left.items():
             log.warning("%d events wait to come together for route %r, which does not gather any more", events, route)
+
+
+def _told(key: str | None) -> str | None:
+    """Return a key, unless it is too long for the payload of an event that stands for several."""
+    return key if key and len(key) <= LONGEST_KEY else None
 
 
 def _lack(ended: Ended, rule: Rule) -> str | None:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from triggers.gather import ALL, BATCH, DEBOUNCE, JOIN, Rule
+from triggers.gather import ALL, BATCH, DEBOUNCE, JOIN, MOST, Rule
 from triggers.journal.change import COLUMNS
 from triggers.journal.schema import DROPPED
 from triggers.lineage import EventRow
@@ -206,8 +206,13 @@ def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         _refuse(connection, a, f"no {rule.of} that a run emitted led to it (batch=All)")
         return
     part, cause, root = found
-    siblings = connection.execute(_SIBLINGS, (root, cause, rule.of)).get
-    _join(connection, a._replace(key=f"r{cause}", slot=f"e{part}"), rule._replace(wanted=int(siblings)))
+    siblings = int(connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
+    if siblings > MOST:
+        _refuse(
+            connection, a, f"r{cause} emitted {siblings:,} {rule.of}, and {MOST:,} at most come together (batch=All)"
+        )
+        return
+    _join(connection, a._replace(key=f"r{cause}", slot=f"e{part}"), rule._replace(wanted=siblings))
 
 
 def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
