@@ -120,8 +120,9 @@ class Gathering:
 
     def _make_whole(self, ended: Ended, route: Route, run: RunRow, now: float) -> None:
         rule, lack = self.rules[route.name], _lack(ended, self.rules[route.name])
-        whole = Gathered(route=route.name, key=_told(ended.key), events=ended.events, ended=ended.ended, size=ended.size,
-                         priority=run.terms.priority, refused=lack if rule.missing != "partial" else None)  # fmt: skip
+        whole = Gathered(route=route.name, key=_told(ended.key), events=ended.events, ended=ended.ended,
+                         size=ended.size, priority=run.terms.priority,
+                         refused=lack if rule.missing != "partial" else None)  # fmt: skip
         row = self._whole(whole, ended.last, now)._replace(depth=ended.depth, budget=ended.budget)
         run.event, run.terms = row.number, run.terms._replace(size=ended.size)
         self._pipeline.order(gathered.told(ended.rows, row.number), lambda _: None)
