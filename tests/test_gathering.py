@@ -233,6 +233,23 @@ def test_events_are_kept_for_as_long_as_what_was_made_of_them(start: Start) -> N
     assert batches.called[-1] == [2]
 
 
+def test_events_that_wait_for_a_route_which_gathers_no_more_are_told_of(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    batches = Batches(Batch(2, within=60))
+    life = start(batches.app)
+    life.send(Row(n=0))
+    life.crash()
+    life = start(Bursts().app, life.clock)
+    life.settle()
+    said = "1 events wait to come together for route 'load', which does not gather any more"
+    assert said in [record.getMessage() for record in caplog.records]
+    life.crash()
+    life = start(batches.app, life.clock)
+    life.send(Row(n=1))
+    assert batches.called == [[0, 1]]
+
+
 # --- debounce=
 
 
