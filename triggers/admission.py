@@ -286,7 +286,7 @@ class Admission:
 
     def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
         """Return what a run takes of the starts that are left now: a resource for the time of one choice."""
-        name = f"throttle of {route.name} for {key}"
+        name = f"throttle of {route.name} for {key!r}"
         self.holdings.add(name, room)
         self._of_starts.append(name)
         return {name: UNIT}
