@@ -301,6 +301,10 @@ def test_installed_libraries_come_with_what_they_need_and_no_traces_of_the_insta
     assert not [place for place in found if place.endswith(("/RECORD", "/INSTALLER", ".pyc"))]
 
 
+def test_options_for_a_download_say_nothing_of_what_is_installed() -> None:
+    assert set(installed(["--index-url https://host/simple", "tenacity"], HERE)) == set(installed(["tenacity"], HERE))
+
+
 def test_installed_libraries_are_for_this_python_alone() -> None:
     with pytest.raises(WiringError, match=r"installed here are for .*, not for 3\.\d+ on arm64"):
         installed([], Platform("3.14", "arm64"))
@@ -317,6 +321,9 @@ def test_requirements_are_read_with_those_that_they_include(tmp_path: Path) -> N
 def test_requirements_that_cannot_be_packed_are_refused(tmp_path: Path) -> None:
     (tmp_path / "r.txt").write_text("-e .\n")
     with pytest.raises(WiringError, match=r"r\.txt: '-e \.': .*--include"):
+        requirements([tmp_path / "r.txt"])
+    (tmp_path / "r.txt").write_text("-r https://me:secret@host/all.txt\n")
+    with pytest.raises(WiringError, match=r"'-r https://\*\*\*\*@host/all\.txt': only a file can be included"):
         requirements([tmp_path / "r.txt"])
     with pytest.raises(WiringError, match=r"missing\.txt cannot be read: No such file"):
         requirements([tmp_path / "missing.txt"])

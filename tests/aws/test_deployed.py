@@ -243,6 +243,18 @@ def test_a_run_whose_route_is_gone_stays_a_dead_letter(churn: Churn) -> None:
     assert ids(churn("dead").out) == [dead]
 
 
+def test_a_run_that_begins_again_and_whose_event_cannot_be_sent_is_named_with_the_way_out(churn: Churn) -> None:
+    churn.feed(row(Processed(table="bad"), "k" * 1024))
+    dead = churn.run_of("k" * 1024)
+    churn.sqs.set_queue_attributes(QueueUrl=churn.queues["train"], Attributes={"MaximumMessageSize": "1024"})
+    told = " ".join(churn("dead", "redrive", dead).err.split())
+    assert "the queue of route 'train': " in told
+    assert f"{dead} is delayed and has no message: `triggers retry {dead} --aws {churn.app.name}`" in told
+    churn.sqs.set_queue_attributes(QueueUrl=churn.queues["train"], Attributes={"MaximumMessageSize": "262144"})
+    assert churn("retry", dead).code == 0
+    assert len(churn.receive("train")) == 1
+
+
 def test_the_time_that_retry_allows_counts_anew_from_a_redrive(churn: Churn) -> None:
     [dead] = ids(churn("dead").out)
     begun = time.time()

@@ -245,7 +245,8 @@ class Deployed:
                     {":state": {"S": "waiting"}, ":zero": {"N": "0"}},
                     ("due", "redriven", "counted", "ended", "expires"),
                 )
-                entrance.send(_text(item, "event"))
+                again = f"r{run} is delayed and has no message: `triggers retry r{run} --aws {self.app}` sends it again"
+                entrance.send(_text(item, "event"), otherwise=again)
 
     def drop(self, runs: Iterable[int]) -> None:
         """Take runs off the dead letters; they stay, as dropped."""

@@ -23,20 +23,25 @@ class Entrance(NamedTuple):
     @classmethod
     def of(cls, app: str, route: str) -> Self:
         """Return the way into the queue of a deployed route. Raises `TriggersError` where it has none."""
-        sqs = client("sqs")
-        for ordered in (False, True):
-            try:
-                url = sqs.get_queue_url(QueueName=names.queue(app, route, fifo=ordered))["QueueUrl"]
-            except sqs.exceptions.QueueDoesNotExist:
-                continue
-            jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
-            return cls(app, route, url, ordered, jobs)
+        with explained(f"the queue of route {route!r}"):
+            sqs = client("sqs")
+            for ordered in (False, True):
+                try:
+                    url = sqs.get_queue_url(QueueName=names.queue(app, route, fifo=ordered))["QueueUrl"]
+                except sqs.exceptions.QueueDoesNotExist:
+                    continue
+                jobs = sqs.list_queue_tags(QueueUrl=url).get("Tags", {}).get(names.JOB_QUEUE)
+                return cls(app, route, url, ordered, jobs)
         raise TriggersError(f"route {route!r} of app {app!r} has no queue in AWS; is it deployed?")
 
-    def send(self, text: str) -> None:
-        """Send an event, and start a job where one takes it."""
+    def send(self, text: str, otherwise: str = "nothing was sent") -> None:
+        """Send an event, and start a job where one takes it. `otherwise` is told where it could not be sent."""
         order = {"MessageGroupId": names.GROUP, "MessageDeduplicationId": new_id()} if self.ordered else {}
-        client("sqs").send_message(QueueUrl=self.url, MessageBody=text, **order)
+        try:
+            with explained(f"the queue of route {self.route!r}"):
+                client("sqs").send_message(QueueUrl=self.url, MessageBody=text, **order)
+        except TriggersError as error:
+            raise type(error)(f"{error}; {otherwise}") from error
         if self.jobs:
             self._submit(self.jobs)
 

@@ -80,6 +80,8 @@ def requirements(files: Iterable[Path]) -> list[str]:
         for line in _lines(file):
             option, _, rest = line.partition(" ")
             if option in ("-r", "--requirement"):
+                if "://" in rest:
+                    raise WiringError(f"{file}: {_shown(line)!r}: only a file can be included; download it")
                 lines += requirements([file.parent / rest.strip()])
             elif option in ("-e", "--editable"):
                 raise WiringError(
@@ -98,7 +100,7 @@ def installed(lines: Sequence[str], platform: Platform) -> Mapping[str, Entry]:
             f" {platform.architecture}"
         )
     try:
-        found = closure(_all(lines))
+        found = closure(line for line in _all(lines) if not line.startswith("-"))  # options say how to download
     except NotInstalled as error:
         raise WiringError(f"{error.name} is named in the requirements and is not installed here") from None
     kept = [one for one in found if _is_packed(one.name, lines)]
