@@ -40,6 +40,18 @@ BUCKET = {"x-amz-bucket-region": "eu-west-1"}
 SETTINGS = "check the AWS_ variables and ~/.aws/config"
 
 
+ECHO = (
+    "The request signature we calculated does not match the signature you provided.\n\nThe Canonical String for this"
+    " request should have been\n'POST\n/\n\nx-amz-date:20261123T090000Z\nx-amz-security-token:IQoJb3JpZ2lu\n'"
+)
+
+
+def test_a_signature_that_does_not_match_shows_nothing_of_the_sessions_token() -> None:
+    said = str(explain(answered("InvalidSignatureException", ECHO), "the thing"))
+    assert "these credentials (The request signature we calculated does not match the signature you provided);" in said
+    assert "IQoJ" not in said
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -127,6 +127,8 @@ _CLOCK: Final = re.compile("Signature (expired|not yet current)")
 _WEB: Final = re.compile(r"\s*(<!doctype html|<html)\b", re.IGNORECASE)
 _TITLE: Final = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title>", re.IGNORECASE)
 _HEAD: Final = 4096
+_ECHO: Final = "The Canonical String for this request"
+"""Behind it, where a signature does not match, AWS says what was sent, the session's token included."""
 
 _DENIED: Final = _Words(
     WiringError,
@@ -247,7 +249,7 @@ def _facts(thing: str, response: Mapping[str, Any], operation: str) -> dict[str,
 
 def _line(said: object) -> str:
     """Return what was said in one line, of a web page what it is called."""
-    text = str(said).rstrip(".")
+    text = str(said).partition(_ECHO)[0].rstrip(". \n")
     return _page(text) or " ".join(text.split())[:LONGEST]
 
 
