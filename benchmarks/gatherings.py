@@ -80,7 +80,7 @@ def story(seed: int) -> Story:
     """Return a random story: some of its events come at the very moment at which a group ends."""
     rng = random.Random(seed)
     at, told = 0.0, []
-    for n in range(rng.randint(8, 24)):
+    for n in range(rng.randint(6, 18)):
         at += rng.choice([0, 0, 1, 2, 5, 10, 10, 30])
         key = rng.choice(["a", "a", "b", None])
         told.append(Told(at, Left(n=n, key=key) if rng.random() < 0.5 else Right(n=n, key=key)))
