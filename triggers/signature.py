@@ -29,14 +29,46 @@ def read_signature(handler: Callable[..., Any], events: int = 1) -> Signature:
 
     `events` is how many parameters are events, before the context.
     """
-    name = getattr(handler, "__qualname__", None)
+    name = _name(handler)
+    positional, required = _parameters(handler)
+    _check_shape(handler, name, positional, required, events)
+    hints = _hints(handler, name)
+    given = [hints.get(parameter.name) for parameter in positional[:events]]
+    last = positional[events] if len(positional) > events else None
+    return Signature(
+        accepts=[() if hint is None else tuple(_types(hint, name, "takes")) for hint in given],
+        lists=[isinstance(origin := get_origin(hint), type) and issubclass(origin, Iterable) for hint in given],
+        takes_context=last is not None and _takes_context(name, hints.get(last.name), last in required, events),
+        emits=tuple(dict.fromkeys(_types(hints.get("return", type(None)), name, "returns"))),
+        coroutine=inspect.iscoroutinefunction(handler),
+    )
+
+
+def _name(handler: Callable[..., Any]) -> str:
+    """Return the name by which other processes find a handler."""
+    name: str | None = getattr(handler, "__qualname__", None)
     if name is None or not hasattr(handler, "__name__"):
         raise WiringError(f"handler {handler!r} has no name by which it can be found; wrap it in a `def`")
     if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
         raise WiringError(f"handler {name} is a generator; return a list of events instead of yielding them")
+    return name
+
+
+def _parameters(handler: Callable[..., Any]) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
+    """Return the parameters that are given by their place, and those that must be given."""
     parameters = list(inspect.signature(handler).parameters.values())
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    return positional, required
+
+
+def _check_shape(
+    handler: Callable[..., Any],
+    name: str,
+    positional: Sequence[inspect.Parameter],
+    required: Sequence[inspect.Parameter],
+    events: int,
+) -> None:
     if positional and positional[0].name in ("self", "cls"):
         raise WiringError(
             f"handler {name} is a method, and there is no {positional[0].name} to call it with; write it as a function,"
@@ -47,21 +79,16 @@ def read_signature(handler: Callable[..., Any], events: int = 1) -> Signature:
         raise WiringError(
             f"handler {name} must take ({wanted}) or ({wanted}, context), not {inspect.signature(handler)}"
         )
-    hints = _hints(handler, name)
-    given = [hints.get(parameter.name) for parameter in positional[:events]]
-    last = positional[events] if len(positional) > events else None
-    hint = hints.get(last.name) if last else None
-    takes_context = last is not None and (hint is Context or last in required)
-    if takes_context and hint not in (None, Context):
+
+
+def _takes_context(name: str, hint: Any, required: bool, events: int) -> bool:
+    """Say whether the parameter behind the events is the context; an optional one may be the handler's own."""
+    if hint is not Context and not required:
+        return False
+    if hint not in (None, Context):
         place = "second" if events == 1 else "last"
         raise WiringError(f"handler {name}: the {place} parameter is the Context, but it is annotated {_show(hint)}")
-    return Signature(
-        accepts=[() if hint is None else tuple(_types(hint, name, "takes")) for hint in given],
-        lists=[isinstance(origin := get_origin(hint), type) and issubclass(origin, Iterable) for hint in given],
-        takes_context=takes_context,
-        emits=tuple(dict.fromkeys(_types(hints.get("return", type(None)), name, "returns"))),
-        coroutine=inspect.iscoroutinefunction(handler),
-    )
+    return True
 
 
 def check_given(
