@@ -1,7 +1,7 @@
 """The dispatcher: choose, claim, run, settle.
 
-One event's journey. `append` puts a delivery, and a run for each route that it triggers, into the pending turn. Just
-before the turn is handed to the journal, `claims` adds the claims of what waits: they ride in the same commit.
+One event's journey. `append` puts a delivery into the pending turn, `reception` a run for each route that it triggers.
+Just before the turn is handed to the journal, `claims` adds the claims of what waits: they ride in the same commit.
 `_committed` starts what is claimed durably. What came of a handler goes to `_finished`, which puts the settled run, the
 events that it emitted and *their* runs into the next turn.
 """
@@ -17,7 +17,6 @@ from math import inf
 
 from triggers.admission import Admission
 from triggers.alarm import Alarm
-from triggers.appraisal import first_start, terms_of
 from triggers.awaited import Awaited
 from triggers.claims import Claims
 from triggers.displaced import Displaced
@@ -26,15 +25,12 @@ from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.expectation import Expectation
 from triggers.flows import WINDOW
 from triggers.forecast import LAST, RunTimes
-from triggers.gather import GATHERED
-from triggers.gathering import Gathering
 from triggers.journal import (
     DELAYED,
     Ended,
     Journal,
     Promoted,
     Result,
-    RunRow,
     UsageRow,
     ended_since,
     next_due,
@@ -44,19 +40,19 @@ from triggers.journal import (
 from triggers.journal.counted import started
 from triggers.journal.overlaps import delayed
 from triggers.journal.pauses import paused, paused_routes
-from triggers.journal.punctuality import postpone
 from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
-from triggers.lineage import EventRow, arrived, bounded
+from triggers.lineage import arrived, bounded
 from triggers.pauses import Pauses
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
 from triggers.preference import Preference
 from triggers.punctuality import Punctuality
+from triggers.reception import Reception
 from triggers.regulation import Regulation
-from triggers.routing import THREAD, Route, Router
+from triggers.routing import THREAD, Router
 from triggers.settling import in_part, remembered, settled
 from triggers.sharing import Sharing
 from triggers.sources import Delivery
@@ -107,7 +103,6 @@ class Dispatcher:
         self._displaced = Displaced(journal, self.pipeline, self.admission, self.running, self.counts, self._tell)
         self.claims = Claims(journal, self.pipeline, self.admission, places or {}, self._settle, self._displaced.drop)
         self.clock = journal.clock
-        self.gathering = Gathering(app, router.routes, journal, self.pipeline, limits.aging, self._take)
         self.alarm = Alarm(self._monotonic, self._ring)
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
@@ -116,6 +111,8 @@ class Dispatcher:
         if self._regulation:
             self.listeners.append(self._regulation.hear)
         self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts)
+        work = self.pipeline, self.admission, self.claims, self._punctuality
+        self.reception = Reception(app, router, journal, *work, limits.aging, self.alarm, self.awaited)
         self.pauses = Pauses(self.admission)
         """The routes of which nothing starts."""
         self.paused: dict[str, float] = {}
@@ -134,7 +131,7 @@ class Dispatcher:
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
         self.pipeline.ask(paused, self.pause)
-        self.gathering.start()
+        self.reception.gathering.start()
         self.pipeline.ask(paused_routes, self.pauses.set)
         if self.admission.paced:
             self.pipeline.ask(started(self.admission.paced), self.admission.recall)
@@ -161,7 +158,7 @@ class Dispatcher:
         self.alarm.cancel()
         self._reopening.close()
         self._punctuality.close()
-        self.gathering.alarm.close()
+        self.reception.gathering.alarm.close()
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace):
@@ -188,7 +185,7 @@ class Dispatcher:
 
     def expects(self) -> bool:
         """Say whether anything waits for a moment: a delayed run, a gate that opens by itself, events for others."""
-        return any(alarm.due is not None for alarm in (self.alarm, self._reopening, self.gathering.alarm))
+        return any(alarm.due is not None for alarm in (self.alarm, self._reopening, self.reception.gathering.alarm))
 
     async def room(self) -> None:
         """Wait until the backlog is below its bound; sources do before they read on."""
@@ -207,29 +204,12 @@ class Dispatcher:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
             if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self._add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events))
+            self.reception.add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events))
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))
         self.pipeline.touch()
         return future
-
-    def new_runs(
-        self, event: EventRow, gather: Callable[[Route, EventRow], None], only: str | None = None
-    ) -> list[RunRow]:
-        """Return a new run for each route that the event triggers, or for `only` that route of them.
-
-        `gather` takes it for the routes that make one run of several events.
-        """
-        runs, now = [], self.clock.now()
-        for route in self.router.match(event.type, event.source, event.subject, event.data):
-            if only is None or route.name == only:
-                if route.rule and event.type != GATHERED:
-                    gather(route, event)
-                    continue
-                terms = terms_of(route, event, now, self.limits.aging)
-                runs.append(RunRow(self._journal.number_run(), event.number, route.name, terms))
-        return runs
 
     def pause(self, schedules: Mapping[str, float], now: float = -inf) -> None:
         """Take note of the schedules that do not fire, and since when. Those that do again, do so from now on."""
@@ -247,7 +227,7 @@ class Dispatcher:
 
     def _prepare(self, turn: Turn) -> None:
         """Complete the pending turn with the groups that its events belong to, and the claims of what waits."""
-        self.gathering.prepare(turn)
+        self.reception.gathering.prepare(turn)
         if self.awaited:
             self.awaited.prepare(turn)
         self.claims.choose(turn)
@@ -260,47 +240,6 @@ class Dispatcher:
 
     async def _monotonic(self, due: float) -> None:
         await self.clock.sleep(max(0.0, due - self.clock.monotonic()))
-
-    def _add(self, event: EventRow) -> None:
-        """Put an event, and a run for each route that it triggers, into the pending turn."""
-        turn = self.pipeline.turn
-        turn.change.events.append(event)
-        if self.awaited:
-            self.awaited.see(event)
-        for run in self.new_runs(event, self.gathering.take):
-            self._put(event, run)
-
-    def _postpone(self, run: RunRow, start: float) -> None:
-        """Insert a run as one that is delayed until a moment of the wall clock."""
-        run.state, due = DELAYED, self.clock.monotonic() + start - self.clock.now()
-        flow = self.admission.flows[run.route]
-
-        def postponed(there: bool) -> None:
-            if there:
-                flow.hold(run.number, run.terms.key)
-                self.alarm.set(due)
-
-        self.pipeline.order(postpone(run.number, due, start), postponed)
-
-    def _take(self, event: EventRow, run: RunRow) -> None:
-        """Put a run into the pending turn that was made of several events; its event, too, where it is new."""
-        if event.type == GATHERED:
-            self.pipeline.turn.change.events.append(event)
-        self._put(event, run)
-        self.pipeline.touch()
-
-    def _put(self, event: EventRow, run: RunRow) -> None:
-        """Put a run into the pending turn: it is claimed at once, waits, or is delayed until it may start at all."""
-        turn = self.pipeline.turn
-        turn.change.runs.append(run)
-        route = self.router.routes[run.route]
-        start = first_start(route, run.terms, self.clock.now()) if route.policy.not_before else None
-        if start is None:
-            self.claims.take(turn, run, event)
-        else:
-            self._postpone(run, start)
-        if run.terms.expires or run.terms.deadline:
-            self._punctuality.watch(run.terms)
 
     def _committed(self, turn: Turn, result: Result) -> None:
         """Start what is durable now."""
@@ -365,8 +304,8 @@ class Dispatcher:
             turn.ended += 1
             if outcome.failed:
                 turn.change.attempts.append(in_part(run, outcome, self._journal.epoch, now))
-                for event, new in self.gathering.split(run, outcome.failed):
-                    self._take(event, new)
+                for event, new in self.reception.gathering.split(run, outcome.failed):
+                    self.reception.take(event, new)
         else:
             row = settled(run, outcome, epoch, now, self.clock.monotonic())
             turn.change.settles.append(row)
@@ -383,7 +322,7 @@ class Dispatcher:
             self.counts["emitted"] += len(events)
             source, leading = f"{self.app}/{run.route.name}", self.router.leading
             for event in emitted(run, source, events, self._journal.number_event, now, leading):
-                self._add(event)
+                self.reception.add(event)
         self.pipeline.touch()
 
     def _recall(self, past: Sequence[Ended]) -> None:

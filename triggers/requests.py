@@ -146,12 +146,12 @@ def _replayed(dispatcher: Dispatcher, identity: str, events: Sequence[EventRow],
     def gather(route: Route, event: EventRow) -> None:
         together.append((route, event))
 
-    runs = [run for event in events for run in dispatcher.new_runs(event, gather, only)]
-    again = dispatcher.gathering.again(together)
+    runs = [run for event in events for run in dispatcher.reception.new_runs(event, gather, only)]
+    again = dispatcher.reception.gathering.again(together)
 
     def resume(promoted: Sequence[Promoted]) -> None:
         dispatcher.resume(promoted)
-        dispatcher.gathering.look()
+        dispatcher.reception.gathering.look()
 
     return insert(identity, runs, again), resume
 
