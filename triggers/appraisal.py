@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, date, datetime
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from pydantic_core import from_json
@@ -65,6 +67,11 @@ def key_of(route: Route, event: EventRow) -> str | None:
     return None if route.key(event.type) is None else _Input(route, event).key()
 
 
+def place_of(route: Route, event: EventRow) -> float | str | None:
+    """Return the place of a run in the order of its data, None where it has none."""
+    return _Input(route, event).place()
+
+
 class _Input:
     """What a run is made for: an event and what is computed from it, read when it is asked for."""
 
@@ -108,8 +115,28 @@ class _Input:
             self._complain("key=", error)
             return None
 
+    def place(self) -> float | str | None:
+        """Return the place that the route names or computes: a number, or text that sorts as it should."""
+        order = self._route.policy.in_order
+        try:
+            return _sorting(attrgetter(order)(self.event) if isinstance(order, str) else order(self.event))  # type: ignore[misc]  # the caller has seen that there is one
+        except Exception as error:
+            self._complain("in_order=", error)
+            return None
+
     def _complain(self, option: str, error: Exception) -> None:
         log.warning("route %r: %s failed for e%d: %r", self._route.name, option, self._row.number, error)
+
+
+def _sorting(value: object) -> float | str | None:
+    """Return a value as SQLite sorts it: moments in UTC, days and moments as text."""
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str | int | float | None) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"it is neither a day, a moment, text nor a number: {value!r}")
 
 
 def _field(payload: Any, path: str) -> Any:

@@ -130,6 +130,8 @@ class Claims:
         def decided(verdict: Verdict) -> None:
             for number in verdict.passed:
                 self._admission.passed(flow, new[number])
+            if verdict.parked:
+                flow.forget(verdict.parked)
             if verdict.dropped:
                 self._dropped(flow, verdict)
 

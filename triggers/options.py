@@ -27,6 +27,10 @@ REPLACE: Final = "replace"
 NEWEST: Final = "newest"
 
 
+IfDead = Literal["hold", "skip"]
+HOLD: Final = "hold"
+
+
 class PolicyOptions(TypedDict, total=False):
     """The policy keywords of `App(...)` (as defaults) and `@app.on(...)`."""
 
@@ -70,6 +74,12 @@ class PolicyOptions(TypedDict, total=False):
     """How many runs of the route, or of each key, may start in how many seconds; the others wait."""
     rate_limit: Rate
     """How many new runs of the route, or of each key, are taken in how many seconds; the others are dropped."""
+    in_order: str | Callable[[Any], object]
+    """What orders the runs of the route, or of each key: the name of a field of the event, or a function of it (a
+    day, a number, text). A run starts when those before it are done; None is in no order."""
+    if_dead: IfDead
+    """With `in_order=`, when one is dead: `"hold"` (if not given) has those behind it wait until it is redriven or
+    dropped, `"skip"` lets them go on."""
     share: bool | str
     """Runs that compete with others for the machine have it in fair shares: of those that wait, the share that had
     least of late, over its weight in `App(shares=)`, goes first. True has a share for each key (a tenant), together
@@ -115,6 +125,8 @@ class Policy:
     batch: Batch | All | None = None
     throttle: Rate | None = None
     rate_limit: Rate | None = None
+    in_order: str | Callable[[Any], object] | None = None
+    if_dead: IfDead | None = None
     share: bool | str = False
     window: Window | None = None
     price: Prices | None = None
@@ -142,6 +154,7 @@ _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "batch": (Batch | All, "Batch(100, within=60)"),
     "throttle": (Rate, "Rate(10, per=60)"),
     "rate_limit": (Rate, "Rate(10, per=3600)"),
+    "in_order": (str | Callable, "'day'"),
     "share": (bool | str, "'reports'"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
@@ -169,8 +182,11 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
         bound = "per_key" if values.get("key") else "concurrency"
         values[bound] = _single(owner, values["overlap"], bound, values.get(bound))
     values.update(_times(owner, values))
+    if values.get("in_order") is not None and values.get("if_dead") is None:
+        values["if_dead"] = HOLD
     policy = Policy(**values)
     _check_policy(owner, policy)
+    _check_order(owner, policy)
     return policy
 
 
@@ -184,6 +200,29 @@ def _check_policy(owner: str, policy: Policy) -> None:
         raise WiringError(
             f"{owner}: batch= takes all events of a time, and debounce= the latest one; leave one of them out"
         )
+
+
+def _check_order(owner: str, policy: Policy) -> None:
+    """Refuse what contradicts the order of the data, and what says something of it where there is none."""
+    if policy.if_dead not in (None, *get_args(IfDead)):
+        raise WiringError(f"{owner}: if_dead={policy.if_dead!r} is neither 'hold' nor 'skip'")
+    if policy.in_order is None:
+        if policy.if_dead is not None:
+            raise WiringError(f"{owner}: if_dead={policy.if_dead!r} is for runs in an order; say which: in_order='day'")
+        return
+    others = {
+        f"overlap={policy.overlap!r}": policy.overlap not in (ALLOW, QUEUE),
+        f"rate_limit={policy.rate_limit}": policy.rate_limit is not None,
+        f"not_before={str(policy.not_before)!r}": policy.not_before is not None,
+        "batch=": policy.batch is not None,
+        "debounce=": policy.debounce is not None,
+    }
+    for words, given in others.items():
+        if given:
+            raise WiringError(
+                f"{owner}: {words} drops, delays or joins runs when events arrive, and in_order= has each of them wait"
+                " for those before it; leave one of them out"
+            )
 
 
 def _needs(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 import apsw
 from pydantic_core import from_json
 
+from triggers.appraisal import place_of
 from triggers.events import Tick
 from triggers.flows import Flow, Head, Lane
 from triggers.journal.counted import limit
 from triggers.journal.overlaps import Decision, Verdict, decided, newest, replace, skip
-from triggers.options import ALLOW, NEWEST, QUEUE, REPLACE, SKIP
+from triggers.journal.turns import in_turn
+from triggers.options import ALLOW, HOLD, NEWEST, QUEUE, REPLACE, SKIP
 from triggers.routing import Route
 
 Order = Callable[[apsw.Connection], Verdict]
@@ -29,11 +31,16 @@ class Judged(Flow):
 
     new: list[Head] = field(default_factory=list)
     """Runs that the pending commit is to decide about."""
+    places: dict[int, float | str] = field(default_factory=dict)
+    """The places of those that go in the order of their data."""
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; a new one only when it is decided about."""
-        if head.row and not _backfilled(head):
+        ordered = self.route.policy.in_order is not None
+        if head.row and (ordered or not _backfilled(head)):
             self.new.append(head)
+            if ordered and head.kept and (place := place_of(self.route, head.kept)) is not None:
+                self.places[head.number] = place
         else:
             Flow.add(self, head)
 
@@ -43,8 +50,11 @@ class Judged(Flow):
 
     def decisions(self, epoch: int) -> list[Decision]:
         """Return what is to be decided, in order."""
-        rate = self.route.policy.rate_limit
-        return [] if rate is None else [limit(self.route.name, rate)]
+        policy, name = self.route.policy, self.route.name
+        if policy.in_order is not None:
+            places, self.places = self.places, {}
+            return [in_turn(name, places, holds=policy.if_dead == HOLD)]
+        return [] if policy.rate_limit is None else [limit(name, policy.rate_limit)]
 
     def order(self, now: float, epoch: int) -> tuple[Order, dict[int, Head]]:
         """Return the order that decides about the new runs, and those runs by their numbers."""
@@ -94,7 +104,8 @@ class SingleFile(Judged):
         Flow.forget(self, gone)
 
     def _decides(self) -> bool:
-        return self.route.policy.overlap != QUEUE or self.route.policy.rate_limit is not None
+        policy = self.route.policy
+        return policy.overlap != QUEUE or policy.rate_limit is not None or policy.in_order is not None
 
 
 def _backfilled(head: Head) -> bool:
@@ -107,4 +118,4 @@ def kind_of(route: Route) -> type[Flow]:
     """Return the kind of flow that a route's declarations ask for."""
     if route.policy.overlap != ALLOW:
         return SingleFile
-    return Flow if route.policy.rate_limit is None else Judged
+    return Flow if route.policy.rate_limit is None and route.policy.in_order is None else Judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from triggers.admission import Admission
@@ -26,11 +26,20 @@ class Punctuality:
     The journal keeps the moments, so that it does not matter where a run waits.
     """
 
-    def __init__(self, journal: Journal, pipeline: Pipeline, admission: Admission, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        pipeline: Pipeline,
+        admission: Admission,
+        counts: Counter[str],
+        dropped: Callable[[], None] = lambda: None,
+    ) -> None:
         self._journal = journal
         self._pipeline = pipeline
         self._admission = admission
         self._counts = counts
+        self._dropped = dropped
+        """Called when runs were dropped: others may have waited for them."""
         self._clock = journal.clock
         self._alarm = Alarm(journal.clock.sleep_until, self.look)
 
@@ -70,6 +79,8 @@ class Punctuality:
             if flow is not None:
                 flow.forget(numbers)
                 self._journal.open_runs -= len(numbers)
+        if expired:
+            self._dropped()
         for route, numbers in _by_route(late):
             first = min(run.moment for run in late if run.route == route)
             self._counts["late"] += len(numbers)

@@ -115,6 +115,8 @@ def make_route(
         check_fields(f"route {route_name!r}", "where=", kind, where.fields)
     if isinstance(policy.key, str):
         check_fields(f"route {route_name!r}", "key=", kind, [policy.key.partition(".")[0]])
+    if isinstance(policy.in_order, str):
+        check_fields(f"route {route_name!r}", "in_order=", kind, [policy.in_order.partition(".")[0]])
     emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
     route = Route(
         name=route_name,
@@ -149,6 +151,7 @@ def _check_gathered(route: str, trigger: object, where: object, source: object, 
         "key=": policy.key,
         "batch=": policy.batch,
         "debounce=": policy.debounce,
+        "in_order=": policy.in_order,
     }
     for option, value in given.items():
         if value is not None:
@@ -161,6 +164,7 @@ _INSTEAD: Final = {
     "source=": _CHOOSE,
     "key=": "by= is its key",
     "batch=": "batch what it emits",
+    "in_order=": "order what it emits",
     "debounce=": "repeated='latest' takes the latest of each",
 }
 
@@ -199,6 +203,8 @@ def describe_route(route: Route) -> tuple[str | None, ...]:
         "gathers": _gathers(route),
         "throttle": rated(policy.throttle),
         "rate_limit": rated(policy.rate_limit),
+        "in_order": as_shown(policy.in_order),
+        "if_dead": policy.if_dead,
         "share": policy.share,
         "window": _text(policy.window),
         "price": _text(policy.price),

@@ -460,6 +460,7 @@ REFUSED = [
     (one_route(timeout=1000, concurrency=2), "Batch cannot bound its concurrency=2"),
     (one_route(needs={"gpu": 0.5}), "route 'work' needs 0.5 gpu; a Batch job takes whole ones"),
     (with_marker(), "source 'incoming': marker= cannot be honoured"),
+    (one_route(in_order="table"), "in_order='table' cannot be honoured: a queue hands out what came first"),
     (expecting(), "app 'a': expect 'Missing' cannot be honoured: nobody there remembers when an event came last"),
     (App("a", policy=by_rank), "app 'a': policy=by_rank cannot be honoured: routes have queues of their own"),
     (App("a", sources=[Own()]), "source 'own' is a Own, which AWS has nothing for; run it with a dispatcher"),

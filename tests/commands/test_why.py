@@ -65,6 +65,23 @@ def test_a_run_that_came_too_often_says_so(project: Project, live: Any) -> None:
     assert said in project("why", "r2").out
 
 
+def test_a_run_whose_turn_has_not_come_names_the_one_before_it_and_what_lets_it_go_on(
+    project: Project, live: Any
+) -> None:
+    async def work(event: Job) -> None:
+        raise ValueError("no")
+
+    live(app_with(work, in_order="name", retry=Retry(attempts=1))).send(Job(name="1"), Job(name="2"))
+    assert why(project, "r2") == (
+        "r2 delayed: work goes in the order of its data (in_order=): r1 before it is dead; `triggers dead redrive r1`"
+        " or `triggers dead drop r1` lets it go on; `triggers retry r2` does it now"
+    )
+    assert "until its turn comes (in_order=)" in project("runs").out
+    assert project("runs", "--json").data[1]["due"] is None
+    assert project("plan").code == 0
+    assert project("doctor").code == 0
+
+
 def waits_for(gate: asyncio.Event) -> Any:
     async def work(event: Job) -> None:
         await gate.wait()

@@ -161,7 +161,9 @@ def _about(run: RunView, word: str, told: Progress | None, pauses: Mapping[str, 
         return pace(told, run.started)
     if word == "waiting" and (pause := pause_of(run.route, pauses)):
         return str(pause)
-    return f"until {clock(run.due_time)}" if word == "delayed" else pace(told)
+    if word == "delayed":
+        return "until its turn comes (in_order=)" if run.due_time is None else f"until {clock(run.due_time)}"
+    return pace(told)
 
 
 def _progress_json(told: Progress | None) -> dict[str, object]:

@@ -17,7 +17,7 @@ from triggers.commands.output import clock, count, iso, pace, paint, plain, say,
 from triggers.commands.parameters import deployed_option, json_option, state_option, written
 from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
-from triggers.journal import backlog, views
+from triggers.journal import STATES, backlog, turns, views
 from triggers.journal.groups import Group, groups
 from triggers.journal.pauses import pause_of, paused_routes
 from triggers.journal.views import RouteView, RunView
@@ -221,7 +221,22 @@ def _stuck(route: RouteView | None, seconds: float) -> str:
     return ""
 
 
+def _in_turn(scene: Scene, run: RunView) -> str:
+    """Return what a run waits for whose turn in the order of its data has not come."""
+    found = turns.before(scene.connection, run.number)
+    if found is None:
+        return f"{run.route} starts it when its turn comes (in_order=)"
+    number, word = f"r{found[0]}", STATES[found[1]]
+    now = f"; {written(f'retry r{run.number}')} does it now"
+    if word != "dead":
+        return f"{run.route} goes in the order of its data (in_order=): {number} is before it, and {word}{now}"
+    ways = f"{written(f'dead redrive {number}')} or {written(f'dead drop {number}')} lets it go on"
+    return f"{run.route} goes in the order of its data (in_order=): {number} before it is dead; {ways}{now}"
+
+
 def _delayed(scene: Scene, run: RunView) -> str:
+    if run.due_time is None:
+        return _in_turn(scene, run)
     after = f" after {run.error}" if run.error else ""
     due = run.due_time or 0.0
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"

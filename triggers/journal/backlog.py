@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import apsw
 
-from triggers.journal.schema import DELAYED, RUNNING, WAITING
+from triggers.journal.schema import DELAYED, ENDLESS, RUNNING, WAITING
 from triggers.terms import COLUMNS, Terms
 
 
@@ -30,7 +30,7 @@ def at_work(connection: apsw.Connection, epoch: int) -> list[OpenRun]:
 
 def delayed(connection: apsw.Connection, most: int) -> list[OpenRun]:
     """Return the runs that are delayed, those first that are due first."""
-    return _read(connection, f"state = {DELAYED} ORDER BY due LIMIT ?", most)
+    return _read(connection, f"state = {DELAYED} AND due < {ENDLESS} ORDER BY due LIMIT ?", most)
 
 
 def run(connection: apsw.Connection, number: int) -> OpenRun:

@@ -240,7 +240,7 @@ def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int]:
     epoch = connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'epoch' RETURNING value").get
     boot = connection.execute("SELECT value FROM meta WHERE name = 'boot'").get
     if boot != clock.boot():
-        connection.execute("UPDATE run SET due = ? + max(0, due_time - ?) WHERE state = 2",
+        connection.execute("UPDATE run SET due = ? + max(0, due_time - ?) WHERE state = 2 AND due_time IS NOT NULL",
                            (clock.monotonic(), clock.now()))  # fmt: skip
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (clock.boot(),))
     journal_id = connection.execute("SELECT value FROM meta WHERE name = 'id'").get

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import apsw
 
-from triggers.journal.schema import DELAYED, DROPPED, RUNNING, WAITING
+from triggers.journal.schema import DELAYED, DROPPED, ENDLESS, RUNNING, WAITING
 
 
 @dataclass(slots=True)
@@ -24,6 +24,8 @@ class Verdict:
     """Runs, new or older, that do not run any more."""
     ended: list[int] = field(default_factory=list)
     """Those of the dropped that were at work: their attempts are to be ended."""
+    parked: list[int] = field(default_factory=list)
+    """Earlier runs that wait for a new one now."""
 
 
 Decision = Callable[[apsw.Connection, Sequence[int], float], Verdict]
@@ -37,7 +39,9 @@ def decided(decisions: Sequence[Decision], runs: Sequence[int], now: float) -> C
         verdict = Verdict(passed=list(runs))
         for decide in decisions:
             one = decide(connection, verdict.passed, now)
-            verdict = Verdict(one.passed, verdict.dropped + one.dropped, verdict.ended + one.ended)
+            verdict = Verdict(
+                one.passed, verdict.dropped + one.dropped, verdict.ended + one.ended, verdict.parked + one.parked
+            )
         return verdict
 
     return apply
@@ -99,7 +103,8 @@ def delayed(routes: Sequence[str]) -> Callable[[apsw.Connection], list[tuple[str
     """Return a question for the delayed runs of some routes: (route, run, key)."""
 
     def ask(connection: apsw.Connection) -> list[tuple[str, int, str | None]]:
-        sql = f"SELECT route, number, key FROM run WHERE state = {DELAYED} AND route IN ({','.join('?' * len(routes))})"
+        marks = ",".join("?" * len(routes))
+        sql = f"SELECT route, number, key FROM run WHERE state = {DELAYED} AND due < {ENDLESS} AND route IN ({marks})"
         return [(str(route), int(run), key) for route, run, key in connection.execute(sql, tuple(routes))]
 
     return ask

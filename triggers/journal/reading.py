@@ -8,7 +8,7 @@ from typing import NamedTuple
 import apsw
 
 from triggers.journal.change import COLUMNS
-from triggers.journal.schema import DELAYED, DONE, WAITING
+from triggers.journal.schema import DELAYED, DONE, ENDLESS, WAITING
 from triggers.lineage import EventRow
 from triggers.terms import COLUMNS as TERMS
 from triggers.terms import Terms
@@ -69,7 +69,7 @@ def stranded(known: Collection[str]) -> Callable[[apsw.Connection], dict[str, in
 
 def next_due(connection: apsw.Connection) -> float | None:
     """Return when the next delayed run is due, in the boot's monotonic seconds."""
-    due = connection.execute(f"SELECT min(due) FROM run WHERE state = {DELAYED}").get
+    due = connection.execute(f"SELECT min(due) FROM run WHERE state = {DELAYED} AND due < {ENDLESS}").get
     return None if due is None else float(due)
 
 

@@ -18,6 +18,9 @@ from triggers.state import APPLICATION_ID
 WAITING, RUNNING, DELAYED, DONE, DEAD, DROPPED = range(6)
 STATES: Final = ("waiting", "running", "delayed", "done", "dead", "dropped")
 
+ENDLESS: Final = "9e999"
+"""When a run is due that is delayed until others have ended: infinity, as SQL has it."""
+
 _FIRST = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
@@ -105,6 +108,10 @@ CREATE INDEX gathered_ended ON gathered (route, key) WHERE ended IS NOT NULL;
 CREATE INDEX gathered_untold ON gathered (first) WHERE ended IS NOT NULL AND whole IS NULL;
 CREATE INDEX gathered_event ON gathered (event);
 CREATE INDEX gathered_whole ON gathered (whole, first, place) WHERE whole IS NOT NULL;
+
+-- The places of runs that go in the order of their data, while they are open or dead. `at` is text or a number.
+CREATE TABLE place (run INTEGER PRIMARY KEY, route TEXT NOT NULL, key TEXT, at NOT NULL);
+CREATE INDEX place_key ON place (route, key, at);
 
 -- The gates that hold back what waits, as the dispatcher last saw them, for readers: `every` run of a route, or
 -- those of one key. `until` is in Unix seconds, NULL where no moment opens the gate.

@@ -139,6 +139,12 @@ def _check_keys(route: Route, problems: Problems) -> None:
             f"route {route.name!r}: per_key={route.policy.per_key} cannot be honoured: a rule cannot tell a queue the"
             " key of an event; bound the whole route with concurrency=, or run it with a dispatcher"
         )
+    if route.policy.in_order is not None:
+        problems.add(
+            f"route {route.name!r}: in_order={shown(route.policy.in_order)!r} cannot be honoured: a queue hands out"
+            " what came first, and does not wait for what is before it; say overlap='queue' where events come in order,"
+            " or run the route with a dispatcher"
+        )
     if route.policy.share:
         problems.add(
             f"route {route.name!r}: share={route.policy.share!r} cannot be honoured: queues know nothing of each other;"
