@@ -331,14 +331,21 @@ def test_of_a_queue_that_gives_messages_up_early_it_is_said_what_that_does_to_ru
     assert rollout(fed_by(unique, unique), zipped).notes == []
 
 
-def test_a_queue_that_may_not_be_looked_at_does_not_keep_an_app_from_being_deployed() -> None:
+@pytest.mark.parametrize(
+    ("queue", "action"),
+    [("https://sqs.eu-west-1.amazonaws.com/1/orders", "GetQueueAttributes"), ("orders", "GetQueueUrl")],
+)
+def test_a_queue_that_may_not_be_looked_at_does_not_keep_an_app_from_being_deployed(queue: str, action: str) -> None:
     class Sqs:
         def get_queue_attributes(self, **_: object) -> None:
             raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueAttributes")
 
-    said = check_feed(Sqs(), "https://sqs.eu-west-1.amazonaws.com/1/orders", 65)
+        def get_queue_url(self, **_: object) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetQueueUrl")
+
+    said = check_feed(Sqs(), queue, 65)
     assert said
-    assert "was not looked at: sqs:GetQueueAttributes is denied" in said
+    assert f"was not looked at: sqs:{action} is denied" in said
 
 
 def test_of_an_image_that_is_named_by_a_tag_it_is_said_that_what_is_behind_it_is_not_seen(here: Cloud) -> None:

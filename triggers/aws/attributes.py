@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from triggers.aws.refusals import explained
+from triggers.aws.refusals import explained, is_denied
 from triggers.errors import WiringError
 
 HIDDEN: Final = 6
@@ -41,7 +41,7 @@ def said_by(sqs: Any, url: str, attributes: Sequence[str], thing: str) -> Mappin
                 "Attributes", {}
             )
     except WiringError as error:
-        if "access denied" not in str(error):
+        if not is_denied(error):
             raise
         return None
     return found
@@ -59,13 +59,13 @@ def check_feed(sqs: Any, queue: str, seconds: int) -> str | None:
     refuse it.
     """
     thing = f"queue {queue!r}"
-    with explained(thing):
-        url = queue if "://" in queue else str(sqs.get_queue_url(QueueName=queue)["QueueUrl"])
-    said = said_by(sqs, url, ["VisibilityTimeout", "RedrivePolicy"], thing)
-    if said is None:
+    url = queue if "://" in queue else _found(sqs, queue, thing)
+    said = None if url is None else said_by(sqs, url, ["VisibilityTimeout", "RedrivePolicy"], thing)
+    if url is None or said is None:
+        action = "sqs:GetQueueUrl" if url is None else "sqs:GetQueueAttributes"
         return (
-            f"{thing} was not looked at: sqs:GetQueueAttributes is denied; Lambda refuses it where it hides messages"
-            f" for less than {seconds} s"
+            f"{thing} was not looked at: {action} is denied; Lambda refuses it where it hides messages for less than"
+            f" {seconds} s"
         )
     hidden = int(said["VisibilityTimeout"])
     if hidden < seconds:
@@ -75,6 +75,18 @@ def check_feed(sqs: Any, queue: str, seconds: int) -> str | None:
             f" Lambda refuses that; set it to {HIDDEN} times as long: {way}"
         )
     return _given_up(thing, url, json.loads(said.get("RedrivePolicy", "{}")))
+
+
+def _found(sqs: Any, queue: str, thing: str) -> str | None:
+    """Return a queue's URL; None for somebody who may not ask (`sqs:GetQueueUrl`)."""
+    try:
+        with explained(thing):
+            url: str = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    except WiringError as error:
+        if not is_denied(error):
+            raise
+        return None
+    return url
 
 
 def _given_up(thing: str, url: str, policy: Mapping[str, Any]) -> str | None:

@@ -67,8 +67,17 @@ def explain(error: Exception, thing: str) -> TriggersError:
 
 def is_missing(error: TriggersError) -> bool:
     """Say whether an error of `explain`'s tells of something that AWS has not."""
+    return _is(error, _MISSING)
+
+
+def is_denied(error: TriggersError) -> bool:
+    """Say whether an error of `explain`'s tells that somebody may not do what he did."""
+    return _is(error, _DENIED)
+
+
+def _is(error: TriggersError, words: _Words) -> bool:
     response = getattr(error.__cause__, "response", None)
-    return isinstance(response, Mapping) and "Error" in response and _of_code(response["Error"]) is _MISSING
+    return isinstance(response, Mapping) and "Error" in response and _of_code(response["Error"]) is words
 
 
 def page(body: bytes) -> str | None:
@@ -312,4 +321,15 @@ _UNANSWERED: Final[Mapping[str, _Words]] = {
 """By the class of the error, or the nearest of those above it."""
 
 
-__all__ = ["ACTIONS", "PAGE", "PATHS", "explain", "explained", "is_missing", "is_theirs", "not_aws", "page"]
+__all__ = [
+    "ACTIONS",
+    "PAGE",
+    "PATHS",
+    "explain",
+    "explained",
+    "is_denied",
+    "is_missing",
+    "is_theirs",
+    "not_aws",
+    "page",
+]
