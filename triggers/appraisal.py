@@ -34,9 +34,21 @@ def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
 
 def _of_one(route: Route, event: EventRow) -> tuple[int, str | None, int]:
     """Return the priority, the key and the size of an event for a route."""
-    policy, input = route.policy, _Input(route, event)
-    priority = policy.priority if isinstance(policy.priority, int) else input.priority()
-    return priority, None if policy.key is None else input.key(), input.size()
+    priority, size = route.policy.priority, size_of(event)
+    if route.policy.key is None and isinstance(priority, int):
+        return priority, None, size
+    input = _Input(route, event)
+    if not isinstance(priority, int):
+        priority = input.priority()
+    return priority, None if route.policy.key is None else input.key(), size
+
+
+def size_of(event: EventRow) -> int:
+    """Return the size of the object that an event tells of, else that of its payload, in bytes."""
+    if event.type == ObjectCreated.__event_type__:
+        size: int = from_json(event.data)["size"]
+        return size
+    return len(event.data)
 
 
 def _of_group(route: Route, event: EventRow) -> tuple[int, str | None, int]:
@@ -83,13 +95,6 @@ class _Input:
     def event(self) -> Event:
         kind = next((one for one in self._route.takes if one.__event_type__ == self._row.type), self._route.trigger)
         return decode(kind, self._row.data, self._row.version)
-
-    def size(self) -> int:
-        """Return the size of the object that the event tells of, else that of its payload, in bytes."""
-        if self._row.type == ObjectCreated.__event_type__:
-            size: int = from_json(self._row.data)["size"]
-            return size
-        return len(self._row.data)
 
     def priority(self) -> int:
         """Return the priority that the route computes."""
