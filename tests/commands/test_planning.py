@@ -80,6 +80,13 @@ def test_where_it_is_piped_it_is_lines_in_the_order_of_time(project: Project, at
     assert "train: 1 waiting" in answer.err
 
 
+def test_a_window_that_is_open_longer_than_is_shown_has_its_own_end(project: Project, at_work: Life) -> None:
+    shown = [
+        {line["route"]: line for line in project("plan", "--hours", hours, "--json").data["routes"]} for hours in "42"
+    ]
+    assert shown[0]["report"]["window"] == shown[1]["report"]["window"] != []
+
+
 def test_without_a_dispatcher_it_is_what_would_come(project: Project, at_work: Life) -> None:
     at_work.crash()
     answer = project("plan")

@@ -24,6 +24,7 @@ from triggers.journal.views import RouteView
 from triggers.outlook import Outlook
 from triggers.schedule import Window, firings
 from triggers.schedule.reading import read
+from triggers.schedule.window import Interval
 from triggers.timeline import Bar, Line, Timeline, svg
 
 FIRINGS = 500
@@ -88,8 +89,14 @@ def _line(route: RouteView, paused: Iterable[str], now: float, until: float) -> 
         except ScheduleError:
             line.reason = f"it fires by {schedule}"  # which the app alone knows
     if window:
-        line.opens = [(one.start, one.end) for one in Window(window).intervals(now, until)]
+        line.opens = list(_openings(Window(window), now, until))
     return line
+
+
+def _openings(window: Window, now: float, until: float) -> Iterator[Interval]:
+    """Yield when a window is open that opens before a moment, each to its end."""
+    for one in window.intervals(now, until):
+        yield window.next(one.start) if one.end == until else one
 
 
 def _place(found: Outlook, lines: dict[str, Line]) -> None:
