@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -50,6 +50,9 @@ unit-commands: $(STAMP)
 
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
+
+torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 2,000
+	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios

@@ -43,8 +43,8 @@ class FakeClock:
     """A clock that moves only when it is told to. Wall clock and monotonic clock can be moved apart."""
 
     def __init__(self, start: datetime = START) -> None:
-        self._now = start.timestamp()
         self._monotonic = 1000.0
+        self._boot = start.timestamp() - self._monotonic
         self._asleep = 0.0
         self._sleepers: list[tuple[float, int, Sleeper]] = []
         self._wall_sleepers: set[asyncio.Future[None]] = set()
@@ -52,7 +52,7 @@ class FakeClock:
 
     def now(self) -> float:
         """Return the wall clock."""
-        return self._now
+        return self._boot + self._monotonic
 
     def monotonic(self) -> float:
         """Return the seconds since a boot that never was."""
@@ -72,21 +72,21 @@ class FakeClock:
 
     async def sleep_until(self, moment: float) -> None:
         """Wait until the clock has been advanced to this moment, or the wall clock has been set back."""
-        before = self._now
-        while before <= self._now < moment:
-            before = self._now
-            future = self._sleeper(moment - self._now)
+        before = self.now()
+        while before <= (now := self.now()) < moment:
+            before = now
+            future = self._sleeper(moment - now)
             self._wall_sleepers.add(future)
             future.add_done_callback(self._wall_sleepers.discard)
             await future
 
     def set_wall(self, moment: datetime) -> None:
         """Set the wall clock, as an operator or NTP does. Who waits for a moment of it looks again within a minute."""
-        self.move_wall(moment.timestamp() - self._now)
+        self.move_wall(moment.timestamp() - self.now())
 
     def move_wall(self, seconds: float) -> None:
         """Set the wall clock on or back by so many seconds."""
-        self._now += seconds
+        self._boot += seconds
         for future in self._wall_sleepers:
             self.wake(LONGEST_SLEEP, future)
 
@@ -94,7 +94,6 @@ class FakeClock:
         """Let time pass as over a closed lid. Who was due meanwhile is woken by the next step."""
         self._asleep += seconds
         self._monotonic += seconds
-        self._now += seconds
 
     def _sleeper(self, seconds: float) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -118,7 +117,6 @@ class FakeClock:
         woken = bool(self._sleepers) and due <= until
         seconds = max(0.0, (due if woken else until) - self._monotonic)
         self._monotonic += seconds
-        self._now += seconds
         if woken:
             heapq.heappop(self._sleepers)[2].set_result(None)
         return woken

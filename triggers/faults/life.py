@@ -22,7 +22,7 @@ from triggers.faults.seeds import Fault, Faults
 from triggers.harness import FakeClock
 from triggers.journal import RUNNING, Change, Journal, Result
 from triggers.limits import Limits
-from triggers.routing import COROUTINE, PROCESS, Route
+from triggers.routing import PROCESS, Route
 from triggers.sources import Source
 from triggers.sources.inbox import Inbox
 from triggers.state import StateFolder
@@ -172,7 +172,7 @@ class SimulatedExecutor(Executor):
         self._finished(run, outcome)
 
     async def _attempt(self, run: Run, fault: Fault | None) -> Outcome:
-        kind = fault.kind if fault and _has_left(run.route, run.attempt) else ""
+        kind = fault.kind if fault and run.attempt < run.route.policy.retry.attempts else ""
         slow = fault.amount / 2 if fault and kind == "slow" else 0.0
         try:
             with Deadline(run, run.route.policy.timeout, lambda _: None) if run.route.ends else nullcontext():
@@ -195,7 +195,7 @@ class SimulatedExecutor(Executor):
 
 
 async def _called(run: Run) -> Done:
-    return await call_coroutine(run) if run.route.kind == COROUTINE else call_plain(run)
+    return await call_coroutine(run) if run.route.coroutine else call_plain(run)
 
 
 def _fail(run: Run, fails: bool) -> None:
@@ -221,7 +221,7 @@ def _ending(outcome: Outcome) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Measured(Limits):
-    """The limits of an app on a machine that was looked at before: all lives of a process find the same."""
+    """The limits of an app on a machine that was looked at once: all its lives find the same, and no pressure."""
 
     known: Mapping[str, float] = field(default_factory=dict)
 
@@ -234,4 +234,5 @@ def measured(limits: Limits) -> Limits:
     """Return the same limits, with the machine looked at."""
     if isinstance(limits, Measured):
         return limits
-    return Measured(**{one.name: getattr(limits, one.name) for one in fields(limits)}, known=limits.capacity())
+    known = {one.name: getattr(limits, one.name) for one in fields(limits)}
+    return Measured(**{**known, "pressure": None}, known=limits.capacity())

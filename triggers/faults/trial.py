@@ -101,7 +101,11 @@ class Trial(Harness):
         self.app.limits = measured(self.app.limits)
         state.path.mkdir(parents=True, mode=0o700, exist_ok=True)
         state.journal.write_bytes(_blank())
-        self.settle()
+        try:
+            self.settle()
+        except BaseException:
+            self.close()
+            raise
 
     def _post(self, deliver: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
         """Put something on its way."""

@@ -1,0 +1,221 @@
+"""An app with a route of every kind that matters to a crash, and the world that its handlers act on.
+
+The world outlives every process, and sees what no row tells: which attempt acted when, beside whom, under which key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.kit import delivery
+from triggers import App, Context, Event, Later, Reject, Retry, RunFailed, Tick, every
+from triggers.journal import DROPPED, RUNNING
+from triggers.sources import Delivery, Site
+from triggers.testing import boundary
+
+
+class Start(Event):
+    n: int
+    kind: str
+
+
+class Cleaned(Event):
+    n: int
+
+
+class Trained(Event):
+    n: int
+
+
+@dataclass(slots=True)
+class Letter:
+    """A message that comes again until it is acknowledged."""
+
+    delivery: Delivery
+    due: float
+
+
+@dataclass(slots=True)
+class Act:
+    """Something that a handler did, which can be seen from outside."""
+
+    route: str
+    run: int
+    attempt: int
+    key: str
+    event: int
+
+
+@dataclass(slots=True)
+class World:
+    """Everything outside of the process."""
+
+    trial: Any = None
+    letters: list[Letter] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    at_work: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
+    wrong: list[str] = field(default_factory=list)
+    """What was seen that must never be."""
+    acknowledged: int = 0
+
+    @property
+    def journal(self) -> Any:
+        return self.trial._engine.journal
+
+    def born(self) -> None:
+        """A process begins: nobody is at work in it."""
+        self.at_work.clear()
+
+    def begin(self, ctx: Context, most: int | None = None, key: str | None = None) -> None:
+        """See a handler begin: its claim must be durable, and of this owner; no more than so many at once."""
+        number, journal = int(ctx.run[1:]), self.journal
+        row = journal._connection.execute("SELECT state, attempt, epoch FROM run WHERE number = ?", (number,)).get
+        replaced = (DROPPED, ctx.attempt, journal.epoch)  # committed, and not told yet to who was about to begin
+        if row not in ((RUNNING, ctx.attempt, journal.epoch), replaced if ctx.route == "replacing" else None):
+            self.wrong.append(f"{ctx.run} is at work as attempt {ctx.attempt} in {journal.epoch}; its row says {row}")
+        others = self.at_work[ctx.route]
+        if most is not None and others.count(key) >= most:
+            self.wrong.append(f"{ctx.run} is at work beside {others.count(key)} others of {ctx.route}")
+        others.append(key)
+        self.acts.append(Act(ctx.route, number, ctx.attempt, ctx.effect_key, ctx.envelope.number))
+        boundary()
+
+    def end(self, ctx: Context, key: str | None = None) -> None:
+        if key in self.at_work[ctx.route]:
+            self.at_work[ctx.route].remove(key)
+
+    def tries(self, ctx: Context) -> int:
+        """Return how often the run has acted before."""
+        return sum(act.run == int(ctx.run[1:]) for act in self.acts)
+
+    def acknowledge(self, letters: Sequence[Letter]) -> None:
+        """Forget letters: their events must be durable."""
+        for letter in letters:
+            self.acknowledged += 1
+            key = letter.delivery.id.encode()
+            sql = "SELECT 1 FROM identity WHERE key = ? UNION ALL SELECT 1 FROM ledger WHERE source = ? AND key = ?"
+            name = letter.delivery.source
+            if not self.journal._connection.execute(sql, (f"{name}\0{letter.delivery.id}", name, key)).get:
+                self.wrong.append(f"letter {letter.delivery.id} was acknowledged and is not durable")
+            self.letters.remove(letter)
+
+
+world = World()
+
+
+class Mail:
+    """A source of letters."""
+
+    name = "mail"
+
+    async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+        while True:
+            now = site.clock.monotonic()
+            if here := [letter for letter in world.letters if letter.due <= now]:
+                yield [letter.delivery for letter in here]
+                world.acknowledge(here)
+            elif world.letters:
+                await site.clock.sleep(min(letter.due for letter in world.letters) - now)
+            else:
+                site.idle(self.name)
+                await site.poked(self.name)
+
+
+def letter(n: int, kind: str, now: float, due: float) -> Letter:
+    made = delivery(Start(n=n, kind=kind), id=f"letter{n}", source="mail")
+    made.time = now
+    if n % 2:  # known by what the source remembers, as a file is
+        made.memory = (made.id.encode(), b"1")
+    return Letter(made, due)
+
+
+app = App("storm", sources=[Mail()], retry=Retry(attempts=4, initial=0.5, maximum=4.0))
+
+
+@app.on(Start, where={"kind": ["chain"]})
+async def clean(event: Start, ctx: Context) -> Cleaned:
+    world.begin(ctx)
+    await asyncio.sleep(0)
+    return Cleaned(n=event.n)
+
+
+@app.on(Cleaned)
+def train(event: Cleaned, ctx: Context) -> Trained:
+    world.begin(ctx)
+    if event.n % 3 == 0 and ctx.attempt == 1:
+        raise OSError("not yet")
+    return Trained(n=event.n)
+
+
+@app.on(Trained)
+async def report(event: Trained, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+@app.on(Start, where={"kind": ["single"]}, overlap="skip")
+async def skipping(event: Start, ctx: Context) -> None:
+    world.begin(ctx, most=1)
+    await asyncio.sleep(3)
+    world.end(ctx)
+
+
+@app.on(Start, where={"kind": ["single"]}, overlap="queue")
+async def queueing(event: Start, ctx: Context) -> None:
+    world.begin(ctx, most=1)
+    await asyncio.sleep(1)
+    world.end(ctx)
+    if event.n % 3 == 1 and ctx.attempt == 1:
+        raise OSError("not yet")
+
+
+@app.on(Start, where={"kind": ["single"]}, overlap="replace")
+async def replacing(event: Start, ctx: Context) -> Trained:
+    world.begin(ctx)
+    await asyncio.sleep(2)
+    return Trained(n=event.n)
+
+
+@app.on(Start, where={"kind": ["keyed", "isolated"]}, key="n", per_key=1, concurrency=2)
+async def keyed(event: Start, ctx: Context) -> None:
+    world.begin(ctx, most=2)
+    await asyncio.sleep(0.5)
+    world.end(ctx)
+
+
+@app.on(Start, where={"kind": ["isolated"]}, isolate=True)
+async def isolated(event: Start, ctx: Context) -> Cleaned:
+    world.begin(ctx)
+    await asyncio.sleep(2)
+    return Cleaned(n=event.n)
+
+
+@app.on(Start, where={"kind": ["later"]})
+async def waiting(event: Start, ctx: Context) -> Cleaned:
+    world.begin(ctx)
+    if world.tries(ctx) == 1:
+        raise Later(seconds=20)
+    return Cleaned(n=event.n)
+
+
+@app.on(Start, where={"kind": ["bad"]})
+async def failing(event: Start, ctx: Context) -> None:
+    world.begin(ctx)
+    raise Reject("never")
+
+
+@app.on(RunFailed)
+async def mourn(event: RunFailed, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+@app.on(every(minutes=1, missed="all", missed_most=10))
+async def tick(event: Tick, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+KINDS = ("chain", "chain", "single", "single", "keyed", "isolated", "isolated", "later", "bad")
+EMITS = {"clean": "Cleaned", "train": "Trained", "replacing": "Trained", "isolated": "Cleaned", "waiting": "Cleaned"}

@@ -1,0 +1,356 @@
+"""One scenario of the engine under faults, and everything that must hold in it.
+
+What rows and effects must be is reckoned from what was sent, not asked of the engine. `python -m tests.faults.storm 17`
+lives seed 17 again, and tells the fewest faults with which it fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import apsw
+
+from tests.faults import pipeline
+from tests.faults.pipeline import EMITS, KINDS, app, letter, world
+from triggers import engine as engine_module
+from triggers.attempt import Done
+from triggers.faults import life as life_module
+from triggers.faults import trial as trial_module
+from triggers.faults.life import Life, SimulatedJournal, measured
+from triggers.faults.search import reduce
+from triggers.faults.seeds import Fault, Faults, begin, end
+from triggers.faults.trial import Trial
+from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING, Change, Result
+from triggers.pipeline import Turn
+
+OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED}) LIMIT 1"
+
+MINUTES = 2
+SINGLE = ("skipping", "queueing", "replacing")
+
+Replacements = Mapping[tuple[Any, str], Any]
+
+app.limits = measured(app.limits)
+
+
+@contextmanager
+def replaced(table: Replacements) -> Iterator[None]:
+    """Put something else in the place of attributes."""
+    before = {(owner, name): vars(owner)[name] for owner, name in table}
+    try:
+        for (owner, name), thing in table.items():
+            setattr(owner, name, thing)
+        yield
+    finally:
+        for (owner, name), thing in before.items():
+            setattr(owner, name, thing)
+
+
+class WatchedJournal(SimulatedJournal):
+    """A journal that looks whether what is settled was claimed as it says."""
+
+    def _apply(self, change: Change) -> Result | BaseException:
+        ends = {run: (attempt, change.epoch, DONE) for attempt, runs in change.done.items() for run in runs}
+        ends.update({row.run: (row.attempt, row.epoch, row.state) for row in change.settles})
+        before = {run: self._row(run) for run in ends}
+        result = super()._apply(change)
+        for run, (attempt, epoch, state) in ends.items():
+            stale = before[run] != (RUNNING, attempt, epoch)
+            if stale and before[run] and before[run][0] != state and self._row(run)[0] == state:
+                world.wrong.append(f"r{run} was settled as {(attempt, epoch)} although its row said {before[run]}")
+        return result
+
+    def writing(self) -> bool:
+        """Say whether a transaction is under way, which would keep the next owner out."""
+        return bool(self._connection.in_transaction)
+
+    def _row(self, run: int) -> Any:
+        return self._connection.execute("SELECT state, attempt, epoch FROM run WHERE number = ?", (run,)).get
+
+
+class FrozenLife(Life):
+    """A process that may only seem dead: frozen, it loses its lock and goes on later, beside the next owner."""
+
+    freezes = False
+
+    def die(self) -> None:
+        engine, journal = self.engine, vars(self.engine).get("journal")
+        if not (self.freezes and hasattr(engine, "dispatcher")) or journal is None or journal.writing():
+            super().die()
+            return
+        self.loop.dead = True
+        self.clock.forget()
+        self._state.release()
+        world.trial.frozen.append((engine, journal))
+
+
+class Storm(Trial):
+    """The trial of the app, with an eye on it."""
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        self.frozen: list[tuple[Any, Any]] = []
+        world.trial = self
+        super().__init__(app, folder, faults)
+
+    def look_again(self) -> None:
+        """Have the mail looked at."""
+        self._alive().engine.intake.poke("mail")
+
+    def finish(self) -> None:
+        """Let time pass until nothing is to be tried again."""
+        for _ in range(100):
+            if not self._ask(lambda connection: list(connection.execute(OPEN))):
+                return
+            self.advance(seconds=2)
+
+    def _alive(self) -> Life:
+        if not self._lives or self._lives[-1].loop.dead:
+            world.born()
+            alive = super()._alive()
+            for engine, journal in self.frozen:
+                self._thaw(alive, engine, journal)
+            self.frozen.clear()
+            return alive
+        return self._lives[-1]
+
+    def _thaw(self, alive: Life, engine: Any, journal: Any) -> None:
+        """Let a frozen process settle what it had at work, once others have claimed that, and then really die."""
+        dispatcher, pipeline = engine.dispatcher, engine.dispatcher.pipeline
+        dispatcher.admission.closed = True
+        pipeline.turn, pipeline._committing, pipeline._scheduled = Turn(Change(journal.epoch)), False, False
+
+        async def goes_on() -> None:
+            await alive.loop.idle()
+            for run in list(dispatcher.running.values()):
+                if journal._row(run.number) != (RUNNING, run.attempt, journal.epoch):
+                    dispatcher._finished(run, Done([]))
+            await alive.loop.idle()
+            journal.close()
+
+        alive.loop.create_task(goes_on())
+
+    def close(self) -> None:
+        super().close()
+        for _, journal in self.frozen:
+            journal.close()
+
+
+def live(seed: int, faults: Faults | None = None) -> Faults:
+    """Live one scenario, with other faults than its own if they are given.
+
+    Raises `AssertionError` with what was wrong in it.
+    """
+    faults = faults or Faults(seed)
+    chance = random.Random(f"storm {seed}")
+    vars(pipeline)["world"].__init__()
+    table: dict[tuple[Any, str], Any] = {
+        (engine_module, "refuse"): lambda app, state: None,  # the app is wired the same in all lives
+        (life_module, "SimulatedJournal"): WatchedJournal,
+        (trial_module, "Life"): FrozenLife,
+        (FrozenLife, "freezes"): chance.random() < 0.5,
+    }
+    begin(faults)
+    try:
+        with TemporaryDirectory(prefix="storm-", dir=_fast()) as folder, replaced(table):
+            storm = Storm(Path(folder), faults)
+            try:
+                sent = scenario(storm, chance)
+                storm.advance(minutes=MINUTES)
+                storm.finish()
+                wrong = [*world.wrong, *storm._ask(lambda connection: judged(connection, sent, faults)), *inside(storm)]
+                storm.check()
+            finally:
+                storm.close()
+    finally:
+        end(faults)
+    assert not wrong, f"seed {seed}: {'; '.join(wrong[:5])}\n" + "\n".join(faults.story)
+    return faults
+
+
+def _fast() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+def scenario(storm: Storm, chance: random.Random) -> dict[int, str]:
+    """Send letters of all kinds, some of them twice, in one or two bursts."""
+    kinds = KINDS if chance.random() < 0.5 else (chance.choice(KINDS),)
+    sent = {n: chance.choice(kinds) for n in range(1, chance.randint(3, 6))}
+    first = chance.randint(1, len(sent))
+    for burst in (list(sent)[:first], list(sent)[first:]):
+        now = storm.clock.monotonic()
+        for n in burst:
+            for _ in range(chance.choice((1, 1, 2))):
+                late = chance.choice((0.0, 0.0, 0.4, 2.0))
+                world.letters.append(letter(n, sent[n], storm.clock.now(), now + late))
+        chance.shuffle(world.letters)
+        storm.look_again()
+        storm.settle()
+    return sent
+
+
+def judged(connection: apsw.Connection, sent: Mapping[int, str], faults: Faults) -> list[str]:
+    """Return what is wrong with rows and effects."""
+    return [
+        *_events(connection, sent),
+        *_runs(connection),
+        *_effects(connection),
+        *_files(faults),
+        *_ticks(connection, faults),
+    ]
+
+
+def _events(connection: apsw.Connection, sent: Mapping[int, str]) -> Iterator[str]:
+    rows = connection.execute("SELECT json_extract(data, '$.n'), count(*) FROM event WHERE type = 'Start' GROUP BY 1")
+    counts = dict(rows)
+    for n in sent:
+        if counts.get(n, 0) != 1:
+            yield f"letter {n} is there {counts.get(n, 0)} times as an event"
+    if world.letters:
+        yield f"{len(world.letters)} letters were never taken in"
+
+
+TRIGGERED = {
+    "chain": ("clean",), "single": ("skipping", "queueing", "replacing"), "keyed": ("keyed",),
+    "isolated": ("keyed", "isolated"), "later": ("waiting",), "bad": ("failing",),
+}  # fmt: skip
+
+
+def _runs(connection: apsw.Connection) -> Iterator[str]:
+    """Every event has one run of each of its routes, and each has ended, with all that it emits or nothing."""
+    emitted = Counter((cause, kind) for cause, kind in connection.execute("SELECT cause, type FROM event"))
+    wanted: Counter[tuple[int, str]] = Counter()
+    for number, kind, which in connection.execute("SELECT number, type, json_extract(data, '$.kind') FROM event"):
+        routes = {"Start": TRIGGERED.get(which, ()), "Cleaned": ("train",), "Trained": ("report",),
+                  "RunFailed": ("mourn",), "Tick": ("tick",)}[kind]  # fmt: skip
+        wanted.update((number, route) for route in routes)
+    found: Counter[tuple[int, str]] = Counter()
+    for number, event, route, state, attempt, error in connection.execute(
+        "SELECT number, event, route, state, attempt, error FROM run"
+    ):
+        found[event, route] += 1
+        yield from _ended(number, route, state, attempt, error, emitted)
+    for (event, route), count in ((wanted - found) + (found - wanted)).items():
+        yield f"e{event} has {count} runs of {route} too few or too many"
+
+
+def _ended(run: int, route: str, state: int, attempt: int, error: str | None, emitted: Counter[Any]) -> Iterator[str]:
+    words = f"r{run} of {route}"
+    if state not in (DONE, DEAD, DROPPED):
+        yield f"{words} has not ended: state {state}, attempt {attempt}"
+    if route != "failing" and state == DEAD:
+        yield f"{words} is dead: {error}"
+    if state == DROPPED and route not in ("skipping", "replacing"):
+        yield f"{words} was dropped: {error}"
+    if attempt > app.routes[route].policy.retry.attempts and route != "isolated":
+        yield f"{words} has used {attempt} attempts"
+    if route in EMITS and emitted[run, EMITS[route]] != (state == DONE):
+        yield f"{words} in state {state} has emitted {emitted[run, EMITS[route]]} events"
+    if emitted[run, "RunFailed"] != (state == DEAD and route != "mourn"):
+        yield f"{words} in state {state} has failed {emitted[run, 'RunFailed']} times"
+
+
+def _effects(connection: apsw.Connection) -> Iterator[str]:
+    """Each run acts under one key, with a new attempt each time, and one that is done has acted."""
+    keys: dict[int, set[str]] = {}
+    before: dict[int, int] = {}
+    for act in world.acts:
+        keys.setdefault(act.run, set()).add(act.key)
+        fresh = act.attempt > before.get(act.run, 0)
+        if not fresh and act.route not in ("isolated", "waiting"):
+            yield f"r{act.run} of {act.route} has acted in attempt {act.attempt} twice"
+        before[act.run] = act.attempt
+    for run, used in keys.items():
+        if len(used) > 1:
+            yield f"r{run} has acted under {len(used)} keys"
+    for (run,) in connection.execute(f"SELECT number FROM run WHERE state = {DONE}"):
+        if run not in keys:
+            yield f"r{run} is done and has never acted"
+
+
+def _ticks(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
+    """Each minute has fired once; where the wall clock was right, none is missing."""
+    due = [text for (text,) in connection.execute("SELECT json_extract(data, '$.due') FROM event WHERE type = 'Tick'")]
+    if len(due) != len(set(due)):
+        yield "a minute has fired twice"
+    if len(due) < MINUTES and not any(fault.kind == "clock" for fault in faults.taken):
+        yield f"only {len(due)} minutes have fired"
+
+
+def _files(faults: Faults) -> Iterator[str]:
+    """Runs that must not overlap go one after the other, whatever attempts they take, in the order of their ranks.
+
+    A clock that is set gives a later run an earlier rank.
+    """
+    if any(fault.kind == "clock" for fault in faults.taken):
+        return
+    for route in SINGLE:
+        seen: list[int] = []
+        for act in world.acts:
+            if act.route == route and act.run in seen[:-1]:
+                yield f"r{act.run} of {route} has acted after r{seen[-1]} had begun"
+            if act.route == route and act.run not in seen:
+                seen.append(act.run)
+
+
+def inside(storm: Storm) -> Iterator[str]:
+    """Yield what the dispatcher believes wrongly, now that nothing is left to do."""
+    dispatcher = storm._engine.dispatcher
+    held = dispatcher.admission.holdings
+    if held.free != held.capacity:
+        taken = {name: most - held.free[name] for name, most in held.capacity.items()}
+        yield f"nothing runs, and yet is taken: { ({name: some for name, some in taken.items() if some}) }"
+    if storm._engine.journal.open_runs:
+        yield f"nothing is open, and {storm._engine.journal.open_runs} runs are believed to be"
+    if dispatcher.running:
+        yield f"{len(dispatcher.running)} runs are believed to be at work"
+
+
+def storms(first: int, count: int) -> list[str]:
+    """Live many scenarios, and return what was wrong in those that failed."""
+    logging.disable(logging.CRITICAL)
+    failed = []
+    for seed in range(first, first + count):
+        try:
+            live(seed)
+        except Exception as error:
+            failed.append(f"seed {seed} (python -m tests.faults.storm {seed}): {type(error).__name__}: {error}")
+    return failed
+
+
+def explain(seed: int) -> Iterator[str]:
+    """Yield the fewest faults with which a seed fails, and how it does."""
+    last, kept = "", drawn(seed)
+
+    def fails(some: Sequence[Fault]) -> bool:
+        nonlocal kept, last
+        try:
+            live(seed, Faults(given=some))
+        except Exception as error:
+            kept, last = list(some), f"{type(error).__name__}: {error}"
+            return True
+        return False
+
+    if fails(kept):
+        reduce(kept, fails, lambda: False)
+        yield from (fault.words for fault in kept)
+    yield last or f"seed {seed} is well"
+
+
+def drawn(seed: int) -> list[Fault]:
+    """Return the faults that happen under a seed."""
+    faults = Faults(seed)
+    with suppress(Exception):
+        live(seed, faults)
+    return faults.taken
+
+
+if __name__ == "__main__":
+    print(*explain(int(sys.argv[1])), sep="\n")
