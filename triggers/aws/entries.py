@@ -14,6 +14,8 @@ from triggers.errors import WiringError
 
 _LEFT_OUT: Final = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 """Files of a `.dist-info` that say how a distribution was installed: never the same, and nobody asks for them."""
+_BILLS: Final = ".dist-info/sboms/"
+"""Where files say what a distribution was built of (PEP 770): as large as some libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def of_wheel(path: Path) -> Iterator[tuple[str, Entry]]:
 def is_kept(place: str) -> bool:
     """Say whether a file of a distribution is of use to a function."""
     path = PurePosixPath(place)
-    described = path.parent.name.endswith(".dist-info") and path.name in _LEFT_OUT
+    described = (path.parent.name.endswith(".dist-info") and path.name in _LEFT_OUT) or _BILLS in place
     return not (described or "__pycache__" in path.parts or path.suffix in (".pyc", ".pyi") or _is_outside(place))
 
 
