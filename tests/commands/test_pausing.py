@@ -48,6 +48,10 @@ def test_what_is_paused_is_told_by_all_who_look(project: Project) -> None:
     assert "train does not start it: paused since" in project("why", "r4").out
     assert "`triggers resume train` lets it go on" in project("doctor").out
     assert [run["state"] for run in project("runs", "--route", "train", "--json").data] == ["done", "waiting"]
+    drained = project("drain", "train")
+    assert (drained.code, drained.out) == (
+        0, "train is paused, and nothing of it runs\ntrain: 1 waiting, 0 delayed\n",
+    )  # fmt: skip
     project("resume", "train")
     project("run", "app.py", "--drain")
     assert [run["state"] for run in project("runs", "--route", "train", "--json").data] == ["done", "done"]
