@@ -647,8 +647,8 @@ class Rebooted(FakeClock):
 
     def __init__(self, before: FakeClock, off: float) -> None:
         super().__init__()
-        self._now = before.now() + off
         self._monotonic = 5.0
+        self.move_wall(before.now() + off - self.now())
 
     def boot(self) -> str:
         return "second boot"
