@@ -25,6 +25,7 @@ from triggers.aws.runtime import Result
 from triggers.aws.server import environment
 from triggers.commands.failures import FAILED, OK
 from triggers.commands.output import count, note
+from triggers.commands.packing import data_of
 from triggers.commands.signals import Signals
 from triggers.journal.views import runs
 from triggers.sources.folder import Folder
@@ -56,7 +57,7 @@ def by_functions(app: App, target: str, port: int, files: Sequence[Path], *, upl
     started = time.monotonic()
     with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as home:
         folder = Path(home)
-        made = bundle(target, Platform.here(), requirements(files), libraries=installed)
+        made = bundle(target, Platform.here(), requirements(files), libraries=installed, leave_out=data_of(app))
         made.write(folder / "functions.zip")
         unpack(folder / "functions.zip", folder / "functions")
         log.info("packed %s of %s in %.1f s", count(len(made.entries), "file"), app.name, time.monotonic() - started)

@@ -75,5 +75,10 @@ class Packing:
             libraries.requirements(self.requirements),
             include=[path.resolve() for path in self.include],
             provided=self.provided,
-            leave_out=[one.path for one in {**app.sources, **app.outputs}.values() if isinstance(one, Folder)],
+            leave_out=data_of(app),
         )
+
+
+def data_of(app: App) -> list[Path]:
+    """Return the folders of data that an app declares: what lies in them is none of its code."""
+    return [one.path for one in {**app.sources, **app.outputs}.values() if isinstance(one, Folder)]

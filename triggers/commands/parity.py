@@ -15,6 +15,7 @@ import click
 from triggers.commands.failures import FAILED, OK, NotFound, complain
 from triggers.commands.loading import load_module
 from triggers.commands.output import count, note, say
+from triggers.commands.packing import data_of
 from triggers.errors import TriggersError, did_you_mean
 from triggers.parity import Scenario
 
@@ -47,7 +48,11 @@ def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
     with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as endpoint:
         for number, (module, scenarios) in enumerate(found):
             folder, file = Path(home, f"{number}"), Path(home, f"{number}.zip")
-            bundle(f"{module.__name__}:", Platform.here(), requirements(files), libraries=installed).write(file)
+            data = [path for one in scenarios.values() for path in data_of(one.app)]
+            made = bundle(
+                f"{module.__name__}:", Platform.here(), requirements(files), libraries=installed, leave_out=data
+            )
+            made.write(file)
             unpack(file, folder)
             wrong += sum(not _same(module, name, one, folder, endpoint) for name, one in scenarios.items())
     return FAILED if wrong else OK
