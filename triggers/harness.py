@@ -68,14 +68,14 @@ class FakeClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has been advanced by so many seconds."""
-        await self._sleeper(seconds)
+        await self._sleeper(self._monotonic + seconds)
 
     async def sleep_until(self, moment: float) -> None:
         """Wait until the clock has been advanced to this moment, or the wall clock has been set back."""
         before = self.now()
         while before <= (now := self.now()) < moment:
             before = now
-            future = self._sleeper(moment - now)
+            future = self._sleeper(moment - self._boot)
             self._wall_sleepers.add(future)
             future.add_done_callback(self._wall_sleepers.discard)
             await future
@@ -88,21 +88,21 @@ class FakeClock:
         """Set the wall clock on or back by so many seconds."""
         self._boot += seconds
         for future in self._wall_sleepers:
-            self.wake(LONGEST_SLEEP, future)
+            self.wake(self._monotonic + LONGEST_SLEEP, future)
 
     def suspend(self, seconds: float) -> None:
         """Let time pass as over a closed lid. Who was due meanwhile is woken by the next step."""
         self._asleep += seconds
         self._monotonic += seconds
 
-    def _sleeper(self, seconds: float) -> asyncio.Future[None]:
+    def _sleeper(self, due: float) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.wake(seconds, future)
+        self.wake(due, future)
         return future
 
-    def wake(self, seconds: float, sleeper: Sleeper) -> None:
-        """Wake somebody in so many seconds."""
-        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._order), sleeper))
+    def wake(self, due: float, sleeper: Sleeper) -> None:
+        """Wake somebody when `monotonic` shows that moment."""
+        heapq.heappush(self._sleepers, (due, next(self._order), sleeper))
 
     def forget(self) -> None:
         """Wake nobody who sleeps now: their process is gone."""
@@ -115,8 +115,7 @@ class FakeClock:
             heapq.heappop(self._sleepers)
         due = self._sleepers[0][0] if self._sleepers else until
         woken = bool(self._sleepers) and due <= until
-        seconds = max(0.0, (due if woken else until) - self._monotonic)
-        self._monotonic += seconds
+        self._monotonic = max(self._monotonic, due if woken else until)
         if woken:
             heapq.heappop(self._sleepers)[2].set_result(None)
         return woken

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.kit import delivery
-from triggers import App, Context, Event, Later, Reject, Retry, RunFailed, Tick, every
+from triggers import App, Batch, Context, Event, Later, Reject, Retry, RunFailed, Tick, every
 from triggers.journal import DROPPED, RUNNING
 from triggers.sources import Delivery, Site
 from triggers.testing import boundary
@@ -60,7 +60,8 @@ class World:
     at_work: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
     wrong: list[str] = field(default_factory=list)
     """What was seen that must never be."""
-    acknowledged: int = 0
+    given_back: set[int] = field(default_factory=set)
+    """How many acts there were whenever the app was stopped: what was at work then has used no attempt."""
 
     @property
     def journal(self) -> Any:
@@ -95,7 +96,6 @@ class World:
     def acknowledge(self, letters: Sequence[Letter]) -> None:
         """Forget letters: their events must be durable."""
         for letter in letters:
-            self.acknowledged += 1
             key = letter.delivery.id.encode()
             sql = "SELECT 1 FROM identity WHERE key = ? UNION ALL SELECT 1 FROM ledger WHERE source = ? AND key = ?"
             name = letter.delivery.source
@@ -153,6 +153,11 @@ def train(event: Cleaned, ctx: Context) -> Trained:
 
 @app.on(Trained)
 async def report(event: Trained, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+@app.on(Trained, batch=Batch(2, within=5))
+async def together(events: list[Trained], ctx: Context) -> None:
     world.begin(ctx)
 
 

@@ -25,15 +25,18 @@ from triggers.attempt import Done
 from triggers.faults import life as life_module
 from triggers.faults import trial as trial_module
 from triggers.faults.life import Life, SimulatedJournal, measured
+from triggers.faults.loop import Crash
 from triggers.faults.search import reduce
 from triggers.faults.seeds import Fault, Faults, begin, end
 from triggers.faults.trial import Trial
+from triggers.gather import Gathered
 from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING, Change, Result
 from triggers.pipeline import Turn
 
 OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED}) LIMIT 1"
 
 MINUTES = 2
+GATHERED = Gathered.__event_type__
 SINGLE = ("skipping", "queueing", "replacing")
 
 Replacements = Mapping[tuple[Any, str], Any]
@@ -110,6 +113,15 @@ class Storm(Trial):
             if not self._ask(lambda connection: list(connection.execute(OPEN))):
                 return
             self.advance(seconds=2)
+
+    def stop(self) -> None:
+        """Stop the app as a signal does; whatever looks at it next starts it again."""
+        life = self._alive()
+        with suppress(Crash):
+            life.run(lambda: life.engine.__aexit__(None, None, None))
+            life.loop.dead = True
+            self.clock.forget()
+        world.given_back.add(len(world.acts))
 
     def _alive(self) -> Life:
         if not self._lives or self._lives[-1].loop.dead:
@@ -192,6 +204,8 @@ def scenario(storm: Storm, chance: random.Random) -> dict[int, str]:
                 world.letters.append(letter(n, sent[n], storm.clock.now(), now + late))
         chance.shuffle(world.letters)
         storm.look_again()
+        if chance.random() < 0.2:
+            storm.stop()
         storm.settle()
     return sent
 
@@ -229,7 +243,7 @@ def _runs(connection: apsw.Connection) -> Iterator[str]:
     wanted: Counter[tuple[int, str]] = Counter()
     for number, kind, which in connection.execute("SELECT number, type, json_extract(data, '$.kind') FROM event"):
         routes = {"Start": TRIGGERED.get(which, ()), "Cleaned": ("train",), "Trained": ("report",),
-                  "RunFailed": ("mourn",), "Tick": ("tick",)}[kind]  # fmt: skip
+                  "RunFailed": ("mourn",), "Tick": ("tick",), GATHERED: ("together",)}[kind]  # fmt: skip
         wanted.update((number, route) for route in routes)
     found: Counter[tuple[int, str]] = Counter()
     for number, event, route, state, attempt, error in connection.execute(
@@ -239,6 +253,18 @@ def _runs(connection: apsw.Connection) -> Iterator[str]:
         yield from _ended(number, route, state, attempt, error, emitted)
     for (event, route), count in ((wanted - found) + (found - wanted)).items():
         yield f"e{event} has {count} runs of {route} too few or too many"
+
+
+def _groups(connection: apsw.Connection) -> Iterator[str]:
+    """Each event that is to come together with others, does so once."""
+    whole = f"""SELECT value, count(*) FROM event JOIN json_each(event.data, '$.events')
+    WHERE type = '{GATHERED}' GROUP BY 1"""
+    groups = dict(connection.execute(whole))
+    for (number,) in connection.execute("SELECT number FROM event WHERE type = 'Trained'"):
+        if groups.pop(number, 0) != 1:
+            yield f"e{number} is not in one group"
+    if groups:
+        yield f"{len(groups)} events are in groups that they have no place in"
 
 
 def _ended(run: int, route: str, state: int, attempt: int, error: str | None, emitted: Counter[Any]) -> Iterator[str]:
@@ -261,7 +287,9 @@ def _effects(connection: apsw.Connection) -> Iterator[str]:
     """Each run acts under one key, with a new attempt each time, and one that is done has acted."""
     keys: dict[int, set[str]] = {}
     before: dict[int, int] = {}
-    for act in world.acts:
+    for number, act in enumerate(world.acts):
+        if number in world.given_back:
+            before = {run: attempt - 1 for run, attempt in before.items()}
         keys.setdefault(act.run, set()).add(act.key)
         fresh = act.attempt > before.get(act.run, 0)
         if not fresh and act.route not in ("isolated", "waiting"):

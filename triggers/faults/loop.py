@@ -127,7 +127,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     ) -> asyncio.TimerHandle:
         """Run a function when the clock shows that moment."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self._clock.wake(when - self.time(), _Due(self._next_time, handle))
+        self._clock.wake(when, _Due(self._next_time, handle))
         return handle
 
     def _next_time(self, handle: asyncio.Handle) -> None:

@@ -41,8 +41,8 @@ _RULES = (
         "r{0} has ended and nobody knows when, or has not ended and has a moment for it",
     ),
     (
-        f"SELECT number FROM run WHERE (state = {DELAYED}) <> (due IS NOT NULL)",
-        "r{0} is delayed for ever, or is due although nothing is waited for",
+        f"SELECT number FROM run WHERE state = {DELAYED} AND due IS NULL",
+        "r{0} is delayed for ever",
     ),
     (
         f"""SELECT number, epoch FROM run WHERE state = {RUNNING}
