@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from triggers.errors import WiringError
 from triggers.expectation import Expectation, make_expectation
 from triggers.graph import check
 from triggers.schedule import Cron
+from triggers.sources import Delivery, Site, Source
 
 HOUR, DAY = 3600.0, 86_400.0
 Start = Callable[..., Life]
@@ -28,7 +30,7 @@ class Sales(Event):
 class Bench:
     """An app that expects something, and notes what it is told to be missing."""
 
-    def __init__(self, *sources: Folder, **expected: Any) -> None:
+    def __init__(self, *sources: Source, **expected: Any) -> None:
         self.told: list[tuple[str, str, int]] = []
         self.app = App("a", sources=sources)
         self.app.expect(expected.pop("kind", Sales), **expected)
@@ -113,6 +115,41 @@ def test_what_came_while_the_app_was_down_is_not_missing(start: Start, tmp_path:
     life.clock.suspend(3.5 * DAY)
     life = start(bench.app, life.clock)
     assert bench.told == [("ObjectCreated", "07 00:00", 3)]
+
+
+def test_what_is_missing_is_told_though_some_source_always_has_more(tmp_path: Path) -> None:
+    class Stream:
+        name = "stream"
+
+        async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+            site.idle(self.name)
+            await site.clock.sleep(1)
+            while True:
+                yield [delivery(Sales(region="us"), source=self.name)]
+                await site.clock.sleep(600)
+
+    class Slow:
+        name = "slow"
+
+        async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+            await site.clock.sleep(60)
+            site.idle(self.name)
+            await site.poked(self.name)
+            yield []
+
+    bench = Bench(Stream(), Slow(), every="1h", where={"region": "eu"})
+    life = Life(bench.app, tmp_path / "state")
+
+    async def passing() -> None:
+        until = life.clock.monotonic() + 2.5 * HOUR
+        while life.clock.step(until):
+            for _ in range(50):
+                await asyncio.sleep(0)
+
+    life.until(lambda: life.engine.intake._unread == {"slow"})
+    life.run(passing())
+    life.end()
+    assert bench.told == [("Sales", "01 01:01", 1), ("Sales", "01 02:01", 2)]
 
 
 def test_an_event_is_expected_by_each_instant_of_a_schedule(start: Start) -> None:

@@ -57,8 +57,10 @@ class Intake:
         self._busy = set(self.sources)
         self._pokes = {name: asyncio.Event() for name in self.sources}
         self._tasks: list[asyncio.Task[None]] = []
+        self._unread = self.sources.keys() - {EXPECT}
+        """The sources that have not delivered yet what was there at the start, and do not fail."""
         self._looked = asyncio.Event()
-        """Set once every source has delivered what was there at the start, or fails."""
+        """Set once there are none of those."""
         self._asked = asyncio.Event()
         """Set once all is carried out that operators asked for while the app was down."""
 
@@ -111,7 +113,7 @@ class Intake:
         if source == OPERATORS:
             self._asked.set()
             self._dispatcher.open()
-        self._note_look()
+        self._note_look(source)
         self._dispatcher.pipeline.wake()
 
     async def poked(self, source: str) -> None:
@@ -123,8 +125,9 @@ class Intake:
         """Keep what came and cannot be an event."""
         await self.rejections.keep(source, id, content, reason)
 
-    def _note_look(self) -> None:
-        if not self._looked.is_set() and self._busy <= {EXPECT, *self.failing}:
+    def _note_look(self, source: str) -> None:
+        self._unread.discard(source)
+        if not self._unread:
             self._looked.set()
 
     async def _listen(self, source: Source) -> None:
@@ -132,7 +135,7 @@ class Intake:
         if source.name == TIMER and OPERATORS in self.sources:
             await self._asked.wait()  # a schedule may have been paused
         if source.name == EXPECT:
-            self._note_look()
+            self._note_look(EXPECT)
             await self._looked.wait()  # what is missing may be there already, and not read
         while True:
             try:
@@ -161,7 +164,7 @@ class Intake:
         if self._dispatcher.pipeline.fatal:
             return False
         self.failing[source] = why = str(error) or type(error).__name__
-        self._note_look()
+        self._note_look(source)
         self._dispatcher.pipeline.wake()
         trace = None if isinstance(error, TriggersError) else error  # what was foreseen says all in its words
         log.error("source %r failed: %s; it is started again in %g s", source, why, pause, exc_info=trace)
