@@ -150,6 +150,17 @@ def test_what_comes_too_often_is_dropped_and_the_record_says_why(start: Start) -
     assert log.called == [0, 1, 3, 4]
 
 
+def test_a_clock_that_was_set_back_lets_a_rate_limit_drop_for_no_longer_than_it_says(start: Start) -> None:
+    log = Log(rate_limit=Rate(1, per=60))
+    life = start(log.app)
+    life.send(Call(n=1))
+    life.clock.set_wall(START - timedelta(days=1))
+    life.send(Call(n=2))
+    life.advance(61)
+    life.send(Call(n=3))
+    assert log.called == [1, 3]
+
+
 def test_what_a_rate_limit_has_taken_in_counts_after_a_crash_and_what_it_dropped_does_not(start: Start) -> None:
     log = Log(rate_limit=Rate(1, per=60))
     life = start(log.app)

@@ -55,6 +55,8 @@ class Pace:
         """Count the last start of a key no more: it did not come to it."""
         if ends := self._ends.get(key):
             self._all.remove((ends.pop(), key))
+            if not ends:
+                del self._ends[key]
 
     def _count(self, key: str | None, until: float) -> None:
         self._ends[key].append(until)

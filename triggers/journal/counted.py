@@ -48,6 +48,9 @@ def limit(route: str, rate: Rate) -> Decision:
         for run, key in inserted(connection, runs):
             arrived = float(connection.execute(_ARRIVED, (run,)).get)
             connection.execute(_FORGET, (arrived,))
+            connection.execute(
+                _SET_BACK, {"route": route, "rate": RATE_LIMIT, "key": key, "latest": arrived + rate.per}
+            )
             if int(connection.execute(_COUNT, (route, RATE_LIMIT, key, arrived)).get) < rate.count:
                 connection.execute(_TAKE, (route, RATE_LIMIT, key, arrived + rate.per, run))
                 verdict.passed.append(run)
@@ -61,6 +64,10 @@ def limit(route: str, rate: Rate) -> Decision:
 
 
 _FORGET = "DELETE FROM counted WHERE until <= ?"
+
+# A clock that was set back holds nothing up for longer than the rate is for.
+_SET_BACK = """
+UPDATE counted SET until = :latest WHERE route = :route AND rate = :rate AND key IS :key AND until > :latest"""
 
 _START = f"""
 INSERT INTO counted (route, rate, key, until, run)
