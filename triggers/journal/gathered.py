@@ -183,7 +183,7 @@ def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         return
     _, first, place, wanted, opened, due = group or (None, a.event, 0, rule.wanted, a.at, a.at + rule.within)
     _put(connection, a, first, place + 1, wanted, opened, due)
-    if connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:
+    if place + 1 >= wanted and connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:  # some may have left
         _end(connection, a, first)
 
 
@@ -206,13 +206,15 @@ def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         _refuse(connection, a, f"no {rule.of} that a run emitted led to it (batch=All)")
         return
     part, cause, root = found
-    siblings = int(connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
+    name = f"r{cause}"
+    known = connection.execute(_WANTED, (a.route, name)).get  # to count them once more for each would take for ever
+    siblings = int(known or connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
     if siblings > MOST:
         _refuse(
             connection, a, f"r{cause} emitted {siblings:,} {rule.of}, and {MOST:,} at most come together (batch=All)"
         )
         return
-    _join(connection, a._replace(key=f"r{cause}", slot=f"e{part}"), rule._replace(wanted=siblings))
+    _join(connection, a._replace(key=name, slot=f"e{part}"), rule._replace(wanted=siblings))
 
 
 def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
@@ -282,7 +284,8 @@ _MINE = "route = ? AND key IS ? AND ended IS NULL"
 
 _EXPIRE = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND due <= ?"
 
-_CLOSE = "UPDATE gathered SET ended = ? WHERE ended IS NULL AND route = ? AND due <= ?"
+# By the index of what is due: that of the route would have all looked at that wait.
+_CLOSE = "UPDATE gathered SET ended = ? WHERE ended IS NULL AND +route = ? AND due <= ?"
 
 _LAST = f"SELECT first, place, wanted, opened, due FROM gathered WHERE {_MINE} ORDER BY first DESC, place DESC LIMIT 1"
 
@@ -306,6 +309,8 @@ _HAD = "SELECT 1 FROM gathered WHERE route = ? AND key IS ? AND ended IN (?, ?) 
 _PARENT = """
 SELECT parent.number, parent.type, parent.cause, parent.root FROM event
 JOIN run ON run.number = event.cause JOIN event AS parent ON parent.number = run.event WHERE event.number = ?"""
+
+_WANTED = f"SELECT wanted FROM gathered WHERE {_MINE} LIMIT 1"
 
 _SIBLINGS = "SELECT count(*) FROM event WHERE root = ? AND cause = ? AND type = ?"
 
