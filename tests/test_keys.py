@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.kit import Life
+from tests.kit import Life, delivery
 from triggers import App, Event
 from triggers.errors import WiringError
+from triggers.holdings import FEW
+from triggers.requests import Redrive, accept
 
 Start = Callable[..., Life]
 
@@ -104,11 +106,59 @@ def test_the_bounds_of_keys_are_forgotten_with_their_runs(start: Start) -> None:
     assert life.dispatcher.admission.holdings.capacity == life.dispatcher.admission.holdings.free == before
 
 
+def test_the_bounds_of_keys_are_forgotten_whose_runs_never_start(start: Start) -> None:
+    bench = Bench(key=lambda event: event.n, per_key=1, concurrency=1, expires=60)
+    life = start(bench.app)
+    for n in range(0, 4 * FEW, FEW):
+        sent(life, *(Order(n=n + one) for one in range(FEW)))
+        life.clock.step(life.clock.monotonic() + 61)
+        life.until(lambda n=n: life.dispatcher.counts["dropped"] >= n + FEW - 1 and not life.dispatcher.pipeline.busy)
+    assert len(life.dispatcher.admission.holdings.capacity) < 2 * FEW
+
+
 def test_overlap_is_about_runs_of_one_key_where_there_are_keys(start: Start) -> None:
     bench = Bench(key="customer", overlap="skip")
     life = start(bench.app)
     sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"), Order(n=3, customer="a"))
     assert [run.state for run in life.runs("job")] == ["running", "running", "dropped"]
+
+
+@pytest.mark.parametrize("overlap", ["queue", "newest"])
+def test_runs_without_a_key_do_not_overlap_where_runs_must_not(start: Start, overlap: str) -> None:
+    bench = Bench(key="customer", overlap=overlap)
+    life = start(bench.app)
+    for n in range(3):
+        sent(life, Order(n=n))
+        life.until(lambda: bench.begun)
+    life.until(lambda: not life.dispatcher.pipeline.busy)
+    assert len(life.dispatcher.running) == 1
+
+
+def test_a_run_is_not_started_again_by_hand_before_the_attempt_has_ended_that_was_replaced(start: Start) -> None:
+    begun: list[int] = []
+    ends = asyncio.Event()
+    app = App("a")
+
+    @app.on(Order, name="job", key="customer", overlap="replace")
+    async def job(event: Order) -> None:
+        begun.append(event.n)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await ends.wait()
+            raise
+
+    life = start(app)
+    sent(life, Order(n=1))
+    sent(life, Order(n=2))
+
+    async def redriven() -> None:
+        await accept(life.dispatcher, [delivery(Redrive(runs=[1]))])
+
+    life.run(redriven())
+    life.until(lambda: not life.dispatcher.pipeline.busy)
+    assert begun == [1]
+    assert [run.state for run in life.runs("job")] == ["waiting", "waiting"]
 
 
 def test_replace_ends_the_runs_of_its_own_key_only(start: Start) -> None:

@@ -13,6 +13,7 @@ from triggers import App, Event, Pressure
 from triggers.errors import WiringError
 from triggers.kernel import Strain
 from triggers.pressure import LOOK
+from triggers.requests import PauseRoutes
 
 EASY = Strain(load=0.5, memory=0.6, stall=0.0)
 
@@ -119,6 +120,19 @@ def test_where_nothing_heavy_is_at_work_one_run_starts_all_the_same(
     machine.let_go(life)
     passed(life, 0)
     assert machine.begun == ["heavy"] * 2
+
+
+def test_what_is_paused_does_not_take_the_turn_of_what_may_start(
+    machine: Machine, start: Callable[[App], Life]
+) -> None:
+    machine.strain = EASY._replace(memory=0.01)
+    machine.app.on(Light, needs={"cpu": 1}, name="other")(machine.light)
+    life = start(machine.app)
+    life.accept(PauseRoutes(routes=["heavy"], by="me"))
+    sent(life, Heavy())
+    sent(life, Light())
+    passed(life, 2 * LOOK)
+    assert machine.begun == ["light", "light"]
 
 
 def test_it_is_over_when_all_is_better_by_a_part_and_looked_at_without_anybody_asking(

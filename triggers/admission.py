@@ -157,11 +157,12 @@ class Admission:
             return choice
         self.reopens = inf
         self.closures.begin()
+        self.holdings.tidy(sum(len(flow.lanes) for flow in self.flows.values()))
         lanes = list(self._open(now))
         if lanes:
             self._predict()
             seen = [waiting for _, waiting in lanes]
-            usage = self.sharing.usage() if self.sharing else {}
+            usage = self.sharing.usage({one.share or "" for one in seen}) if self.sharing else {}
             free, capacity = self.holdings.free, self.holdings.capacity
             view = View(now, seen, free, capacity, self.holdings.busy(now), usage, self._aging)
             for index in fit(view, self._policy(view)):
@@ -201,10 +202,12 @@ class Admission:
         most = flow.takes(None, terms.memory).get(MEMORY)
         return None if most is None else most / UNIT
 
-    def gate(self, route: str, gate: Gate) -> None:
-        """Have runs of a route wait for another gate."""
+    def gate(self, route: str, gate: Gate, *, turnstile: bool = False) -> None:
+        """Have runs of a route wait for another gate, which may be one that lets them through one by one."""
         flow = self.flows[route]
         flow.gates = [*flow.gates, gate]
+        if turnstile:
+            flow.turnstile = gate
 
     def resize(self, name: str, amount: float) -> None:
         """Set how much there is of a resource from now on, see `Holdings.resize`.

@@ -129,7 +129,7 @@ class Flow:
     needs: Mapping[str, int]
     part: float = 0.0
     """The part of the machine that a run takes."""
-    per_key: Callable[[str], Mapping[str, int]] | None = None
+    per_key: Callable[[str | None], Mapping[str, int]] | None = None
     """What a run takes beside that, by its key."""
     grown: Callable[[float], Mapping[str, int]] = nothing_more
     """What a run takes instead whose memory has grown."""
@@ -142,6 +142,8 @@ class Flow:
     gates: Sequence[Gate] = ()
     pace: Pace | None = None
     """What throttles the starts of its runs: one of the gates."""
+    turnstile: Gate | None = None
+    """The one of the gates that lets runs through one by one: it is asked only where all others are open."""
     lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
     _late: list[Ranked] = field(default_factory=list)
@@ -169,8 +171,12 @@ class Flow:
 
     def takes(self, key: str | None, memory: float | None = None) -> Mapping[str, int]:
         """Return what a run with that key takes, and with that memory instead of what is declared."""
-        needs = self.needs if self.per_key is None or key is None else {**self.needs, **self.per_key(key)}
+        needs = self.needs if self.per_key is None else {**self.needs, **self.of_key(key)}
         return needs if memory is None else {**needs, **self.grown(memory)}
+
+    def of_key(self, key: str | None) -> Mapping[str, int]:
+        """Return what a run takes of the limit of its key, where it has one."""
+        return {} if self.per_key is None or key is None else self.per_key(key)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, as far as the flow goes: where it has gates, they are asked."""
@@ -185,8 +191,11 @@ class Flow:
 
     def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
         """Return the gate that opens last, of those that are closed for a run."""
-        found = [closed for gate in self.gates if (closed := gate.closed(now, head.terms, longest))]
-        return max(found, key=lambda closed: closed.until, default=None)
+        others = (gate for gate in self.gates if gate is not self.turnstile)
+        found = [closed for gate in others if (closed := gate.closed(now, head.terms, longest))]
+        if found or not self.turnstile:
+            return max(found, key=lambda closed: closed.until, default=None)
+        return self.turnstile.closed(now, head.terms, longest)
 
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""

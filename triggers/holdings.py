@@ -17,15 +17,23 @@ UNIT = 1_000_000
 MEMORY = "memory"
 """The resource that is measured."""
 
+FEW = 1000
+"""As many limits of keys are kept that nobody waits for any more."""
+
 
 def units(amounts: Mapping[str, float]) -> dict[str, int]:
     """Return amounts of resources as they are counted: at least one millionth of each."""
     return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}
 
 
-def limit_of(route: str, key: str | None = None) -> str:
-    """Return the name under which the `concurrency=` of a route, or the `per_key=` of a key, is counted."""
-    return f"concurrency of {route}" if key is None else f"concurrency of {route} for {key}"
+def limit_of(route: str) -> str:
+    """Return the name under which the `concurrency=` of a route is counted."""
+    return f"concurrency of {route}"
+
+
+def limit_of_key(route: str, key: str | None) -> str:
+    """Return the name under which the `per_key=` of a key is counted, or of the runs without any."""
+    return f"concurrency of {route} without a key" if key is None else f"concurrency of {route} for {key}"
 
 
 def put_off(began: float, now: float) -> float:
@@ -105,13 +113,21 @@ class Holdings:
         self.free[name] += capacity - self.capacity[name]
         self.capacity[name] = capacity
 
-    def of_key(self, route: str, most: int, key: str) -> Mapping[str, int]:
+    def of_key(self, route: str, most: int, key: str | None) -> Mapping[str, int]:
         """Return what a run of a key takes of its limit, and see to it that there is one."""
-        name = limit_of(route, key)
+        name = limit_of_key(route, key)
         if name not in self.capacity:
             self._passing.add(name)
             self.add(name, most)
         return {name: UNIT}
+
+    def tidy(self, wanted: int) -> None:
+        """Count the limits of keys no more that no run counts against, where there are far more than are `wanted`."""
+        if len(self._passing) <= 2 * wanted + FEW:
+            return
+        for name in [name for name in self._passing if self.free[name] == self.capacity[name]]:
+            self._passing.discard(name)
+            self.remove(name)
 
     def shuts(self, needs: Mapping[str, int]) -> bool:
         """Say whether a key has as many runs at work as it may: then nobody need look at the next."""

@@ -7,7 +7,7 @@ while an earlier one is open: waits, is at work, or waits for another attempt. `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import apsw
@@ -77,6 +77,10 @@ class SingleFile(Judged):
             Judged.add(self, head)
         else:
             Flow.add(self, head)
+
+    def of_key(self, key: str | None) -> Mapping[str, int]:
+        """Return what a run takes of the limit of its key; those without a key go one after the other, too."""
+        return {} if self.per_key is None else self.per_key(key)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""

@@ -61,7 +61,7 @@ class Regulation:
         self._heavy = {route.name for route in routes if _heavy(route)} if self._relief else set()
         for name in self._heavy:
             if self._relief:
-                admission.gate(name, self._relief)
+                admission.gate(name, self._relief, turnstile=True)
 
     def __bool__(self) -> bool:
         return bool(self._circuits or self._limits or self._heavy)

@@ -28,9 +28,9 @@ class Sharing:
         """Count a run no more."""
         self.shares.end(*self._counted.pop(run), self.now())
 
-    def usage(self) -> Mapping[str, float]:
-        """Return what the policy goes by: what each share had of late and holds, over its weight."""
-        return self.shares.usage(self.now())
+    def usage(self, names: Iterable[str]) -> Mapping[str, float]:
+        """Return what the policy goes by: what these shares had of late and hold, over their weights."""
+        return self.shares.usage(self.now(), names)
 
     def recall(self, past: Iterable[Ended], flows: Mapping[str, Flow]) -> None:
         """Reckon in the runs that ended before this start."""

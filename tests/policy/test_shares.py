@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from triggers.policy import Shares
+from triggers.policy.shares import KEPT
 
 NOW = 1_000_000.0
 HOUR = 3600.0
@@ -40,3 +41,15 @@ def test_a_clock_that_was_set_back_adds_nothing_and_takes_nothing() -> None:
     then = shares.usage(NOW + HOUR)
     shares.recall("a", 0.5, NOW + 2 * HOUR, NOW + 3 * HOUR, NOW + HOUR)
     assert shares.usage(NOW) == then
+
+
+def test_of_very_many_shares_those_are_remembered_that_had_most_or_hold_something() -> None:
+    shares = Shares({})
+    shares.begin("holds", 1e-6, NOW)
+    for n in range(3 * KEPT):
+        part = 0.5 if n < 5 else 0.01
+        shares.begin(f"s{n}", part, NOW)
+        shares.end(f"s{n}", part, NOW + 1)
+    left = shares.usage(NOW + 1)
+    assert len(left) <= 2 * KEPT + 1
+    assert {"holds", *(f"s{n}" for n in range(5))} <= left.keys()

@@ -85,9 +85,10 @@ class Holdups:
             )
         of_key = [other for other in own if other.terms.key == run.terms.key]
         most = route.policy.get("per_key")
-        if most and run.terms.key is not None and len(of_key) >= most:
-            key = repr(plain(run.terms.key, 60))
-            text = f"{run.route} runs {most} at a time of key {key} (per_key=); held by {named(of_key)}"
+        bound = run.terms.key is not None or route.policy.get("overlap", ALLOW) != ALLOW
+        if most and bound and len(of_key) >= most:
+            key = "without a key" if run.terms.key is None else f"of key {plain(run.terms.key, 60)!r}"
+            text = f"{run.route} runs {most} at a time {key} (per_key=); held by {named(of_key)}"
             return Holdup("limit", text, numbers(of_key))
         return None
 

@@ -8,14 +8,21 @@ average is: what was taken a half-life ago counts half.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 HALF_LIFE = 6 * 3600.0
 """Seconds. A working day shows in the night that follows, and is forgotten two days later (1/256)."""
 
 FORGOTTEN = 8 * HALF_LIFE
 """Seconds after which what was taken need not be reckoned in any more."""
+
+KEPT = 10_000
+"""So many shares are remembered that hold nothing, twice as many at most for a moment."""
+
+NOTHING = 1e-9
+"""A part of the machine below which nothing is held: what is left where parts are added and taken away again."""
 
 
 @dataclass(slots=True)
@@ -49,14 +56,14 @@ class Shares:
         had = self._left(now - min(ended, now)) - self._left(now - min(started, now))
         self._at(share, now).usage += part * max(0.0, had)
 
-    def usage(self, now: float) -> dict[str, float]:
-        """Return what each share had of late and what it holds now, over its weight.
+    def usage(self, now: float, names: Iterable[str] | None = None) -> dict[str, float]:
+        """Return what each share had of late and what it holds now, over its weight; or some of them, by their names.
 
         Were it the past alone, who had least would have the whole machine until the past is made up for, and runs that
         start within a moment would not count.
         """
         found = {}
-        for name in self._standings:
+        for name in list(self._standings if names is None else self._standings.keys() & names):
             standing = self._at(name, now)
             found[name] = (standing.usage + standing.part) / self.weights.get(name, 1.0)
         return found
@@ -64,12 +71,20 @@ class Shares:
     def _at(self, share: str, now: float) -> _Standing:
         standing = self._standings.get(share)
         if standing is None:
+            if len(self._standings) >= 2 * KEPT:
+                self._forget(now)
             standing = self._standings[share] = _Standing(now)
         if now > standing.at:
             left = self._left(now - standing.at)
             standing.usage = standing.usage * left + standing.part * (1 - left)
             standing.at = now
         return standing
+
+    def _forget(self, now: float) -> None:
+        """Forget the shares that hold nothing and had least: next to nothing is what is made of it."""
+        had = {name: self._at(name, now).usage for name, one in self._standings.items() if one.part < NOTHING}
+        for name in nsmallest(len(had) - KEPT, had, key=had.__getitem__):
+            del self._standings[name]
 
     def _left(self, ago: float) -> float:
         """Return how much of what was taken so many seconds ago still counts."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from triggers.gates import Gate, Placement
-from triggers.holdings import UNIT, limit_of, units
+from triggers.holdings import UNIT, limit_of, limit_of_key, units
 from triggers.journal.views import AppView, RouteView
+from triggers.options import ALLOW
 from triggers.policy import Policy, Shares, dominant
 from triggers.prices import Prices
 from triggers.rate import Rate
@@ -60,8 +61,8 @@ class Declared:
         taken = {name: amount for name, amount in own.items() if name in self.machine}
         if most := policy.get("concurrency"):
             taken[self._limit(limit_of(route), most)] = UNIT
-        if key is not None and (most := policy.get("per_key")):
-            name = self._limit(limit_of(route, key), most)
+        if (most := policy.get("per_key")) and (key is not None or policy.get("overlap", ALLOW) != ALLOW):
+            name = self._limit(limit_of_key(route, key), most)
             self.of_keys.add(name)
             taken[name] = UNIT
         return taken
