@@ -23,6 +23,7 @@ class Services(Stub):
     def __init__(self, name: str, plan: Plan) -> None:
         self.stirred = asyncio.Event()
         self.table, self.bus = Table(), EventBus()
+        self.received = 0
         super().__init__(name, plan)
 
     @property
@@ -42,6 +43,7 @@ class Services(Stub):
 
     async def _ReceiveMessage(self, request: dict[str, Any]) -> dict[str, Any]:
         received = (await super()._ReceiveMessage({"VisibilityTimeout": VISIBILITY, **request})).get("Messages", [])
+        self.received += len(received)
         return {"Messages": [{**one, "MD5OfBody": _md5(one["Body"])} for one in received]}
 
     async def _UpdateItem(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def test_the_json_of_a_run_has_these_fields(project: Project) -> None:
     project.drain("a.csv")
     run = project("runs", "--json").data[0]
     assert list(run) == [
-        "run", "route", "event", "state", "attempt", "priority", "started", "ended", "seconds", "due", "error"
+        "run", "route", "event", "state", "attempt", "priority", "started", "ended", "seconds", "due", "error",
+        "done", "total",
     ]  # fmt: skip
 
 
@@ -104,7 +105,10 @@ def test_nothing_found_is_said_aside_and_is_an_empty_list(project: Project) -> N
     [
         (["runs", "--route", "tran"], "no route 'tran' in this journal; did you mean 'train'?"),
         (["runs", "--type", "Traned"], "no event type 'Traned' in this journal; did you mean 'Trained'?"),
-        (["events", "--type", "Gone"], "no event type 'Gone' in this journal; known: MessageReceived, ObjectCreated, "),
+        (
+            ["events", "--type", "Gone"],
+            "no event type 'Gone' in this journal; known: MessageReceived, Missing, ",
+        ),
         (["events", "--source", "incomming"], "no source 'incomming' in this journal; did you mean 'incoming'?"),
     ],
 )

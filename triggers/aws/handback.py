@@ -26,9 +26,9 @@ HELD = 300.0
 """Seconds that a message may have been held for its batch before the function was called."""
 AT_ONCE = 10
 """Messages to one call."""
-SOONEST = 60.0
-"""Seconds until a one-time schedule is due at least: Scheduler keeps time by the minute, and nobody says what
-becomes of one whose moment is past when it is made."""
+SOONEST = 10.0
+"""Seconds until a one-time schedule is due at least, so that it is made before: nobody says what becomes of one whose
+moment is past. Scheduler fires within a minute of it."""
 LARGEST = 256 * 1024
 """Bytes that a schedule can send."""
 

@@ -6,13 +6,14 @@ AWS is the emulation that botocore finds. Clients are made once, when they are f
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from triggers.app import App
-from triggers.aws import emulation, wire
+from triggers.aws import emulation, names, wire
 from triggers.aws.attributes import held
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
@@ -25,6 +26,9 @@ from triggers.parity.envelopes import Created, from_bus, wrapped
 from triggers.sources import Delivery
 from triggers.sources.queue import Queue
 
+_AGAIN = re.compile(r"r\d+-")
+"""What a schedule is called by which a run that waits is sent to its queue again."""
+
 
 class Hands:
     """Those of one who has the app's AWS before him."""
@@ -33,6 +37,7 @@ class Hands:
         self._app = app
         self._stack = stack
         self._client = cache(client)
+        self._group = names.schedules(app.name)
         self._places = emulation.places(app)
 
     def put(self, step: Put) -> None:
@@ -81,10 +86,13 @@ class Hands:
         bus.publish([bus.entry(row.type, wire.write(row))])
 
     def left(self, urls: Sequence[str]) -> int:
-        """Return how many messages are in the queues, those counted that are hidden or at work."""
+        """Return how many messages are in the queues, those counted that are hidden, at work, or sent again later."""
         sqs = self._client("sqs")
         with explained("the emulation's queues"):
-            return sum(held(sqs, url) for url in urls)
+            messages = sum(held(sqs, url) for url in urls)
+        with explained("the emulation's schedules"):
+            pages = self._client("scheduler").get_paginator("list_schedules").paginate(GroupName=self._group)
+            return messages + sum(bool(_AGAIN.match(one["Name"])) for page in pages for one in page["Schedules"])
 
     def _where(self, step: Put) -> tuple[str, str]:
         bucket, _, prefix = self._places[step.place].removeprefix("s3://").partition("/")
