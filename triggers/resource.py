@@ -64,6 +64,12 @@ class Resource(Generic[T]):
             if cleaning and next(cleaning, self) is not self:
                 raise _yields_again(self.name)
 
+    def forget(self) -> object:
+        """Let go of the value as a process does that dies; return what would have cleaned up, and does not."""
+        cleaning, self._cleaning = self._cleaning, None
+        self._values.clear()
+        return cleaning
+
     def _made(self) -> T:
         if not inspect.isgeneratorfunction(self._make):
             return cast(T, self._make())
@@ -97,6 +103,11 @@ class AsyncResource(Generic[T]):
         cleaning, self._cleaning, self._making = self._cleaning, None, None
         if cleaning and await anext(cleaning, self) is not self:
             raise _yields_again(self.name)
+
+    def forget(self) -> object:
+        """Let go of the value as a process does that dies; return what would have cleaned up, and does not."""
+        left, self._cleaning, self._making = (self._cleaning, self._making), None, None
+        return left
 
     async def _made(self) -> T:
         made = self._make()

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from triggers.errors import WiringError
 from triggers.faults.loop import StuckError, VirtualLoop
 from triggers.faults.search import SEED, reduce
 from triggers.faults.seeds import Fault, Faults, read
-from triggers.testing import FakeClock, Harness, boundary, simulate
+from triggers.testing import START, FakeClock, Harness, boundary, simulate
 
 Make = Callable[[App], Harness]
 
@@ -227,6 +227,48 @@ def test_what_stands_in_for_another_system_says_where_the_process_may_die() -> N
         assert sent == ["mail"]
 
     dies()
+
+
+def test_what_is_made_once_in_a_process_is_made_again_by_the_next_and_never_cleaned_up_behind() -> None:
+    told: list[str] = []
+    app = App("once")
+
+    @app.resource
+    def connection() -> Iterator[str]:
+        told.append("made")
+        yield "connection"
+        told.append("cleaned up")
+
+    @app.on(Ordered)
+    def use(event: Ordered) -> None:
+        told.append(connection())
+
+    @simulate(schedule="crash@end:1")
+    def dies(harness: Make) -> None:
+        pipeline = harness(app)
+        pipeline.send(Ordered(number=1))
+        pipeline.settle()
+        assert told == ["made", "connection", "made", "connection"]
+
+    dies()
+
+
+def test_the_time_of_an_attempt_is_virtual() -> None:
+    app = App("patient")
+
+    @app.on(Ordered, timeout=3600, retry=Retry(attempts=1))
+    async def wait(event: Ordered) -> None:
+        await asyncio.sleep(1800 if event.number else 7200)
+
+    @simulate(seeds=1, faults=[])
+    def orders(harness: Make) -> None:
+        pipeline = harness(app)
+        pipeline.send(Ordered(number=1), Ordered(number=0))
+        [dead] = pipeline.dead
+        assert dead.error == "HandlerError: handler 'wait' ran out of time: timeout=3600 s"
+        assert pipeline.clock.now() == START.timestamp() + 3600
+
+    orders()
 
 
 def test_arguments_of_pytest_go_through_and_harness_is_asked_of_nobody(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ class Life:
         self.engine = SimulatedEngine(app, state, clock, faults)
         self._app, self._state = app, state
         self._set = 0.0
+        self._left: list[object] = []
+        """What would have cleaned up behind resources; it must not be let go of, or it would."""
         faults.died, faults.may_die = self.die, self._may_die
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -60,6 +62,7 @@ class Life:
         if journal := getattr(self.engine, "journal", None):
             journal.close()
         self._state.release()
+        self._left = [one.forget() for one in self._app.made_once]
 
     def _may_die(self) -> bool:
         """Say whether no run at work is in its last attempt: that it would be dead then is no fault of the app."""
