@@ -185,6 +185,10 @@ def test_a_priority_may_be_computed_from_the_event(start: Start) -> None:
         ({"key": lambda event: event.missing}, "key= failed for e1: AttributeError"),
         ({"key": lambda event: [1]}, "key= failed for e1: TypeError('it is neither text nor a number: [1]')"),
         ({"priority": lambda event: "high"}, "priority= failed for e1: TypeError(\"it is no whole number: 'high'\")"),
+        ({"key": lambda event: "\ud800"}, "key= failed for e1: UnicodeEncodeError"),
+        ({"priority": lambda event: 2**63}, "priority= failed for e1: ValueError('it is a whole number of more than"),
+        ({"in_order": lambda event: -(2**63) - 1}, "in_order= failed for e1: ValueError('it is a whole number of more"),
+        ({"in_order": lambda event: float("nan")}, "in_order= failed for e1: ValueError('it is no number: nan')"),
     ],
 )
 def test_what_cannot_be_computed_is_said_and_stands_in_no_events_way(
@@ -203,6 +207,7 @@ def test_what_cannot_be_computed_is_said_and_stands_in_no_events_way(
         ({"per_key": 2}, r"per_key=2 counts the runs of a key; say which: key='customer'"),
         ({"key": "customer", "per_key": 0}, r"per_key=0 must be more than 0"),
         ({"key": "customer", "per_key": 2, "overlap": "skip"}, r"runs one at a time, which per_key=2 contradicts"),
+        ({"priority": 2**63}, r"priority=9223372036854775808 has more than 64 bits"),
         ({"key": 5}, r"key=5 will not do; write e.g. key='customer'"),
     ],
 )

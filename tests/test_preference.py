@@ -50,6 +50,10 @@ def raises(seen: View) -> list[int]:
     raise KeyError("gpu")
 
 
+def leaves(seen: View) -> list[int]:
+    raise SystemExit(3)
+
+
 def changes_it(seen: View) -> list[int]:
     seen.free["slot"] = 0  # type: ignore[index]  # it is no policy that type checks
     return []
@@ -57,6 +61,7 @@ def changes_it(seen: View) -> list[int]:
 
 NONSENSE: dict[Callable[[View], Any], str] = {
     raises: "it failed: KeyError('gpu')",
+    leaves: "it failed: SystemExit(3)",
     changes_it: "it failed: TypeError",
     lambda seen: None: "it returned None, which is no sequence of indexes",
     lambda seen: "012": "it returned '012', which is no sequence of indexes",

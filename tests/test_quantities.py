@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from triggers.errors import WiringError
 from triggers.quantities import as_text, in_bytes, quantity, rounded_up
 
 
@@ -29,3 +32,9 @@ def test_an_amount_that_is_rounded_up_is_little_more_and_what_is_shown_of_it_is_
     more = rounded_up(amount)
     assert amount * (1 - 1e-9) <= more <= 1.11 * amount + 1
     assert quantity("a", "memory", in_bytes(more)) == pytest.approx(more, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "value"), [("cpu", None), ("cpu", [1]), (1, 1)])
+def test_what_is_no_quantity_or_no_name_is_refused(name: Any, value: Any) -> None:
+    with pytest.raises(WiringError, match=r"route 'job': .*write"):
+        quantity("route 'job'", name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, date, datetime
 from functools import cached_property
+from math import isnan
 from operator import attrgetter
 from typing import Any
 
@@ -102,6 +103,7 @@ class _Input:
         try:
             priority = compute(self.event)  # type: ignore[operator]  # the caller has seen that it is no number
             if isinstance(priority, int):
+                _check_storable(priority)
                 return priority
             raise TypeError(f"it is no whole number: {priority!r}")
         except Exception as error:
@@ -114,6 +116,7 @@ class _Input:
         try:
             found = _field(from_json(self._row.data), key) if isinstance(key, str) else key(self.event)  # type: ignore[misc]
             if isinstance(found, str | int | float | None):
+                _check_storable("" if found is None else str(found))
                 return None if found is None else str(found)
             raise TypeError(f"it is neither text nor a number: {found!r}")
         except Exception as error:
@@ -140,8 +143,19 @@ def _sorting(value: object) -> float | str | None:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, str | int | float | None) and not isinstance(value, bool):
+        _check_storable(value)
         return value
     raise TypeError(f"it is neither a day, a moment, text nor a number: {value!r}")
+
+
+def _check_storable(value: float | str | None) -> None:
+    """Raise `ValueError` for what the journal cannot hold: one event with it would end the dispatcher at each start."""
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("it is a whole number of more than 64 bits")
+    elif isinstance(value, float) and isnan(value):
+        raise ValueError("it is no number: nan")
 
 
 def _field(payload: Any, path: str) -> Any:

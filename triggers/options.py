@@ -194,6 +194,8 @@ def _check_policy(owner: str, policy: Policy) -> None:
     """Refuse options that do not go together."""
     if policy.per_key is not None and policy.key is None:
         raise WiringError(f"{owner}: per_key={policy.per_key} counts the runs of a key; say which: key='customer'")
+    if isinstance(policy.priority, int) and not -(2**63) <= policy.priority < 2**63:
+        raise WiringError(f"{owner}: priority={policy.priority} has more than 64 bits; write e.g. priority=10")
     if policy.share is True and policy.key is None:
         raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
     if policy.batch is not None and policy.debounce is not None:

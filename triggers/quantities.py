@@ -20,7 +20,9 @@ def quantity(owner: str, name: str, value: float | str) -> float:
         except ValueError:
             number = None
     else:
-        number = float(value)
+        number = float(value) if isinstance(value, int | float) else None
+    if not isinstance(name, str):
+        raise WiringError(f"{owner}: a resource is named by text, and {name!r} is none; write e.g. needs={{'gpu': 1}}")
     if number is None or not 0 < number < float("inf"):
         raise WiringError(
             f"{owner}: needs {name}={value!r} is no quantity; write a number above 0 or text such as '4GiB'"
