@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from triggers.clock import Clock
+from triggers.harness import FakeClock, Sleeper
 from triggers.sources import Delivery, Source
-from triggers.testing import FakeClock
 
 T = TypeVar("T")
 PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
@@ -57,8 +57,8 @@ class SiteClock(FakeClock):
         while self.step(until):
             pass
 
-    def _wake(self, seconds: float, future: asyncio.Future[None]) -> None:
-        super()._wake(seconds, future)
+    def wake(self, due: float, sleeper: Sleeper) -> None:
+        super().wake(due, sleeper)
         self._slept.set()
 
 
