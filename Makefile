@@ -51,7 +51,7 @@ unit-commands: $(STAMP)
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
-torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 2,000
+torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 500
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
