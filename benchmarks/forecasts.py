@@ -170,7 +170,9 @@ def _pinball(share: float, actual: float, predicted: float) -> float:
 def cost(folder: Path, rounds: int) -> Result:
     """Learn, and predict with all that is remembered, in microseconds: anew after each end, and when nothing ended."""
     drawn, times = random.Random(1), RunTimes()
-    fresh, again, learned = [], [], []
+    fresh: list[float] = []
+    again: list[float] = []
+    learned: list[float] = []
     for n in range(rounds + LAST):
         size, seconds = _by_size(drawn, n)
         begin = time.perf_counter()

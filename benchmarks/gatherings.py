@@ -197,7 +197,6 @@ class SleepyClock(FakeClock):
 
     def oversleep(self, seconds: float) -> None:
         """Let time pass."""
-        self._now += seconds
         self._monotonic += seconds
 
 

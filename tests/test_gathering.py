@@ -243,7 +243,7 @@ def test_events_that_wait_for_a_route_which_gathers_no_more_are_told_of(
     life = start(Bursts().app, life.clock)
     life.settle()
     said = "1 events wait to come together for route 'load', which does not gather any more"
-    assert said in [record.getMessage() for record in caplog.records]
+    assert any(record.getMessage().startswith(said) for record in caplog.records)
     life.crash()
     life = start(batches.app, life.clock)
     life.send(Row(n=1))

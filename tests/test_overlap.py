@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from copy import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from tests.kit import Life, delivery
 from triggers import App, Event, Later, Retry, Tick, every
+from triggers.attempt import NOTHING
 from triggers.commands.logs import log_run
 from triggers.errors import WiringError
 from triggers.requests import Backfill, Redrive, accept
@@ -482,3 +484,18 @@ def test_a_schedule_that_is_faster_than_its_handler_skips_or_replaces(start: Sta
     assert begun.count("replace") == 5
     assert [run.state for run in life.runs("skip")] == ["running"] + ["dropped"] * 4
     assert [run.state for run in life.runs("replace")] == ["dropped"] * 4 + ["running"]
+
+
+def test_what_comes_late_of_an_attempt_that_was_dropped_does_not_end_the_one_in_its_place(start: Start) -> None:
+    bench = Bench("queue")
+    life = start(bench.app)
+    life.append(A(n=1))
+    life.until(lambda: bench.begun == [1])
+    [run] = life.dispatcher.running.values()
+
+    async def ends() -> None:
+        life.dispatcher._finished(copy(run), NOTHING)
+
+    life.run(ends())
+    assert list(life.dispatcher.running) == [run.number]
+    assert life.states("job") == [("running", 1)]

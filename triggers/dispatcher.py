@@ -282,9 +282,10 @@ class Dispatcher:
 
     def _finished(self, run: Run, outcome: Outcome) -> None:
         """Put what came of a run into the pending turn."""
-        if self.running.pop(run.number, None) is None:
+        if self.running.get(run.number) is not run:  # it was dropped; who was redriven has that number again
             self._displaced.ended(run)
             return
+        del self.running[run.number]
         self.admission.release(run.number)
         try:
             outcome = within_time(run, within_budget(run, outcome, self.limits.max_events), self.clock.now())

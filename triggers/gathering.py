@@ -149,7 +149,11 @@ class Gathering:
     def _leave(self, left: Mapping[str, int]) -> None:
         """Say which events wait to be gathered for routes that do not do that any more."""
         for route, events in left.items():
-            log.warning("%d events wait to come together for route %r, which does not gather any more", events, route)
+            log.warning(
+                "%d events wait to come together for route %r, which does not gather any more: declare it as it was, or"
+                " have it run on each of them, `triggers replay --route %s --event eN`",
+                events, route, route,
+            )  # fmt: skip
 
 
 def _told(key: str | None) -> str | None:
