@@ -18,7 +18,8 @@ demo: $(STAMP)                  ## the same, and end when the story is told
 aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put objects, see the model promoted (HOW=--lambda)
 	@$(BIN)/python -m handlers aws $(HOW)
 
-test: lint types unit           ## what CI runs: format, lint, types, tests, examples of the docs
+test: lint                      ## what CI runs: format, lint, types, tests, examples of the docs
+	@$(MAKE) --no-print-directory --jobs=4 types $(UNIT)
 
 format: $(STAMP)                ## put the code into shape
 	$(BIN)/ruff format .
@@ -29,15 +30,15 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 
 types: $(STAMP)                 ## of the package, and of code that uses it, by mypy and by pyright
-	$(BIN)/python -m pip install --quiet --group types
 	$(BIN)/mypy
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
 unit: $(STAMP)                  ## in three processes: those of AWS and of the commands mostly wait, so two cores carry them
-	@$(MAKE) --no-print-directory --jobs=3 unit-engine unit-aws unit-commands
+	@$(MAKE) --no-print-directory --jobs=3 $(UNIT)
 
-BESIDE := tests/aws tests/commands tests/parity
+UNIT := unit-engine unit-aws unit-commands
+BESIDE := tests/aws tests/commands tests/parity tests/test_typing.py
 
 unit-engine: $(STAMP)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
@@ -51,7 +52,7 @@ unit-commands: $(STAMP)
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
-torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 500
+torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 100
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
@@ -81,5 +82,5 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "triggers needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --editable . --group dev --group types
 	touch $@

@@ -755,7 +755,7 @@ def test_a_pushed_event_whose_run_waits_is_sent_to_the_routes_queue(app: App, de
     assert [run["state"] for run in deployed.call(DIRECT)["runs"]] == ["waiting"]
     [schedule] = deployed.scheduler.schedules.values()
     assert schedule["Target"]["Arn"].endswith(":churn-train")
-    assert schedule["ScheduleExpression"] == "at(2027-01-15T08:01:00)", "no sooner than Scheduler keeps time"
+    assert schedule["ScheduleExpression"] == "at(2027-01-15T08:00:10)", "not before it can have been made"
     deployed.clock.now += 60
     assert deployed.failures(batch(record(schedule["Target"]["Input"]))) == ["m1"]
     assert deployed.table.record()["attempt"] == 2
