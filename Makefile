@@ -38,7 +38,7 @@ unit: $(STAMP)                  ## in three processes: those of AWS and of the c
 	@$(MAKE) --no-print-directory --jobs=3 $(UNIT)
 
 UNIT := unit-engine unit-aws unit-commands
-BESIDE := tests/aws tests/commands tests/parity tests/test_typing.py
+BESIDE := tests/aws tests/commands tests/parity tests/test_typing.py tests/faults/test_engine.py
 
 unit-engine: $(STAMP)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
@@ -52,7 +52,7 @@ unit-commands: $(STAMP)
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
-torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, of which `make unit` lives 100
+torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.mistakes import MISTAKES, found
 from tests.faults.storm import Replacements, live, storms
 
-SCENARIOS = int(os.environ.get("TRIGGERS_SCENARIOS", "100"))
+SCENARIOS = int(os.environ.get("TRIGGERS_SCENARIOS", "2000"))
 FIRST = int(os.environ.get("TRIGGERS_FIRST", "0"))
 AT_ONCE = 100  # seeds to one task of a process
 
