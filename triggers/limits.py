@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
 from triggers.lineage import BUDGET
-from triggers.policy import Policy, View
 from triggers.pressure import Pressure
 from triggers.quantities import quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
+
+if TYPE_CHECKING:  # a function in AWS chooses nothing
+    from triggers.policy import Policy, View
 
 
 class LimitOptions(TypedDict, total=False):

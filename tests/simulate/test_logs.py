@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from triggers.simulate import Job, JobError
-from triggers.simulate.logs import read_gaia, read_swf
+from triggers.simulate.logs import read_swf
 
 SWF = """; MaxProcs: 8
 ; Note: an excerpt
@@ -64,14 +64,3 @@ def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
         archive.writestr("other", "")
     with pytest.raises(JobError, match="holds 2 files"):
         read_swf(path)
-
-
-def test_a_table_of_gaias_is_read_in_its_unit(tmp_path: Path) -> None:
-    path = written(tmp_path, "gaia.csv.gz", "arrival_time,length,cpus\n0.5,2,1\n1,0,1\n")
-    assert read_gaia(path) == [Job(1800, "job", "", {"cpu": 1_000_000}, 0, 0, 7200)]
-    assert read_gaia(path, 1.0)[0].seconds == 2
-
-
-def test_a_row_without_a_number_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="line 3: a job has the columns arrival_time, length and cpus"):
-        read_gaia(written(tmp_path, "gaia.csv", "arrival_time,length,cpus\n0,1,1\n0,x,1\n"))

@@ -14,13 +14,24 @@ from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
 from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
 from triggers.simulate.figures import cost
-from triggers.simulate.predictors import Silent
+from triggers.simulate.predictors import UNKNOWN, Prediction
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed, offered
 from triggers.terms import Terms
 
 UNIT = 1_000_000
 ONE = {"slot": UNIT}
+
+
+class Silent:
+    """Knows nothing and learns nothing, as on the first day."""
+
+    def predict(self, job: Job) -> Prediction:
+        """Return that it is not known."""
+        return UNKNOWN
+
+    def learn(self, job: Job) -> None:
+        """Learn nothing."""
 
 
 def job(arrival: float, seconds: float, *, key: str = "", priority: int = 0, slots: int = 1) -> Job:

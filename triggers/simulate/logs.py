@@ -1,8 +1,7 @@
-"""Workloads of others: the Standard Workload Format, and GAIA's tables; plain, .gz or .zip."""
+"""Workloads of others in the Standard Workload Format; plain, .gz or .zip."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import zipfile
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from triggers.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
 
-HOUR = 3600.0
 
 _ARRIVAL, _SECONDS, _USED, _ASKED, _USER, _APPLICATION = 1, 3, 4, 7, 11, 13
 _FIELDS = 18
@@ -58,23 +56,6 @@ def _count(path: Path, number: int, value: str) -> int:
         return int(value)
     except ValueError:
         raise JobError(f"{path}, line {number}: MaxProcs is {value.strip()!r}, not a number; correct it") from None
-
-
-def read_gaia(path: Path, unit: float = HOUR) -> list[Job]:
-    """Return the jobs of a table of GAIA's, `arrival_time,length,cpus`, whose times are in units of so many seconds."""
-    jobs = []
-    rows = csv.DictReader(_lines(path))
-    for number, row in enumerate(rows, 2):
-        try:
-            arrival, length, cpus = (float(row[name]) for name in ("arrival_time", "length", "cpus"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise JobError(
-                f"{path}, line {number}: a job has the columns arrival_time, length and cpus, each a number; "
-                f"here it is {dict(row)}"
-            ) from error
-        if length > 0 and cpus > 0:
-            jobs.append(Job(arrival * unit, "job", "", {"cpu": round(cpus * UNIT)}, 0, 0, length * unit))
-    return jobs
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -44,17 +44,6 @@ class Perfect:
         """Learn nothing."""
 
 
-class Silent:
-    """Knows nothing and learns nothing, as on the first day."""
-
-    def predict(self, job: Job) -> Prediction:
-        """Return that it is not known."""
-        return UNKNOWN
-
-    def learn(self, job: Job) -> None:
-        """Learn nothing."""
-
-
 def by_route(job: Job) -> Hashable:
     """Take jobs as alike that are of one route and key and whose inputs are about as large, in powers of two."""
     return job.route, job.key, job.size.bit_length()
