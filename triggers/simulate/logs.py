@@ -10,7 +10,6 @@ from pathlib import Path
 from triggers.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
 
-
 _ARRIVAL, _SECONDS, _USED, _ASKED, _USER, _APPLICATION = 1, 3, 4, 7, 11, 13
 _FIELDS = 18
 
