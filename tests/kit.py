@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -127,6 +127,10 @@ class Life:
         self.engine.state.release()
         self.runner.get_loop().set_exception_handler(lambda loop, context: None)  # nobody hears a dead process
         self.runner.close()
+
+
+Start = Callable[..., Life]
+"""Starts an app over the test's state folder: the fixture `start`."""
 
 
 def numbers(found: Sequence[str]) -> list[int]:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.kit import Life, delivery
+from tests.kit import Start, delivery
 from triggers import App, Event, Tick, every
 from triggers.requests import PauseRoutes, ResumeRoutes
 
 MANY = 10_000
 URGENT = 100
-Start = Callable[..., Life]
 
 
 class Job(Event):
@@ -39,19 +34,6 @@ class Machine:
         self.most = max(self.most, self.at_work)
         await asyncio.sleep(0)
         self.at_work -= 1
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: Any = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def test_of_ten_thousand_that_wait_at_the_start_the_urgent_ones_go_first_and_no_limit_is_passed(start: Start) -> None:

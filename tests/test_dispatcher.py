@@ -6,14 +6,13 @@ import asyncio
 import contextvars
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery, numbers
+from tests.kit import Life, Start, delivery, numbers
 from triggers import App, Context, Event, Later, Reject, Retry, RunFailed
 from triggers.attempt import MAX_CHAIN
 from triggers.flows import WINDOW
@@ -35,23 +34,6 @@ class B(Event):
 
 class C(Event):
     n: int = 0
-
-
-Start = Callable[..., Life]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Return a function that starts an app over the test's state folder."""
-    lives: list[Life] = []
-
-    def begin(app: App, clock: FakeClock | None = None, **options: Any) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock, **options))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def app_of(handler: Any, trigger: type[Event] = A, /, **policy: Any) -> App:

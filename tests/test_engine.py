@@ -8,7 +8,7 @@ import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 import pytest
 
-from tests.kit import PATIENCE, Life, delivery, numbers
+from tests.kit import PATIENCE, Life, Start, delivery, numbers
 from triggers import App, Context, Event, Folder, ObjectCreated, Retry
 from triggers.clock import SystemClock
 from triggers.engine import Engine
@@ -39,21 +39,7 @@ class C(Event):
     n: int = 0
 
 
-Start = Callable[..., Life]
 REAL = {"clock": SystemClock(), "threaded": True, "watches": True}
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, **options: Any) -> Life:
-        lives.append(Life(app, tmp_path / "state", **options))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def chain(*, plain: bool = False) -> App:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery
+from tests.kit import Life, Start, delivery
 from triggers import (
     App,
     Batch,
@@ -21,9 +20,6 @@ from triggers import (
 )
 from triggers.journal import prune
 from triggers.requests import Redrive, Replay
-from triggers.testing import FakeClock
-
-Start = Callable[..., Life]
 
 
 class Row(Event):
@@ -39,19 +35,6 @@ class Model(Event):
 class Data(Event):
     n: int = 0
     date: str | None = None
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: FakeClock | None = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def rows(numbers: range, customer: str | None = None) -> list[Row]:

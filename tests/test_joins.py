@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life
+from tests.kit import Life, Start
 from triggers import All, App, Batch, Context, Debounce, Event, Join, Retry, Tick, every
 from triggers.errors import WiringError
 from triggers.graph import check
 from triggers.requests import Redrive, Replay
-from triggers.testing import FakeClock
-
-Start = Callable[..., Life]
 
 
 class Model(Event):
@@ -38,19 +35,6 @@ class Part(Event):
 
 class Score(Event):
     n: int
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: FakeClock | None = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 class Pairs:

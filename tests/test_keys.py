@@ -3,38 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery
+from tests.kit import Life, Start, delivery
 from triggers import App, Event
 from triggers.errors import WiringError
 from triggers.holdings import FEW
 from triggers.requests import Redrive, accept
-
-Start = Callable[..., Life]
 
 
 class Order(Event):
     customer: str | None = None
     n: int = 0
     urgent: bool = False
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App) -> Life:
-        lives.append(Life(app, tmp_path / "state"))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 class Bench:

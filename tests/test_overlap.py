@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from copy import copy
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery
+from tests.kit import Life, Start, delivery
 from triggers import App, Event, Later, Retry, Tick, every
 from triggers.attempt import NOTHING
 from triggers.commands.logs import log_run
 from triggers.errors import WiringError
 from triggers.requests import Backfill, Redrive, accept
 from triggers.testing import FakeClock
-
-Start = Callable[..., Life]
 
 
 class A(Event):
@@ -28,19 +24,6 @@ class A(Event):
 
 class B(Event):
     n: int = 0
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: FakeClock | None = None, **options: Any) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock, **options))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 class Bench:

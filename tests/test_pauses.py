@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.kit import Life
+from tests.kit import Start
 from triggers import App, Event, Rate, Retry
 from triggers.commands.requesting import hand_in
 from triggers.journal.views import closed
 from triggers.requests import PauseRoutes, ResumeRoutes
 from triggers.state import StateFolder
-
-Start = Callable[..., Life]
 
 
 class Call(Event):
@@ -40,19 +35,6 @@ class Bench:
 
     async def test(self, event: Call) -> None:
         self.called.append(f"test {event.n}")
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: Any = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def pause(*routes: str) -> PauseRoutes:

@@ -6,14 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
-from tests.kit import Life, delivery, numbers
+from tests.kit import Life, Start, delivery, numbers
 from triggers import App, Event, Later, Reject
 from triggers.executor import Done
 from triggers.requests import Redrive
@@ -28,21 +28,7 @@ class B(Event):
     n: int = 0
 
 
-Start = Callable[..., Life]
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, **options: Any) -> Life:
-        lives.append(Life(app, tmp_path / "state", **options))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def read(folder: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery
+from tests.kit import Life, Start, delivery
 from triggers import App, Event, Rate, Retry
 from triggers.errors import WiringError
-from triggers.testing import START, FakeClock
-
-Start = Callable[..., Life]
+from triggers.testing import START
 
 
 class Call(Event):
@@ -37,19 +34,6 @@ class Log:
         if self.fails:
             self.fails -= 1
             raise OSError("busy")
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: FakeClock | None = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def calls(numbers: range, customer: str | None = None) -> list[Call]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from datetime import date
-from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.kit import Life, delivery
+from tests.kit import Life, Start, delivery
 from triggers import App, Event, Retry, Tick, every
 from triggers.errors import WiringError
 from triggers.requests import Backfill, Drop, PauseRoutes, Redrive, ResumeRoutes, accept
 
 HOUR = 3600.0
-Start = Callable[..., Life]
 
 
 class Day(Event):
@@ -52,19 +49,6 @@ class Bench:
 
         life.run(wake())
         life.settle()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    lives: list[Life] = []
-
-    def begin(app: App, clock: Any = None) -> Life:
-        lives.append(Life(app, tmp_path / "state", clock))
-        return lives[-1]
-
-    yield begin
-    for life in lives:
-        life.end()
 
 
 def day(number: int, region: str = "eu") -> Day:
