@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from math import inf
 
-from tests.kit import Life
-from tests.test_keys import Bench, Order, Start, sent, start
+from tests.kit import Life, Start
+from tests.test_keys import Bench, Order, sent
 from triggers.gates import Closed
 from triggers.journal import Shut
 from triggers.journal.views import closed
 from triggers.terms import Terms
-
-__all__ = ["start"]
 
 
 class Barrier:

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.kit import Start
 from tests.policy.views import lane, view
-from tests.test_keys import Start, sent, start
+from tests.test_keys import sent
 from triggers import App, Event
 from triggers.errors import WiringError
 from triggers.policy import View, fit, order
 from triggers.preference import Preference
-
-__all__ = ["start"]
 
 CHOICE = view(lane(1), lane(2), lane(3), slot=9)
 
