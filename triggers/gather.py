@@ -73,7 +73,7 @@ class All:
 
     It is made as soon as each of those events has led to one that the route takes. Where that has not come about
     `within` seconds after the first, `missing` says what becomes of it: the run `"fail"`s, has a `"partial"` list, or
-    is `"drop"`ped.
+    is `"drop"`ped. What one of them leads to later is dropped, too, with the reason.
     """
 
     of: type[Event]
@@ -89,7 +89,7 @@ class All:
     @property
     def rule(self) -> Rule:
         """Return how events come together."""
-        return Rule(ALL, within=self.within, missing=self.missing, of=self.of.__event_type__)
+        return Rule(ALL, within=self.within, late="drop", missing=self.missing, of=self.of.__event_type__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,19 @@ def gather(rules: Mapping[str, Rule], arrivals: Sequence[Arrival], now: float) -
     return apply
 
 
+def gather_again(
+    rules: Mapping[str, Rule], arrivals: Sequence[Arrival], now: float
+) -> Callable[[apsw.Connection], Found]:
+    """Return the order that gathers events once more: none of them is late, and what still waits is there already."""
+    anew = {route: rule._replace(late="new") for route, rule in rules.items()}
+
+    def apply(connection: apsw.Connection) -> Found:
+        missing = [a for a in arrivals if not connection.execute(_WAITS, (a.event, a.route, WHOLE, TIME)).get]
+        return gather(anew, missing, now)(connection)
+
+    return apply
+
+
 def _untold(connection: apsw.Connection, routes: Collection[str]) -> Found:
     """Return what has ended in some routes and is not told yet, the oldest first, and when the next group ends."""
     groups = _groups(connection, routes)
@@ -178,13 +191,22 @@ def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         group = oldest
         reason = f"e{a.event} came after it (repeated='latest')"
         connection.execute(_PASS_OVER, (reason, a.route, a.key, group[1], a.slot))
-    if group is None and rule.late == "drop" and connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get:
-        _refuse(connection, a, f"the join of {a.key!r} had ended (late='drop')")
+    if group is None and _late(connection, a, rule):
         return
     _, first, place, wanted, opened, due = group or (None, a.event, 0, rule.wanted, a.at, a.at + rule.within)
     _put(connection, a, first, place + 1, wanted, opened, due)
     if place + 1 >= wanted and connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:  # some may have left
         _end(connection, a, first)
+
+
+def _late(connection: apsw.Connection, a: Arrival, rule: Rule) -> bool:
+    """Say whether an event comes too late for what it would have come together with; then note is taken of it."""
+    late = rule.late == "drop" and bool(connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get)
+    if late and rule.kind == ALL:
+        _refuse(connection, a, f"what {a.key} emitted had come together before it (batch=All)")
+    elif late:
+        _refuse(connection, a, f"the join of {a.key!r} had ended (late='drop')")
+    return late
 
 
 def _open(connection: apsw.Connection, a: Arrival) -> tuple[_Open | None, _Open | None]:
@@ -206,15 +228,17 @@ def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         _refuse(connection, a, f"no {rule.of} that a run emitted led to it (batch=All)")
         return
     part, cause, root = found
-    name = f"r{cause}"
-    known = connection.execute(_WANTED, (a.route, name)).get  # to count them once more for each would take for ever
+    a = a._replace(key=f"r{cause}", slot=f"e{part}")
+    known = connection.execute(_WANTED, (a.route, a.key)).get  # to count them once more for each would take for ever
+    if not known and _late(connection, a, rule):
+        return
     siblings = int(known or connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
     if siblings > MOST:
         _refuse(
             connection, a, f"r{cause} emitted {siblings:,} {rule.of}, and {MOST:,} at most come together (batch=All)"
         )
         return
-    _join(connection, a._replace(key=name, slot=f"e{part}"), rule._replace(wanted=siblings))
+    _join(connection, a, rule._replace(wanted=siblings))
 
 
 def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
@@ -286,6 +310,10 @@ _EXPIRE = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND due <= ?"
 
 # By the index of what is due: that of the route would have all looked at that wait.
 _CLOSE = "UPDATE gathered SET ended = ? WHERE ended IS NULL AND +route = ? AND due <= ?"
+
+# In a group that is open, or has ended and is not told yet.
+_WAITS = """
+SELECT 1 FROM gathered WHERE event = ? AND route = ? AND whole IS NULL AND (ended IS NULL OR ended IN (?, ?))"""
 
 _LAST = f"SELECT first, place, wanted, opened, due FROM gathered WHERE {_MINE} ORDER BY first DESC, place DESC LIMIT 1"
 
