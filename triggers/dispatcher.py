@@ -254,7 +254,7 @@ class Dispatcher:
         if result.void:
             turn.change.runs = [run for run in turn.change.runs if run.event not in result.void]
         if result.stale and (lost := result.stale - self._displaced.expected(result.stale)):
-            log.error("refused to settle %s: another dispatcher has claimed them", sorted(lost))
+            log.error("refused to settle %s: the journal knows of no such claims", sorted(lost))
         self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)
