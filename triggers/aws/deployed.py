@@ -111,6 +111,17 @@ class Deployed:
             items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
             return self._journal(items, emitted=True)
 
+    def overdue(self, before: float, most: int) -> list[RunView]:
+        """Return runs that wait although they were due before a moment, in Unix seconds, what waits longest first.
+
+        No more than `most` are read, those first that have waited longest for whatever: what nobody is told of is among
+        them before long.
+        """
+        with explained(self._thing):
+            waiting = islice(self._query("by-state", "state", "waiting"), most)
+            runs = [_run(item) for item in waiting if _at(item, "due") < before]
+        return sorted(runs, key=lambda run: run.due_time or 0.0)
+
     def rejections(self, most: int | None = None) -> list[Rejection]:
         """Return what came and could be no event, the newest last; no more of it than `most`, the newest."""
         with explained(self._thing):
