@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
@@ -17,6 +17,9 @@ from triggers.routing import COROUTINE, PROCESS, THREAD
 
 if TYPE_CHECKING:  # a function in AWS chooses nothing
     from triggers.policy import Policy, View
+
+FORGET: Final = 60.0
+"""Days that what tells a duplicate outlives the event: one that comes later than that is taken for a new event."""
 
 
 class LimitOptions(TypedDict, total=False):

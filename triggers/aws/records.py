@@ -24,6 +24,7 @@ from triggers.attempt import Failure
 from triggers.aws.items import Item, as_number, cut, number_in, pieces, plain, rounded, text_in
 from triggers.aws.refusals import explained
 from triggers.errors import TriggersError
+from triggers.limits import FORGET
 from triggers.lineage import EventRow
 
 RUNNING: Final = "running"
@@ -135,10 +136,10 @@ _RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :ho
 _MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
 
 _SIGHT = _expression(
-    "SET #etag = :etag, #sequencer = :sequencer, #event_id = :event_id",
+    "SET #etag = :etag, #sequencer = :sequencer, #event_id = :event_id, #expires = :expires",
     "attribute_not_exists(#run) OR (#etag <> :etag AND #sequencer <= :sequencer)",
 )
-_ADVANCE = _expression("SET #sequencer = :sequencer", "#etag = :etag AND #sequencer < :sequencer")
+_ADVANCE = _expression("SET #sequencer = :sequencer, #expires = :expires", "#etag = :etag AND #sequencer < :sequencer")
 
 _FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
 _TRUE = {"BOOL": True}
@@ -152,14 +153,17 @@ class Records:
         self._client = client
         self._kept = max(retention, SHORTEST_KEPT) * _DAY
 
-    def is_new(self, route: str, event: EventRow, sighting: Sighting) -> bool:
+    def is_new(self, route: str, event: EventRow, sighting: Sighting, now: float) -> bool:
         """Say whether a run of a route may begin on the `ObjectCreated` that was made of a sighting.
 
         It may where the key's current row, what the route was told of last, is of this very event, or becomes so: where
-        it has other content, unless S3's sequencer says that this one is the earlier. The row outlives all runs.
+        it has other content, unless S3's sequencer says that this one is the earlier. The row outlives the
+        runs, as an identity does.
         """
         key = _object(event.source, event.subject or "", route)
-        seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sighting.sequencer.upper().rstrip("0")}}
+        sequencer = sighting.sequencer.upper().rstrip("0")
+        expires = self._expires(now + FORGET * _DAY)
+        seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sequencer}, ":expires": expires}
         known = self._update(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
         if not known.refused or text_in(known.item, "event_id") == event.id:
             return True
