@@ -127,6 +127,21 @@ def test_which_of_two_events_of_one_type_counts(
     assert errors(life, "dropped") == dropped
 
 
+def test_of_three_types_that_queue_each_takes_its_place_in_the_oldest_that_lacks_it(start: Start) -> None:
+    called: list[tuple[int, int, int]] = []
+    app = App("a")
+
+    @app.on(Join(Model, Data, Score, by=lambda event: "all", within=60, repeated="queue"))
+    async def evaluate(model: Model, data: Data, score: Score) -> None:
+        called.append((model.n, data.n, score.n))
+
+    life = start(app)
+    life.send(model(1), model(2), data(3), model(4), data(5), Score(n=6), data(7), Score(n=8))
+    assert called == [(1, 3, 6), (2, 5, 8)]
+    life.send(Score(n=9))
+    assert called[2:] == [(4, 7, 9)]
+
+
 @pytest.mark.parametrize(
     ("late", "called", "dropped"),
     [("new", [(1, 2), (4, 3)], []), ("drop", [(1, 2)], ["the join of 'mon' had ended (late='drop')"] * 2)],
