@@ -12,6 +12,7 @@ import apsw
 from triggers.journal.change import BACK, Promoted, RunRow, promoted
 from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
+from triggers.journal.turns import Ended
 from triggers.terms import COLUMNS as TERMS
 from triggers.terms import Terms
 
@@ -78,13 +79,13 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
     return apply
 
 
-def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Promoted]]:
-    """Return the order that takes dead runs off the dead letters."""
+def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Ended]]:
+    """Return the order that takes dead runs off the dead letters, and returns which they were."""
 
-    def apply(connection: apsw.Connection) -> list[Promoted]:
-        if first_time(connection, request):
-            connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs))
-        return []
+    def apply(connection: apsw.Connection) -> list[Ended]:
+        if not first_time(connection, request):
+            return []
+        return list(connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs)))
 
     return apply
 
@@ -150,7 +151,9 @@ SELECT ?, ?, ?, {WAITING}, 0, 0, {",".join("?" * len(Terms._fields))}
 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
 RETURNING {BACK}"""
 
-_DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"
+_DROP = f"""
+UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}
+RETURNING route, key, number"""
 
 # Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`. The newest
 # run and event stay whatever their age: their numbers, and the effect keys made of them, must never be given out again.
