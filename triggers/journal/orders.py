@@ -112,7 +112,7 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
 
     An event goes with its last run; an event that matched nothing goes by its age. Dead letters and what is open
     stay. Identities older than `forget` go too, and with an identity what is remembered of the request. The order
-    returns how many rows went.
+    returns how many rows went, and takes note of the event before which something may be missing.
     """
 
     def apply(connection: apsw.Connection) -> int:
@@ -127,7 +127,10 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
                            (forget, limit))  # fmt: skip
         gone += connection.changes()
         connection.execute(_PRUNE_REQUESTS, (limit,))
-        return gone + connection.changes()
+        gone += connection.changes()
+        if gone:
+            connection.execute(_PRUNED, (before,))
+        return gone
 
     return apply
 
@@ -173,6 +176,10 @@ SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
 ORDER BY number LIMIT ?2"""
 _PRUNE_GROUPS = f"DELETE FROM gathered WHERE whole IN ({_OLD_EVENTS})"  # its events stay for as long as a group
 _PRUNE_EVENTS = f"DELETE FROM event WHERE number IN ({_OLD_EVENTS})"
+
+_PRUNED = f"""
+INSERT INTO meta SELECT 'pruned', min({_BORDER}, ifnull((SELECT max(number) FROM event), 0)) WHERE true
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 
 # A request is remembered under the very key of its identity, and no longer than that.
 _PRUNE_REQUESTS = """
