@@ -8,8 +8,8 @@ from itertools import islice
 from math import inf
 from typing import NamedTuple
 
-from triggers.graph import Problem
 from triggers.options import Policy
+from triggers.problem import Problem
 from triggers.routing import Route
 from triggers.schedule.instants import firings
 

@@ -8,9 +8,9 @@ from contextlib import closing
 from triggers.app import App
 from triggers.clashes import HOUR, clashes
 from triggers.forecast import LAST, Ended, RunTimes
-from triggers.graph import Problem
 from triggers.journal.times import last_ended
 from triggers.journal.views import open_reader
+from triggers.problem import Problem
 from triggers.routing import Route
 from triggers.state import StateFolder
 
