@@ -55,6 +55,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "drain": ("pausing", "Pause and wait until what runs has ended."),
         "replay": ("replay", "Give events to their routes again."),
         "backfill": ("backfill", "Fire a schedule for a past range."),
+        "backup": ("backup", "Copy a state folder while its app goes on."),
         "doctor": ("doctor", "Examine this machine and a state folder."),
         "completion": ("completion", "Print what makes a shell complete our commands."),
     },

@@ -88,6 +88,7 @@ _IN_AWS: Final = {
     "simulate": "in AWS nobody chooses what is next, so there is nothing to be decided otherwise",
     "schedule": "schedules of an app in AWS are those of EventBridge Scheduler, in the group of the app's name: pause"
     " and resume them there",
+    "backup": "the table of its run records can be restored to any second of the last 35 days (point-in-time recovery)",
     "backfill": "Scheduler fires for no past range: let a dispatcher do it, or invoke the function with a Tick",
 }
 """What is to be done instead, where a command has no `--aws`."""

@@ -33,8 +33,6 @@ _UNKNOWN = (0, 0)
 
 _OPEN = "SELECT (SELECT count(*) FROM run WHERE state < 2) + (SELECT count(*) FROM run WHERE state = 2)"  # by index
 
-_EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
-
 _ALONE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 _INSIDE = ("SAVEPOINT change", "RELEASE change", "ROLLBACK TO change")
 """How a change begins and ends by itself, and inside a transaction that holds several."""
@@ -70,15 +68,15 @@ class Journal:
             schema.prepare(self._connection)
             if app is not None:
                 _own(self._connection, app, adopt=adopt)
-            self.id, self.epoch = _take_over(self._connection, clock)
+            self.id, self.epoch, floor = _take_over(self._connection, clock)
         except BaseException as error:
             why = self.explain(error)
             self._connection.close()
             if transient(error):
                 raise StateError(f"the journal cannot be written: {why}") from error
             raise
-        self.number_event = itertools.count(self._maximum("event") + 1).__next__
-        self.number_run = itertools.count(self._maximum("run") + 1).__next__
+        self.number_event = itertools.count(max(self._maximum("event"), floor) + 1).__next__
+        self.number_run = itertools.count(max(self._maximum("run"), floor) + 1).__next__
         self.open_runs = int(self._connection.execute(_OPEN).get)
         self._place = self.path.absolute()
         self._file = _identity(self._place)
@@ -154,7 +152,6 @@ class Journal:
         begin, commit, undo = _INSIDE if self._together else _ALONE
         connection.execute(begin)
         try:
-            self._check_epoch(change)
             result = change.apply(connection)
             result.replies.extend(question(connection) for question in change.questions)  # all of it, or nothing
             connection.execute(commit)
@@ -163,15 +160,6 @@ class Journal:
                 connection.execute(undo)
             raise
         return result
-
-    def _check_epoch(self, change: Change) -> None:
-        """Raise `StateError` where another process owns the journal by now: what this one still says is void."""
-        if (epoch := self._connection.execute(_EPOCH).get) != change.epoch:
-            raise StateError(
-                f"another process has taken the state folder {self.path.parent} over (epoch {epoch}, this one has"
-                f" {change.epoch}): it does again what was not committed here, and this one stops; run one process"
-                " only, and keep the folder on a disk whose locks hold, a local one"
-            )
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -241,8 +229,8 @@ def _own(connection: apsw.Connection, app: str, *, adopt: bool) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('name', ?)", (app,))
 
 
-def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int]:
-    """Raise the epoch, which voids every older claim, and return (the journal's id, the new epoch).
+def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int, int]:
+    """Raise the epoch, which voids every older claim; return (the journal's id, the new epoch, the numbers' floor).
 
     Delays are kept in the boot's monotonic time. After a reboot what is left of them is taken from the wall clock.
     """
@@ -256,5 +244,20 @@ def _take_over(connection: apsw.Connection, clock: Clock) -> tuple[str, int]:
                            (clock.monotonic(), clock.now()))  # fmt: skip
         connection.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (clock.boot(),))
     journal_id = connection.execute("SELECT value FROM meta WHERE name = 'id'").get
+    floor = _floor(connection, clock)
     connection.execute("COMMIT")
-    return str(journal_id), int(epoch)
+    return str(journal_id), int(epoch), floor
+
+
+def _floor(connection: apsw.Connection, clock: Clock) -> int:
+    """Return above which number new events and runs begin: 0, or the time in milliseconds where a backup was restored.
+
+    The journal that the backup was taken of has gone on, and its runs had effects under keys that are made of their
+    numbers. Were such a number given out again, another run would take those effects for its own. The time is beyond
+    all of them, as long as no journal makes a thousand events or runs in each second of its life.
+    """
+    copied = connection.execute("DELETE FROM meta WHERE name = 'copied' RETURNING value").get
+    if copied is not None:
+        floor = int(1000 * max(clock.now(), copied))
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('floor', ?)", (floor,))
+    return int(connection.execute("SELECT value FROM meta WHERE name = 'floor'").get or 0)
