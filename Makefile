@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 CHECKERS := $(VENV)-checkov/bin/checkov $(VENV)-parliament/bin/parliament
 TEMPLATES := infra/functions.json infra/polled.json
 
+unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
+
 .PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
