@@ -6,6 +6,9 @@ from triggers import App, Folder, Place
 
 HOME = Path("demo")
 """The folder, in the current directory, that holds all places unless they are bound elsewhere."""
+TIMEOUT = 60.0
+"""Seconds for a step that computes. It takes a tenth of one; what takes a minute will never end. As any route with a
+time-out it runs in a process of its own, which the next such step finds warm: scikit-learn is loaded once for all."""
 
 app = App(
     "screening",

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from handlers.app import app
+from handlers.app import TIMEOUT, app
 from handlers.events import Approved, Declined, Trained
 from handlers.features import FeatureStore, held_out
 from handlers.registry import Registry, short
@@ -31,7 +31,7 @@ class Verdict:
     champion: "Scores | None" = None
 
 
-@app.on(Trained, reads={"features", "models"}, writes={"reports"})
+@app.on(Trained, reads={"features", "models"}, writes={"reports"}, timeout=TIMEOUT)
 def evaluate(event: Trained, ctx: Context) -> Approved | Declined:
     """Judge the challenger against today's champion and write the report."""
     registry = Registry(ctx.place("models"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from handlers.app import app
+from handlers.app import TIMEOUT, app
 from handlers.drift import reference
 from handlers.events import DriftDetected, FeaturesStored, Trained
 from handlers.features import FeatureStore, held_out
@@ -14,8 +14,6 @@ MIN_ROWS = 150
 """The fewest samples for a first model: with 30 features, fewer give a lottery."""
 RETRAIN_ROWS = 100
 """How many new samples make a new challenger worth its training."""
-TIMEOUT = 60.0
-"""Seconds. Training takes a tenth of one; what takes a minute will never end."""
 
 
 # One at a time, so that a burst of files does not train the same rows twice.

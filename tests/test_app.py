@@ -45,6 +45,8 @@ def test_a_name_that_names_no_folder_is_refused(name: Any) -> None:
         ({"threads": 0}, "app 'a': threads=0 must be a whole number above 0"),
         ({"threads": None}, "app 'a': threads=None must be a whole number above 0"),
         ({"processes": 1.5}, r"app 'a': processes=1.5 must be a whole number above 0"),
+        ({"threads": True}, "app 'a': threads=True must be a whole number above 0"),
+        ({"aging": True}, "app 'a': aging=True is in seconds and must be above 0"),
         ({"retention": 0}, "app 'a': retention=0 is in days and must be above 0"),
         ({"retention": "x"}, "app 'a': retention='x' is in days and must be above 0"),
         ({"resources": 3}, r"app 'a': resources=3 will not do; write e.g. resources=\{'gpu': 1\}"),

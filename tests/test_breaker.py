@@ -15,6 +15,7 @@ from triggers import App, Breaker, Downstream, Event, Later, Reject, Retry
 from triggers.breaker import Circuit
 from triggers.errors import WiringError
 from triggers.graph import refuse
+from triggers.terms import Terms
 from triggers.testing import FakeClock
 
 Start = Callable[[App], Life]
@@ -32,9 +33,8 @@ class Warehouse:
         self.at_work = self.most = 0
         self.calls: list[str] = []
         self.app = App("a", downstreams={"warehouse": downstream or Downstream(breaker=Breaker(failures=3, pause=30))})
-        self.app.on(Job, name="load", downstream="warehouse", where={"does": ["call", "reject", "later"]}, **options)(
-            self.load
-        )
+        calls = {"does": ["call", "reject", "later", "hang"]}
+        self.app.on(Job, name="load", downstream="warehouse", where=calls, **options)(self.load)
         self.app.on(Job, name="report", downstream="warehouse", where={"does": ["report"]}, **options)(self.load)
         self.app.on(Job, name="other", where={"does": ["other"]}, **options)(self.other)
 
@@ -44,6 +44,8 @@ class Warehouse:
         self.most = max(self.most, self.at_work)
         for _ in range(20):  # so that all that may be at work together are
             await asyncio.sleep(0)
+        if event.does == "hang":
+            await asyncio.Event().wait()
         self.at_work -= 1
         if event.does == "reject":
             raise Reject("no such table")
@@ -85,6 +87,22 @@ def broken(start: Start, **options: Any) -> tuple[Warehouse, Life]:
     life.send(Job(), Job(), Job(does="report"))
     assert shop.calls == []
     return shop, life
+
+
+def sent(life: Life, *jobs: Job, seconds: float = 0) -> None:
+    """Send jobs of which some may never end, and let time pass."""
+    if jobs:
+        life.append(*jobs)
+
+    async def passing() -> None:
+        until = life.clock.monotonic() + seconds
+        while True:
+            for _ in range(200):
+                await asyncio.sleep(0)
+            if not life.clock.step(until):
+                return
+
+    life.run(passing())
 
 
 def test_after_some_failures_nothing_that_calls_it_starts_and_the_reason_is_given(start: Start) -> None:
@@ -148,6 +166,50 @@ def test_a_trial_that_says_nothing_is_followed_by_another(start: Start) -> None:
     assert shop.calls == ["call", "call", "call", "later", "call"]
 
 
+def test_what_hangs_since_before_it_opened_keeps_no_trial_from_starting(start: Start) -> None:
+    shop = Warehouse(retry=Retry(attempts=1))
+    life = start(shop.app)
+    sent(life, Job(does="hang"))
+    shop.down = True
+    sent(life, Job(), Job(), Job())
+    shop.down = False
+    sent(life, Job(), Job())
+    assert shop.calls == ["hang", "call", "call", "call"]
+    sent(life, seconds=30)
+    assert shop.calls[4:] == ["call", "call"]
+
+
+def test_a_trial_that_hangs_is_followed_by_another_after_a_pause_that_grows(start: Start) -> None:
+    shop = Warehouse(retry=Retry(attempts=1))
+    life = start(shop.app)
+    shop.down = True
+    sent(life, Job(), Job(), Job())
+    shop.calls.clear()
+    sent(life, Job(does="hang"), Job(does="hang"), Job(), Job())
+    for pause, calls in ((30, ["hang"]), (29, ["hang"]), (1, ["hang"] * 2), (59, ["hang"] * 2)):
+        sent(life, seconds=pause)
+        assert shop.calls == calls
+    (closed,) = life.dispatcher.admission.closures.of("load")
+    assert closed == (life.clock.now() + 1, closed.reason)
+    assert closed.reason.endswith(" was open after 3 failures: ConnectionError, and r5 tries whether it is back")
+    shop.down = False
+    sent(life, seconds=1)
+    assert shop.calls == ["hang", "hang", "call", "call"]
+
+
+def test_a_trial_that_ends_well_after_another_was_let_through_closes_it_and_one_that_fails_then_is_no_news() -> None:
+    circuit = Circuit("warehouse", Breaker(failures=1, pause=30))
+    circuit.start(1, 0.0)
+    circuit.end(1, 0.0, "OSError")
+    for run, moment in ((2, 30.0), (3, 60.0), (4, 120.0)):
+        assert circuit.closed(moment, Terms(0), None) is None
+        circuit.start(run, moment)
+    circuit.end(2, 121.0, "OSError")
+    assert circuit.closed(121.0, Terms(0), None).until == 240.0  # type: ignore[union-attr]  # it is closed
+    circuit.end(3, 122.0, None)
+    assert not circuit.shut
+
+
 def test_a_few_failures_among_many_that_went_well_open_nothing(start: Start) -> None:
     shop = Warehouse(retry=Retry(attempts=1))
     life = start(shop.app)
@@ -179,16 +241,13 @@ def test_what_began_before_it_opened_neither_closes_it_nor_counts_as_its_trial()
     circuit = Circuit("warehouse", Breaker(failures=2, pause=30))
     for run in range(5):
         circuit.start(run, 0.0)
-    assert [circuit.end(run, 1.0, error) for run, error in enumerate(["OSError", "OSError", None])] == [
-        False,
-        True,
-        False,
-    ]
+    for run, error in enumerate(["OSError", "OSError", None]):
+        circuit.end(run, 1.0, error)
     assert circuit.shut
     circuit.start(9, 31.0)
-    assert not circuit.end(3, 32.0, None)
+    circuit.end(3, 32.0, None)
     assert circuit.shut
-    assert circuit.end(9, 33.0, None)
+    circuit.end(9, 33.0, None)
     assert not circuit.shut
 
 

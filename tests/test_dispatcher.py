@@ -15,8 +15,9 @@ import pytest
 from tests.kit import Life, Start, delivery, numbers
 from triggers import App, Context, Event, Later, Reject, Retry, RunFailed
 from triggers.attempt import MAX_CHAIN
+from triggers.errors import StateError
 from triggers.flows import WINDOW
-from triggers.journal import Change, Journal, SettleRow
+from triggers.journal import Change, Journal
 from triggers.lineage import BUDGET, LAST
 from triggers.requests import Drop, Redrive, Replay, accept
 from triggers.sources import Delivery
@@ -519,30 +520,52 @@ def test_a_backlog_in_the_journal_is_worked_off_after_a_restart_in_order(start: 
 # --- ownership
 
 
-def test_a_settle_of_an_older_claim_is_refused_with_everything_that_it_emits(
-    start: Start, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fails", [False, True], ids=["done", "dead"])
+@pytest.mark.parametrize("claimed", [False, True], ids=["taken over", "claimed anew"])
+def test_what_a_process_says_after_another_has_taken_its_folder_over_is_void_and_it_stops(
+    start: Start, fails: bool, claimed: bool
 ) -> None:
     gate: dict[str, asyncio.Event] = {}
 
     async def handler(event: A) -> B:
         gate["open"] = asyncio.Event()
         await gate["open"].wait()
+        if fails:
+            raise Reject("bad")
         return B()
 
     life = start(app_of(handler))
     life.append(A())
     life.until(lambda: gate)
     other = Journal(StateFolder(life.folder), FakeClock(), durable=False, threaded=False)
-    assert other.epoch == life.engine.journal.epoch + 1
-    change = Change(other.epoch, claims={2: [1]}, at=5.0)
-    assert other._transact(change).gone == set()
+    if claimed:
+        assert other._transact(Change(other.epoch, claims={2: [1]}, at=5.0)).gone == set()
     gate["open"].set()
-    life.settle()
-    assert (life.states(), life.data(B)) == ([("running", 2)], [])
-    assert "refused to settle [1]: another dispatcher has claimed them" in caplog.text
-    settled = other._transact(Change(other.epoch, settles=[SettleRow(1, 2, other.epoch, 3, 2, 9.0)]))
-    assert settled.stale == set()
+    with pytest.raises(StateError, match=r"has taken the state folder .* over \(epoch 2, this one has 1\)"):
+        life.settle()
+    rows = [list(other._connection.execute(f"SELECT * FROM {table}")) for table in ("event", "attempt")]
+    assert [len(found) for found in rows] == [1, 0]
+    assert other._connection.execute("SELECT state, attempt, epoch FROM run").get == (1, 1 + claimed, 1 + claimed)
     other.close()
+    life.crash()
+
+
+def test_a_process_whose_folder_was_taken_over_acknowledges_nothing(start: Start) -> None:
+    async def handler(event: A) -> None: ...
+
+    life = start(app_of(handler))
+    other = Journal(StateFolder(life.folder), FakeClock(), durable=False, threaded=False)
+
+    async def acknowledged() -> bool:
+        future: asyncio.Future[list[int]] = life.dispatcher.append([delivery(A())])
+        with pytest.raises(StateError, match="has taken the state folder"):
+            await life.engine.forever()
+        return future.done()
+
+    assert not life.run(acknowledged())
+    assert other._connection.execute("SELECT count(*) FROM event").get == 0
+    other.close()
+    life.crash()
 
 
 def interrupted(start: Start, app: App, times: int, started: Callable[[], int]) -> Life:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit import Life
-from triggers import App, Event
+from triggers import App, Event, Prices, Tick, cron
 from triggers.foresight import foreseen
 from triggers.state import StateFolder
 from triggers.testing import FakeClock
@@ -73,3 +73,68 @@ def test_a_deadline_before_the_window_opens_is_warned_of_with_an_example(tmp_pat
     assert "its deadline (7200 s) comes in 105 of the 168 hours of a week before its window 22:00-06:00 UTC" in message
     assert "as for what arrives on Thu 12:00 UTC; such runs start outside the window" in message
     assert found(app_with(window="22:00-06:00", deadline=24 * HOUR), tmp_path) == []
+
+
+NIGHT = "22:00-06:00"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"window": NIGHT, "expires": 2 * HOUR},
+            "it expires (expires=7200 s) in 105 of the 168 hours of a week before its window 22:00-06:00 UTC opens, as"
+            " for what arrives on Thu 12:00 UTC; such runs are dropped without having started",
+        ),
+        (
+            {"not_before": "07:00", "deadline": "06:00"},
+            "its deadline (06:00 UTC) comes in 161 of the 168 hours of a week before not_before=07:00 UTC",
+        ),
+        (
+            {"not_before": 20 * HOUR, "expires": "12:00"},
+            "it expires (expires=12:00 UTC) in 140 of the 168 hours of a week before not_before=72000 s",
+        ),
+        (
+            {"window": NIGHT, "price": Prices(float, within=HOUR)},
+            "it may wait for its price for 3600 s after its event, which are over in 112 of the 168 hours of a week",
+        ),
+        (
+            {"price": Prices(float), "expires": HOUR},
+            "it may wait for its price for 86400 s after its event, and expires (expires=3600 s) always before that",
+        ),
+    ],
+)
+def test_times_that_contradict_each_other_at_some_hours_are_warned_of(
+    options: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    ((error, message),) = found(app_with(**options), tmp_path)
+    assert not error
+    assert words in message
+
+
+def test_what_expires_at_whatever_hour_before_it_may_start_is_an_error(tmp_path: Path) -> None:
+    ((error, message),) = found(app_with(not_before="07:00", window=NIGHT, expires="12:00"), tmp_path)
+    assert error
+    assert "(expires=12:00 UTC) always before its window 22:00-06:00 UTC opens after not_before=07:00 UTC" in message
+
+
+def test_an_opening_between_two_hours_is_not_overlooked(tmp_path: Path) -> None:
+    ((error, message),) = found(app_with(window="12:10-12:50", expires=600), tmp_path)
+    assert not error
+    assert "in 168 of the 168 hours of a week" in message
+
+
+def test_what_a_schedule_fires_is_looked_at_when_it_fires(tmp_path: Path) -> None:
+    def fired(hours: str) -> App:
+        app = App("a")
+
+        @app.on(cron(f"0 {hours} * * *"), window=NIGHT, expires=HOUR)
+        async def job(event: Tick) -> None: ...
+
+        return app
+
+    assert found(fired("23"), tmp_path) == []
+    assert found(fired("12,23"), tmp_path)[0][1].startswith(
+        "route 'job': it expires (expires=3600 s) at 50 of its next"
+    )
+    assert found(fired("12"), tmp_path)[0][0] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,24 @@ def test_a_burst_goes_on_after_a_crash(start: Start) -> None:
     assert bursts.called == []
     life.advance(11)
     assert bursts.called == [1]
+
+
+# --- replays
+
+
+@pytest.mark.parametrize(
+    ("make", "called"),
+    [(lambda: Batches(Batch(3, within=60)), [[1]]), (lambda: Bursts(debounce=Debounce(60)), [1])],
+)
+def test_an_event_that_waits_is_not_gathered_twice_by_a_replay(
+    start: Start, make: Callable[[], Batches | Bursts], called: list[object]
+) -> None:
+    made = make()
+    life = start(made.app)
+    [waiting] = life.append(Row(n=1))
+    for _ in range(3):
+        life.accept(Replay(events=[waiting]))
+    assert made.called == []
+    life.advance(61)
+    assert made.called == called
+    assert reasons(life) == []

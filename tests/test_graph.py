@@ -14,6 +14,7 @@ from triggers import (
     Folder,
     ObjectCreated,
     ObjectDeleted,
+    Prices,
     RunFailed,
     anything_but,
     at,
@@ -89,6 +90,34 @@ def test_a_route_that_names_what_is_not_there_is_an_error(policy: Any, message: 
     with pytest.raises(WiringError) as caught:
         refuse(app)
     assert str(caught.value) == message
+
+
+def test_a_weight_that_no_route_counts_for_is_an_error_and_a_near_miss_beside_keys_a_warning() -> None:
+    reports = (to_none, A, {"share": "reports"})
+    assert errors(app_of(reports, shares={"reprots": 2})) == [
+        "app 'a': shares= weighs 'reprots', which no route counts for; did you mean 'reports'?; take it out, or have a"
+        " route count for it: share='reprots'"
+    ]
+    by_key = (to_none, ObjectCreated, {"share": True, "key": "key", "name": "by_key"})
+    app = app_of(reports, by_key, shares={"reprots": 2, "acme": 2, "reports": 3})
+    assert (errors(app), warnings(app)) == (
+        [],
+        ["app 'a': shares= weighs 'reprots', which only a run with that key counts for; did you mean 'reports'?"],
+    )
+
+
+@pytest.mark.parametrize(("memory", "refused"), [("20MiB", True), ("28MiB", False), ("32MiB", None)])
+def test_memory_that_can_hold_no_interpreter_is_an_error_and_hardly_one_a_warning(
+    memory: str, refused: bool | None
+) -> None:
+    app = app_of((to_none, A, {"isolate": True, "needs": {"memory": memory}}))
+    message = (
+        "route 'to_none': a process has some 20MiB before it imports the handler, and is killed when it has more than"
+        f" needs={{'memory': '{memory}'}}: declare 32MiB or more; `triggers profile` says what its runs take"
+    )
+    assert errors(app) == ([message] if refused else [])
+    assert warnings(app) == ([message] if refused is False else [])
+    assert errors(app_of((to_none, A, {"needs": {"memory": "1MiB"}}))) == []
 
 
 def test_all_errors_are_told_at_once() -> None:
@@ -252,6 +281,26 @@ def test_a_source_folder_that_is_not_there_is_told_for_this_machine(tmp_path: Pa
     for name in ("in", "other"):
         (tmp_path / name).mkdir()
     assert check_here(app.bound({"file": tmp_path / "other"}), 0.0) == []
+
+
+def test_a_price_list_that_will_not_do_is_an_error_and_one_that_is_missing_or_has_ended_a_warning(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "prices.csv"
+    app = app_of((to_none, A, {"price": Prices(file)}), sources=[])
+    assert [str(problem) for problem in check_here(app, 0.0)] == [
+        f"warning: route 'to_none': its price list {file} does not exist; write it there"
+    ]
+    file.write_text("0,1\n60,dear\n")
+    (found,) = check_here(app, 0.0)
+    assert found.error
+    assert found.message.startswith(f"route 'to_none': {file}, line 2: '60,dear' is no moment with a price")
+    file.write_text("0,1\n60,2\n")
+    assert check_here(app, 119.0) == []
+    assert [str(problem) for problem in check_here(app, 120.0)] == [
+        f"warning: route 'to_none': its price list {file} ends at 1970-01-01T00:02:00+00:00, so that nothing waits for"
+        " a price; add those to come"
+    ]
 
 
 def test_a_schedule_that_is_over_is_told() -> None:

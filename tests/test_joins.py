@@ -127,6 +127,21 @@ def test_which_of_two_events_of_one_type_counts(
     assert errors(life, "dropped") == dropped
 
 
+def test_of_three_types_that_queue_each_takes_its_place_in_the_oldest_that_lacks_it(start: Start) -> None:
+    called: list[tuple[int, int, int]] = []
+    app = App("a")
+
+    @app.on(Join(Model, Data, Score, by=lambda event: "all", within=60, repeated="queue"))
+    async def evaluate(model: Model, data: Data, score: Score) -> None:
+        called.append((model.n, data.n, score.n))
+
+    life = start(app)
+    life.send(model(1), model(2), data(3), model(4), data(5), Score(n=6), data(7), Score(n=8))
+    assert called == [(1, 3, 6), (2, 5, 8)]
+    life.send(Score(n=9))
+    assert called[2:] == [(4, 7, 9)]
+
+
 @pytest.mark.parametrize(
     ("late", "called", "dropped"),
     [("new", [(1, 2), (4, 3)], []), ("drop", [(1, 2)], ["the join of 'mon' had ended (late='drop')"] * 2)],
@@ -141,6 +156,15 @@ def test_what_comes_for_a_key_that_had_its_run(
     life.send(model(4))
     assert pairs.called == called
     assert errors(life, "dropped") == dropped
+
+
+def test_what_is_replayed_is_never_late(start: Start) -> None:
+    pairs = Pairs(late="drop")
+    life = start(pairs.app)
+    life.send(model(1), data(2))
+    life.send(data(3))
+    life.accept(Replay(events=[1, 4]))
+    assert pairs.called == [(1, 2), (1, 3)]
 
 
 def test_what_has_no_key_is_joined_with_nothing_and_kept_with_the_reason(start: Start) -> None:
@@ -185,9 +209,10 @@ def test_a_join_is_carried_out_in_threads_and_in_processes(tmp_path: Path, isola
 class Fan:
     """An app that takes a job apart, scores its parts, and has the scores together."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, times: int = 1, **options: Any) -> None:
         self.called: list[list[int]] = []
         self.bad: set[int] = set()
+        self.times = times
         self.app = App("a", retry=Retry(attempts=1))
         self.app.on(Job)(self.take_apart)
         self.app.on(Part)(self.score)
@@ -196,10 +221,10 @@ class Fan:
     async def take_apart(self, event: Job) -> list[Part]:
         return [Part(n=n) for n in range(event.parts)]
 
-    async def score(self, event: Part) -> Score:
+    async def score(self, event: Part) -> list[Score]:
         if event.n in self.bad:
             raise ValueError("bad part")
-        return Score(n=10 * event.n)
+        return [Score(n=10 * event.n + time) for time in range(self.times)]
 
     async def collect(self, events: list[Score]) -> None:
         self.called.append([event.n for event in events])
@@ -234,6 +259,36 @@ def test_a_part_that_never_came_is_told_when_the_time_is_over(start: Start, miss
     assert fan.called == called
     dead = [error for error in errors(life, "dead") if error and "bad part" not in error]
     assert len(dead) == (missing == "fail")
+
+
+def test_what_a_part_leads_to_when_its_list_was_whole_is_kept_with_the_reason(start: Start) -> None:
+    fan = Fan(times=2)
+    life = start(fan.app)
+    life.send(Job(parts=2))
+    assert fan.called == [[1, 10]]
+    life.crash()
+    life = start(fan.app, life.clock)
+    life.accept(Replay(events=[2]))  # the first part
+    life.advance(61)
+    assert fan.called == [[1, 10]]
+    assert errors(life, "dead") == []
+    assert errors(life, "dropped")[1:] == ["what r1 emitted had come together before it (batch=All)"] * 3
+
+
+def test_a_part_that_comes_when_the_time_of_its_list_is_over_is_late_and_a_replay_makes_the_list_anew(
+    start: Start,
+) -> None:
+    fan = Fan(missing="partial")
+    fan.bad = {1}
+    life = start(fan.app)
+    life.send(Job(parts=2))
+    life.advance(61)
+    fan.bad.clear()
+    life.accept(Redrive(runs=[run.number for run in life.runs() if run.state == "dead"]))
+    assert fan.called == [[0]]
+    assert errors(life, "dropped") == ["what r1 emitted had come together before it (batch=All)"]
+    life.accept(Replay(events=[number for (number,) in life.ask("SELECT number FROM event WHERE type = 'Score'")]))
+    assert fan.called == [[0], [0, 10]]
 
 
 def test_more_than_can_come_together_are_each_kept_with_the_reason(

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import Life
+from tests.kit import Life, delivery
 from triggers import App, Event, Pressure
 from triggers.errors import WiringError
 from triggers.kernel import Strain
 from triggers.pressure import LOOK
-from triggers.requests import PauseRoutes
+from triggers.requests import PauseRoutes, ResumeRoutes, accept
 
 EASY = Strain(load=0.5, memory=0.6, stall=0.0)
 
@@ -133,6 +133,32 @@ def test_what_is_paused_does_not_take_the_turn_of_what_may_start(
     sent(life, Light())
     passed(life, 2 * LOOK)
     assert machine.begun == ["light", "light"]
+
+
+def test_what_does_not_fit_does_not_take_the_turn_of_what_does(machine: Machine, start: Callable[[App], Life]) -> None:
+    machine.strain = EASY._replace(memory=0.01)
+    app = App("a", pressure=Pressure(memory=0.1), resources={"gpu": 1})
+    app.on(Heavy, needs={"gpu": 1}, name="holder", where={"n": [0]})(machine.work)
+    app.on(Light, needs={"cpu": 1, "gpu": 1}, name="big", where={"n": [1]})(machine.light)
+    app.on(Light, needs={"cpu": 1}, name="small", where={"n": [2]})(machine.light)
+    life = start(app)
+    sent(life, Heavy(n=0))
+    sent(life, Light(n=1), Light(n=2))
+    passed(life, LOOK)
+    assert machine.begun == ["heavy", "light"]
+
+
+def test_the_policy_says_which_heavy_run_starts(machine: Machine, start: Callable[[App], Life]) -> None:
+    machine.strain = EASY._replace(memory=0.01)
+    app = App("a", pressure=Pressure(memory=0.1))
+    app.on(Heavy, needs={"cpu": 1}, name="low", where={"n": [0]})(machine.work)
+    app.on(Light, needs={"cpu": 1}, name="urgent", priority=5)(machine.light)
+    life = start(app)
+    life.accept(PauseRoutes(routes=["low", "urgent"], by="me"))
+    sent(life, Heavy(n=0), Light())
+    life.run(accept(life.dispatcher, [delivery(ResumeRoutes(routes=["low", "urgent"]))]))
+    passed(life, 0)
+    assert machine.begun == ["light", "heavy"]
 
 
 def test_it_is_over_when_all_is_better_by_a_part_and_looked_at_without_anybody_asking(

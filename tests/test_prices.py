@@ -81,8 +81,9 @@ def test_local_times_go_through_both_changes_of_the_clocks_without_a_gap() -> No
         ("0,1\n60,\n120,1", "p.csv, line 2: '60,' is no moment with a price"),
         ("0,1\nnoon,1", "p.csv, line 2: 'noon,1' is no moment with a price"),
         ("0,1\n60", "p.csv, line 2: '60' has no second column; write moment,price"),
-        ("0,1", "p.csv has 1 prices; it takes two at least"),
-        ("", "p.csv has 0 prices; it takes two at least"),
+        ("2026-01-01T00:00,1.O\n2026-01-01T01:00,2", "p.csv, line 1: '2026-01-01T00:00,1.O' is no moment with a price"),
+        ("0,1", "p.csv has one price; it takes two at least"),
+        ("time,price", "p.csv has no price; it takes two at least"),
     ],
 )
 def test_a_list_that_will_not_do_is_refused_with_its_line(text: str, words: str) -> None:

@@ -106,6 +106,7 @@ def test_runs_that_count_for_nobody_are_one_share_beside_the_others(start: Start
     [
         ({"share": True}, "share=True has a share for each key; say which: key='customer', or name the share"),
         ({"share": 3}, "share=3 will not do"),
+        ({"share": ""}, "share='' names no share; write e.g. share='reports'"),
     ],
 )
 def test_a_share_that_says_nothing_is_refused(options: dict[str, Any], said: str) -> None:
@@ -113,7 +114,7 @@ def test_a_share_that_says_nothing_is_refused(options: dict[str, Any], said: str
         App("a").on(Job, name="job", **options)(lambda event: None)
 
 
-@pytest.mark.parametrize("weights", [{"acme": 0}, {"acme": "two"}, ["acme"]])
+@pytest.mark.parametrize("weights", [{"acme": 0}, {"acme": "two"}, {"acme": True}, ["acme"]])
 def test_a_weight_is_a_number_above_0(weights: Any) -> None:
     with pytest.raises(WiringError, match="share"):
         App("a", shares=weights)

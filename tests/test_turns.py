@@ -7,6 +7,7 @@ from datetime import date
 from random import Random
 from typing import Any
 
+import apsw
 import pytest
 
 from tests.kit import Life, Start, delivery
@@ -155,6 +156,39 @@ def test_a_dead_one_holds_the_later_ones_until_it_is_redriven_or_dropped(start: 
     assert [state for state, _ in life.states()] == ["done", "done", "dead", "delayed"]
     life.accept(Drop(runs=[3]))
     assert bench.begun == [1, 1, 2, 3, 4]
+
+
+def test_those_behind_a_dead_one_that_was_dropped_go_on_though_the_process_ends_with_the_drop(start: Start) -> None:
+    bench = Bench()
+    bench.go, bench.fails = True, {1}
+    life = start(bench.app)
+    life.send(day(1), day(2))
+
+    async def die_with_the_drop() -> None:
+        await accept(life.dispatcher, [delivery(Drop(runs=[1]))])
+        life.engine.journal.close()
+
+    life.run(die_with_the_drop())
+    life.crash()
+    assert bench.begun == [1]
+    start(bench.app, life.clock).settle()
+    assert bench.begun == [1, 2]
+
+
+def test_what_a_drop_costs_does_not_depend_on_how_many_keys_wait(start: Start) -> None:
+    bench, keys = Bench(key="region"), 40
+    bench.go, bench.fails = True, {1}
+    life = start(bench.app)
+    life.send(*(day(n, f"k{key}") for key in range(keys) for n in (1, 2)))
+    asked: list[str] = []
+
+    def listen(connection: apsw.Connection) -> None:
+        connection.exec_trace = lambda cursor, sql, values: asked.append(sql) or True  # type: ignore[func-returns-value]  # it returns None
+
+    life.run(life.dispatcher.pipeline.ordered(listen))
+    life.accept(Drop(runs=[1]))
+    assert bench.begun == [*[1] * keys, 2]
+    assert len(asked) < keys
 
 
 def test_a_dead_one_is_passed_over_where_the_route_says_so(start: Start) -> None:

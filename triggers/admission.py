@@ -10,7 +10,7 @@ from math import inf
 from triggers import policy
 from triggers.closures import Closures
 from triggers.flows import KEYED, Flow, Head, Lane, Ranked
-from triggers.gates import Gate, declared
+from triggers.gates import Gate, Turnstile, declared
 from triggers.holdings import MEMORY, UNIT, Holdings, limit_of, units
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
@@ -82,8 +82,8 @@ class Admission:
         """What each share has had; None where no route has any."""
         self._at_once: dict[int, RunRow] = {}
         """Those that were started without a choice: when they end is predicted once there is one."""
-        self._of_starts: list[str] = []
-        """What is left of throttled starts, while a choice is made."""
+        self._turns: set[str] = set()
+        """The resources of turnstiles, while a choice is made."""
         self._bars: Mapping[str, Gate] = {}
         """The gates that were put before routes from outside."""
         self._clear = self._shut = False
@@ -168,8 +168,8 @@ class Admission:
             for index in fit(view, self._policy(view)):
                 lane, waiting = lanes[index]
                 self._start(lane, now, waiting.longest, choice)
-        while self._of_starts:
-            self.holdings.remove(self._of_starts.pop())
+        while self._turns:
+            self.holdings.remove(self._turns.pop())
         self._clear = self.empty()
         self._shut = not (self._clear or lanes or any(flow.horizon for flow in self.flows.values()))
         return choice
@@ -202,12 +202,16 @@ class Admission:
         most = flow.takes(None, terms.memory).get(MEMORY)
         return None if most is None else most / UNIT
 
-    def gate(self, route: str, gate: Gate, *, turnstile: bool = False) -> None:
-        """Have runs of a route wait for another gate, which may be one that lets them through one by one."""
+    def gate(self, route: str, gate: Gate) -> None:
+        """Have runs of a route wait for another gate."""
         flow = self.flows[route]
         flow.gates = [*flow.gates, gate]
-        if turnstile:
-            flow.turnstile = gate
+
+    def turnstile(self, route: str, turnstile: Turnstile) -> None:
+        """Have runs of a route wait for another gate that lets only some of them through in one choice."""
+        self.gate(route, turnstile)
+        flow = self.flows[route]
+        flow.turnstiles = [*flow.turnstiles, turnstile]
 
     def resize(self, name: str, amount: float) -> None:
         """Set how much there is of a resource from now on, see `Holdings.resize`.
@@ -251,8 +255,8 @@ class Admission:
         if route.policy.per_key is not None:
             flow.per_key = partial(self.holdings.of_key, route.name, route.policy.per_key)
         if route.policy.throttle is not None:
-            flow.pace = Pace(route.policy.throttle)
-            flow.gates = [*flow.gates, flow.pace]
+            flow.pace = Pace(route.name, route.policy.throttle)
+            flow.gates, flow.turnstiles = [*flow.gates, flow.pace], [flow.pace]
         return flow
 
     def _grown(self, declared: int, memory: float) -> Mapping[str, int]:
@@ -275,11 +279,8 @@ class Admission:
                     self.reopens = min(self.reopens, closed.until)
                     self.closures.add(lane, closed)
                 else:
-                    if flow.pace:
-                        lane.needs = {
-                            **lane.needs,
-                            **self._of_pace(flow.route, lane.key, flow.pace.room(lane.key, now)),
-                        }
+                    if flow.turnstiles:
+                        lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
                     yield lane, lane.seen(self.holdings.free, expected, longest, partial(self._passes, flow, now))
 
     def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
@@ -287,12 +288,13 @@ class Admission:
         _, longest = self.forecast(flow.route.name, item[1].terms.size)
         return flow.closed(now, item[1], longest) is None
 
-    def _of_pace(self, route: Route, key: str | None, room: int) -> Mapping[str, int]:
-        """Return what a run takes of the starts that are left now: a resource for the time of one choice."""
-        name = f"throttle of {route.name} for {key!r}"
-        self.holdings.add(name, room)
-        self._of_starts.append(name)
-        return {name: UNIT}
+    def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
+        """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""
+        passing = dict(filter(None, [turnstile.lets(now, terms) for turnstile in flow.turnstiles]))
+        for name, many in passing.items():
+            self.holdings.add(name, many)
+        self._turns.update(passing)
+        return dict.fromkeys(passing, UNIT)
 
     def _start(self, lane: Lane, now: float, longest: float | None, choice: Choice) -> None:
         flow, head = lane.flow, lane.flow.pop(lane)
@@ -300,9 +302,8 @@ class Admission:
         if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
             choice.buried.append((flow, head))
             return
-        needs = lane.needs
+        needs = flow.takes(lane.key, lane.memory) if flow.turnstiles else lane.needs
         if flow.pace:
-            needs = flow.takes(lane.key, lane.memory)
             flow.pace.start(lane.key, now)
         self._take(head.number, flow, lane.key, needs)
         if longest is not None:

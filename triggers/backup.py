@@ -98,7 +98,7 @@ def _copy_journal(state: StateFolder, target: Path) -> tuple[views.Summary, list
         with closing(apsw.Connection(str(target), flags=apsw.SQLITE_OPEN_READONLY)) as copied:
             summary = views.summary(copied)
             if summary.integrity == "ok":
-                return summary, unsound(copied)
+                return summary, [str(flaw) for flaw in unsound(copied)]
             why = summary.integrity
     except apsw.CorruptError as error:
         why = str(error)

@@ -111,8 +111,8 @@ class Dispatcher:
         self._regulation = Regulation(router.routes.values(), limits, self.admission, self.times, self.clock)
         if self._regulation:
             self.listeners.append(self._regulation.hear)
-        self._turns = Turns(router.routes, self.pipeline, self.admission)
-        self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts, self._turns.dropped)
+        self.turns = Turns(router.routes, self.pipeline, self.admission)
+        self._punctuality = Punctuality(journal, self.pipeline, self.admission, self.counts, self.turns.dropped)
         work = self.pipeline, self.admission, self.claims, self._punctuality
         self.reception = Reception(app, router, journal, *work, limits.aging, self.alarm, self.awaited)
         self.pauses = Pauses(self.admission)
@@ -132,7 +132,7 @@ class Dispatcher:
         self.admission.closed = asked
         self.pipeline.ask(next_due, self.alarm.set)
         self.pipeline.ask(stranded(self.router.routes), self._leave)
-        self._turns.look()
+        self.turns.look()
         self.pipeline.ask(paused, self.pause)
         self.reception.gathering.start()
         self.pipeline.ask(paused_routes, self.pauses.set)
@@ -224,7 +224,6 @@ class Dispatcher:
         """Take runs among those that wait that the journal has put back there."""
         self._journal.open_runs += sum(run.opened and run.route in self.router.routes for run in runs)
         self.admission.promote(runs)
-        self._turns.dropped()
         for run in runs:
             self._punctuality.watch(run.terms)
         self.pipeline.touch()
@@ -232,7 +231,7 @@ class Dispatcher:
     def _prepare(self, turn: Turn) -> None:
         """Complete the pending turn with the groups that its events belong to, and the claims of what waits."""
         self.reception.gathering.prepare(turn)
-        self._turns.prepare(turn)
+        self.turns.prepare(turn)
         if self.awaited:
             self.awaited.prepare(turn)
         self.claims.choose(turn)
@@ -254,7 +253,7 @@ class Dispatcher:
         if result.void:
             turn.change.runs = [run for run in turn.change.runs if run.event not in result.void]
         if result.stale and (lost := result.stale - self._displaced.expected(result.stale)):
-            log.error("refused to settle %s: another dispatcher has claimed them", sorted(lost))
+            log.error("refused to settle %s: the journal knows of no such claims", sorted(lost))
         self._journal.open_runs += len(turn.change.runs) - turn.ended
         for run in self.claims.granted(turn, result):
             self._start(run)
@@ -304,7 +303,7 @@ class Dispatcher:
         if run.usage:
             turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
         if isinstance(outcome, Done | Dead):
-            self._turns.ended(run)
+            self.turns.ended(run)
         if isinstance(outcome, Done):
             turn.change.done.setdefault(run.attempt, []).append(run.number)
             self._learn(turn, run, now)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from triggers.errors import WiringError
+from triggers.quantities import is_whole
 
 UNBOUNDED = 1_000_000
 """So many runs may call a downstream at once that has no `concurrency=`: more than ever run."""
@@ -27,7 +28,7 @@ class Breaker:
     longest: float = 600.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.failures, int) or self.failures < 1:
+        if not is_whole(self.failures) or self.failures < 1:
             raise WiringError(f"Breaker(failures={self.failures!r}): write a whole number above 0")
         if not 0 < self.share <= 1:
             raise WiringError(f"Breaker(share={self.share!r}): write a part of all attempts, above 0 and at most 1")
@@ -45,7 +46,7 @@ class Adaptive:
     least: int = 1
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.most, int) and isinstance(self.least, int) and 0 < self.least <= self.most):
+        if not (is_whole(self.most) and is_whole(self.least) and 0 < self.least <= self.most):
             raise WiringError(
                 f"Adaptive(most={self.most!r}, least={self.least!r}): write whole numbers above 0, least not above most"
             )
@@ -65,7 +66,7 @@ class Downstream:
 
     def __post_init__(self) -> None:
         known = self.concurrency is None or isinstance(self.concurrency, Adaptive)
-        if not (known or (isinstance(self.concurrency, int) and self.concurrency > 0)):
+        if not (known or (is_whole(self.concurrency) and self.concurrency > 0)):
             raise WiringError(
                 f"Downstream(concurrency={self.concurrency!r}): write a whole number above 0; leave it out for no bound"
             )

@@ -15,6 +15,7 @@ from triggers.errors import WiringError
 from triggers.events import Event
 from triggers.lineage import EventRow
 from triggers.patterns import Pattern
+from triggers.quantities import is_number
 from triggers.schedule.instants import UNITS, Schedule, firings, following, last
 
 COUNTED: Final = 1000
@@ -110,7 +111,7 @@ def seconds(owner: str, option: str, value: float | str) -> float:
     text = value.replace(" ", "") if isinstance(value, str) else ""
     if text and _AMOUNTS.sub("", text) == "":
         return float(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(text)))
-    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value >= 0:
+    if is_number(value) and isfinite(value) and value >= 0:
         return float(value)
     raise WiringError(f"{owner}: {option}={value!r} is no span of time; write seconds, or e.g. '90m', '2h', '1d', '1w'")
 

@@ -19,7 +19,7 @@ from math import inf
 from operator import itemgetter
 
 from triggers import policy
-from triggers.gates import Closed, Gate
+from triggers.gates import Closed, Gate, Turnstile
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
 from triggers.pace import Pace
@@ -140,10 +140,10 @@ class Flow:
     """How many waiting runs are in memory."""
     window: int = WINDOW
     gates: Sequence[Gate] = ()
+    turnstiles: Sequence[Turnstile] = ()
+    """Those of the gates that let only some runs through in one choice."""
     pace: Pace | None = None
-    """What throttles the starts of its runs: one of the gates."""
-    turnstile: Gate | None = None
-    """The one of the gates that lets runs through one by one: it is asked only where all others are open."""
+    """What throttles the starts of its runs: one of those."""
     lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
     _late: list[Ranked] = field(default_factory=list)
@@ -191,11 +191,8 @@ class Flow:
 
     def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
         """Return the gate that opens last, of those that are closed for a run."""
-        others = (gate for gate in self.gates if gate is not self.turnstile)
-        found = [closed for gate in others if (closed := gate.closed(now, head.terms, longest))]
-        if found or not self.turnstile:
-            return max(found, key=lambda closed: closed.until, default=None)
-        return self.turnstile.closed(now, head.terms, longest)
+        found = [closed for gate in self.gates if (closed := gate.closed(now, head.terms, longest))]
+        return max(found, key=lambda closed: closed.until, default=None)
 
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""

@@ -44,6 +44,15 @@ class Gate(Protocol):
         ...
 
 
+class Turnstile(Gate, Protocol):
+    """A gate that lets through no more than so many runs in one choice. Which of them, the policy says."""
+
+    def lets(self, now: float, terms: Terms) -> tuple[str, int] | None:
+        """Return how many pass now where it is not closed, and for whom that counts, by a name: a resource of which
+        each run takes one for as long as the choice is made. None where it bounds nothing."""
+        ...
+
+
 def declared(route: Route, aging: float) -> tuple[Gate, ...]:
     """Return the gates of a route's own declarations. `aging` seconds of waiting make up for a level of priority."""
     policy = route.policy

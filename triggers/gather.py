@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, TypeVarTup
 
 from triggers.errors import WiringError
 from triggers.events import Event
+from triggers.quantities import is_number, is_whole
 
 BATCH: Final = "batch"
 DEBOUNCE: Final = "debounce"
@@ -55,7 +56,7 @@ class Batch:
     within: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.most, int) or isinstance(self.most, bool) or self.most < 1:
+        if not is_whole(self.most) or self.most < 1:
             raise WiringError(f"Batch({self.most!r}): say how many events at most, a whole number above 0")
         if self.most > MOST:
             raise WiringError(f"Batch({self.most:,}): {MOST:,} at most, since a run holds all of them in memory")
@@ -73,7 +74,7 @@ class All:
 
     It is made as soon as each of those events has led to one that the route takes. Where that has not come about
     `within` seconds after the first, `missing` says what becomes of it: the run `"fail"`s, has a `"partial"` list, or
-    is `"drop"`ped.
+    is `"drop"`ped. What one of them leads to later is dropped, too, with the reason.
     """
 
     of: type[Event]
@@ -89,7 +90,7 @@ class All:
     @property
     def rule(self) -> Rule:
         """Return how events come together."""
-        return Rule(ALL, within=self.within, missing=self.missing, of=self.of.__event_type__)
+        return Rule(ALL, within=self.within, late="drop", missing=self.missing, of=self.of.__event_type__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ GATHERED: Final = Gathered.__event_type__
 
 
 def _check_seconds(owner: str, name: str, value: object) -> None:
-    if not isinstance(value, int | float) or not 0 < value < inf:
+    if not is_number(value) or not 0 < value < inf:
         raise WiringError(f"{owner}: {name}={value!r} must be a number of seconds above 0")
 
 

@@ -17,7 +17,7 @@ from triggers.attempt import Run
 from triggers.events import encode
 from triggers.gather import ALL, DEBOUNCE, GATHERED, JOIN, Gathered, Rule
 from triggers.journal import Journal, RunRow, gathered
-from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather
+from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather, gather_again
 from triggers.lineage import EventRow
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import Route
@@ -68,7 +68,7 @@ class Gathering:
     def again(self, events: Sequence[tuple[Route, EventRow]]) -> Question:
         """Return the order that gathers events once more that are in the journal already."""
         now = self._clock.now()
-        return gather(self.rules, [self._arrival(route, event, now) for route, event in events], now)
+        return gather_again(self.rules, [self._arrival(route, event, now) for route, event in events], now)
 
     def prepare(self, turn: Turn) -> None:
         """Have decided in the turn's commit which groups its events belong to, and which groups end."""

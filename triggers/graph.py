@@ -6,35 +6,29 @@ import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from operator import is_
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from triggers.app import App
-from triggers.downstream import of_downstream
+from triggers.demand import demands
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, Missing, ObjectCreated, ObjectDeleted, RunFailed
 from triggers.gather import ALL
-from triggers.quantities import as_text
-from triggers.routing import COROUTINE, PROCESS, THREAD, Route
+from triggers.problem import Problem
+from triggers.routing import PROCESS, Route
 from triggers.secrecy import secret_field
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
 from triggers.wiring import Layout, Wiring
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with the wiring. An error keeps the app from running, a warning does not."""
-
-    error: bool
-    message: str
-
-    def __str__(self) -> str:
-        return f"{'error' if self.error else 'warning'}: {self.message}"
+if TYPE_CHECKING:  # an app without prices need not load them
+    from triggers.prices import Prices
 
 
 def refuse(app: App, state: Path | None = None) -> None:
@@ -54,7 +48,8 @@ def check(app: App, *, elsewhere: bool = False) -> list[Problem]:
     looks = (_routes, _expected, _cycles, _failure_cycles, _unhandled, _secrets)
     found = [problem for look in looks for problem in look(wiring)]
     if not elsewhere:
-        found += _needs(wiring)
+        found += demands(app)
+        found += [problem for route in wiring.order for problem in _incomplete(wiring, route)]
     if not app.routes:
         found.append(Problem(False, f"app {app.name!r} has no routes; register a handler with @app.on(...)"))
     return sorted(found, key=lambda problem: not problem.error)
@@ -63,30 +58,46 @@ def check(app: App, *, elsewhere: bool = False) -> list[Problem]:
 def check_here(app: App, now: float, state: Path | None = None) -> list[Problem]:
     """Return what is wrong with the app on this machine, with its state in that folder, and at that Unix time.
 
-    A folder that is missing here is a warning, since it may be there where the app runs.
+    A folder or a price list that is missing here is a warning, since it may be there where the app runs.
     """
-    missing = (replace(problem, error=False) for problem in (*_missing(app), *_price_problems(app)))
-    return [*_source_problems(app, state), *missing, *_silent_schedules(app, now)]
+    missing = (replace(problem, error=False) for problem in _missing(app))
+    return [*_source_problems(app, state), *_price_problems(app, now), *missing, *_silent_schedules(app, now)]
 
 
 def _missing(app: App) -> Iterator[Problem]:
-    """Find watched folders that cannot be listened to."""
+    """Find watched folders that cannot be listened to, and price lists that are not there."""
     for source in app.sources.values():
         if isinstance(source, Folder):
             try:
                 source.require()
             except WiringError as error:
                 yield Problem(True, str(error))
+    for route, _, file in _price_lists(app):
+        if not file.exists():
+            yield Problem(True, f"route {route!r}: its price list {file.absolute()} does not exist; write it there")
 
 
-def _price_problems(app: App) -> Iterator[Problem]:
-    """Find price lists that cannot be read or have a gap."""
+def _price_problems(app: App, now: float = -inf) -> Iterator[Problem]:
+    """Find price lists that cannot be read or have a gap, and those that say nothing of the time to come."""
+    for route, price, file in _price_lists(app):
+        if not file.exists():
+            continue
+        try:
+            known = price.require()
+        except WiringError as error:
+            yield Problem(True, f"route {route!r}: {error}")
+            continue
+        if known and known.end <= now:
+            ended = datetime.fromtimestamp(known.end, UTC).isoformat()
+            said = f"its price list {file} ends at {ended}, so that nothing waits for a price; add those to come"
+            yield Problem(False, f"route {route!r}: {said}")
+
+
+def _price_lists(app: App) -> Iterator[tuple[str, Prices, Path]]:
+    """Yield the routes that go by a price list, and where that is."""
     for route in app.routes.values():
-        if route.policy.price is not None:
-            try:
-                route.policy.price.require()
-            except WiringError as error:
-                yield Problem(True, f"route {route.name!r}: {error}")
+        if (price := route.policy.price) and price.file:
+            yield route.name, price, price.file
 
 
 def _source_problems(app: App, state: Path | None) -> Iterator[Problem]:
@@ -287,14 +298,6 @@ def _silent(route: Route) -> Iterator[Problem]:
         )
 
 
-def _needs(wiring: Wiring) -> Iterator[Problem]:
-    """Find routes that need what the app does not have, or more of it."""
-    capacity = wiring.app.limits.capacity()
-    for route in wiring.order:
-        yield from _needs_problems(wiring.app, route, capacity)
-        yield from _incomplete(wiring, route)
-
-
 def _incomplete(wiring: Wiring, route: Route) -> Iterator[Problem]:
     """Find routes that make one run of several events, some of which never come."""
     if route.join:
@@ -316,22 +319,6 @@ def _incomplete(wiring: Wiring, route: Route) -> Iterator[Problem]:
             f"route {route.name!r} waits for what comes of all {route.rule.of} that one run emits, and no route emits"
             f" {route.rule.of}; return them from a handler, or use batch=Batch(...)",
         )
-
-
-def _needs_problems(app: App, route: Route, capacity: Mapping[str, float]) -> Iterator[Problem]:
-    called = route.policy.downstream
-    for name, amount in route.policy.needs.items():
-        if called is not None and name == of_downstream(called) and name not in capacity:
-            hint = did_you_mean(called, app.limits.downstreams)
-            way_out = f"App(downstreams={{{called!r}: Downstream()}}) does"
-            yield Problem(True, f"route {route.name!r}: the app declares no downstream {called!r}{hint}; {way_out}")
-        elif name in (COROUTINE, THREAD, PROCESS) or name not in capacity:
-            hint = did_you_mean(name, set(app.limits.resources) | {"cpu", "memory"})
-            way_out = f"App(resources={{{name!r}: ...}}) says how much there is"
-            yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}; {way_out}")
-        elif amount > capacity[name]:
-            much, most = as_text(name, amount), as_text(name, capacity[name])
-            yield Problem(True, f"route {route.name!r} needs {much} {name}, but there is only {most}")
 
 
 def _process_problems(route: Route) -> Iterator[Problem]:

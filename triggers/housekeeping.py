@@ -6,13 +6,12 @@ import asyncio
 
 from triggers.dispatcher import Dispatcher
 from triggers.journal import prune
+from triggers.limits import FORGET
 
 EVERY = 3600.0
 """Seconds between two rounds."""
 AT_ONCE = 500
 """Rows to one transaction: events that arrive meanwhile are not kept waiting."""
-FORGET = 60.0
-"""Days that an identity outlives the event: a duplicate that comes later than that is taken for a new event."""
 
 _DAY = 86_400.0
 

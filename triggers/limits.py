@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
 from triggers.kernel import machine_resources
 from triggers.lineage import BUDGET
 from triggers.pressure import Pressure
-from triggers.quantities import quantity
+from triggers.quantities import is_number, is_whole, quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
 
 if TYPE_CHECKING:  # a function in AWS chooses nothing
     from triggers.policy import Policy, View
+
+FORGET: Final = 60.0
+"""Days that what tells a duplicate outlives the event: one that comes later than that is taken for a new event."""
 
 
 class LimitOptions(TypedDict, total=False):
@@ -84,7 +87,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     limits = Limits(**{**options, "resources": resources})
     for name in ("threads", "processes", "backlog", "max_events"):
         value = getattr(limits, name)
-        if not (isinstance(value, int) and value > 0) and (value is not None or name != "processes"):
+        if not (is_whole(value) and value > 0) and (value is not None or name != "processes"):
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
     _check_shares(owner, limits.shares)
     _check_downstreams(owner, limits.downstreams)
@@ -92,7 +95,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
         raise WiringError(f"{owner}: pressure={limits.pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
     for name, unit in (("retention", "days"), ("aging", "seconds")):
         value = getattr(limits, name)
-        if not (isinstance(value, int | float) and 0 < value < inf):
+        if not (is_number(value) and 0 < value < inf):
             raise WiringError(f"{owner}: {name}={value!r} is in {unit} and must be above 0")
     if not (limits.policy is None or callable(limits.policy)):
         raise WiringError(
@@ -112,5 +115,5 @@ def _check_shares(owner: str, shares: object) -> None:
     if not isinstance(shares, Mapping):
         raise WiringError(f"{owner}: shares={shares!r} will not do; write e.g. shares={{'acme': 2}}")
     for name, weight in shares.items():
-        if not (isinstance(weight, int | float) and 0 < weight < inf):
+        if not (is_number(weight) and 0 < weight < inf):
             raise WiringError(f"{owner}: the weight of share {name!r} is {weight!r}; it must be a number above 0")

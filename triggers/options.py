@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
@@ -140,6 +142,8 @@ class Policy:
 _OF_ROUTES: Final = {"batch"}
 """Options that change what a handler is called with, so that an app has no default for them."""
 
+_FLAGS: Final = {"share", "isolate"}
+"""Options that may be True; elsewhere it is no number."""
 _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
 _TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
@@ -198,6 +202,8 @@ def _check_policy(owner: str, policy: Policy) -> None:
         raise WiringError(f"{owner}: priority={policy.priority} has more than 64 bits; write e.g. priority=10")
     if policy.share is True and policy.key is None:
         raise WiringError(f"{owner}: share=True has a share for each key; say which: key='customer', or name the share")
+    if policy.share == "":
+        raise WiringError(f"{owner}: share='' names no share; write e.g. share='reports', or share=True for one a key")
     if policy.batch is not None and policy.debounce is not None:
         raise WiringError(
             f"{owner}: batch= takes all events of a time, and debounce= the latest one; leave one of them out"
@@ -251,8 +257,26 @@ def shown(value: Any) -> Any:
 
 def _check_kinds(owner: str, values: Mapping[str, Any]) -> None:
     for name, (kind, example) in _KINDS.items():
-        if values.get(name) is not None and not isinstance(values[name], kind):
-            raise WiringError(f"{owner}: {name}={values[name]!r} will not do; write e.g. {name}={example}")
+        value = values.get(name)
+        right = isinstance(value, kind) and (name in _FLAGS or not isinstance(value, bool))
+        if value is not None and not right:
+            raise WiringError(f"{owner}: {name}={value!r} will not do; write e.g. {name}={example}")
+        if callable(value):
+            _check_function(owner, name, value)
+
+
+def _check_function(owner: str, name: str, function: Callable[..., object]) -> None:
+    """Refuse what can't compute anything from an event: the log would say so of each event, and only then."""
+    words = f"{owner}: {name}={getattr(function, '__qualname__', function)}"
+    if isinstance(function, type):
+        raise WiringError(f"{words} is a class; write the name of a field, or a function of the event")
+    if inspect.iscoroutinefunction(function):
+        raise WiringError(f"{words} is `async`, and what it computes is not waited for; write a plain function")
+    with suppress(ValueError):  # of some built-in functions nobody knows what they take
+        try:
+            inspect.signature(function).bind(None)
+        except TypeError as error:
+            raise WiringError(f"{words} is called with the event alone, and that will not do: {error}") from error
 
 
 def no_option(owner: str, name: str, known: Iterable[str]) -> WiringError:

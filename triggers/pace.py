@@ -17,8 +17,9 @@ from triggers.terms import Terms
 class Pace:
     """The gate of a route whose starts are throttled. Nothing starts before it is told which starts still count."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, route: str, rate: Rate) -> None:
         self.rate = rate
+        self._route = route
         self.known = False
         """Whether it has been told."""
         self._ends: defaultdict[str | None, deque[float]] = defaultdict(deque)
@@ -41,6 +42,10 @@ class Pace:
         of = "" if terms.key is None else f" of {terms.key!r}"
         reason = f"{len(ends)} runs{of} started in the last {self.rate.per:g} s (throttle={self.rate})"
         return Closed(ends[len(ends) - self.rate.count], reason)
+
+    def lets(self, now: float, terms: Terms) -> tuple[str, int]:
+        """Return how many runs of a key may start now."""
+        return f"throttle of {self._route} for {terms.key!r}", self.room(terms.key, now)
 
     def room(self, key: str | None, now: float) -> int:
         """Return how many runs of a key may start now."""

@@ -14,6 +14,9 @@ from triggers.terms import Terms
 LOOK = 5.0
 """Seconds for which a look at the machine counts, while anything heavy waits."""
 
+ONE = "the one heavy run under pressure"
+"""The resource of which each heavy run takes one where it starts under pressure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pressure:
@@ -55,9 +58,11 @@ class Pressure:
 
 
 class Relief:
-    """The gate of the routes that are heavy. It looks at the machine when it is asked, once in `LOOK` seconds at most.
+    """The turnstile of the routes that are heavy. It looks at the machine when it is asked, once in `LOOK` seconds at
+    most.
 
     Where nothing heavy is at work, one run may start all the same: what presses may be others' work, which ends never.
+    That one is a resource of the choice, like any other: whoever the policy prefers of those that fit has it.
     """
 
     def __init__(self, pressure: Pressure, look: Callable[[], Strain]) -> None:
@@ -66,20 +71,18 @@ class Relief:
         self._at = -inf
         self._reason: str | None = None
         self._at_work: set[int] = set()
-        self._let: Terms | None = None
-        """The terms of the run that may start since the last look although the machine is under pressure."""
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         """Say whether a run has to wait."""
         if not self._at <= now < self._at + LOOK:
-            self._at, self._let = now, None
-            self._reason = self._pressure.reason(self._look(), self._reason is not None)
-        if self._reason is None:
-            return None
-        if not self._at_work and (self._let is None or self._let is terms):  # other runs' may be equal
-            self._let = terms
+            self._at, self._reason = now, self._pressure.reason(self._look(), self._reason is not None)
+        if self._reason is None or not self._at_work:
             return None
         return Closed(self._at + LOOK, f"the machine is under pressure: {self._reason}")
+
+    def lets(self, now: float, terms: Terms) -> tuple[str, int] | None:
+        """Say that one run may start under pressure."""
+        return None if self._reason is None else (ONE, 1)
 
     def start(self, run: int) -> None:
         """Take note of a run that starts."""
@@ -88,4 +91,3 @@ class Relief:
     def end(self, run: int) -> None:
         """Take note of a run that has left its attempt."""
         self._at_work.discard(run)
-        self._let = None

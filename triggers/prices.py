@@ -8,6 +8,7 @@ from math import ceil, floor, isfinite
 from pathlib import Path
 
 from triggers.errors import ScheduleError, WiringError
+from triggers.quantities import is_number
 from triggers.schedule.series import Row, Series, read, series
 from triggers.schedule.zones import zone
 
@@ -42,7 +43,7 @@ class Prices:
         if not callable(source) and not isinstance(source, str | Path):
             raise WiringError(f"Prices({source!r}) is neither a file nor a function; write e.g. Prices('prices.csv')")
         for name, value in (("within", within), ("step", step)):
-            if not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+            if not is_number(value) or not isfinite(value) or value <= 0:
                 raise WiringError(f"Prices: {name}={value!r} is no number of seconds above 0; write e.g. {name}=900")
         zone(timezone)  # names one that is not there
         self.within, self.timezone, self.step = float(within), timezone, float(step)
@@ -53,10 +54,9 @@ class Prices:
         self._next_look = 0.0
         self._version: tuple[int, int] | None = None
 
-    def require(self) -> None:
-        """Raise `ScheduleError` where there is a file that cannot be read, or that has a gap."""
-        if self.file is not None:
-            self._read(self.file)
+    def require(self) -> Series | None:
+        """Return what stands in its file, if it has one; `ScheduleError` where that cannot be read, or has a gap."""
+        return None if self.file is None else self._read(self.file)
 
     def between(self, start: float, end: float, now: float) -> Series | None:
         """Return the prices as they are known now, which may begin later or end earlier; None where there are none.
@@ -98,7 +98,7 @@ class Prices:
             with file.open(encoding="utf-8", newline="") as lines:
                 return read(str(file), lines, self.timezone)
         except (OSError, UnicodeDecodeError) as error:
-            raise ScheduleError(f"{file} cannot be read: {error}") from error
+            raise ScheduleError(f"{file} cannot be read: {error}; make it a text file of moments and prices") from error
 
     def _sampled(self, start: float, end: float) -> Series:
         assert self._function is not None

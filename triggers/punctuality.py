@@ -14,6 +14,7 @@ from triggers.executor import Run
 from triggers.flows import WINDOW
 from triggers.journal import Journal
 from triggers.journal.punctuality import Untimely, due, next_moment
+from triggers.journal.turns import Ended
 from triggers.pipeline import Pipeline
 from triggers.terms import Terms
 
@@ -32,14 +33,14 @@ class Punctuality:
         pipeline: Pipeline,
         admission: Admission,
         counts: Counter[str],
-        dropped: Callable[[], None] = lambda: None,
+        dropped: Callable[[Sequence[Ended]], None],
     ) -> None:
         self._journal = journal
         self._pipeline = pipeline
         self._admission = admission
         self._counts = counts
         self._dropped = dropped
-        """Called when runs were dropped: others may have waited for them."""
+        """Called with runs that were dropped: others may have waited for them."""
         self._clock = journal.clock
         self._alarm = Alarm(journal.clock.sleep_until, self.look)
 
@@ -80,7 +81,7 @@ class Punctuality:
                 flow.forget(numbers)
                 self._journal.open_runs -= len(numbers)
         if expired:
-            self._dropped()
+            self._dropped([(run.route, run.key, run.number) for run in expired])
         for route, numbers in _by_route(late):
             first = min(run.moment for run in late if run.route == route)
             self._counts["late"] += len(numbers)

@@ -1,14 +1,24 @@
-"""Quantities of resources, as text and as numbers."""
+"""Numbers as people declare them, and quantities of resources as text and as numbers."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Final
+from typing import Final, TypeGuard
 
 from triggers.errors import WiringError
 
 _UNITS: Final = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether a value is a number. True and False are none: who writes them means something else."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_whole(value: object) -> TypeGuard[int]:
+    """Say whether a value is a whole number, which True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def quantity(owner: str, name: str, value: float | str) -> float:
@@ -20,7 +30,7 @@ def quantity(owner: str, name: str, value: float | str) -> float:
         except ValueError:
             number = None
     else:
-        number = float(value) if isinstance(value, int | float) else None
+        number = float(value) if is_number(value) else None
     if not isinstance(name, str):
         raise WiringError(f"{owner}: a resource is named by text, and {name!r} is none; write e.g. needs={{'gpu': 1}}")
     if number is None or not 0 < number < float("inf"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from triggers.errors import WiringError
+from triggers.quantities import is_number, is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +17,11 @@ class Rate:
     per: float
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.count, int) and not isinstance(self.count, bool) and self.count > 0
-        if not (whole and isinstance(self.per, int | float) and 0 < self.per < inf):
+        if not (is_whole(self.count) and self.count > 0 and is_number(self.per) and 0 < self.per < inf):
             raise WiringError(
                 f"{self} will not do: it takes a whole number above 0, and seconds above 0, as in Rate(10, per=60)"
             )
 
     def __str__(self) -> str:
-        per = f"{self.per:g}" if isinstance(self.per, int | float) else repr(self.per)
+        per = f"{self.per:g}" if is_number(self.per) else repr(self.per)
         return f"Rate({self.count!r}, per={per})"

@@ -41,9 +41,8 @@ class Regulation:
         self._admission = admission
         self._times = times
         self._clock = clock
-        self._downstreams = downstreams = limits.downstreams
         used = {route.policy.downstream for route in routes}
-        called = {name: one for name, one in downstreams.items() if name in used}
+        called = {name: one for name, one in limits.downstreams.items() if name in used}
         self._circuits = {name: Circuit(name, one.breaker) for name, one in called.items() if one.breaker}
         bounds = {of_downstream(name): one.concurrency for name, one in called.items()}
         bounds.update({limit_of(route.name): route.policy.adaptive for route in routes})
@@ -51,17 +50,17 @@ class Regulation:
         self._usual: dict[str, _Mean] = {}
         """The logarithm of what a run of each route takes, its size being the usual one."""
         for name in self._limits:
-            admission.resize(name, self._most(name))
+            admission.resize(name, self._limits[name].amount)
         for route in routes:
             if circuit := self._circuits.get(route.policy.downstream or ""):
-                admission.gate(route.name, circuit)
+                admission.turnstile(route.name, circuit)
             for name in self._limits.keys() & {limit_of(route.name), of_downstream(route.policy.downstream or "")}:
                 admission.gate(route.name, _Full(name, self._limits[name], admission))
         self._relief = Relief(limits.pressure, strain) if limits.pressure else None
         self._heavy = {route.name for route in routes if _heavy(route)} if self._relief else set()
         for name in self._heavy:
             if self._relief:
-                admission.gate(name, self._relief, turnstile=True)
+                admission.turnstile(name, self._relief)
 
     def __bool__(self) -> bool:
         return bool(self._circuits or self._limits or self._heavy)
@@ -78,31 +77,17 @@ class Regulation:
                 if limit := self._limits.get(name):
                     at_work = round(self._admission.holdings.taken(name)) + 1  # it has given its part back
                     if limit.end(time, at_work):
-                        self._admission.resize(name, self._most(name))
+                        self._admission.resize(name, limit.amount)
 
     def _switch(self, circuit: Circuit, run: Run, outcome: Outcome | None) -> None:
         now = self._clock.now()
         if outcome is None:
             circuit.start(run.number, now)
-            return
-        if counts(outcome):
+        elif counts(outcome):
             failure = None if isinstance(outcome, Done) else outcome.failure
-            changed = circuit.end(run.number, now, failure.error if failure else None)
+            circuit.end(run.number, now, failure.error if failure else None)
         else:
-            changed = circuit.withdraw(run.number)
-        if changed:
-            name = of_downstream(circuit.name)
-            self._admission.resize(name, self._most(name))
-
-    def _most(self, name: str) -> int:
-        """Return how much there is of a resource that is regulated: one, where its circuit is shut."""
-        for called, one in self._downstreams.items():
-            if name == of_downstream(called):
-                circuit = self._circuits.get(called)
-                if circuit and circuit.shut:
-                    return 1
-                return self._limits[name].amount if name in self._limits else one.most
-        return self._limits[name].amount
+            circuit.withdraw(run.number)
 
     def _time(self, run: Run) -> float:
         """Return the logarithm of how long a run took beside what is usual for its route and its size."""

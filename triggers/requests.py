@@ -122,7 +122,7 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> 
         case Redrive(runs=runs):
             return redrive(identity, runs), dispatcher.resume
         case Drop(runs=runs):
-            return drop(identity, runs), dispatcher.resume
+            return drop(identity, runs), dispatcher.turns.dropped
         case Pause(schedule=schedule):
             return pause(identity, schedule, now), dispatcher.pause
         case Resume(schedule=schedule):

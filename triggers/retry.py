@@ -12,6 +12,7 @@ import random
 from dataclasses import dataclass
 
 from triggers.errors import EventError, HandlerError, Reject, WiringError
+from triggers.quantities import is_whole
 
 _HOPELESS = (Reject, EventError, WiringError)
 """No attempt at the same event by the same code can end otherwise."""
@@ -44,7 +45,7 @@ class Retry:
         kinds = _as_tuple(self.on)
         if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
             raise WiringError(f"Retry(on={self.on!r}): not an exception type; write e.g. on=(OSError, TimeoutError)")
-        if not isinstance(self.attempts, int) or self.attempts < 1:
+        if not is_whole(self.attempts) or self.attempts < 1:
             raise WiringError(
                 f"Retry(attempts={self.attempts!r}): counts the first start too; write 1 for no retry, or more"
             )

@@ -23,10 +23,10 @@ from triggers.errors import StateError, StateHeld
 
 APPLICATION_ID: Final = 0x54524947
 """What marks a SQLite file as a journal: "TRIG" in its header."""
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """The newest version of the journal's tables that this code knows."""
 
-_OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}
+OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}
 _MAGIC = b"SQLite format 3\0"
 _PAGE_START = 105  # the bytes of page 1 that say whose it is: the file's header and the number of tables
 _NO_TABLES = (b"\x0d", b"\0\0")  # a leaf, with no cells
@@ -93,7 +93,7 @@ class StateFolder:
     def refuse_strangers(self) -> None:
         """Raise `StateError` if the folder holds what is not ours, so that no journal is made in it."""
         with self._usable():
-            strangers = {entry.name for entry in self.path.iterdir()} - _OURS if self.path.exists() else ()
+            strangers = {entry.name for entry in self.path.iterdir()} - OURS if self.path.exists() else ()
         if strangers:
             name = min(strangers)
             raise StateError(f"{self.path} is not a state folder: it holds {name!r}; name an empty one with --state")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from triggers.admission import Admission
 from triggers.attempt import Run
@@ -23,18 +23,18 @@ class Turns:
         self._ended: list[Ended] = []
 
     def look(self) -> None:
-        """Look at all that wait for their turn: at the start, and where others were dropped."""
+        """Look at all that wait for their turn, at the start: the last process may have ended before it did."""
         self._pipeline.order(look(self._holds), self._admission.promote)
-
-    def dropped(self) -> None:
-        """Look again where runs may have been dropped, if any are in order."""
-        if self._holds:
-            self.look()
 
     def ended(self, run: Run) -> None:
         """Take note of a run that is done, or dead, in the pending turn."""
-        if run.route.name in self._holds:
-            self._ended.append((run.route.name, run.key, run.number))
+        self.dropped([(run.route.name, run.key, run.number)])
+
+    def dropped(self, runs: Iterable[Ended]) -> None:
+        """Take note of runs that the journal has dropped: what waited for them goes on in the pending turn."""
+        if ended := [run for run in runs if run[0] in self._holds]:
+            self._ended += ended
+            self._pipeline.touch()
 
     def prepare(self, turn: Turn) -> None:
         """Have those go on, in the commit that has the ends, whose turn comes by them."""

@@ -15,9 +15,9 @@ import pytest
 from click.testing import CliRunner
 
 from tests.aws.deployed import row
-from tests.aws.memory import EventBus
+from tests.aws.memory import EventBus, Killed, Life, Mortal
 from triggers import App, Event, ObjectCreated, Retry
-from triggers.aws import names, wire
+from triggers.aws import checkup, entrance, names, wire
 from triggers.aws.bus import Bus
 from triggers.aws.deployed import declared
 from triggers.aws.records import Claim, Records
@@ -253,6 +253,44 @@ def test_a_run_that_begins_again_and_whose_event_cannot_be_sent_is_named_with_th
     churn.sqs.set_queue_attributes(QueueUrl=churn.queues["train"], Attributes={"MaximumMessageSize": "262144"})
     assert churn("retry", dead).code == 0
     assert len(churn.receive("train")) == 1
+
+
+def test_a_redrive_that_is_killed_before_its_message_is_named_by_a_doctor_and_healed_by_another(
+    churn: Churn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [dead] = ids(churn("dead").out)
+    with monkeypatch.context() as dying:
+        dying.setattr(entrance, "client", lambda service: Mortal(boto3.client(service), NoMessage()))
+        with pytest.raises(Killed):
+            churn("dead", "redrive", dead)
+    assert churn.receive("train") == []
+    assert "due for long" not in churn("doctor").out  # its message might still come
+    monkeypatch.setattr(checkup, "LATE", 0.0)
+    told = churn("doctor").out
+    assert f" UTC or later: {dead}; where no message" in told
+    words = re.search(r"`triggers (dead redrive [r0-9 ]+) --aws", told)
+    assert words
+    assert churn(*words[1].split()).code == 0
+    assert [event.id for event in churn.receive("train")] == ["2"]
+    assert "due for long" not in churn("doctor").out
+
+
+class NoMessage(Life):
+    """A life that ends where a message would be sent."""
+
+    def call(self, name: str) -> Any:
+        if name == "send_message":
+            raise Killed
+        return super().call(name)
+
+
+def test_a_doctor_names_no_run_that_is_not_due(churn: Churn, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = row(Processed(table="good"), "3")
+    claim = churn.records.claim(3, "train", event, wire.write(event), "one", time.time(), FAR)
+    assert isinstance(claim, Claim)
+    churn.records.wait(claim, None, time.time() + 60, time.time(), counted=False)
+    monkeypatch.setattr(checkup, "LATE", 0.0)
+    assert "due for long" not in churn("doctor").out
 
 
 def test_the_time_that_retry_allows_counts_anew_from_a_redrive(churn: Churn) -> None:

@@ -129,7 +129,7 @@ def told(records: Records, *seen: str) -> list[str]:
 
 def is_new(records: Records, id: str, route: str = "train") -> bool:
     event = EVENT._replace(id=id, subject="a.csv")
-    return records.is_new(route, event, Sighting(*id.split("-")))
+    return records.is_new(route, event, Sighting(*id.split("-")), NOW)
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,17 @@ def test_a_route_is_told_of_each_content_that_follows_another(
 def test_each_route_is_told_for_itself(records: Records) -> None:
     assert is_new(records, "E1-01", "train")
     assert is_new(records, "E1-02", "report")
+
+
+@pytest.mark.parametrize("again", ["E2-02", "E1-02"], ids=["other-bytes", "same-bytes"])
+def test_what_was_told_of_an_object_expires_60_days_after_its_runs_and_counts_anew_when_it_is_told_again(
+    records: Records, table: Table, again: str
+) -> None:
+    event, days = EVENT._replace(subject="a.csv"), 86_400
+    for moment, id in ((NOW, "E1-01"), (NOW + 5 * days, again)):
+        records.is_new("train", event._replace(id=id), Sighting(*id.split("-")), moment)
+        [kept] = parts(table)
+        assert kept["expires"] == {"N": f"{int(moment) + (30 + 60) * days}"}
 
 
 def test_what_begins_no_run_goes_on_with_one_that_there_is(records: Records) -> None:

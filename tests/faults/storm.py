@@ -34,6 +34,7 @@ from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING, Cha
 from triggers.pipeline import Turn
 
 OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED}) LIMIT 1"
+EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 
 MINUTES = 2
 GATHERED = Gathered.__event_type__
@@ -58,17 +59,18 @@ def replaced(table: Replacements) -> Iterator[None]:
 
 
 class WatchedJournal(SimulatedJournal):
-    """A journal that looks whether what is settled was claimed as it says."""
+    """A journal that looks whether what is settled was claimed as it says, and by its present owner."""
 
     def _apply(self, change: Change) -> Result | BaseException:
         ends = {run: (attempt, change.epoch, DONE) for attempt, runs in change.done.items() for run in runs}
         ends.update({row.run: (row.attempt, row.epoch, row.state) for row in change.settles})
         before = {run: self._row(run) for run in ends}
-        result = super()._apply(change)
+        result, owner = super()._apply(change), self._connection.execute(EPOCH).get
         for run, (attempt, epoch, state) in ends.items():
-            stale = before[run] != (RUNNING, attempt, epoch)
+            stale = before[run] != (RUNNING, attempt, epoch) or epoch != owner
             if stale and before[run] and before[run][0] != state and self._row(run)[0] == state:
-                world.wrong.append(f"r{run} was settled as {(attempt, epoch)} although its row said {before[run]}")
+                claim = f"its row said {before[run]}, and epoch {owner} owned it"
+                world.wrong.append(f"r{run} was settled as {(attempt, epoch)} although {claim}")
         return result
 
     def writing(self) -> bool:
@@ -134,17 +136,17 @@ class Storm(Trial):
         return self._lives[-1]
 
     def _thaw(self, alive: Life, engine: Any, journal: Any) -> None:
-        """Let a frozen process settle what it had at work, once others have claimed that, and then really die."""
+        """Let a frozen process settle what it had at work, before others have claimed that and after, and then die."""
         dispatcher, pipeline = engine.dispatcher, engine.dispatcher.pipeline
         dispatcher.admission.closed = True
         pipeline.turn, pipeline._committing, pipeline._scheduled = Turn(Change(journal.epoch)), False, False
 
         async def goes_on() -> None:
-            await alive.loop.idle()
-            for run in list(dispatcher.running.values()):
-                if journal._row(run.number) != (RUNNING, run.attempt, journal.epoch):
+            at_work = list(dispatcher.running.values())
+            for runs in (at_work[::2], at_work[1::2]):
+                for run in runs:
                     dispatcher._finished(run, Done([]))
-            await alive.loop.idle()
+                await alive.loop.idle()
             journal.close()
 
         alive.loop.create_task(goes_on())

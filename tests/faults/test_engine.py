@@ -19,7 +19,7 @@ AT_ONCE = 100  # seeds to one task of a process
 FOUND_BY: dict[str, tuple[int, ...]] = {
     "acknowledge_early": (0, 1, 2),
     "no_outbox": (6, 14, 27),
-    "no_epoch_check": (28, 84, 124),
+    "no_epoch_check": (1, 6, 13),
     "no_dedupe": (0, 1, 2),
     "attempts_counted_late": (1, 6, 14),
     "counters_instead_of_queries": (3, 36, 48),

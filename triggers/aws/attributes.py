@@ -14,7 +14,7 @@ HIDDEN: Final = 6
 """A message that was taken comes back after so many times the function's time: Lambda's advice, "Using Lambda with
 Amazon SQS". Less than the function's time itself Lambda refuses."""
 LONGEST_HIDDEN: Final = 43_200
-"""Seconds: the longest visibility time-out."""
+"""Seconds that SQS hides a message in all, from its receipt on: the longest visibility time-out."""
 RECEIVES: Final = 1_000
 """A message that was received so often is dead. It is the net below the run records, which count attempts themselves,
 and the most that SQS counts to: putting a run back takes a receive."""
@@ -24,7 +24,7 @@ FEW: Final = 100
 _COUNTS: Final = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisible", "Delayed")]
 
 
-def held(sqs: Any, url: str) -> int:
+def messages_in(sqs: Any, url: str) -> int:
     """Return about how many messages a queue has, those counted that are hidden, at work or delayed."""
     said = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
     return sum(int(said[name]) for name in _COUNTS)
@@ -106,4 +106,4 @@ def _setting(url: str, attributes: str) -> str:
     return shlex.join(["aws", "sqs", "set-queue-attributes", "--queue-url", url, "--attributes", attributes])
 
 
-__all__ = ["HIDDEN", "RECEIVES", "check_feed", "held", "hidden_for", "said_by"]
+__all__ = ["HIDDEN", "LONGEST_HIDDEN", "RECEIVES", "check_feed", "hidden_for", "messages_in", "said_by"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from threading import Thread
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from triggers.app import App
 from triggers.aws import names
@@ -20,14 +20,25 @@ from triggers.aws.clients import client, require
 from triggers.aws.refusals import explained
 from triggers.clock import SystemClock
 from triggers.errors import TriggersError, WiringError
+from triggers.events import moment
 from triggers.journal import views
 from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
+
+if TYPE_CHECKING:
+    from triggers.aws.deployed import Deployed
 
 PATIENCE: Final = 10.0
 """Seconds until looks that were begun together are given up."""
 MOST: Final = 100
 """As many run records of a state are counted."""
+LATE: Final = 2 * 3600.0
+"""Seconds that a run may wait after it was due before it is named. Where its message could not be hidden until then,
+that comes when its queue says so: after six times the function's time, 90 minutes at most."""
+LOOKED_AT: Final = 10_000
+"""As many runs that wait are looked at, to find the late ones."""
+NAMED: Final = 5
+"""As many of those are named."""
 
 OK: Final = "ok"
 WARNING: Final = "warning"
@@ -182,12 +193,35 @@ def _records(app: str, what: str) -> Seen | str:
     from triggers.aws.deployed import Deployed
 
     deployed = Deployed(app)
+    found = [*_ended(deployed), *_left(deployed)]
+    if not found:
+        return "may be read; nothing is dead or rejected, and nothing waits that was due long ago"
+    return Seen(what, WARNING, f"may be read; {'; '.join(found)}")
+
+
+def _ended(deployed: Deployed) -> Iterator[str]:
     with closing(deployed.newest(MOST, {"dead"})) as connection:
         counted = {"dead": len(views.runs(connection)), "rejected": len(deployed.rejections(MOST))}
     many = [f"{number}{' or more' if number == MOST else ''} {word}" for word, number in counted.items() if number]
-    if not many:
-        return "may be read; nothing is dead or rejected"
-    return Seen(what, WARNING, f"may be read; {', '.join(many)}: see `triggers dead --aws {app}`")
+    if many:
+        yield f"{', '.join(many)}: see `triggers dead --aws {deployed.app}`"
+
+
+def _left(deployed: Deployed) -> Iterator[str]:
+    """Tell of runs that nobody may ever be told of again: their record says that they wait, and no message comes.
+
+    So it is where a redrive was killed between the two. One whose message only waits its turn loses nothing by it: what
+    comes of a run comes of it once, however many messages there are.
+    """
+    late = deployed.overdue(SystemClock().now() - LATE, LOOKED_AT)
+    if not late:
+        return
+    named = [f"r{run.number}" for run in late[:NAMED]]
+    yield (
+        f"{len(late)} delayed and due for long, since {moment(late[0].due_time or 0.0):%Y-%m-%d %H:%M} UTC or later:"
+        f" {', '.join(named)}{' and others' if late[NAMED:] else ''}; where no message of theirs is left,"
+        f" `triggers dead redrive {' '.join(named)} --aws {deployed.app}` sends it again"
+    )
 
 
 __all__ = ["Seen", "of_app", "of_deployed"]

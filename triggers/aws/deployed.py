@@ -20,6 +20,7 @@ from triggers.aws import names, wire
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.entrance import Entrance
+from triggers.aws.items import Item, number_in, text_in
 from triggers.aws.records import EMITTED, REJECTED, REST, Records
 from triggers.aws.refusals import explained
 from triggers.cloudevents import LONGEST_NAME
@@ -36,8 +37,6 @@ DECLARED: Final = "app"
 _WORDS: Final = {"running": "running", "waiting": "delayed", "done": "done", "dead": "dead", "dropped": "dropped"}
 """The states of a record as a journal calls them: a run waits only to be tried again."""
 _ENDED: Final = ("done", "dead", "dropped")
-
-Item = Mapping[str, Mapping[str, Any]]
 
 
 def declared(app: str, routes: Sequence[Sequence[str | None]], sources: Sequence[str] = ()) -> dict[str, Any]:
@@ -93,7 +92,7 @@ class Deployed:
         """
         with explained(self._thing):
             found = [item for id in ids if (item := self._find(id))]
-            roots = dict.fromkeys(_text(item, "root") for item in found)
+            roots = dict.fromkeys(text_in(item, "root") for item in found)
             items = [item for root in roots for item in self._query("by-root", "root", root)]
             return self._journal(items, emitted=True)
 
@@ -102,7 +101,7 @@ class Deployed:
         with explained(self._thing):
             kept = [state for state, word in _WORDS.items() if word in states]
             pages = [self._query("by-state", "state", state, newest_first=True) for state in kept]
-            items: Iterator[Item] = heapq.merge(*pages, key=lambda item: -_at(item, "changed"))
+            items: Iterator[Item] = heapq.merge(*pages, key=lambda item: -number_in(item, "changed"))
             return self._journal(list(islice(items, most)), emitted=emitted)
 
     def everything(self) -> apsw.Connection:
@@ -110,6 +109,17 @@ class Deployed:
         with explained(self._thing):
             items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
             return self._journal(items, emitted=True)
+
+    def overdue(self, before: float, most: int) -> list[RunView]:
+        """Return runs that wait although they were due before a moment, in Unix seconds, what waits longest first.
+
+        No more than `most` are read, those first that have waited longest for whatever: what nobody is told of is among
+        them before long.
+        """
+        with explained(self._thing):
+            waiting = islice(self._query("by-state", "state", "waiting"), most)
+            runs = [_run(item) for item in waiting if number_in(item, "due") < before]
+        return sorted(runs, key=lambda run: run.due_time or 0.0)
 
     def rejections(self, most: int | None = None) -> list[Rejection]:
         """Return what came and could be no event, the newest last; no more of it than `most`, the newest."""
@@ -121,10 +131,10 @@ class Deployed:
         """Return what was rejected under a number, None where that is a run's or nobody's."""
         with explained(self._thing):
             item = self._record(number)
-            if not item or _text(item, "state") != REJECTED:
+            if not item or text_in(item, "state") != REJECTED:
                 return None
-            rest = self._parts(item, REST) if _at(item, "parts") else ()
-            return _rejection(item, "".join(_text(part, "rest") for part in rest))
+            rest = self._parts(item, REST) if number_in(item, "parts") else ()
+            return _rejection(item, "".join(text_in(part, "rest") for part in rest))
 
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
         """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` as `chain`."""
@@ -133,10 +143,10 @@ class Deployed:
 
     def _run(self, number: int) -> Item | None:
         item = self._record(number)
-        if item and _text(item, "state") == REJECTED:
+        if item and text_in(item, "state") == REJECTED:
             raise Rejected(
-                f"r{number} is no run: it came from {_text(item, 'source')} and was rejected, so nothing ran"
-                f" ({_text(item, 'error')}); `triggers dead show r{number} --aws {self.app}` shows it"
+                f"r{number} is no run: it came from {text_in(item, 'source')} and was rejected, so nothing ran"
+                f" ({text_in(item, 'error')}); `triggers dead show r{number} --aws {self.app}` shows it"
             )
         return item
 
@@ -161,11 +171,11 @@ class Deployed:
         """Yield records of runs that took the event of this number, or of this id, or that emitted it."""
         pages = self._client.get_paginator("scan").paginate(TableName=self.table)
         for item in (item for page in pages for item in page["Items"]):
-            if _text(item, "state") in _WORDS and _is_meant(_event(item), number, id):
+            if text_in(item, "state") in _WORDS and _is_meant(_event(item), number, id):
                 yield item
             kept = item.get("events", {"L": []})["L"]
             emitted = any(_is_meant(wire.read(text["S"].encode(), 0.0), number, id) for text in kept)
-            if emitted and (by := self._run(int(_text(item, "run")[1:]))):
+            if emitted and (by := self._run(int(text_in(item, "run")[1:]))):
                 yield by
 
     def _query(self, index: str, name: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
@@ -181,7 +191,7 @@ class Deployed:
 
     def _journal(self, items: Sequence[Item], *, emitted: bool = False) -> apsw.Connection:
         """Return the records as a journal, the oldest first; with what the runs `emitted`, which more is read for."""
-        runs = sorted(items, key=lambda item: _at(item, "first"))
+        runs = sorted(items, key=lambda item: number_in(item, "first"))
         routes, sources = self._declaration()
         rows = [event for item in runs for event in self._emitted(item)] if emitted else []
         rows += [_event(item) for item in runs]  # an event that has runs was recorded when its first run began
@@ -198,14 +208,14 @@ class Deployed:
         """Return the app's routes and the names of its sources, as it was deployed last."""
         key = {"run": {"S": DECLARED}, "part": {"S": self.app}}
         item: Item = self._client.get_item(TableName=self.table, Key=key).get("Item", {})
-        return json.loads(_text(item, "routes") or "[]"), json.loads(_text(item, "sources") or "[]")
+        return json.loads(text_in(item, "routes") or "[]"), json.loads(text_in(item, "sources") or "[]")
 
     def _emitted(self, item: Item) -> Iterator[EventRow]:
-        if not _at(item, "parts"):
+        if not number_in(item, "parts"):
             return
-        for part in self._parts(item, f"{EMITTED}{_at(item, 'attempt'):.0f}#"):
+        for part in self._parts(item, f"{EMITTED}{number_in(item, 'attempt'):.0f}#"):
             for text in part["events"]["L"]:
-                event = wire.read(text["S"].encode(), _at(item, "ended"))
+                event = wire.read(text["S"].encode(), number_in(item, "ended"))
                 yield event._replace(recorded=event.time)
 
     def _parts(self, item: Item, beginning: str) -> Iterator[Item]:
@@ -236,7 +246,7 @@ class Deployed:
         for run in runs:
             with explained(self._thing):
                 found = self._ended(run)
-                entrance = Entrance.of(self.app, _text(found, "route"))
+                entrance = Entrance.of(self.app, text_in(found, "route"))
                 item = self._change(
                     run,
                     "SET #state = :state, #due = :now, #changed = :now, #redriven = :now, #counted = :zero"
@@ -246,7 +256,7 @@ class Deployed:
                     ("due", "redriven", "counted", "ended", "expires"),
                 )
                 again = f"r{run} is delayed and has no message: `triggers retry r{run} --aws {self.app}` sends it again"
-                entrance.send(_text(item, "event"), otherwise=again)
+                entrance.send(text_in(item, "event"), otherwise=again)
 
     def drop(self, runs: Iterable[int]) -> None:
         """Take runs off the dead letters; they stay, as dropped."""
@@ -266,9 +276,9 @@ class Deployed:
         """Return the record of a run; that it ended dead is told by now, which after this nobody would do."""
         if (item := self._record(run)) is None:
             raise TriggersError(f"r{run} is no longer there; look again")
-        if _text(item, "state") == "dead" and not item["published"]["BOOL"]:
+        if text_in(item, "state") == "dead" and not item["published"]["BOOL"]:
             records, bus = Records(self._client, self.table, 0.0), Bus(lambda: client("events"), self.app)
-            start = int(_at(item, "attempt"))
+            start = int(number_in(item, "attempt"))
             bus.publish([bus.entry(wire.type_of(text), text) for text in records.emitted(run, start)])
             records.published(run, start, time.time())
         return item
@@ -300,13 +310,17 @@ class Deployed:
 
 
 def _rejection(item: Item, rest: str = "") -> Rejection:
-    route, source, id, body, reason = (_text(item, name) for name in ("route", "source", "event_id", "event", "error"))
-    number = int(_text(item, "run")[1:])
-    return Rejection(number, route, source, id, body + rest, reason, _at(item, "changed"), _at(item, "expires"))
+    route, source, id, body, reason = (
+        text_in(item, name) for name in ("route", "source", "event_id", "event", "error")
+    )
+    number = int(text_in(item, "run")[1:])
+    return Rejection(
+        number, route, source, id, body + rest, reason, number_in(item, "changed"), number_in(item, "expires")
+    )
 
 
 def _event(item: Item) -> EventRow:
-    return wire.read(_text(item, "event").encode(), _at(item, "first"))
+    return wire.read(text_in(item, "event").encode(), number_in(item, "first"))
 
 
 def _is_meant(event: EventRow, number: int | None, id: str) -> bool:
@@ -314,44 +328,36 @@ def _is_meant(event: EventRow, number: int | None, id: str) -> bool:
 
 
 def _number_of_event(item: Item) -> int:
-    return wire.number_of(_text(item, "source"), _text(item, "event_id"))
+    return wire.number_of(text_in(item, "source"), text_in(item, "event_id"))
 
 
 def _run(item: Item) -> RunView:
     """Return a record as the run that it is. One whose lease is past is of an older epoch: it was interrupted."""
-    state = _text(item, "state")
-    lost = state == "running" and _at(item, "lease") < time.time()
+    state = text_in(item, "state")
+    lost = state == "running" and number_in(item, "lease") < time.time()
     return RunView(
-        number=int(_text(item, "run")[1:]),
+        number=int(text_in(item, "run")[1:]),
         event=_number_of_event(item),
-        route=_text(item, "route"),
+        route=text_in(item, "route"),
         state=_WORDS[state],
-        attempt=int(_at(item, "counted")),
+        attempt=int(number_in(item, "counted")),
         epoch=-1 if lost else 0,
         priority=0,
-        started=_at(item, "started") or None,
-        ended=_at(item, "ended") or None,
-        due_time=_at(item, "due") or None,
-        error=_text(item, "error") or None,
+        started=number_in(item, "started") or None,
+        ended=number_in(item, "ended") or None,
+        due_time=number_in(item, "due") or None,
+        error=text_in(item, "error") or None,
     )
 
 
 def _attempt(item: Item) -> AttemptRow | None:
     """Return the last attempt, where it failed: a record keeps no earlier one."""
-    if not (error := _text(item, "error")):
+    if not (error := text_in(item, "error")):
         return None
-    outcome = "dead" if _text(item, "state") in _ENDED else "failed"
-    number, counted = int(_text(item, "run")[1:]), int(_at(item, "counted"))
-    trace = _text(item, "traceback") or None
-    return AttemptRow(number, counted, 0, _at(item, "started"), _at(item, "changed"), outcome, error, trace)
-
-
-def _text(item: Item, name: str) -> str:
-    return str(item.get(name, {"S": ""})["S"])
-
-
-def _at(item: Item, name: str) -> float:
-    return float(item.get(name, {"N": "0"})["N"])
+    outcome = "dead" if text_in(item, "state") in _ENDED else "failed"
+    number, counted = int(text_in(item, "run")[1:]), int(number_in(item, "counted"))
+    trace = text_in(item, "traceback") or None
+    return AttemptRow(number, counted, 0, number_in(item, "started"), number_in(item, "changed"), outcome, error, trace)
 
 
 __all__ = ["Deployed", "Rejected", "Rejection", "declared"]

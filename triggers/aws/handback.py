@@ -14,16 +14,15 @@ from typing import Any, NamedTuple
 
 from triggers.aws import names, wire
 from triggers.aws.arrivals import Arrival
+from triggers.aws.attributes import LONGEST_HIDDEN
 from triggers.aws.records import Standing
 from triggers.aws.refusals import explained
 from triggers.events import moment
 from triggers.lineage import EventRow
 from triggers.routing import Route
 
-LONGEST = 12 * 3600.0
-"""Seconds that SQS hides a message in all, from its receipt on."""
-HELD = 300.0
-"""Seconds that a message may have been held for its batch before the function was called."""
+WINDOW = 300
+"""Seconds that a mapping may hold a message for its batch, at most, before the function is called."""
 AT_ONCE = 10
 """Messages to one call."""
 SOONEST = 10.0
@@ -74,7 +73,7 @@ class HandBack:
         It is not where its message can wait that long itself or must keep its place, where the route's queue is
         ordered, in which it would lose its place, or where it is too large for a schedule.
         """
-        can_wait = arrival.item and (arrival.group is not None or standing.until - now <= LONGEST - HELD)
+        can_wait = arrival.item and (arrival.group is not None or standing.until - now <= LONGEST_HIDDEN - WINDOW)
         text = wire.write(event)
         if can_wait or route.serial or self._deployment.role is None or len(text.encode()) > LARGEST:
             return False
@@ -105,7 +104,7 @@ class HandBack:
 
     def hide(self, left: Sequence[tuple[Arrival, float]], begun: float, now: float) -> None:
         """Hide the messages of a queue until the moments given. One that cannot be comes when its queue says so."""
-        longest = LONGEST - HELD - (now - begun)
+        longest = LONGEST_HIDDEN - WINDOW - (now - begun)
         for queue in dict.fromkeys(arrival.queue for arrival, _ in left):
             entries = [
                 {
@@ -134,4 +133,4 @@ class HandBack:
             log.warning("queue %r: %d messages come again only when it says so: %s", name, len(failed), said)
 
 
-__all__ = ["Deployment", "HandBack"]
+__all__ = ["WINDOW", "Deployment", "HandBack"]

@@ -21,6 +21,7 @@ from typing import Any, Final, NamedTuple, Self
 from triggers.app import App
 from triggers.aws import names, wire
 from triggers.aws.arrivals import Arrival, Arrivals
+from triggers.aws.attributes import LONGEST_HIDDEN
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.handback import Deployment
@@ -41,8 +42,6 @@ WAIT: Final = 20
 """Seconds of a long poll."""
 HOLD: Final = 60.0
 """Seconds for which a message and its runs are kept, and kept again."""
-LONGEST: Final = 12 * 3600.0
-"""Seconds that SQS hides a message at most, from its receipt on."""
 
 log = logging.getLogger("triggers.job")
 
@@ -121,7 +120,7 @@ class Keeper:
     def at_work(self, arrival: Arrival, runs: Sequence[int]) -> Iterator[None]:
         """Keep a message that was just taken, and the runs on its events, while the block lasts."""
         with self._lock:
-            self._kept[arrival.id] = _Kept(arrival.handle, time.time() + LONGEST, runs)
+            self._kept[arrival.id] = _Kept(arrival.handle, time.time() + LONGEST_HIDDEN, runs)
         try:
             yield
         finally:

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, Final, Protocol
 
 from triggers.aws.clients import CALL, asking
+from triggers.aws.handback import WINDOW
 from triggers.aws.messages import record
 from triggers.aws.runtime import Result
 from triggers.aws.runtime_api import LIMIT
@@ -31,8 +32,6 @@ REPORT: Final = "ReportBatchItemFailures"
 USUAL: Final = 10
 """Messages of a batch: as many as one call to SQS returns."""
 MOST: Final = 10_000
-LONGEST: Final = 300
-"""Seconds of a batching window."""
 BEGINNING: Final = 5
 """Invocations at once where no maximum is set: as many as Lambda begins with."""
 WAIT: Final = 20
@@ -90,8 +89,8 @@ class Terms:
     def __post_init__(self) -> None:
         if not 1 <= self.batch <= MOST:
             raise WiringError(f"BatchSize is {self.batch}; Lambda takes 1 to {MOST:,}")
-        if not 0 <= self.window <= LONGEST:
-            raise WiringError(f"MaximumBatchingWindowInSeconds is {self.window}; Lambda takes 0 to {LONGEST}")
+        if not 0 <= self.window <= WINDOW:
+            raise WiringError(f"MaximumBatchingWindowInSeconds is {self.window}; Lambda takes 0 to {WINDOW}")
         if self.batch > USUAL and self.window == 0:
             raise WiringError(
                 f"BatchSize is {self.batch}; above {USUAL}, MaximumBatchingWindowInSeconds must be 1 or more"

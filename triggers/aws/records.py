@@ -21,8 +21,10 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, NamedTuple
 
 from triggers.attempt import Failure
+from triggers.aws.items import Item, as_number, cut, number_in, pieces, plain, rounded, text_in
 from triggers.aws.refusals import explained
 from triggers.errors import TriggersError
+from triggers.limits import FORGET
 from triggers.lineage import EventRow
 
 RUNNING: Final = "running"
@@ -37,8 +39,6 @@ RUN: Final = "run"
 EMITTED: Final = "emitted#"
 REST: Final = "rejected#"
 
-LARGEST_EVENT = 300_000
-"""Bytes of an event's text that a record holds, beside what else it has to say: an item has 400 KB."""
 LARGEST_PART = 350_000
 """Bytes of emitted events in one part."""
 LONGEST_ERROR = 2_000
@@ -48,8 +48,6 @@ SHORTEST_KEPT = 14.0
 """Days that a record is kept at least: so long may a queue keep a message and deliver it again."""
 
 _DAY = 86_400.0
-
-Item = dict[str, dict[str, Any]]
 
 
 class Claim(NamedTuple):
@@ -138,10 +136,10 @@ _RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :ho
 _MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
 
 _SIGHT = _expression(
-    "SET #etag = :etag, #sequencer = :sequencer, #event_id = :event_id",
+    "SET #etag = :etag, #sequencer = :sequencer, #event_id = :event_id, #expires = :expires",
     "attribute_not_exists(#run) OR (#etag <> :etag AND #sequencer <= :sequencer)",
 )
-_ADVANCE = _expression("SET #sequencer = :sequencer", "#etag = :etag AND #sequencer < :sequencer")
+_ADVANCE = _expression("SET #sequencer = :sequencer, #expires = :expires", "#etag = :etag AND #sequencer < :sequencer")
 
 _FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
 _TRUE = {"BOOL": True}
@@ -155,18 +153,21 @@ class Records:
         self._client = client
         self._kept = max(retention, SHORTEST_KEPT) * _DAY
 
-    def is_new(self, route: str, event: EventRow, sighting: Sighting) -> bool:
+    def is_new(self, route: str, event: EventRow, sighting: Sighting, now: float) -> bool:
         """Say whether a run of a route may begin on the `ObjectCreated` that was made of a sighting.
 
         It may where the key's current row, what the route was told of last, is of this very event, or becomes so: where
-        it has other content, unless S3's sequencer says that this one is the earlier. The row outlives all runs.
+        it has other content, unless S3's sequencer says that this one is the earlier. The row outlives the
+        runs, as an identity does.
         """
         key = _object(event.source, event.subject or "", route)
-        seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sighting.sequencer.upper().rstrip("0")}}
+        sequencer = sighting.sequencer.upper().rstrip("0")
+        expires = self._expires(now + FORGET * _DAY)
+        seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sequencer}, ":expires": expires}
         known = self._update(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
-        if not known.refused or _text(known.item, "event_id") == event.id:
+        if not known.refused or text_in(known.item, "event_id") == event.id:
             return True
-        if _text(known.item, "etag") == sighting.etag:  # what is between the two of them is out of date
+        if text_in(known.item, "etag") == sighting.etag:  # what is between the two of them is out of date
             self._update(key, _ADVANCE, seen)
         return False
 
@@ -194,9 +195,9 @@ class Records:
             ":source": {"S": event.source},
             ":event_id": {"S": event.id},
             ":root": {"S": f"e{event.root}"},
-            ":lease": _number(lease),
+            ":lease": as_number(lease),
             ":holder": {"S": holder},
-            ":now": _number(now),
+            ":now": as_number(now),
         }
         known = self._update(_key(run, RUN), _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
         item = known.item
@@ -204,17 +205,17 @@ class Records:
             if not item:
                 return Standing(run, KNOWN, 0)
             self._check_identity(run, route, event, item)
-            ours = _text(item, "holder") == holder and _at(item, "started") == _micro(now)
-            if not (ours and _text(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
+            ours = text_in(item, "holder") == holder and number_in(item, "started") == rounded(now)
+            if not (ours and text_in(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
                 return _standing(run, item)
         first, kept = item.get("redriven") or item["first"], item.get("event")
         start, attempt = int(item["attempt"]["N"]), int(item["counted"]["N"])
-        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text, _text(item, "checkpoint"))
+        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text, text_in(item, "checkpoint"))
 
     def renew(self, run: int, holder: str, lease: float) -> None:
         """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
         self._update(
-            _key(run, RUN), _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": _number(lease)}
+            _key(run, RUN), _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": as_number(lease)}
         )
 
     def keep(self, claim: Claim, texts: Sequence[str], now: float) -> int:
@@ -235,7 +236,7 @@ class Records:
 
     def dead(self, claim: Claim, failure: Failure, parts: int, now: float) -> None:
         """Settle a run that failed for good. Raises `Superseded`."""
-        values = {**self._ended(parts, now), ":counted": _number(claim.attempt), **_said(failure), **_left(claim)}
+        values = {**self._ended(parts, now), ":counted": as_number(claim.attempt), **_said(failure), **_left(claim)}
         self._settle(claim, _FAIL, DEAD, now, values)
 
     def wait(self, claim: Claim, failure: Failure | None, due: float, now: float, *, counted: bool) -> None:
@@ -243,13 +244,13 @@ class Records:
 
         Raises `Superseded`.
         """
-        used = _number(claim.attempt if counted else claim.attempt - 1)
-        values = {":due": _number(due), ":counted": used, **_said(failure), **_left(claim)}
+        used = as_number(claim.attempt if counted else claim.attempt - 1)
+        values = {":due": as_number(due), ":counted": used, **_said(failure), **_left(claim)}
         self._settle(claim, _WAIT, WAITING, now, values)
 
     def published(self, run: int, start: int, now: float) -> None:
         """Mark a run: the bus has taken all that it emitted."""
-        self._update(_key(run, RUN), _MARK, {":true": _TRUE, ":start": _number(start), ":now": _number(now)})
+        self._update(_key(run, RUN), _MARK, {":true": _TRUE, ":start": as_number(start), ":now": as_number(now)})
 
     def emitted(self, run: int, start: int) -> Iterator[str]:
         """Yield the events that the run emitted in the attempt by which it ended."""
@@ -271,7 +272,7 @@ class Records:
 
     def reject(self, number: int, route: str, source: str, id: str, body: str, reason: str, now: float) -> None:
         """Keep what arrived and can be no event beside the reason; what a record has no room for in parts before it."""
-        moment, (begin, *rest) = _number(now), _pieces(body)
+        moment, (begin, *rest) = as_number(now), pieces(body)
         for count, piece in enumerate(rest, 1):
             part = f"{REST}{count:04d}"
             self._put({**_key(number, part), "rest": {"S": piece}, "expires": self._expires(now)})
@@ -279,11 +280,11 @@ class Records:
             **_key(number, RUN),
             "state": {"S": REJECTED},
             "route": {"S": route},
-            "source": {"S": _plain(source)},
-            "event_id": {"S": _plain(id)},
+            "source": {"S": plain(source)},
+            "event_id": {"S": plain(id)},
             "event": {"S": begin},
-            "parts": _number(len(rest)),
-            "error": {"S": _cut(reason, LONGEST_ERROR)},
+            "parts": as_number(len(rest)),
+            "error": {"S": cut(reason, LONGEST_ERROR)},
             "started": moment,
             "changed": moment,
             "ended": moment,
@@ -299,28 +300,29 @@ class Records:
     def _explained(self) -> AbstractContextManager[None]:
         return explained(f"table {self.table!r}")
 
-    def _settle(
-        self, claim: Claim, expression: _Expression, state: str, now: float, values: Mapping[str, dict[str, Any]]
-    ) -> None:
+    def _settle(self, claim: Claim, expression: _Expression, state: str, now: float, values: Item) -> None:
         fixed = {
-            ":start": _number(claim.start),
+            ":start": as_number(claim.start),
             ":running": {"S": RUNNING},
             ":state": {"S": state},
-            ":now": _number(now),
+            ":now": as_number(now),
         }
         known = self._update(_key(claim.run, RUN), expression, {**fixed, **values})
-        if not known.refused or (_at(known.item, "attempt"), _at(known.item, "changed")) == (claim.start, _micro(now)):
+        if not known.refused or (number_in(known.item, "attempt"), number_in(known.item, "changed")) == (
+            claim.start,
+            rounded(now),
+        ):
             return  # by an earlier call whose answer was lost, in the second case
-        held = _text(known.item, "state") or "gone"
+        held = text_in(known.item, "state") or "gone"
         raise Superseded(f"run r{claim.run} was settled too late: its lease had passed, and it is {held} by another")
 
     def _ended(self, parts: int, now: float) -> Item:
-        return {":parts": _number(parts), ":published": {"BOOL": not parts}, ":expires": self._expires(now)}
+        return {":parts": as_number(parts), ":published": {"BOOL": not parts}, ":expires": self._expires(now)}
 
-    def _expires(self, now: float) -> dict[str, str]:
-        return _number(int(now + self._kept))
+    def _expires(self, now: float) -> Mapping[str, str]:
+        return as_number(int(now + self._kept))
 
-    def _update(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Known:
+    def _update(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Updated:
         """Update an item, if the condition holds; else say what is there."""
         try:
             said = self._client.update_item(
@@ -338,12 +340,12 @@ class Records:
             if told.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 with self._explained():
                     raise
-            return _Known(True, told.get("Item", {}))
-        return _Known(False, said.get("Attributes", {}))
+            return _Updated(True, told.get("Item", {}))
+        return _Updated(False, said.get("Attributes", {}))
 
     def _check_identity(self, run: int, route: str, event: EventRow, item: Item) -> None:
         ours = (event.source, event.id, route)
-        theirs = tuple(_text(item, name) for name in ("source", "event_id", "route"))
+        theirs = tuple(text_in(item, name) for name in ("source", "event_id", "route"))
         if ours != theirs:
             raise TriggersError(
                 f"run r{run} in table {self.table!r} is one of {theirs}, not of {ours}: two events have one number;"
@@ -351,16 +353,16 @@ class Records:
             )
 
 
-class _Known(NamedTuple):
+class _Updated(NamedTuple):
     refused: bool
     item: Item
 
 
 def _standing(run: int, item: Item) -> Standing:
-    state = _text(item, "state")
-    until = _at(item, "lease" if state == RUNNING else "due")
+    state = text_in(item, "state")
+    until = number_in(item, "lease" if state == RUNNING else "due")
     published = bool(item.get("published", {}).get("BOOL"))
-    return Standing(run, state, int(_at(item, "attempt")), until, published)
+    return Standing(run, state, int(number_in(item, "attempt")), until, published)
 
 
 def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -379,32 +381,11 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
 
 def _said(failure: Failure | None) -> Item:
     error, trace = (str(failure), failure.traceback) if failure else ("", "")
-    return {":error": {"S": _cut(error, LONGEST_ERROR)}, ":traceback": {"S": _cut(trace, LONGEST_TRACEBACK, end=True)}}
+    return {":error": {"S": cut(error, LONGEST_ERROR)}, ":traceback": {"S": cut(trace, LONGEST_TRACEBACK, end=True)}}
 
 
 def _left(claim: Claim) -> Item:
     return {":checkpoint": {"S": claim.left}}
-
-
-def _cut(text: str, longest: int, *, end: bool = False) -> str:
-    """Return as much of a text as has so many bytes: its beginning, or its end."""
-    written = text.encode("utf-8", "replace")
-    return (written[-longest:] if end else written[:longest]).decode("utf-8", "ignore")
-
-
-def _pieces(text: str) -> list[str]:
-    """Return a text in pieces that a record has room for; one at least."""
-    written, pieces = text.encode("utf-8", "replace"), [""]
-    while written:
-        piece = written[:LARGEST_EVENT].decode("utf-8", "ignore")  # the bytes of a character that is cut come next
-        pieces.append(piece)
-        written = written[len(piece.encode()) :]
-    return pieces[1:] or pieces
-
-
-def _plain(text: str) -> str:
-    """Return a text without what is no character: DynamoDB would refuse it."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def _key(run: int, part: str) -> Item:
@@ -419,23 +400,6 @@ def _object(source: str, key: str, route: str) -> Item:
 
 def _part(start: int, number: int | None = None) -> str:
     return f"{EMITTED}{start}#" + ("" if number is None else f"{number:04d}")
-
-
-def _number(value: float) -> dict[str, str]:
-    return {"N": f"{value}" if type(value) is int else f"{value:.6f}"}
-
-
-def _micro(moment: float) -> float:
-    """Return a moment as it comes back from the table."""
-    return float(f"{moment:.6f}")
-
-
-def _at(item: Item, name: str) -> float:
-    return float(item.get(name, {"N": "0"})["N"])
-
-
-def _text(item: Item, name: str) -> str:
-    return str(item.get(name, {"S": ""})["S"])
 
 
 __all__ = [

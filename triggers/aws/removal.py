@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from triggers.aws import names
 from triggers.aws.account import Account
-from triggers.aws.attributes import held
+from triggers.aws.attributes import messages_in
 from triggers.aws.clients import client
 from triggers.aws.refusals import explained
 from triggers.aws.stack import Live, Stack, Told
@@ -113,7 +113,7 @@ def _messages(urls: Sequence[str], uncounted: list[str]) -> dict[str, int]:
     for url in urls:
         name = url.rpartition("/")[2]
         with _counting(f"queue {name!r}", uncounted):
-            found[name] = held(sqs, url)
+            found[name] = messages_in(sqs, url)
     return {name: number for name, number in found.items() if number}
 
 

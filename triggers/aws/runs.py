@@ -97,7 +97,7 @@ class Runs:
         free for others, or from the end of a `lease`, which is renewed. The `sighting` is what an `ObjectCreated` was
         made of: where the route was told of that content before, and hears of all, no run begins.
         """
-        begins = sighting is None or not _hears_all(route) or self._records.is_new(route.name, event, sighting)
+        begins = sighting is None or self._is_new(event, route, sighting)
         event, now = self._traced_back(event) if begins else event, self._now()
         event = bounded(event, self._max_events)
         number, text = wire.run_number(event, route.name), wire.write(event)
@@ -124,6 +124,9 @@ class Runs:
             self._coroutines.close()
         if self._processes:
             self._processes.close()
+
+    def _is_new(self, event: EventRow, route: Route, sighting: Sighting) -> bool:
+        return not _hears_all(route) or self._records.is_new(route.name, event, sighting, self._now())
 
     def _traced_back(self, event: EventRow) -> EventRow:
         """Return an event as what goes on with the chain whose run wrote its object, where it seems to begin one.

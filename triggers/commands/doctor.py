@@ -8,6 +8,7 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from triggers.errors import StateError, TriggersError
 from triggers.journal import views
 from triggers.journal.journal import SAFE_SQLITE
 from triggers.journal.schema import MIGRATIONS
+from triggers.journal.soundness import RULES, unsound
 from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
 from triggers.state import StateFolder
@@ -48,15 +50,18 @@ class Finding:
 @click.argument("target", metavar="[MODULE[:APP]]", required=False)
 @state_option
 @deployed_option
+@click.option("--deep", is_flag=True, help="Look at every row and file of the state folder: does all fit together?")
 @json_option
-def doctor(target: str | None, folder: str | None, aws: str | None, as_json: bool) -> int:
+def doctor(target: str | None, folder: str | None, aws: str | None, deep: bool, as_json: bool) -> int:
     """Examine this machine and a state folder; with an app, its wiring, its folders and what it needs of AWS too.
 
     Exits with 1 if there is a problem. A warning is something to know. AWS is given ten seconds to answer.
     """
     if folder is not None and aws is not None:
         raise click.UsageError("--state and --aws name different places; give one of them")
-    found = [*_machine(), *(_deployed(aws) if aws else _state(folder)), *(_app(target) if target else [])]
+    if deep and aws is not None:
+        raise click.UsageError("--deep looks at a state folder, --aws at an app that has none; give one of them")
+    found = [*_machine(), *(_deployed(aws) if aws else _state(folder, deep)), *(_app(target) if target else [])]
     problems = sum(finding.verdict == "problem" for finding in found)
     if as_json:
         findings = [{"what": one.what, "verdict": one.verdict, "seen": one.seen} for one in found]
@@ -103,7 +108,7 @@ def _inotify(name: str, least: int) -> Finding:
 # --- the state folder ----------------------------------------------------------------------------
 
 
-def _state(folder: str | None) -> Iterator[Finding]:
+def _state(folder: str | None, deep: bool) -> Iterator[Finding]:
     try:
         place = find_state(folder)
     except StateError as error:
@@ -117,7 +122,11 @@ def _state(folder: str | None) -> Iterator[Finding]:
     yield from _disk("state folder", place.path, local=True)
     yield _lock(place)
     yield from _inbox(place)
-    yield from _journal(place)
+    yield from _journal(place, deep)
+    if deep:
+        from triggers.commands import leftovers
+
+        yield from (Finding(*seen) for seen in leftovers.of_files(place))
 
 
 def _mode(place: StateFolder) -> Finding:
@@ -179,14 +188,12 @@ def _inbox(place: StateFolder) -> Iterator[Finding]:
         yield _finding("messages rejected", seen, warning=True)
 
 
-def _journal(place: StateFolder) -> Iterator[Finding]:
+def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
     try:
-        connection = views.open_reader(place)
-        try:
+        with closing(views.open_reader(place)) as connection:
             held = views.summary(connection)
             interrupted = _interrupted(place, connection)
-        finally:
-            connection.close()
+            rows = _rows(connection, held) if deep else []
     except TriggersError as error:
         yield _finding("journal", str(error), problem=True)
         return
@@ -207,6 +214,16 @@ def _journal(place: StateFolder) -> Iterator[Finding]:
         yield _finding("paused", f"{plain(pause.route) or 'all routes'}: {plain(str(pause))}", warning=True)
     if held.newest and held.newest > time.time() + 60:
         yield _finding("clock went back", f"the newest event is of {clock(held.newest)}", problem=True)
+    yield from rows
+
+
+def _rows(connection: apsw.Connection, held: views.Summary) -> list[Finding]:
+    """Say which rows do not fit together. What is damaged or older than this code is not asked."""
+    if held.integrity != "ok" or held.schema < len(MIGRATIONS):
+        return [_finding("journal rows", "not looked at, see above", warning=True)]
+    flaws = unsound(connection)
+    found = [_finding("journal rows", plain(str(one)), problem=one.harmful, warning=True) for one in flaws]
+    return found or [_finding("journal rows", f"all fit together, by {len(RULES)} rules")]
 
 
 def _interrupted(place: StateFolder, connection: apsw.Connection) -> int:

@@ -14,7 +14,7 @@ from shlex import quote
 
 from triggers.app import App
 from triggers.aws import emulation, template
-from triggers.aws.attributes import held
+from triggers.aws.attributes import messages_in
 from triggers.aws.bundle import bundle, unpack
 from triggers.aws.clients import client
 from triggers.aws.deployed import Deployed
@@ -106,7 +106,7 @@ async def _drained(stack: Stack) -> None:
     sqs, still = client("sqs"), 0
     while still < STILL:
         await asyncio.sleep(LOOK)
-        left = sum([await asyncio.to_thread(held, sqs, url) for url in stack.queues()])
+        left = sum([await asyncio.to_thread(messages_in, sqs, url) for url in stack.queues()])
         still = 0 if left else still + 1
 
 

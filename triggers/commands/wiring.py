@@ -28,8 +28,8 @@ from triggers.state import StateFolder
 def check(target: str, binds: tuple[tuple[str, str], ...], folder: str | None, as_json: bool) -> int:
     """Find what is wrong with an app's wiring, without running it. Exits with 4 if there is an error.
 
-    An error keeps the app from running, but for work that has turned out to be too long for its window. A warning does
-    not, but for a source folder that is missing on this machine.
+    An error keeps the app from running, but for what a look ahead finds: work that is too long for its window, or times
+    that contradict one another. A warning does not, but for a source folder that is missing on this machine.
     """
     app = bind(load_app(target), dict(binds))
     now, state = time.time(), Path(folder or default_state(app.name))

@@ -79,7 +79,7 @@ class Trial(Harness):
     def check(self) -> None:
         """Raise `AssertionError` where the journal does not fit together."""
         wrong = self._ask(unsound)
-        assert not wrong, f"the journal does not fit together: {'; '.join(wrong)}"
+        assert not wrong, f"the journal does not fit together: {'; '.join(map(str, wrong))}"
 
     def close(self) -> None:
         """Let go of everything: there is nothing to be kept."""

@@ -227,7 +227,7 @@ class Change:
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
-        list(_many(connection, _ATTEMPT, self.attempts))
+        list(_many(connection, _ATTEMPT, [row for row in self.attempts if row.run not in result.stale]))
         list(_many(connection, _USAGE, self.usages))
         if self.over:
             connection.execute(_OVER, {"runs": _listed(self.over)})

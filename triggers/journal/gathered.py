@@ -62,8 +62,17 @@ class Ended(NamedTuple):
     """The least that any of their chains may still emit."""
 
 
-_Open = tuple[int | None, int, int, int, float, float]
-"""An open group: its event in a slot, its name, how many places are taken, how many events it wants, opened, due."""
+class Open(NamedTuple):
+    """An open group. Moments are in Unix seconds."""
+
+    first: int
+    """Its name: the event that came first."""
+    place: int
+    """The last place that is taken."""
+    wanted: int
+    """How many events it wants."""
+    opened: float
+    due: float
 
 
 @dataclass(slots=True)
@@ -90,12 +99,24 @@ def gather(rules: Mapping[str, Rule], arrivals: Sequence[Arrival], now: float) -
     return apply
 
 
+def gather_again(
+    rules: Mapping[str, Rule], arrivals: Sequence[Arrival], now: float
+) -> Callable[[apsw.Connection], Found]:
+    """Return the order that gathers events once more: none of them is late, and what still waits is there already."""
+    anew = {route: rule._replace(late="new") for route, rule in rules.items()}
+
+    def apply(connection: apsw.Connection) -> Found:
+        missing = [a for a in arrivals if not connection.execute(_WAITS, (a.event, a.route, WHOLE, TIME)).get]
+        return gather(anew, missing, now)(connection)
+
+    return apply
+
+
 def _untold(connection: apsw.Connection, routes: Collection[str]) -> Found:
     """Return what has ended in some routes and is not told yet, the oldest first, and when the next group ends."""
     groups = _groups(connection, routes)
-    marks = ",".join("?" * len(routes))
-    due = connection.execute(f"SELECT min(due) FROM gathered WHERE ended IS NULL AND route IN ({marks})", (*routes,))
-    return Found([_ended(connection, rows) for rows in groups[:TOLD]], due.get, len(groups) > TOLD)
+    due = connection.execute(_NEXT_DUE.replace("$", ",".join("?" * len(routes))), (*routes,)).get
+    return Found([_ended(connection, rows) for rows in groups[:TOLD]], due, len(groups) > TOLD)
 
 
 def told(rows: Sequence[int], whole: int) -> Callable[[apsw.Connection], None]:
@@ -173,30 +194,48 @@ def _join(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
     oldest, group = _open(connection, a)
     if group is None and oldest and rule.repeated != "queue":
         if rule.repeated == "first":
-            _refuse(connection, a, f"e{oldest[0]} was there before it (repeated='first')")
+            _refuse(connection, a, f"e{_held(connection, a, oldest)} was there before it (repeated='first')")
             return
         group = oldest
         reason = f"e{a.event} came after it (repeated='latest')"
-        connection.execute(_PASS_OVER, (reason, a.route, a.key, group[1], a.slot))
-    if group is None and rule.late == "drop" and connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get:
-        _refuse(connection, a, f"the join of {a.key!r} had ended (late='drop')")
+        connection.execute(_PASS_OVER, (reason, a.route, a.key, group.first, a.slot))
+    if group is None and _late(connection, a, rule):
         return
-    _, first, place, wanted, opened, due = group or (None, a.event, 0, rule.wanted, a.at, a.at + rule.within)
+    first, place, wanted, opened, due = group or (a.event, 0, rule.wanted, a.at, a.at + rule.within)
     _put(connection, a, first, place + 1, wanted, opened, due)
     if place + 1 >= wanted and connection.execute(_COUNT, (a.route, a.key, first)).get >= wanted:  # some may have left
         _end(connection, a, first)
 
 
-def _open(connection: apsw.Connection, a: Arrival) -> tuple[_Open | None, _Open | None]:
+def _late(connection: apsw.Connection, a: Arrival, rule: Rule) -> bool:
+    """Say whether an event comes too late for what it would have come together with; then note is taken of it."""
+    late = rule.late == "drop" and bool(connection.execute(_HAD, (a.route, a.key, WHOLE, TIME)).get)
+    if late and rule.kind == ALL:
+        _refuse(connection, a, f"what {a.key} emitted had come together before it (batch=All)")
+    elif late:
+        _refuse(connection, a, f"the join of {a.key!r} had ended (late='drop')")
+    return late
+
+
+def _open(connection: apsw.Connection, a: Arrival) -> tuple[Open | None, Open | None]:
     """Return the oldest open group of an event's key, and the oldest that lacks one of its slot."""
-    oldest: _Open | None = None
-    for one in connection.execute(_OPEN, (a.slot, a.route, a.key)):
-        oldest = oldest or one
-        if one[0] is None:
-            return oldest, one
-        if one[3] == 2:  # they would be whole, had they not all of them the same one
-            break
-    return oldest, None
+    oldest = _group(connection, a, connection.execute(_OLDEST, (a.route, a.key)).get)
+    if oldest is None or not _held(connection, a, oldest):
+        return oldest, oldest
+    if oldest.wanted == 2:  # the others have one of its slot, too: they would be whole, had they one of the other
+        return oldest, None
+    return oldest, _group(connection, a, connection.execute(_LACKING, a._asdict()).get)
+
+
+def _group(connection: apsw.Connection, a: Arrival, first: int | None) -> Open | None:
+    """Return an open group of an event's key by its name."""
+    return None if first is None else Open(*connection.execute(_OPEN, (a.route, a.key, first)).get)
+
+
+def _held(connection: apsw.Connection, a: Arrival, group: Open) -> int | None:
+    """Return the event that an open group has in the slot of another one."""
+    held: int | None = connection.execute(_HELD, (a.route, a.key, a.slot, group.first)).get
+    return held
 
 
 def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
@@ -206,15 +245,17 @@ def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         _refuse(connection, a, f"no {rule.of} that a run emitted led to it (batch=All)")
         return
     part, cause, root = found
-    name = f"r{cause}"
-    known = connection.execute(_WANTED, (a.route, name)).get  # to count them once more for each would take for ever
+    a = a._replace(key=f"r{cause}", slot=f"e{part}")
+    known = connection.execute(_WANTED, (a.route, a.key)).get  # to count them once more for each would take for ever
+    if not known and _late(connection, a, rule):
+        return
     siblings = int(known or connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
     if siblings > MOST:
         _refuse(
             connection, a, f"r{cause} emitted {siblings:,} {rule.of}, and {MOST:,} at most come together (batch=All)"
         )
         return
-    _join(connection, a._replace(key=name, slot=f"e{part}"), rule._replace(wanted=siblings))
+    _join(connection, a, rule._replace(wanted=siblings))
 
 
 def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
@@ -287,6 +328,13 @@ _EXPIRE = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND due <= ?"
 # By the index of what is due: that of the route would have all looked at that wait.
 _CLOSE = "UPDATE gathered SET ended = ? WHERE ended IS NULL AND +route = ? AND due <= ?"
 
+# Likewise.
+_NEXT_DUE = "SELECT due FROM gathered WHERE ended IS NULL AND +route IN ($) ORDER BY due LIMIT 1"
+
+# In a group that is open, or has ended and is not told yet.
+_WAITS = """
+SELECT 1 FROM gathered WHERE event = ? AND route = ? AND whole IS NULL AND (ended IS NULL OR ended IN (?, ?))"""
+
 _LAST = f"SELECT first, place, wanted, opened, due FROM gathered WHERE {_MINE} ORDER BY first DESC, place DESC LIMIT 1"
 
 _PUT = """
@@ -299,10 +347,26 @@ _END = f"UPDATE gathered SET ended = ? WHERE {_MINE} AND first = ?"
 
 _COUNT = f"SELECT count(*) FROM gathered WHERE {_MINE} AND first = ?"
 
-# Each open group, the oldest first, with its event in a slot, if it has one there.
-_OPEN = f"""
-SELECT max(iif(slot = ?, event, NULL)), first, max(place), wanted, opened, due FROM gathered WHERE {_MINE}
-GROUP BY first ORDER BY first"""
+_OLDEST = f"SELECT min(first) FROM gathered WHERE {_MINE}"
+
+_OPEN = (
+    f"SELECT first, place, wanted, opened, due FROM gathered WHERE {_MINE} AND first = ? ORDER BY place DESC LIMIT 1"
+)
+
+_HELD = f"SELECT event FROM gathered WHERE {_MINE} AND slot = ? AND first = ?"
+
+# From one open group to the next by the index, however many events each of them has.
+_LACKING = """
+WITH RECURSIVE open (first) AS (
+    SELECT min(first) FROM gathered WHERE route = :route AND key IS :key AND ended IS NULL
+    UNION ALL
+    SELECT (SELECT min(first) FROM gathered
+            WHERE route = :route AND key IS :key AND ended IS NULL AND first > open.first)
+    FROM open WHERE first IS NOT NULL)
+SELECT first FROM open WHERE first IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM gathered
+    WHERE route = :route AND key IS :key AND slot = :slot AND ended IS NULL AND gathered.first = open.first)
+LIMIT 1"""
 
 _HAD = "SELECT 1 FROM gathered WHERE route = ? AND key IS ? AND ended IN (?, ?) LIMIT 1"
 

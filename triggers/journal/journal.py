@@ -33,6 +33,8 @@ _UNKNOWN = (0, 0)
 
 _OPEN = "SELECT (SELECT count(*) FROM run WHERE state < 2) + (SELECT count(*) FROM run WHERE state = 2)"  # by index
 
+_EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
+
 _ALONE = ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
 _INSIDE = ("SAVEPOINT change", "RELEASE change", "ROLLBACK TO change")
 """How a change begins and ends by itself, and inside a transaction that holds several."""
@@ -152,6 +154,7 @@ class Journal:
         begin, commit, undo = _INSIDE if self._together else _ALONE
         connection.execute(begin)
         try:
+            self._check_epoch(change)
             result = change.apply(connection)
             result.replies.extend(question(connection) for question in change.questions)  # all of it, or nothing
             connection.execute(commit)
@@ -160,6 +163,15 @@ class Journal:
                 connection.execute(undo)
             raise
         return result
+
+    def _check_epoch(self, change: Change) -> None:
+        """Raise `StateError` where another process owns the journal by now: what this one still says is void."""
+        if (epoch := self._connection.execute(_EPOCH).get) != change.epoch:
+            raise StateError(
+                f"another process has taken the state folder {self.path.parent} over (epoch {epoch}, this one has"
+                f" {change.epoch}): it does again what was not committed here, and this one stops; run one process"
+                " only, and keep the folder on a disk whose locks hold, a local one"
+            )
 
     @contextmanager
     def together(self) -> Iterator[None]:

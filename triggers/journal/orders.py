@@ -12,6 +12,7 @@ import apsw
 from triggers.journal.change import BACK, Promoted, RunRow, promoted
 from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
+from triggers.journal.turns import Ended
 from triggers.terms import COLUMNS as TERMS
 from triggers.terms import Terms
 
@@ -78,13 +79,13 @@ def redrive(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], li
     return apply
 
 
-def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Promoted]]:
-    """Return the order that takes dead runs off the dead letters."""
+def drop(request: str, runs: Sequence[int]) -> Callable[[apsw.Connection], list[Ended]]:
+    """Return the order that takes dead runs off the dead letters, and returns which they were."""
 
-    def apply(connection: apsw.Connection) -> list[Promoted]:
-        if first_time(connection, request):
-            connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs))
-        return []
+    def apply(connection: apsw.Connection) -> list[Ended]:
+        if not first_time(connection, request):
+            return []
+        return list(connection.execute(_DROP.replace("$", ",".join("?" * len(runs))), tuple(runs)))
 
     return apply
 
@@ -111,7 +112,7 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
 
     An event goes with its last run; an event that matched nothing goes by its age. Dead letters and what is open
     stay. Identities older than `forget` go too, and with an identity what is remembered of the request. The order
-    returns how many rows went.
+    returns how many rows went, and takes note of the event before which something may be missing.
     """
 
     def apply(connection: apsw.Connection) -> int:
@@ -126,7 +127,10 @@ def prune(before: float, forget: float, limit: int) -> Callable[[apsw.Connection
                            (forget, limit))  # fmt: skip
         gone += connection.changes()
         connection.execute(_PRUNE_REQUESTS, (limit,))
-        return gone + connection.changes()
+        gone += connection.changes()
+        if gone:
+            connection.execute(_PRUNED, (before,))
+        return gone
 
     return apply
 
@@ -150,7 +154,9 @@ SELECT ?, ?, ?, {WAITING}, 0, 0, {",".join("?" * len(Terms._fields))}
 WHERE EXISTS (SELECT 1 FROM event WHERE number = ?)
 RETURNING {BACK}"""
 
-_DROP = f"UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}"
+_DROP = f"""
+UPDATE run SET state = {DROPPED} WHERE number IN ($) AND state = {DEAD}
+RETURNING route, key, number"""
 
 # Rows are numbered in the order of time, so the oldest are found at the front without an index on `ended`. The newest
 # run and event stay whatever their age: their numbers, and the effect keys made of them, must never be given out again.
@@ -170,6 +176,10 @@ SELECT number FROM event WHERE number < {_BORDER} AND recorded < ?1
 ORDER BY number LIMIT ?2"""
 _PRUNE_GROUPS = f"DELETE FROM gathered WHERE whole IN ({_OLD_EVENTS})"  # its events stay for as long as a group
 _PRUNE_EVENTS = f"DELETE FROM event WHERE number IN ({_OLD_EVENTS})"
+
+_PRUNED = f"""
+INSERT INTO meta SELECT 'pruned', min({_BORDER}, ifnull((SELECT max(number) FROM event), 0)) WHERE true
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)"""
 
 # A request is remembered under the very key of its identity, and no longer than that.
 _PRUNE_REQUESTS = """

@@ -18,8 +18,9 @@ EXPIRES: Final = "expires"
 class Untimely(NamedTuple):
     """A run that was not started, or has not ended, by its moment."""
 
-    number: int
     route: str
+    key: str | None
+    number: int
     moment: float
     """That moment, in Unix seconds."""
 
@@ -83,9 +84,9 @@ UPDATE run SET state = {DROPPED}, ended = ?, due = NULL, due_time = NULL,
     error = 'not started by ' || strftime('%Y-%m-%dT%H:%M:%SZ', expires, 'unixepoch') || ', when it expired (expires=)'
 WHERE number IN (SELECT value FROM json_each(?)) AND expires <= ? AND started IS NULL
     AND state IN ({WAITING}, {DELAYED})
-RETURNING number, route, expires"""
+RETURNING route, key, number, expires"""
 
 _LATE = f"""
-SELECT number, route, deadline FROM run
+SELECT route, key, number, deadline FROM run
 WHERE number IN (SELECT value FROM json_each(?)) AND state IN ({WAITING}, {RUNNING}, {DELAYED})
 ORDER BY deadline, number"""

@@ -118,7 +118,12 @@ CREATE INDEX place_key ON place (route, key, at);
 CREATE TABLE closed (route TEXT NOT NULL, every INTEGER NOT NULL, key TEXT, until REAL, reason TEXT NOT NULL);
 """
 
-MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING)
+_SLOTS = """
+-- Whether an open group has an event in a slot: a fan-in asks it for each of its parts.
+CREATE INDEX gathered_slot ON gathered (route, key, slot, first) WHERE ended IS NULL;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING, _SLOTS)
 """Script n brings version n to version n + 1. Released scripts never change; append to this list, and count up
 `SCHEMA_VERSION` in `triggers/state.py`."""
 

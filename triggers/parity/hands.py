@@ -14,7 +14,7 @@ from typing import Any
 
 from triggers.app import App
 from triggers.aws import emulation, names, wire
-from triggers.aws.attributes import held
+from triggers.aws.attributes import messages_in
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.emulation import Stack
@@ -89,7 +89,7 @@ class Hands:
         """Return how many messages are in the queues, those counted that are hidden, at work, or sent again later."""
         sqs = self._client("sqs")
         with explained("the emulation's queues"):
-            messages = sum(held(sqs, url) for url in urls)
+            messages = sum(messages_in(sqs, url) for url in urls)
         with explained("the emulation's schedules"):
             pages = self._client("scheduler").get_paginator("list_schedules").paginate(GroupName=self._group)
             return messages + sum(bool(_AGAIN.match(one["Name"])) for page in pages for one in page["Schedules"])

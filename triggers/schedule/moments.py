@@ -9,6 +9,7 @@ from math import isfinite
 from typing import Any
 
 from triggers.errors import ScheduleError
+from triggers.quantities import is_number
 from triggers.schedule.zones import zone
 
 _TEXT = re.compile(r"(\d\d?):(\d\d)(?: (\S+))?")
@@ -60,7 +61,7 @@ def moment(option: str, value: Any) -> Moment:
     """
     if isinstance(value, After | Next):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and value > 0:
+    if is_number(value) and isfinite(value) and value > 0:
         return After(float(value))
     found = _TEXT.fullmatch(" ".join(value.split())) if isinstance(value, str) else None
     if not found or int(found[1]) > 23 or int(found[2]) > 59:

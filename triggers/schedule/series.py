@@ -87,7 +87,8 @@ def series(name: str, rows: Sequence[Row]) -> Series:
     price that is no number.
     """
     if len(rows) < 2:
-        raise ScheduleError(f"{name} has {len(rows)} prices; it takes two at least, to say how long each lasts")
+        there = "one price" if rows else "no price"
+        raise ScheduleError(f"{name} has {there}; it takes two at least, to say how long each lasts")
     steps = [after.moment - row.moment for row, after in pairwise(rows)]
     step = Counter(steps).most_common(1)[0][0]
     for (row, after), found in zip(pairwise(rows), steps, strict=True):
@@ -100,7 +101,7 @@ def series(name: str, rows: Sequence[Row]) -> Series:
             )
     for row in rows:
         if not isfinite(row.price):
-            raise ScheduleError(f"{name}, {row.place}: the price {row.price!r} is no number")
+            raise ScheduleError(f"{name}, {row.place}: the price {row.price!r} is no number; write one")
     edges = [*(row.moment for row in rows), rows[-1].moment + step]
     prices = [row.price for row in rows]
     return Series(edges, prices, [0.0, *accumulate(step * price for price in prices)])
@@ -122,12 +123,20 @@ def read(name: str, lines: Iterable[str], timezone: str) -> Series:
         try:
             rows.append(Row(_moment(cells[0], timezone, rows[-1].moment if rows else None), float(cells[1]), place))
         except ValueError as error:
-            if number > 1:
+            if number > 1 or _is_moment(cells[0]):  # else it is a heading
                 raise ScheduleError(
                     f"{name}, {place}: {','.join(cells)!r} is no moment with a price ({error}); write e.g."
                     " 2026-12-01T03:00:00+01:00,87.5"
                 ) from error
     return series(name, rows)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        _moment(text, "UTC", None)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(text: str, timezone: str, before: float | None) -> float:

@@ -14,6 +14,7 @@ from math import inf, isfinite, nextafter
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from triggers.errors import ScheduleError, did_you_mean
+from triggers.quantities import is_number
 from triggers.schedule.calendars import Calendar, Excluded, calendar
 from triggers.schedule.instants import Schedule
 from triggers.schedule.zones import zone
@@ -253,6 +254,6 @@ def _manner(schedule: Schedule, options: TimetableOptions) -> Manner:
 def _seconds(schedule: Schedule, name: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value <= 0:
+    if not is_number(value) or not isfinite(value) or value <= 0:
         raise ScheduleError(f"{schedule}: {name}={value!r} is no number of seconds above 0; write e.g. {name}=30")
     return float(value)

@@ -245,7 +245,7 @@ class Machine:
 
 
 def _pace(route: str, rate: Rate, counted: Sequence[tuple[str, str | None, float]]) -> Pace:
-    pace = Pace(rate)
+    pace = Pace(route, rate)
     pace.recall((key, until) for name, key, until in counted if name == route)
     return pace
 

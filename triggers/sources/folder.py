@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from triggers.errors import WiringError
+from triggers.quantities import is_number
 from triggers.sources import Delivery, Site
 
 IGNORED = (".*", "*~", "*.tmp", "*.part", "*.crdownload", "*.swp")
@@ -66,9 +67,9 @@ class Folder:
         self._check()
 
     def _check(self) -> None:
-        if not _is_number(self.settle) or not self.settle >= 0:
+        if not is_number(self.settle) or not self.settle >= 0:
             raise WiringError(f"folder {self.name!r}: settle is in seconds and 0 or more, not {self.settle!r}")
-        if self.poll is not None and not (_is_number(self.poll) and self.poll > 0):
+        if self.poll is not None and not (is_number(self.poll) and self.poll > 0):
             raise WiringError(f"folder {self.name!r}: poll is in seconds and more than 0, not {self.poll!r}")
         if not isinstance(self.deletions, bool):
             raise WiringError(f"folder {self.name!r}: deletions is True or False, not {self.deletions!r}")
@@ -141,10 +142,6 @@ class Folder:
 @cache
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(map(fnmatch.translate, patterns)) or "(?!)")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _can_be_a_marker(marker: object) -> bool:

@@ -1,0 +1,104 @@
+"""`doctor --deep`: every row and file of a state folder, whether or not the app runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import apsw
+
+from tests.commands.conftest import Project
+from tests.kit import Life
+from triggers import App, Event
+
+
+class Job(Event):
+    """Something to do."""
+
+
+def found(project: Project) -> dict[str, list[tuple[str, str]]]:
+    """Return what is said of rows and files, and how it is."""
+    every = project("doctor", "--deep", "--json").data["findings"]
+    return {
+        what: [(one["verdict"], one["seen"]) for one in every if one["what"] == what]
+        for what in ("journal rows", "state files")
+    }
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_state_folder_that_is_well_is_said_to_be_and_is_not_changed(project: Project) -> None:
+    project.drain("a.csv", "bad.csv")
+    before = content(project.state)
+    answer = project("doctor", "--deep")
+    assert answer.code == 0
+    assert "all fit together, by" in answer.out
+    assert "each belongs to something" in answer.out
+    assert content(project.state) == before
+
+
+def test_the_journal_of_an_app_that_runs_is_looked_at_too(project: Project) -> None:
+    app = App("churn")
+    app.on(Job, not_before=60)(lambda event: None)
+    life = Life(app, project.state)
+    life.send(Job())
+    assert [verdict for verdict, _ in found(project)["journal rows"]] == ["ok"]
+    life.ask("UPDATE run SET due = NULL")
+    assert found(project)["journal rows"] == [("problem", "r1 is delayed for ever; `triggers retry r1` has it run")]
+    life.stop()
+
+
+def test_rows_that_do_not_fit_together_are_problems_with_the_way_out(project: Project) -> None:
+    project.drain("a.csv")
+    connection = apsw.Connection(str(project.state / "journal.db"))
+    connection.execute("DELETE FROM event WHERE number = 2")
+    connection.close()
+    answer = project("doctor", "--deep")
+    assert answer.code == 1
+    assert "r2 is there without its event e2; restore a backup of the state folder" in answer.out
+    assert project("doctor").code == 0
+
+
+def test_a_damaged_journal_is_said_to_be_and_its_rows_are_not_asked(project: Project) -> None:
+    project.drain("a.csv")
+    connection = apsw.Connection(str(project.state / "journal.db"))
+    connection.execute("PRAGMA writable_schema = ON")
+    other = "(SELECT rootpage FROM sqlite_schema WHERE name = 'run_event')"
+    connection.execute(f"UPDATE sqlite_schema SET rootpage = {other} WHERE name = 'event_root'")
+    connection.close()
+    assert project("doctor", "--deep").code == 1
+    assert found(project)["journal rows"] == [("warning", "not looked at, see above")]
+
+
+LEFTOVERS = {
+    "inbox/.1.jsonl.tmp": "1 batch in .triggers/churn/inbox whose sender was killed",
+    "requests/.1.jsonl.tmp": "1 batch in .triggers/churn/requests whose sender was killed",
+    "inbox/rejected/1.jsonl": "1.jsonl was rejected without a reason",
+    "rejected/orders-1.json.reason": "orders-1.json.reason is about nothing that is there",
+    "journal.db.bak": "journal.db.bak is none of ours; move it away",
+}
+
+
+def test_files_that_belong_to_nothing_are_warnings(project: Project) -> None:
+    project.drain()
+    for name in LEFTOVERS:
+        os.utime(project.write(f".triggers/churn/{name}", "{}\n"), (0, 0))
+    findings = found(project)["state files"]
+    assert {verdict for verdict, _ in findings} == {"warning"}
+    for (_, words), seen in zip(findings, LEFTOVERS.values(), strict=True):
+        assert seen in words
+    assert project("doctor", "--deep").code == 0
+
+
+def test_what_is_just_being_handed_in_is_no_leftover(project: Project) -> None:
+    project.drain()
+    project.write(".triggers/churn/inbox/.1.jsonl.tmp", "{}\n")
+    assert found(project)["state files"] == [("ok", "each belongs to something")]
+
+
+def test_an_app_in_aws_has_no_state_folder_to_be_looked_at(project: Project) -> None:
+    answer = project("doctor", "--deep", "--aws", "churn")
+    assert answer.code == 2
+    assert "give one of them" in answer.err
