@@ -152,6 +152,44 @@ def test_what_is_missing_is_told_though_some_source_always_has_more(tmp_path: Pa
     assert bench.told == [("Sales", "01 01:01", 1), ("Sales", "01 02:01", 2)]
 
 
+class Endless:
+    """A source that always has more, and waits between two; `looked` says whether it has had its first look."""
+
+    name = "endless"
+
+    def __init__(self, looked: bool) -> None:
+        self.looked = looked
+
+    async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+        while True:
+            yield [delivery(Sales(region="us"), source=self.name)]
+            if self.looked:
+                site.looked(self.name)
+            await site.clock.sleep(60)
+
+
+@pytest.mark.parametrize(("looked", "due", "words"), [(True, "01 00:30", ""), (False, "01 01:30", "endless")])
+def test_a_source_that_is_never_idle_holds_up_nothing_once_it_has_looked_or_for_an_hour(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, looked: bool, due: str, words: str
+) -> None:
+    bench = Bench(Endless(looked), every="30m", where={"region": "eu"})
+    life = Life(bench.app, tmp_path / "state")
+
+    async def passing() -> None:
+        until = life.clock.monotonic() + 1.6 * HOUR
+        while True:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if not life.clock.step(until):
+                return
+
+    life.run(passing())
+    life.end()
+    assert bench.told[0] == ("Sales", due, 1)
+    assert words in caplog.text
+    assert ("have not delivered after 3600 s" in caplog.text) is not looked
+
+
 def test_an_event_is_expected_by_each_instant_of_a_schedule(start: Start) -> None:
     bench = Bench(by=cron("0 8 * * *"), grace="2h")
     life = start(bench.app)

@@ -23,6 +23,9 @@ log = logging.getLogger("triggers.intake")
 OPERATORS = "requests"
 """The source of what operators ask. It is read on whatever the backlog: it may be what clears it."""
 
+FIRST_LOOK = 3600.0
+"""Seconds that a source has to deliver what was there at the start; then what it may still bring counts as missing."""
+
 LONGEST_PAUSE = 60.0
 """Seconds; a source that keeps failing is tried again after 1, 2, 4, ... and at most so many."""
 
@@ -113,8 +116,14 @@ class Intake:
         if source == OPERATORS:
             self._asked.set()
             self._dispatcher.open()
-        self._note_look(source)
+        self.looked(source)
         self._dispatcher.pipeline.wake()
+
+    def looked(self, source: str) -> None:
+        """Take note that the source has delivered what was there at the start."""
+        self._unread.discard(source)
+        if not self._unread:
+            self._looked.set()
 
     async def poked(self, source: str) -> None:
         """Wait until the source is to look again."""
@@ -125,18 +134,29 @@ class Intake:
         """Keep what came and cannot be an event."""
         await self.rejections.keep(source, id, content, reason)
 
-    def _note_look(self, source: str) -> None:
-        self._unread.discard(source)
-        if not self._unread:
-            self._looked.set()
+    async def _first_looks(self) -> None:
+        """Wait for what was there at the start: what is missing may be among it. For none so long that nothing would
+        ever be."""
+        self.looked(EXPECT)
+        ways = [asyncio.ensure_future(self._looked.wait()), asyncio.ensure_future(self.clock.sleep(FIRST_LOOK))]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+        if self._unread:
+            log.warning(
+                "sources that have not delivered after %g s what was there at the start: %s; what is expected and not"
+                " in the journal counts as missing from now on, though they may still bring it",
+                *(FIRST_LOOK, ", ".join(sorted(self._unread))),
+            )
 
     async def _listen(self, source: Source) -> None:
         pause, worked = 1.0, False
         if source.name == TIMER and OPERATORS in self.sources:
             await self._asked.wait()  # a schedule may have been paused
         if source.name == EXPECT:
-            self._note_look(EXPECT)
-            await self._looked.wait()  # what is missing may be there already, and not read
+            await self._first_looks()
         while True:
             try:
                 async with _closing(source.deliveries(self)) as batches:
@@ -164,7 +184,7 @@ class Intake:
         if self._dispatcher.pipeline.fatal:
             return False
         self.failing[source] = why = str(error) or type(error).__name__
-        self._note_look(source)
+        self.looked(source)
         self._dispatcher.pipeline.wake()
         trace = None if isinstance(error, TriggersError) else error  # what was foreseen says all in its words
         log.error("source %r failed: %s; it is started again in %g s", source, why, pause, exc_info=trace)

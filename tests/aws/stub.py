@@ -36,6 +36,7 @@ class Stored:
     body: str = field(compare=False)
     group: str | None = field(compare=False, default=None)
     attributes: dict[str, Any] = field(compare=False, default_factory=dict)
+    sent: int = field(compare=False, default=0)
     received: int = field(compare=False, default=0)
     hidden_until: float = field(compare=False, default=0.0)
 
@@ -80,9 +81,15 @@ class Stub:
     def url(self) -> str:
         return f"{self.endpoint}/123456789012/{self.name}"
 
-    def put(self, *bodies: str, group: str | None = None, attributes: dict[str, Any] | None = None) -> None:
+    def put(
+        self,
+        *bodies: str,
+        group: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        sent: float = 1_700_000_000,
+    ) -> None:
         for body in bodies:
-            self._waiting.append(Stored(self._count, body, group, attributes or {}))
+            self._waiting.append(Stored(self._count, body, group, attributes or {}, round(1000 * sent)))
             self._count += 1
         self._came.set()
 
@@ -238,7 +245,7 @@ class Stub:
 
 
 def _shown(message: Stored) -> dict[str, Any]:
-    system = {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": str(message.received)}
+    system = {"SentTimestamp": str(message.sent), "ApproximateReceiveCount": str(message.received)}
     if message.group is not None:
         system["MessageGroupId"] = message.group
     own = {"MessageAttributes": message.attributes} if message.attributes else {}

@@ -200,6 +200,7 @@ def test_what_is_there_at_the_start_is_told(place: Place) -> None:
         ("ObjectCreated", "a.csv", place.etag("raw/a.csv")),
         ("ObjectCreated", "b/c.csv", place.etag("raw/b/c.csv")),
     ]
+    assert place.site.looks == {told[0].source}
 
 
 def test_a_listing_of_many_pages_tells_every_object_once(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

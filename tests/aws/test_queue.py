@@ -81,6 +81,21 @@ def test_what_waits_and_what_comes_is_delivered_and_deleted(using: Any) -> None:
     using(work, stub)
 
 
+@pytest.mark.parametrize(("later", "looked"), [(-1.0, set()), (0.0, {"orders"})])
+def test_a_queue_has_looked_when_it_gives_what_was_sent_since_the_start(
+    using: Any, later: float, looked: set[str]
+) -> None:
+    stub = Stub()
+    stub.put("a", sent=FakeClock().now() + later)
+
+    async def work(stub: Stub, site: FakeSite, tap: Tap) -> None:
+        await tap.take(1)
+        await tap.idle()
+        assert site.looks == looked
+
+    using(work, stub)
+
+
 def test_a_message_is_not_deleted_before_the_next_batch_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with served(monkeypatch, Stub()) as stub:

@@ -72,6 +72,8 @@ class FakeSite:
         self.app = "app"
         self.types: Collection[str] = {"MessageReceived"}
         self.traces = False
+        self.looks: set[str] = set()
+        """The sources that have delivered what was there when they began."""
         self.rejected: list[tuple[str, str, str, str]] = []
         self.ledger: dict[tuple[str, bytes], bytes] = {}
         self.ids: set[tuple[str, str]] = set()
@@ -95,6 +97,9 @@ class FakeSite:
 
     def idle(self, source: str) -> None:
         self._idle[source].set()
+
+    def looked(self, source: str) -> None:
+        self.looks.add(source)
 
     async def poked(self, source: str) -> None:
         await self._poke[source].wait()

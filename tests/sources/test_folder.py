@@ -866,6 +866,26 @@ def test_without_a_watch_an_open_file_is_looked_at_again_after_the_settle_time(r
     run(main())
 
 
+def test_a_folder_has_looked_though_there_is_always_a_file_that_is_being_written(root: Path) -> None:
+    (root / "a.csv").write_text("1")
+    (root.parent / "b.csv").touch()
+    (root / "b.csv").hardlink_to(root.parent / "b.csv")
+
+    async def main() -> None:
+        site = FakeSite()
+        async with tapped(Folder(root, poll=3, settle=5), site) as tap:
+            await site.time.someone_sleeps()
+            assert site.looks == set()  # what is there may be complete, which only time tells
+            for number in range(6):
+                (root.parent / "b.csv").write_text("1" * number)
+                await site.time.advance(3)
+            await site.time.someone_sleeps()
+            assert await tap.keys() == ["a.csv"]
+            assert (tap.told, site.looks, site.is_idle("incoming")) == (1, {"incoming"}, False)
+
+    run(main())
+
+
 def test_a_folder_that_is_polled_is_looked_at_every_so_many_seconds_and_trusts_no_lease(root: Path) -> None:
     async def main() -> None:
         site = FakeSite()

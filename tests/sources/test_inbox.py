@@ -231,6 +231,22 @@ def test_what_waited_before_the_start_comes_in_order_and_combined(folder: Path) 
     assert [delivery.id for delivery in run(main())] == [f"e{number}" for number in range(30)]
 
 
+def test_an_inbox_has_looked_after_one_pass_over_what_waited(folder: Path) -> None:
+    write(folder, [one(1)])
+
+    async def main() -> set[str]:
+        site = FakeSite()
+        stream = batches(folder, site)
+        await anext(stream)
+        assert site.looks == set()  # nobody has said that it is durable
+        write(folder, [one(2)])
+        await anext(stream)
+        await stream.aclose()
+        return site.looks
+
+    assert run(main()) == {"inbox"}
+
+
 def test_a_batch_written_by_another_process_is_noticed(folder: Path) -> None:
     code = "import sys, pathlib; from triggers.sources.inbox import *; write(pathlib.Path(sys.argv[1]), sys.argv[2:])"
 

@@ -128,6 +128,7 @@ class Work:
             return await self._ledger.seen(page)
         await self._ledger.settled()
         self._listing = None
+        self._site.looked(self._bucket.name)
         self._asked = asyncio.ensure_future(_asked(self._bucket, self._site))
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from math import inf
 from typing import Any
 
 from triggers.aws.clients import asking, connected
@@ -20,11 +21,13 @@ async def follow(queue: Queue, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         site.idle(queue.name)
         await site.poked(queue.name)
     async with connected("sqs") as client:
-        url = queue.url or await _url(client, queue.queue)
+        url, begun = queue.url or await _url(client, queue.queue), site.clock.now()
         async with polling(client, url, site.clock, wait=WAIT if site.watches else GLANCE) as poller:
             async for messages in poller:
                 yield await _events(queue, site, messages)
                 await poller.done(messages)
+                if _sent(messages) >= begun:
+                    site.looked(queue.name)
                 if not messages:
                     site.idle(queue.name)
                     if not site.watches:
@@ -47,6 +50,11 @@ async def _events(queue: Queue, site: Site, messages: Sequence[Raw]) -> list[Del
         except EventError as error:
             await site.reject(queue.name, message.id, _kept(message), str(error))
     return events
+
+
+def _sent(messages: Sequence[Raw]) -> float:
+    """Return when the first of some messages was sent, in Unix seconds: those before it have come, or are few."""
+    return min((sent / 1000 for one in map(read, messages) if (sent := one.sent) is not None), default=-inf)
 
 
 def _kept(message: Message) -> str:

@@ -106,6 +106,11 @@ class Site(Protocol):
         """Say that everything the source knows of has been delivered, and that it now waits."""
         ...
 
+    def looked(self, source: str) -> None:
+        """Say that everything has been delivered that was there when the source began to look, although there may
+        always be more. Who is `idle` need not say it."""
+        ...
+
     async def poked(self, source: str) -> None:
         """Wait until somebody asks the source to look again."""
         ...

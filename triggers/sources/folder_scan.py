@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing
 from functools import partial
+from math import inf
 from typing import Any
 
 from triggers.sources import Delivery, Site
@@ -18,6 +19,7 @@ from triggers.sources.folder import Folder
 from triggers.sources.listing import BATCH
 from triggers.sources.notices import GONE
 from triggers.sources.tree import Tree
+from triggers.sources.waitlist import AGAIN
 from triggers.sources.watch import EVERYWHERE, Files, Hints, changed
 
 AUDIT = 3600.0
@@ -50,6 +52,10 @@ async def follow(folder: Folder, site: Site) -> AsyncIterator[Sequence[Delivery]
             async with aclosing(_batches(partial(_examined, work, tree, ledger, in_thread))) as batches:
                 async for batch in batches:
                     yield batch
+                    if work.looked(site.clock.monotonic()):
+                        site.looked(folder.name)
+            if work.looked(site.clock.monotonic()):
+                site.looked(folder.name)
             if not tree.waitlist.settling():
                 site.idle(folder.name)
             await changed(site, folder.name, hints, tree.waitlist.seconds_left())
@@ -100,6 +106,13 @@ class Work:
         self._ledger = ledger
         self._in_thread = in_thread
         self._walk: Iterator[Files] | None = None
+        self._settled = inf
+        """When those are told that were there at the start, in monotonic seconds: known at the end of the first walk.
+        Only time tells that some of them are complete; more of that kind may come at any time."""
+
+    def looked(self, now: float) -> bool:
+        """Say whether all has been told that was there at the start."""
+        return now > self._settled
 
     async def next(self) -> Files:
         """Return up to `BATCH` files; none when all hints are used up."""
@@ -116,6 +129,8 @@ class Work:
             if listed := await self._in_thread(next, self._walk or iter(()), {}):
                 return dict(listed)
             self._walk = None
+            if self._settled == inf:
+                self._settled = self._tree.waitlist.settled() + AGAIN
         return {}
 
 

@@ -169,6 +169,7 @@ class Inbox:
                     for first in range(0, len(reading.events), BATCH):
                         yield reading.events[first : first + BATCH]
                 self.rejected += reading.rejected
+                site.looked(self.name)
                 if not hints:
                     site.idle(self.name)
                     await changed(site, self.name, hints, AGAIN if blind or reading.skipped else None)

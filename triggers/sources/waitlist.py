@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from math import inf
 from typing import NamedTuple
 
 from triggers.clock import Clock
@@ -82,6 +83,11 @@ class Waitlist:
     def seconds_left(self) -> float | None:
         """Return how long until something is due, or None if nothing will be."""
         return max(0.0, self._queue[0][0] - self._clock.monotonic()) if self._queue else None
+
+    def settled(self) -> float:
+        """Return when the last of those is complete, in monotonic seconds, if none of them is written to; else a past
+        moment."""
+        return max((waiting.due for waiting in self._places.values() if waiting.value is not None), default=-inf)
 
     def settling(self) -> bool:
         """Return whether there are files of which only time can tell that they are complete."""
