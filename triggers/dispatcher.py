@@ -186,9 +186,10 @@ class Dispatcher:
         """Say whether nothing runs, nothing waits but what is delayed, and nothing is on its way to the disk."""
         return not self.running and not self.pipeline.busy and self.admission.still()
 
-    def expects(self) -> bool:
-        """Say whether anything waits for a moment: a delayed run, a gate that opens by itself, events for others."""
-        return any(alarm.due is not None for alarm in (self.alarm, self._reopening, self.reception.gathering.alarm))
+    def moments(self) -> Sequence[float]:
+        """Return the moments that anything waits for: a delayed run, a gate that opens by itself, events for others."""
+        alarms = (self.alarm, self._reopening, self.reception.gathering.alarm)
+        return [alarm.due for alarm in alarms if alarm.due is not None]
 
     async def room(self) -> None:
         """Wait until the backlog is below its bound; sources do before they read on."""

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +23,7 @@ from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
+from triggers.journal.dues import Held
 from triggers.preference import name_of
 from triggers.rejections import Rejections
 from triggers.resource import close_all
@@ -31,6 +32,7 @@ from triggers.sources import Source
 from triggers.sources.inbox import Inbox
 from triggers.sources.timer import Timer
 from triggers.state import StateFolder
+from triggers.waits import Wait, held, waits
 
 SWITCH_INTERVAL = 0.0005
 """Seconds a thread may keep Python's interpreter lock from another one; the default is 5 ms. The journal's writer wants
@@ -105,12 +107,21 @@ class Engine:
             for source, why in self.intake.failing.items():
                 raise TriggersError(f"source {source!r} fails, so nobody knows what is still to come: {why}")
 
-    async def drained(self) -> None:
-        """Wait until there is nothing left to do: `quiet`, and nothing that waits for its moment either."""
+    async def drained(self, tell: Callable[[Sequence[Wait]], None] | None = None) -> Sequence[Held]:
+        """Wait until there is nothing left to do: `quiet`, and nothing that waits for its moment either.
+
+        `tell` is called with what is waited for, whenever that is for another moment. Returned is what waits for ever.
+        """
+        told: Sequence[float] = ()
         await self.quiet()
-        while self.dispatcher.expects():
-            await self._changed()
+        while moments := self.dispatcher.moments():
+            if tell and moments != told:
+                told = moments
+                tell(await waits(self.dispatcher))
+            else:
+                await self._changed()
             await self.quiet()
+        return await held(self.dispatcher)
 
     async def forever(self) -> None:
         """Wait until something makes it impossible to go on, and raise it."""

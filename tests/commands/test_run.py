@@ -65,6 +65,48 @@ def test_an_old_dead_letter_is_no_failure_of_this_session(project: Project) -> N
     assert project.drain("a.csv").code == 0
 
 
+def test_draining_says_what_it_waits_for_and_until_when(project: Project, start: Start) -> None:
+    app = (project.home / "app.py").read_text()
+    project.write("app.py", app.replace("@app.on(Processed,", "@app.on(Processed, not_before=60,"))
+    project.drop("a.csv")
+    process = start("run", "app.py", "--drain")
+    process.until("nothing runs; waiting until ")
+    assert re.search(r"until \S+ for train \(r2\): not to start before \(not_before=\)\n$", process.heard)
+    process.tell(signal.SIGTERM)
+    assert process.end() == 143
+
+
+def test_draining_fails_and_names_the_way_out_where_a_dead_run_holds_others_up(project: Project) -> None:
+    project.write("app.py", IN_ORDER)
+    for day in (1, 2, 3):
+        project("send", "Day", f'{{"n": {day}}}', "--app", "app.py")
+    for dead in (", 1 dead (see `triggers dead`)", ""):  # also where it died in another session
+        answer = project("run", "app.py", "--drain")
+        assert answer.code == 1
+        assert answer.err.splitlines()[-2].endswith(
+            "error: left over of book: r2, r3, for r1 before them is dead (in_order=); `triggers dead redrive r1` or"
+            " `triggers dead drop r1` lets them go on"
+        )
+        assert f"0 runs done{dead} in" in answer.err
+    project("dead", "drop", "r1")
+    assert project("run", "app.py", "--drain").code == 0
+
+
+IN_ORDER = """
+from triggers import App, Event, Reject
+
+class Day(Event):
+    n: int
+
+app = App("books")
+
+@app.on(Day, in_order="n")
+async def book(event: Day) -> None:
+    if event.n == 1:
+        raise Reject("not a day")
+"""
+
+
 def test_quiet_says_nothing_where_all_is_well(project: Project) -> None:
     project.write("end.py", "from triggers import App, Event\nclass A(Event): ...\napp = App('end')\n"
                   "@app.on(A)\ndef end(event: A) -> None: ...\n")  # fmt: skip

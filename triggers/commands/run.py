@@ -20,21 +20,25 @@ from triggers.app import App, default_state
 from triggers.commands import logs
 from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app, target_of
-from triggers.commands.output import coloured, count, note, span
+from triggers.commands.output import clock, coloured, count, note, span
 from triggers.commands.parameters import bind_option
 from triggers.commands.signals import Signals
 from triggers.engine import Engine
 from triggers.errors import StateError
 from triggers.graph import check
+from triggers.journal.dues import Held
 from triggers.journal.views import open_reader, runs
 from triggers.state import StateFolder
+from triggers.waits import Wait
 
 log = logging.getLogger("triggers.run")
 
 LAST_WORDS = 1.0
 """Seconds that a task has to end once it is cancelled."""
 NAMED = 5
-"""How many runs are named where a stop waits for more."""
+"""How many runs are named where a stop waits for more, and how many routes where a drain does."""
+SHORT = 2.0
+"""Seconds; what a drain waits for no longer than that is not worth a line."""
 
 
 @click.command()
@@ -90,7 +94,7 @@ def run(
 
     SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
     with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
-    1 if a run went to the dead letters or a batch that was handed in was rejected.
+    1 if a run went to the dead letters, a batch that was handed in was rejected, or a dead run holds others up.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -198,7 +202,10 @@ class Session:
         self.display: Any = None
         """The live view, where there is one; typed loosely because its module loads rich."""
         self.signal: int | None = None
+        self.held: Sequence[Held] = ()
+        """What is left that would wait for ever."""
         self._told = asyncio.Event()
+        self._said = ""
         self._view: asyncio.Task[None] | None = None
 
     async def work(self) -> int:
@@ -207,7 +214,7 @@ class Session:
         try:
             async with self.engine as engine:
                 self._begin()
-                await self._until_told(engine.drained() if self.drain else engine.forever())
+                await self._until_told(self._drained() if self.drain else engine.forever())
                 self._announce_the_stop()
         finally:
             await self._end_the_view()  # which shows the stop, too
@@ -248,6 +255,21 @@ class Session:
                 task.cancel()
             await asyncio.gather(working, told, return_exceptions=True)
 
+    async def _drained(self) -> None:
+        """Wait until nothing is left to do, and say what for."""
+        self.held = await self.engine.drained(self._say_what_for)
+
+    def _say_what_for(self, found: Sequence[Wait]) -> None:
+        """Say what a drain waits for, unless that is over in a moment, or has been said."""
+        if not found or found[0].until - self.engine.dispatcher.clock.now() < SHORT:
+            return
+        parts = [f"until {clock(one.until)} for {one.route} ({one.what}): {one.reason}" for one in found[:NAMED]]
+        more = f"; and for {count(len(found) - NAMED, 'other route')}" if len(found) > NAMED else ""
+        said = f"nothing runs; waiting {'; '.join(parts)}{more}"
+        if said != self._said:
+            self._said = said
+            log.info("%s", said)
+
     def _greet(self) -> None:
         places = {name: os.fsencode(str(at)) for name, at in self.app.places().items() if name in self.app.sources}
         sources = ", ".join(f"{name} ({path.decode('utf-8', 'backslashreplace')})" for name, path in places.items())
@@ -274,7 +296,9 @@ class Session:
         dead = _deaths(counts["dead"], self.engine.state, time.time() - seconds) if counts["dead"] else ""
         rejected = self.engine.rejected
         refused = f", {count(rejected, 'batch', 'batches')} rejected (see `triggers doctor`)" if rejected else ""
-        failed = counts["dead"] or rejected
+        for held in self.held:
+            log.error("%s", _held_up(held))
+        failed = counts["dead"] or rejected or self.held
         word = "stopped" if self.signal else "drained"
         done = f"{count(counts['done'], 'run')} done{dead}{refused}"
         said = f"{word}: {count(events, 'event')}, {done} in {span(seconds)}"
@@ -282,6 +306,14 @@ class Session:
         if self.signal:
             return 128 + self.signal
         return FAILED if failed else OK
+
+
+def _held_up(held: Held) -> str:
+    """Return which runs wait for ever, and what lets them go on."""
+    more = held.many - len(held.runs)
+    runs = ", ".join(f"r{run}" for run in held.runs) + (f" and {more:,} more" if more else "")
+    ways = f"`triggers dead redrive r{held.dead}` or `triggers dead drop r{held.dead}` lets them go on"
+    return f"left over of {held.route}: {runs}, for r{held.dead} before them is dead (in_order=); {ways}"
 
 
 def _deaths(died: int, state: StateFolder, since: float) -> str:
