@@ -16,6 +16,7 @@ from triggers.aws.handback import Deployment, HandBack
 from triggers.aws.records import Records
 from triggers.aws.runs import Runs
 from triggers.aws.serverless import Function
+from triggers.aws.template import table as template
 from triggers.events import encode
 from triggers.lineage import BUDGET, EventRow
 from triggers.routing import Router
@@ -89,6 +90,13 @@ class Deployed:
     def close(self) -> None:
         for runs in self._functions:
             runs.close()
+
+
+def create_table(client: Any, app: str) -> None:
+    """Make the table of an app's run records, with the indexes that the template gives it."""
+    made = template.table(app)["Properties"]
+    taken = ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes")
+    client.create_table(**{name: made[name] for name in taken})
 
 
 def row(event: Event, id: str = "1", source: str = "test") -> EventRow:

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from click.testing import CliRunner
 
-from tests.aws.deployed import row
+from tests.aws.deployed import create_table, row
 from tests.aws.memory import EventBus, Killed, Life, Mortal
 from triggers import App, Event, ObjectCreated, Retry
 from triggers.aws import checkup, entrance, names, wire
@@ -70,7 +70,7 @@ class Churn:
         self.client = boto3.client("dynamodb")
         self.sqs = boto3.client("sqs")
         self.bus = EventBus()
-        _create(self.client, names.table(name))
+        create_table(self.client, name)
         self.client.put_item(
             TableName=names.table(name),
             Item=declared(name, [describe_route(route) for route in app.routes.values()], ["incoming"]),
@@ -110,30 +110,6 @@ class Churn:
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Answer(result.exit_code, result.stdout, result.stderr)
-
-
-def _create(client: Any, table: str) -> None:
-    index = {"Projection": {"ProjectionType": "ALL"}}
-    client.create_table(
-        TableName=table,
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": kind}
-            for name, kind in (("run", "S"), ("part", "S"), ("root", "S"), ("state", "S"), ("changed", "N"))
-        ],
-        KeySchema=[{"AttributeName": "run", "KeyType": "HASH"}, {"AttributeName": "part", "KeyType": "RANGE"}],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": f"by-{name}",
-                "KeySchema": [
-                    {"AttributeName": name, "KeyType": "HASH"},
-                    {"AttributeName": "changed", "KeyType": "RANGE"},
-                ],
-                **index,
-            }
-            for name in ("root", "state")
-        ],
-    )
 
 
 @pytest.fixture
@@ -282,6 +258,22 @@ class NoMessage(Life):
         if name == "send_message":
             raise Killed
         return super().call(name)
+
+
+def test_what_may_be_long_and_no_list_shows_is_in_no_index(churn: Churn) -> None:
+    [dead] = ids(churn("dead").out)
+    event = churn.client.get_item(TableName=names.table(churn.app.name), Key={"run": {"S": dead}, "part": {"S": "run"}})
+    assert {"traceback", "checkpoint"} <= set(event["Item"])
+    for index in ("root", "state"):
+        found = churn.client.query(
+            TableName=names.table(churn.app.name),
+            IndexName=f"by-{index}",
+            KeyConditionExpression="#name = :value",
+            ExpressionAttributeNames={"#name": index},
+            ExpressionAttributeValues={":value": event["Item"][index]},
+        )["Items"]
+        assert [one["run"]["S"] for one in found] == [dead]
+        assert set(found[0]) & {"traceback", "checkpoint", "holder"} == set()
 
 
 def test_a_doctor_names_no_run_that_is_not_due(churn: Churn, monkeypatch: pytest.MonkeyPatch) -> None:

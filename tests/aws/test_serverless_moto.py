@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.aws.deployed import Clock, Invocation, batch, on_the_bus, row
+from tests.aws.deployed import Clock, Invocation, batch, create_table, on_the_bus, row
 from tests.aws.memory import Killed, Life, Mortal, plain
 from triggers import App, Event, Later, Retry
 from triggers.aws import direct, names, wire
@@ -40,21 +40,7 @@ class Emulated:
         self.clients = {name: client(name) for name in ("dynamodb", "events", "sqs", "scheduler")}
         self.sqs = self.clients["sqs"]
         self.direct = [direct.client(name) for name in ("dynamodb", "events")]
-        attributes = ("run", "S"), ("part", "S"), ("root", "S"), ("state", "S"), ("changed", "N")
-        self.clients["dynamodb"].create_table(
-            TableName=names.table(app.name),
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": kind} for name, kind in attributes],
-            KeySchema=_keys("run", "part"),
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": f"by-{name}",
-                    "KeySchema": _keys(name, "changed"),
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-                for name in ("root", "state")
-            ],
-        )
+        create_table(self.clients["dynamodb"], app.name)
         self.clients["events"].create_event_bus(Name=names.bus(app.name))
         self.clients["scheduler"].create_schedule_group(Name=names.schedules(app.name))
 
@@ -110,10 +96,6 @@ class Emulated:
     def records(self) -> list[dict[str, Any]]:
         items = self.clients["dynamodb"].scan(TableName=names.table(self.app.name), ConsistentRead=True)["Items"]
         return [plain(item) for item in items if item["part"]["S"] == "run"]
-
-
-def _keys(first: str, second: str) -> list[dict[str, str]]:
-    return [{"AttributeName": first, "KeyType": "HASH"}, {"AttributeName": second, "KeyType": "RANGE"}]
 
 
 @pytest.fixture

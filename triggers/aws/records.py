@@ -35,6 +35,13 @@ REJECTED: Final = "rejected"
 KNOWN: Final = "known"
 """The state of a run that is none: its route was told before of what its event tells, or of what came after it."""
 
+LISTED: Final = (
+    *("route", "source", "event_id", "event", "state", "attempt", "counted", "error"),
+    *("first", "started", "ended", "due", "lease", "parts", "expires"),
+)
+"""What lists and chains of runs are read from, and so what the table's indexes hold beside their keys. What may be long
+and only one who holds the run or looks at it alone asks for, its checkpoint and its traceback, is in no index."""
+
 RUN: Final = "run"
 EMITTED: Final = "emitted#"
 REST: Final = "rejected#"
@@ -406,6 +413,7 @@ __all__ = [
     "DEAD",
     "DONE",
     "KNOWN",
+    "LISTED",
     "REJECTED",
     "REST",
     "RUNNING",

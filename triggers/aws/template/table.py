@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from triggers.aws import names
+from triggers.aws.records import LISTED
 from triggers.aws.template.references import Json
 
 
@@ -34,7 +35,10 @@ def _index(name: str, attribute: str) -> Json:
     return {
         "IndexName": name,
         "KeySchema": _key(attribute, "changed"),
-        "Projection": {"ProjectionType": "ALL"},
+        "Projection": {
+            "ProjectionType": "INCLUDE",
+            "NonKeyAttributes": sorted(set(LISTED) - {attribute}),
+        },
     }
 
 
