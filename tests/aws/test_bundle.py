@@ -318,10 +318,32 @@ def test_requirements_are_read_with_those_that_they_include(tmp_path: Path) -> N
     assert requirements([tmp_path / "all.txt"]) == ["numpy==2.0", "pandas>=2,    <3", "--pre"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["-r base file.txt", "-rbase\\ file.txt", "--requirement 'base file.txt'", '--requirement="base file.txt"'],
+    ids=["short", "attached", "long", "equals"],
+)
+def test_a_requirements_file_is_included_however_pip_lets_it_be_named(line: str, tmp_path: Path) -> None:
+    (tmp_path / "base file.txt").write_text("numpy==2.0\n")
+    (tmp_path / "all.txt").write_text(f"{line}\n--requires-nothing\n")
+    assert requirements([tmp_path / "all.txt"]) == ["numpy==2.0", "--requires-nothing"]
+
+
+def test_requirements_that_include_each_other_are_refused_and_those_that_share_one_are_not(tmp_path: Path) -> None:
+    for name, included in (("all", "a b"), ("a", "base"), ("b", "base"), ("base", "")):
+        text = "".join(f"--requirement={one}.txt\n" for one in included.split())
+        (tmp_path / f"{name}.txt").write_text(f"{text}{name}-library\n")
+    assert requirements([tmp_path / "all.txt"]) == [f"{n}-library" for n in ("base", "a", "base", "b", "all")]
+    (tmp_path / "base.txt").write_text("-r a.txt\n")
+    with pytest.raises(WiringError, match=r"/a\.txt includes .*/base\.txt includes .*/a\.txt: .* take one"):
+        requirements([tmp_path / "all.txt"])
+
+
 def test_requirements_that_cannot_be_packed_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "r.txt").write_text("-e .\n")
-    with pytest.raises(WiringError, match=r"r\.txt: '-e \.': .*--include"):
-        requirements([tmp_path / "r.txt"])
+    for line in ("-e .", "--editable=."):
+        (tmp_path / "r.txt").write_text(f"{line}\n")
+        with pytest.raises(WiringError, match=rf"r\.txt: '{line}': .*--include"):
+            requirements([tmp_path / "r.txt"])
     (tmp_path / "r.txt").write_text("-r https://me:secret@host/all.txt\n")
     with pytest.raises(WiringError, match=r"'-r https://\*\*\*\*@host/all\.txt': only a file can be included"):
         requirements([tmp_path / "r.txt"])

@@ -11,10 +11,11 @@ import json
 import os
 import platform as machine
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import distributions
@@ -35,6 +36,8 @@ _SELF: Final = "triggers-ml"
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "arm64": "aarch64"}
 _GLIBC: Final = {"3.11": 26}
 """The minor version of the C library, by the function's Python; 34 for all newer ones."""
+_LONG: Final = {"-r": "--requirement", "-e": "--editable"}
+_OPTION: Final = re.compile(r"(-[re])\s*(.+)|(--requirement|--editable)[\s=]+(.+)")
 _PINNED: Final = re.compile(r"[=<>~!@]")
 
 
@@ -75,21 +78,38 @@ def requirements(files: Iterable[Path]) -> list[str]:
 
     triggers itself is left out, since only a part of it goes into a zip.
     """
-    lines: list[str] = []
-    for file in files:
-        for line in _lines(file):
-            option, _, rest = line.partition(" ")
-            if option in ("-r", "--requirement"):
-                if "://" in rest:
-                    raise WiringError(f"{file}: {_shown(line)!r}: only a file can be included; download it")
-                lines += requirements([file.parent / rest.strip()])
-            elif option in ("-e", "--editable"):
-                raise WiringError(
-                    f"{file}: {_shown(line)!r}: a function has no editable code; name yours with --include"
-                )
-            elif split(line)[0] != _SELF:
-                lines.append(line)
-    return lines
+    return [line for file in files for line in _included(file, ())]
+
+
+def _included(file: Path, within: Sequence[Path]) -> Iterator[str]:
+    """Yield the lines of a file that stands within others, which it must not include again."""
+    if (whole := file.resolve()) in within:
+        way = " includes ".join(str(one) for one in (*within[within.index(whole) :], whole))
+        raise WiringError(f"{way}: requirements files that include each other have no end; take one of the lines out")
+    for line in _lines(file):
+        option, value = _option(line)
+        if option == "--requirement":
+            if "://" in value:
+                raise WiringError(f"{file}: {_shown(line)!r}: only a file can be included; download it")
+            yield from _included(file.parent / value, (*within, whole))
+        elif option == "--editable":
+            raise WiringError(f"{file}: {_shown(line)!r}: a function has no editable code; name yours with --include")
+        elif split(line)[0] != _SELF:
+            yield line
+
+
+def _option(line: str) -> tuple[str, str]:
+    """Return `--requirement` or `--editable` and what a line gives it; two empty texts for any other line.
+
+    As pip reads them: `-r x`, `-rx`, `--requirement x` or `--requirement=x`, quoted as for a shell.
+    """
+    if not (match := _OPTION.fullmatch(line)):
+        return "", ""
+    short, attached, long, apart = match.groups()
+    value = attached or apart
+    with suppress(ValueError):  # of a quotation mark that stands alone: it is the file's own
+        value = " ".join(shlex.split(value))
+    return long or _LONG[short], value
 
 
 def installed(lines: Sequence[str], platform: Platform) -> Mapping[str, Entry]:
