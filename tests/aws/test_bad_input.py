@@ -23,7 +23,7 @@ from tests.aws.scripted import Reply, Scripted, scripted
 from tests.aws.stub import Stub, serving
 from tests.commands.conftest import Project
 from tests.sources.site import FakeSite, run, tapped
-from triggers import App, Event, MessageReceived, ObjectCreated, Queue
+from triggers import App, Event, MessageReceived, ObjectCreated, ObjectDeleted, Queue
 from triggers.aws import bundle, direct, names
 from triggers.aws.bus import Bus
 from triggers.aws.clients import asking, client, connected
@@ -512,15 +512,51 @@ def test_what_s3_says_in_the_queue_of_a_route_on_something_else_is_rejected(capl
     assert "route 'train', which takes Processed, and not ObjectCreated; send it to the app's event bus" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("takes", "runs"), [(ObjectCreated, "ObjectCreated"), (ObjectDeleted, "ObjectDeleted")], ids=["created", "deleted"]
+)
+def test_of_a_creation_and_a_deletion_in_one_message_a_routes_queue_has_the_one_run_and_the_other_rejected(
+    takes: type[ObjectCreated] | type[ObjectDeleted], runs: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, ran = App("churn", sources=[Bucket("s3://acme/raw", name="incoming", deletions=True)]), list[str]()
+
+    @app.on(takes)
+    def train(event: ObjectCreated | ObjectDeleted) -> None:
+        ran.append(event.__event_type__)
+
+    deployed = Deployed(app)
+    body = told_of("acme", "ObjectCreated:Put", "ObjectRemoved:Delete")
+    assert deployed.failures(batch(record(body))) == []
+    assert ran == [runs]
+    other = {"ObjectCreated": "ObjectRemoved:Delete", "ObjectDeleted": "ObjectCreated:Put"}[runs]
+    [kept] = [item for item in deployed.table.records() if item["state"] == "rejected"]
+    assert kept["error"].startswith(f"{other} of 'raw/two")
+    assert kept["event"] == body
+
+
+def test_a_notice_of_a_foreign_bucket_is_in_the_way_of_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    app, ran = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")]), list[str]()
+
+    @app.on(ObjectCreated)
+    def train(event: ObjectCreated) -> None:
+        ran.append(event.key)
+
+    notices = [json.loads(told_of(bucket))["Records"][0] for bucket in ("foreign", "acme", "foreign")]
+    assert Deployed(app).failures(batch(record(json.dumps({"Records": notices})))) == []
+    assert ran == [KEY]
+    assert "the app declares no source in bucket 'foreign'" in caplog.text
+    assert "(and 1 more of its notices)" in caplog.text
+
+
 KEY = 'two\nlines "é" 100%+.csv'
 
 
-def told_of(bucket: str) -> str:
-    """Return what S3 tells of an object with that key."""
+def told_of(bucket: str, *reasons: str) -> str:
+    """Return what S3 tells of an object with that key: that it was put, or all that is named."""
     thing = {"key": quote_plus(f"raw/{KEY}"), "size": 1, "eTag": "abc", "sequencer": "0055AED6"}
-    made = {"eventVersion": "2.3", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put"}
-    moment = {"eventTime": "2027-01-15T08:00:00.000Z"}
-    return json.dumps({"Records": [{**made, **moment, "s3": {"bucket": {"name": bucket}, "object": thing}}]})
+    made = {"eventVersion": "2.3", "eventSource": "aws:s3", "eventTime": "2027-01-15T08:00:00.000Z"}
+    said = {**made, "s3": {"bucket": {"name": bucket}, "object": thing}}
+    return json.dumps({"Records": [{**said, "eventName": reason} for reason in reasons or ["ObjectCreated:Put"]]})
 
 
 def test_an_object_whose_key_has_a_newline_is_told_as_any_other_and_breaks_no_line(

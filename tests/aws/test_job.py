@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 from tests.aws.deployed import on_the_bus, row
 from tests.aws.test_serverless_moto import Emulated, Processed, Trained
-from triggers import App, Context, Retry
+from triggers import App, Bucket, Context, ObjectCreated, Retry
 from triggers.aws import names, template
 from triggers.aws.arrivals import Arrival
 from triggers.aws.job import Job, Keeper, Line
@@ -266,6 +267,24 @@ def test_a_job_that_was_given_a_duplicate_takes_the_next_message_too(deployment:
     assert carry_out(app) == {"done": 2}
     assert called == [1, 2]
     assert deployment.left == 0
+
+
+@pytest.mark.usefixtures("short")
+def test_what_of_a_message_can_be_no_event_keeps_a_job_from_nothing_else_in_it(deployment: Deployment) -> None:
+    app, called = App(deployment.app.name, sources=[Bucket("s3://acme", name="incoming")]), list[str]()
+
+    @app.on(ObjectCreated)
+    def train(event: ObjectCreated) -> None:
+        called.append(event.key)
+
+    made = {"eventVersion": "2.3", "eventSource": "aws:s3", "eventTime": "2027-01-15T08:00:00.000Z"}
+    named = {**made, "eventName": "ObjectCreated:Put"}
+    thing = {"key": "a.csv", "size": 1, "eTag": "abc"}
+    told = [{**named, "s3": {"bucket": {"name": name}, "object": thing}} for name in ("foreign", "acme")]
+    deployment.send(json.dumps({"Records": told}))
+    assert carry_out(app) == {"rejected": 1}
+    assert (called, deployment.left) == (["a.csv"], 0)
+    assert sorted(record["state"] for record in deployment.aws.records()) == ["done", "rejected"]
 
 
 @pytest.mark.usefixtures("short")

@@ -37,7 +37,8 @@ _BUILT_IN = (ObjectCreated, ObjectDeleted, RunFailed, Tick)
 
 
 class Arrival(NamedTuple):
-    """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none.
+    """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none. Of several notices
+    in one message some may be the one and some the other.
 
     `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed.
     `group` is the message group within which order is kept, None where there is no order. `sightings` are what events
@@ -139,11 +140,10 @@ class Arrivals:
         id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
             if "s3" in body and name not in self._queues and (told := _told(body)) is not None:
-                found = [made for notice in told for made in self._of_object(notice, now)]
-                for event, _ in found:
-                    self._check_taken(event.type, name)
+                found, rejection = self._of_objects(told, now, name)
                 sightings = {event.number: sighting for event, sighting in found if sighting}
-                return Arrival(id, body, source, events=[event for event, _ in found], sightings=sightings, **transport)
+                events = [event for event, _ in found]
+                return Arrival(id, body, source, events=events, sightings=sightings, rejection=rejection, **transport)
             event = self._event(raw, source, now, name)
         except EventError as error:
             return Arrival(id, body, source, rejection=str(error), **transport)
@@ -167,6 +167,24 @@ class Arrivals:
                 f"queue {queue!r} is that of route {own!r}, which takes {taken}, and not {kind}; send it to the app's"
                 " event bus, or to a queue that is a source of the app"
             )
+
+    def _of_objects(
+        self, told: Sequence[Notice], now: float, queue: str
+    ) -> tuple[Sequence[tuple[EventRow, Sighting | None]], str | None]:
+        """Return what `_of_object` makes of notices, and why some can be no events here, if there are such."""
+        found: list[tuple[EventRow, Sighting | None]] = []
+        refused = []
+        for notice in told:
+            try:
+                made = list(self._of_object(notice, now))
+                for event, _ in made:
+                    self._check_taken(event.type, queue)
+            except EventError as error:
+                refused.append(str(error) if len(told) == 1 else f"{notice.reason} of {notice.key[:80]!r}: {error}")
+            else:
+                found += made
+        more = f" (and {len(refused) - 1} more of its notices)" if refused[1:] else ""
+        return found, f"{refused[0]}{more}" if refused else None
 
     def _of_object(self, notice: Notice, now: float) -> Iterator[tuple[EventRow, Sighting | None]]:
         """Yield the event of each source that the object lies in, and the sighting where its content has no version.

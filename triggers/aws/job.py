@@ -221,17 +221,20 @@ class Job:
     def _taken(self, arrival: Arrival) -> tuple[str, float | None]:
         """Return what became of a message, and when it is to come again where its run has not ended."""
         if arrival.rejection is not None:
-            number = wire.number_of("rejected", arrival.queue, arrival.source, arrival.id)
-            log.error("rejected %s: %s", arrival.id, arrival.rejection)
-            said = (arrival.source, arrival.id, arrival.body, arrival.rejection)
-            self._records.reject(number, self._route.name, *said, time.time())
-            return REJECTED, None
+            self._reject(arrival, arrival.rejection)
         wanted = [event for event in arrival.events if self._arrivals.routes(arrival, event)]
         with self._keeper.at_work(arrival, [wire.run_number(event, self._route.name) for event in wanted]):
             stood = [self._run(event, arrival.sightings.get(event.number)) for event in wanted]
         again = [standing.until for standing in stood if standing.state in (RUNNING, WAITING)]
-        state = DEAD if any(standing.state == DEAD for standing in stood) else DONE
+        well = DONE if arrival.rejection is None else REJECTED
+        state = DEAD if any(standing.state == DEAD for standing in stood) else well
         return state, min(again) if again else None
+
+    def _reject(self, arrival: Arrival, reason: str) -> None:
+        number = wire.number_of("rejected", arrival.queue, arrival.source, arrival.id)
+        log.error("rejected %s: %s", arrival.id, reason)
+        said = (arrival.source, arrival.id, arrival.body, reason)
+        self._records.reject(number, self._route.name, *said, time.time())
 
     def _run(self, event: EventRow, sighting: Sighting | None) -> Standing:
         return self._runs.carry_out(event, self._route, self._name, math.inf, time.time() + HOLD, sighting)

@@ -121,9 +121,9 @@ class Function:
 
     def _take(self, arrival: Arrival, call: _Call) -> float | None:
         """Run what an arrival triggers. Return None where all of it is seen to, else when it is to come again."""
-        if arrival.rejection is not None:
-            return self._reject(arrival, arrival.rejection)
         moments = []
+        if arrival.rejection is not None and (until := self._reject(arrival, arrival.rejection)) is not None:
+            moments.append(until)
         for event in arrival.events:
             for route in self._arrivals.routes(arrival, event):
                 until = self._run(arrival, event, route, call)
