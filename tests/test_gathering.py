@@ -226,7 +226,7 @@ def test_events_that_wait_for_a_route_which_gathers_no_more_are_told_of(
     life.crash()
     life = start(Bursts().app, life.clock)
     life.settle()
-    said = "1 events wait to come together for route 'load', which does not gather any more"
+    said = "1 event waits to come together for route 'load', which this app does not have any more: e1;"
     assert any(record.getMessage().startswith(said) for record in caplog.records)
     life.crash()
     life = start(batches.app, life.clock)
@@ -240,10 +240,10 @@ def test_events_that_wait_for_a_route_which_gathers_no_more_are_told_of(
 class Bursts:
     """An app with one route, which notes what it is called with."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, name: str = "build", **options: Any) -> None:
         self.called: list[int] = []
         self.app = App("a")
-        self.app.on(Row, name="build", **options)(self.build)
+        self.app.on(Row, name=name, **options)(self.build)
 
     async def build(self, event: Row) -> None:
         self.called.append(event.n)
@@ -287,6 +287,24 @@ def test_a_burst_goes_on_after_a_crash(start: Start) -> None:
 
 
 # --- replays
+
+
+def test_what_waits_for_a_route_that_gathers_no_more_is_run_by_a_replay_and_waits_no_longer(start: Start) -> None:
+    batches = Batches(Batch(2, within=60))
+    life = start(batches.app)
+    [waiting] = life.append(Row(n=0))
+    life.settle()
+    life.crash()
+    single = Bursts(name="load")
+    life = start(single.app, life.clock)
+    life.settle()
+    assert [one.first for one in life.engine.left] == [[waiting]]
+    life.accept(Replay(events=[waiting]))
+    assert (single.called, life.engine.left) == ([0], [])
+    life.crash()
+    life = start(batches.app, life.clock)
+    life.send(Row(n=1), Row(n=2))
+    assert batches.called == [[1, 2]]
 
 
 @pytest.mark.parametrize(

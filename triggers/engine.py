@@ -24,6 +24,7 @@ from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, declare
 from triggers.journal.dues import Held
+from triggers.journal.groups import Left
 from triggers.preference import name_of
 from triggers.rejections import Rejections
 from triggers.resource import close_all
@@ -96,6 +97,11 @@ class Engine:
         """Return how many batches and messages that came were not valid, so that nothing of them was taken in."""
         batches = sum(source.rejected for source in self.intake.sources.values() if isinstance(source, Inbox))
         return batches + self.intake.rejections.count
+
+    @property
+    def left(self) -> Sequence[Left]:
+        """Return what waits to come together for routes that do not gather any more."""
+        return self.dispatcher.reception.gathering.left
 
     async def quiet(self) -> None:
         """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.

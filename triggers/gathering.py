@@ -11,13 +11,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+import apsw
+
 from triggers.alarm import Alarm
 from triggers.appraisal import key_of, terms_of
 from triggers.attempt import Run
 from triggers.events import encode
 from triggers.gather import ALL, DEBOUNCE, GATHERED, JOIN, Gathered, Rule
 from triggers.journal import Journal, RunRow, gathered
-from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather, gather_again
+from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather, gather_again, run_alone
+from triggers.journal.groups import Left, left_over
 from triggers.lineage import EventRow
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import Route
@@ -47,12 +50,14 @@ class Gathering:
         self._add = add
         self._arrivals: list[Arrival] = []
         self._due = False
+        self.left: Sequence[Left] = ()
+        """What waits to come together for routes that do not gather any more."""
         self.alarm = Alarm(journal.clock.sleep_until, self._ring)
         """When the next group ends, by the wall clock."""
 
     def start(self) -> None:
         """Tell what had ended before the start, and end what is due."""
-        self._pipeline.ask(gathered.left_over(self.rules), self._leave)
+        self._pipeline.ask(self._left_over, self._leave)
         self.look()
 
     def look(self) -> None:
@@ -65,10 +70,26 @@ class Gathering:
         """Have an event put into a group of its route in the pending turn."""
         self._arrivals.append(self._arrival(route, event, event.recorded))
 
-    def again(self, events: Sequence[tuple[Route, EventRow]]) -> Question:
-        """Return the order that gathers events once more that are in the journal already."""
-        now = self._clock.now()
-        return gather_again(self.rules, [self._arrival(route, event, now) for route, event in events], now)
+    def again(self, events: Sequence[tuple[Route, EventRow]], runs: Sequence[RunRow]) -> Question:
+        """Return the order that gathers events once more that are in the journal already.
+
+        Those that wait to come together, and have one of the `runs` now instead, it lets go of.
+        """
+        now, left = self._clock.now(), {one.route for one in self.left}
+        together = gather_again(self.rules, [self._arrival(route, event, now) for route, event in events], now)
+        alone = run_alone([(run.event, run.route) for run in runs if run.route in left])
+
+        def apply(connection: apsw.Connection) -> None:
+            together(connection)
+            alone(connection)
+
+        return apply
+
+    def replayed(self) -> None:
+        """Look at what is left once more: some of it may have been replayed."""
+        if self.left:
+            self._pipeline.ask(self._left_over, self._note)
+        self.look()
 
     def prepare(self, turn: Turn) -> None:
         """Have decided in the turn's commit which groups its events belong to, and which groups end."""
@@ -146,14 +167,17 @@ class Gathering:
     def _ring(self) -> None:
         self.look()
 
-    def _leave(self, left: Mapping[str, int]) -> None:
-        """Say which events wait to be gathered for routes that do not do that any more."""
-        for route, events in left.items():
-            log.warning(
-                "%d events wait to come together for route %r, which does not gather any more: declare it as it was, or"
-                " have it run on each of them, `triggers replay --route %s --event eN`",
-                events, route, route,
-            )  # fmt: skip
+    def _left_over(self, connection: apsw.Connection) -> Sequence[Left]:
+        return left_over(connection, {name: name in self.rules for name in self._routes})
+
+    def _note(self, left: Sequence[Left]) -> None:
+        self.left = left
+
+    def _leave(self, left: Sequence[Left]) -> None:
+        """Say which events wait to come together for routes that do not gather any more."""
+        self._note(left)
+        for one in left:
+            log.warning("%s", one)
 
 
 def _told(key: str | None) -> str | None:

@@ -147,11 +147,11 @@ def _replayed(dispatcher: Dispatcher, identity: str, events: Sequence[EventRow],
         together.append((route, event))
 
     runs = [run for event in events for run in dispatcher.reception.new_runs(event, gather, only)]
-    again = dispatcher.reception.gathering.again(together)
+    again = dispatcher.reception.gathering.again(together, runs)
 
     def resume(promoted: Sequence[Promoted]) -> None:
         dispatcher.resume(promoted)
-        dispatcher.reception.gathering.look()
+        dispatcher.reception.gathering.replayed()
 
     return insert(identity, runs, again), resume
 

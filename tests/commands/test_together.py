@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
-from triggers import App, Batch, BatchFailure, Event
+from triggers import App, Batch, BatchFailure, Event, Join
 from triggers.commands.output import clock
 from triggers.testing import START
 
@@ -57,6 +57,26 @@ def test_why_says_what_an_event_waits_for_and_what_came_of_its_group(project: Pr
     assert run.startswith("e3 r1 done: load ended well")
 
 
+def test_why_says_how_what_was_dropped_by_itself_is_gathered_once_more(project: Project) -> None:
+    app = App("churn")
+
+    @app.on(Join(Row, Loaded, by=lambda event: "all", within=60, repeated="first", missing="drop"))
+    async def both(row: Row, loaded: Loaded) -> None: ...
+
+    life = Life(app, Path(".triggers/churn"))
+    life.send(Row(n=0), Row(n=1))
+    assert said(project, "why", "r1") == [
+        "r1 dropped: both does not run it: e1 was there before it (repeated='first'); `triggers replay --route both"
+        " --event e2 --yes` has it gathered once more"
+    ]
+    life.advance(61)
+    assert said(project, "why", "r2") == [
+        "r2 dropped: both does not run it: 1 of 2 had come within 60 s: e1 (missing='drop'); a replay of all its events"
+        " has them gathered once more"
+    ]
+    life.end()
+
+
 def test_trace_shows_a_group_below_its_last_event_and_names_it_at_the_others(project: Project, life: Life) -> None:
     life.send(Row(n=0), Row(n=1))
     assert heads(project, "e2") == ["e2 Row from test", "e3 triggers.gathered from churn/load", "r1 load", "e4 Loaded"]
@@ -78,3 +98,49 @@ def test_replay_of_a_batch_is_one_run_of_its_route(project: Project, life: Life)
     for which in (["--event", "e3"], ["--route", "load"]):
         [plan] = project("replay", *which, "--json").data
         assert (plan["event"], plan["routes"]) == ("e3", ["load"])
+
+
+APP = """
+from triggers import App, Event
+
+class Row(Event):
+    n: int
+
+app = App("churn")
+
+@app.on(Row, name="load")
+async def load(event: Row) -> None: ...
+"""
+
+
+def test_what_waits_for_a_route_that_has_lost_its_batch_is_no_drained_app_until_it_is_replayed(
+    project: Project, life: Life
+) -> None:
+    life.send(Row(n=0))
+    life.stop()
+    project.write("app.py", APP)
+    replay = "triggers replay --route load --event e1 --yes"
+    told = "1 event waits to come together for route 'load', which does not gather any more: e1"
+    drained = project("run", "app.py", "--drain")
+    assert drained.code == 1
+    assert f"left over: {told}" in drained.err
+    assert said(project, "why", "e1") == [
+        f"e1 gathered: load does not gather any more, and it waits for others; `{replay}` has it run by itself"
+    ]
+    examined = project("doctor")
+    assert examined.code == 1
+    assert f"{told}; declare it as it was, or run it on each, `{replay}`" in examined.out
+    project(*replay.split()[1:])
+    assert project("run", "app.py", "--drain").code == 0
+    assert said(project, "why", "e1")[0].startswith("e1 r1 done: load ended well")
+    assert project("doctor").code == 0
+
+
+def test_why_says_that_the_route_is_gone_for_which_an_event_waits_for_others(project: Project, life: Life) -> None:
+    life.send(Row(n=0))
+    life.stop()
+    project.write("app.py", APP.replace("load", "store"))
+    assert project("run", "app.py", "--drain").code == 1
+    assert said(project, "why", "e1") == [
+        "e1 gathered: route 'load', for which it waits for others, is gone from the app; known: store; it waits on"
+    ]

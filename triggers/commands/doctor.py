@@ -23,6 +23,7 @@ from triggers.commands.parameters import deployed_option, find_state, json_optio
 from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
 from triggers.journal import views
+from triggers.journal.groups import left_over
 from triggers.journal.journal import SAFE_SQLITE
 from triggers.journal.schema import MIGRATIONS
 from triggers.journal.soundness import RULES, unsound
@@ -193,6 +194,7 @@ def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
         with closing(views.open_reader(place)) as connection:
             held = views.summary(connection)
             interrupted = _interrupted(place, connection)
+            left = left_over(connection, {route.name: route.gathers for route in views.routes(connection).values()})
             rows = _rows(connection, held) if deep else []
     except TriggersError as error:
         yield _finding("journal", str(error), problem=True)
@@ -210,6 +212,8 @@ def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
     yield _finding("journal", f"{count(held.events, 'event')}; {runs}; epoch {held.epoch}")
     if dead := held.runs["dead"]:
         yield _finding("dead letters", f"{count(dead, 'run')}; see `triggers dead`", warning=True)
+    for one in left:
+        yield _finding("left over", plain(str(one)), problem=True)
     for pause in held.pauses:
         yield _finding("paused", f"{plain(pause.route) or 'all routes'}: {plain(str(pause))}", warning=True)
     if held.newest and held.newest > time.time() + 60:

@@ -94,7 +94,8 @@ def run(
 
     SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
     with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
-    1 if a run went to the dead letters, a batch that was handed in was rejected, or a dead run holds others up.
+    1 if a run went to the dead letters, a batch that was handed in was rejected, a dead run holds others up, or events
+    wait for a route that has lost its batch=, debounce= or Join.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -298,7 +299,9 @@ class Session:
         refused = f", {count(rejected, 'batch', 'batches')} rejected (see `triggers doctor`)" if rejected else ""
         for held in self.held:
             log.error("%s", _held_up(held))
-        failed = counts["dead"] or rejected or self.held
+        for left in self.engine.left:
+            log.error("left over: %s", left)
+        failed = counts["dead"] or rejected or self.held or self.engine.left
         word = "stopped" if self.signal else "drained"
         done = f"{count(counts['done'], 'run')} done{dead}{refused}"
         said = f"{word}: {count(events, 'event')}, {done} in {span(seconds)}"

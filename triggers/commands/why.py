@@ -36,6 +36,9 @@ DECLARED = re.compile(r"\((overlap|rate_limit|debounce|repeated|late|missing|bat
 PLAYED = 500
 """As many runs of a route are played forward; see `triggers.outlook`, which what has ended does not need to load."""
 
+APART = re.compile(r"\((repeated|late|batch|by)=")
+"""What a reason says that is of an event which came together with no others: it can't be run by itself."""
+
 LAST_WORDS = 5.0
 """Seconds that a coroutine may take to end after its timeout."""
 
@@ -151,6 +154,11 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
             tries = count(run.attempt, "attempt")
             return f"{run.route} failed for good after {tries}: {run.error}; see {written(f'dead show r{run.number}')}"
     redrive = written(f"dead redrive r{run.number}")
+    if APART.search(run.error or ""):
+        again = written(f"replay --route {run.route} --event e{run.event} --yes")
+        return f"{run.route} does not run it: {run.error}; {again} has it gathered once more"
+    if "(missing=" in (run.error or ""):
+        return f"{run.route} does not run it: {run.error}; a replay of all its events has them gathered once more"
     if DECLARED.search(run.error or ""):
         return f"{run.route} does not run it: {run.error}; {redrive} runs it all the same"
     return f"{run.route} was dropped by hand after {run.error}; {redrive} takes it back"
@@ -287,6 +295,8 @@ def _of_group(scene: Scene, name: str, group: Group) -> list[Answer]:
             name, None, f"came together as e{group.whole} of {count(group.there, 'event')}, for {group.route}"
         )
         return [together, *of_event(scene, find_event(scene.connection, group.whole))]
+    if group.route not in scene.routes or not scene.routes[group.route].gathers:
+        return [Answer(name, "gathered", _left(scene, name, group.route))]
     if group.ended:
         return [Answer(name, None, f"has come together with others for {group.route}, which runs next")]
     of = f" of {group.wanted}" if group.wanted else ""
@@ -295,6 +305,15 @@ def _of_group(scene: Scene, name: str, group: Group) -> list[Answer]:
         f"{group.route} waits for others of its group, which has {group.there}{of} and ends at {clock(group.due)}{idle}"
     )
     return [Answer(name, "gathered", text)]
+
+
+def _left(scene: Scene, name: str, route: str) -> str:
+    """Return what an event waits for whose route has lost its declaration."""
+    if route not in scene.routes:
+        known = did_you_mean(route, scene.routes)
+        return f"route {route!r}, for which it waits for others, is gone from the app{known}; it waits on"
+    alone = written(f"replay --route {route} --event {name} --yes")
+    return f"{route} does not gather any more, and it waits for others; {alone} has it run by itself"
 
 
 def _verdict(scene: Scene, event: EventRow, verdict: Verdict) -> str:

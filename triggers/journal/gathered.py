@@ -157,14 +157,13 @@ def alone(route: str, key: str | None, event: int, whole: int, at: float) -> Cal
     return apply
 
 
-def left_over(routes: Collection[str]) -> Callable[[apsw.Connection], dict[str, int]]:
-    """Return a question for how many events wait in groups of routes that do not gather any more, by route."""
+def run_alone(pairs: Sequence[tuple[int, str]]) -> Callable[[apsw.Connection], None]:
+    """Return the order that lets go of events which routes run one by one now, given as pairs of both."""
 
-    def ask(connection: apsw.Connection) -> dict[str, int]:
-        sql = "SELECT route, count(*) FROM gathered WHERE ended IS NULL GROUP BY route"
-        return {route: count for route, count in connection.execute(sql) if route not in routes}
+    def apply(connection: apsw.Connection) -> None:
+        connection.executemany("DELETE FROM gathered WHERE event = ? AND route = ? AND whole IS NULL", pairs)
 
-    return ask
+    return apply
 
 
 def _batch(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:

@@ -69,6 +69,11 @@ class RouteView:
     emits: list[str]
 
     @property
+    def gathers(self) -> bool:
+        """Say whether it makes one run of several events."""
+        return bool(self.policy.get("gathers"))
+
+    @property
     def takes(self) -> list[str]:
         """Return the types of the events that it listens to."""
         together = self.policy.get("gathers") or {}
