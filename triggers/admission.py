@@ -127,7 +127,7 @@ class Admission:
         for name, flow in self.flows.items():
             own = [gate for gate in flow.gates if gate is not self._bars.get(name)]
             flow.gates = [*own, gates[name]] if name in gates else own
-        self._bars = gates
+        self._bars, self.closures.barred = gates, gates.keys()
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""

@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from tests.commands.conftest import Project
-from tests.kit import Life
+from tests.kit import Life, delivery
 from triggers import App, Context, Event, Later, Rate, Retry, prefix
 from triggers.clock import SystemClock
 from triggers.commands.output import clock
+from triggers.requests import PauseRoutes, ResumeRoutes, accept
 from triggers.state import StateFolder
 from triggers.testing import START
 
 SINCE = f", since {clock(START.timestamp())}"
+PAUSED = "paused since 2026-01-01T00:00:00+00:00 by anna; `triggers resume work` lets it go on"
 UNKNOWN = "; when it starts nobody can say yet: too few runs of work have ended"
 
 
@@ -80,6 +82,38 @@ def test_a_run_whose_turn_has_not_come_names_the_one_before_it_and_what_lets_it_
     assert project("runs", "--json").data[1]["due"] is None
     assert project("plan").code == 0
     assert project("doctor").code == 0
+
+
+def test_a_pause_is_told_at_once_and_gone_with_it_whatever_else_holds_the_run(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    life = live(app_with(work, window="02:00-03:00"))
+    life.send(Job())
+    closed = why(project, "r1")
+    assert closed.startswith("r1 waiting: outside its window 02:00-03:00 UTC")
+    life.accept(PauseRoutes(routes=["work"], by="anna"))
+    assert why(project, "r1") == f"r1 waiting: {PAUSED}"
+    assert PAUSED in project("plan").err
+    life.accept(ResumeRoutes(routes=["work"]))
+    assert why(project, "r1") == closed
+
+
+def test_a_pause_is_told_of_what_waits_for_a_limit_and_of_what_is_to_be_tried_again(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    async def work(event: Job) -> None:
+        if event.name == "fails":
+            raise OSError("busy")
+        await gate.wait()
+
+    life = live(app_with(work, concurrency=1, retry=Retry(on=OSError, initial=60, jitter=False)))
+    life.send(Job(name="fails"))
+    life.append(Job(), Job())
+    life.until(lambda: life.dispatcher.running)
+    life.run(accept(life.dispatcher, [delivery(PauseRoutes(routes=[], by="anna"))]))
+    whole = "the whole app is paused since 2026-01-01T00:00:00+00:00 by anna; `triggers resume` lets it go on"
+    assert why(project, "r3") == f"r3 waiting: {whole}"
+    assert why(project, "r1").endswith(f"; nothing of it starts: {whole}")
 
 
 def waits_for(gate: asyncio.Event) -> Any:

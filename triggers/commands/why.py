@@ -145,9 +145,9 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
             return _running(scene, run) + _come_to(scene, run, run.started)
         case "interrupted":
             ended = f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
-            return ended + _come_to(scene, run)
+            return ended + _halted(scene, run) + _come_to(scene, run)
         case "delayed":
-            return _delayed(scene, run) + _come_to(scene, run)
+            return _delayed(scene, run) + _halted(scene, run) + _come_to(scene, run)
         case "done":
             return _done(scene, run)
         case "dead":
@@ -162,6 +162,12 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
     if DECLARED.search(run.error or ""):
         return f"{run.route} does not run it: {run.error}; {redrive} runs it all the same"
     return f"{run.route} was dropped by hand after {run.error}; {redrive} takes it back"
+
+
+def _halted(scene: Scene, run: RunView) -> str:
+    """Return that nothing of a run's route starts, where it is paused."""
+    pause = None if scene.aws else pause_of(run.route, paused_routes(scene.connection))
+    return f"; nothing of it starts: {plain(str(pause))}" if pause else ""
 
 
 def _come_to(scene: Scene, run: RunView, started: float | None = None) -> str:

@@ -18,7 +18,7 @@ from triggers.journal import schema
 from triggers.journal.change import COLUMNS
 from triggers.journal.groups import GATHERED
 from triggers.journal.orders import Shut
-from triggers.journal.pauses import Pause, paused_routes
+from triggers.journal.pauses import Pause, pause_of, paused_routes
 from triggers.journal.schema import STATES
 from triggers.lineage import EventRow
 from triggers.progress import Progress
@@ -241,11 +241,15 @@ def attempts(connection: apsw.Connection, run: int) -> list[AttemptView]:
 
 
 def closed(connection: apsw.Connection) -> list[Shut]:
-    """Return the gates that hold back what waits, as the last owner saw them."""
+    """Return what holds back what waits: the routes that are paused, and of others the gates as last seen."""
+    known = paused_routes(connection)
+    names = [name for (name,) in connection.execute("SELECT name FROM route ORDER BY name")]
+    paused = {name: str(pause) for name in names if (pause := pause_of(name, known))}
     rows = connection.execute("SELECT route, every, key, until, reason FROM closed ORDER BY rowid")
-    return [
+    return [Shut(name, True, None, inf, reason) for name, reason in paused.items()] + [
         Shut(route, bool(every), key, inf if until is None else until, reason)
         for route, every, key, until, reason in rows
+        if route not in paused
     ]
 
 
