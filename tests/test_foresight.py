@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit import Life
-from triggers import App, Event, Prices, Tick, cron
+from triggers import App, Batch, Event, Prices, Tick, cron
 from triggers.foresight import foreseen
 from triggers.state import StateFolder
 from triggers.testing import FakeClock
@@ -53,6 +53,21 @@ def test_work_that_is_known_to_fit_no_opening_is_refused(tmp_path: Path) -> None
     assert message.startswith(
         "route 'job': its runs take up to 9.0 h, by those that ended last, which fits no opening of"
     )
+
+
+@pytest.mark.parametrize("name", ["deadline", "expires"])
+@pytest.mark.parametrize(("seconds", "warned"), [(3599, True), (3600, False)])
+def test_a_moment_that_is_shorter_than_its_events_may_take_to_come_together_is_warned_of(
+    tmp_path: Path, name: str, seconds: float, warned: bool
+) -> None:
+    options: Any = {name: seconds}
+    app = App("a")
+
+    @app.on(Job, batch=Batch(100, within=HOUR), **options)
+    async def job(events: list[Job]) -> None: ...
+
+    said = f"route 'job': {name}=3599 s is reckoned from when its events have come together, which may be 3600 s after"
+    assert [(error, message.startswith(said)) for error, message in found(app, tmp_path)] == [(False, True)] * warned
 
 
 @pytest.mark.parametrize("options", [{"window": "20:00-06:00"}, {"window": "22:00-06:00", "deadline": "09:00"}, {}])

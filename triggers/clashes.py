@@ -12,6 +12,7 @@ from triggers.options import Policy
 from triggers.problem import Problem
 from triggers.routing import Route
 from triggers.schedule.instants import firings
+from triggers.schedule.moments import After
 
 HOUR, MINUTE = 3600.0, 60.0
 WEEK = 7 * 24
@@ -92,6 +93,7 @@ CLASHES = (
 
 def clashes(route: Route, now: float) -> Iterator[Problem]:
     """Find what contradicts one another in a route's times, for what arrives in the week to come, or is to fire."""
+    yield from _gathered(route)
     found = [clash for clash in CLASHES if clash.given(route.policy)]
     if not found:
         return
@@ -107,6 +109,22 @@ def clashes(route: Route, now: float) -> Iterator[Problem]:
         if wrong:
             of = f"at {len(wrong)} of its next {len(courses)} firings" if scheduled else _hours(len(wrong))
             yield Problem(always and clash.fatal, _said(route, clash, "always" if always else of, wrong[0]))
+
+
+def _gathered(route: Route) -> Iterator[Problem]:
+    """Find moments that events may have waited beyond before they have come together, from when they are reckoned."""
+    if route.rule is None:
+        return
+    longest = route.rule.within if route.rule.within < inf else route.rule.quiet
+    for name in ("deadline", "expires"):
+        moment = getattr(route.policy, name)
+        if isinstance(moment, After) and moment.seconds < longest:
+            yield Problem(
+                False,
+                f"route {route.name!r}: {name}={moment} is reckoned from when its events have come together, which may"
+                f" be {longest:g} s after the first of them: that one is then up to {longest + moment.seconds:g} s old;"
+                f" have them come together sooner, or reckon with it in {name}=",
+            )
 
 
 def _courses(policy: Policy, arrivals: Sequence[float]) -> list[Course]:
