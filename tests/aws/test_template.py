@@ -42,6 +42,7 @@ from triggers import (
     suffix,
 )
 from triggers.aws import names, wire
+from triggers.aws.mapping import Terms
 from triggers.aws.template import Code, notes, polled, render, text
 from triggers.errors import WiringError
 from triggers.lineage import EventRow
@@ -159,6 +160,7 @@ class TestRoutes:
             "EventSourceArn": {"Fn::GetAtt": ["ProcessQueue", "Arn"]},
             "FunctionName": {"Ref": "ProcessFunction"},
             "BatchSize": 1,
+            "MaximumBatchingWindowInSeconds": 0,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
         }
 
@@ -609,6 +611,13 @@ def apps(draw: st.DrawFn) -> App:
     return app
 
 
+def _queue_of(mapping: Mapping[str, Any], queues: Mapping[str, Any]) -> str:
+    """Return the name of the queue that a mapping is from: a route's, or one of the user's own."""
+    source = mapping["EventSourceArn"]
+    name: str = queues[source["Fn::GetAtt"][0]]["QueueName"] if "Fn::GetAtt" in source else source["Fn::Sub"]
+    return name
+
+
 @settings(max_examples=60, deadline=None)
 @given(apps())
 def test_sizes_times_and_batches_fit_one_another_in_any_template(app: App) -> None:
@@ -622,6 +631,9 @@ def test_sizes_times_and_batches_fit_one_another_in_any_template(app: App) -> No
     for mapping in of_type(template, "AWS::Lambda::EventSourceMapping").values():
         function = functions[mapping["FunctionName"]["Ref"]]
         assert mapping["BatchSize"] in range(1, 11)
+        Terms.of(mapping).check(_queue_of(mapping, queues))
+        ordered = _queue_of(mapping, queues).endswith(".fifo")
+        assert mapping.get("MaximumBatchingWindowInSeconds") == (None if ordered else 0)
         assert mapping.get("ScalingConfig", {"MaximumConcurrency": 2})["MaximumConcurrency"] in range(2, 1001)
         if source := mapping["EventSourceArn"].get("Fn::GetAtt"):
             assert queues[source[0]]["VisibilityTimeout"] >= 6 * function["Timeout"]

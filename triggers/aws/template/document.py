@@ -195,13 +195,15 @@ class _Parts:
 
     def _mapping(self, route: Route, group: Group) -> Resources:
         size, most = self.plan.sizes[route], route.policy.concurrency
-        fed = queues.mapping(logical(group.name, "Function"), arn_of(logical(route.name, "Queue")), size.batch, most)
+        function, queue = logical(group.name, "Function"), arn_of(logical(route.name, "Queue"))
+        fed = queues.mapping(function, queue, size.batch, most, ordered=route.serial)
         return {logical(route.name, "Mapping"): fed}
 
     def _source(self, source: str, group: Group) -> Resources:
         """Return the mapping from a queue of the user's own."""
-        arn = queue_arn(self.plan.queues[source])
-        return {logical(source, "Source"): queues.mapping(logical(group.name, "Function"), arn, group.size.batch)}
+        queue, function = self.plan.queues[source], logical(group.name, "Function")
+        fed = queues.mapping(function, queue_arn(queue), group.size.batch, ordered=queue.queue.endswith(names.FIFO))
+        return {logical(source, "Source"): fed}
 
     def _submitter(self) -> Resources:
         """Return the role in which rules submit jobs, where there are such rules."""

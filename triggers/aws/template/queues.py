@@ -71,12 +71,17 @@ def target(route: Route) -> Json:
     return found
 
 
-def mapping(function: str, source: Json, batch: int, concurrency: int | None = None) -> Json:
-    """Return what feeds a function from a queue. A `concurrency` of 1 is the FIFO queue's own."""
+def mapping(function: str, source: Json, batch: int, concurrency: int | None = None, *, ordered: bool) -> Json:
+    """Return what feeds a function from a queue, an `ordered` one or not. A `concurrency` of 1 is the FIFO queue's own.
+
+    No message waits for others that may come after it: handlers take one event at a time, so that a window would save
+    invocations only, and what it holds up it would count against the visibility of the queue. FIFO queues take none.
+    """
     properties: Json = {
         "EventSourceArn": source,
         "FunctionName": ref(function),
         "BatchSize": batch,
+        **({} if ordered else {"MaximumBatchingWindowInSeconds": 0}),
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     }
     if concurrency is not None and concurrency > 1:
