@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -54,7 +54,13 @@ unit-commands: $(STAMP)
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
-torture: $(STAMP)               ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes
+torture: $(STAMP)               ## every fault fifty times as often as `make unit`, and 100,000 scenarios of the engine; under an hour
+	@$(MAKE) --no-print-directory torture-faults torture-scenarios
+
+torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, backlogs: those of real processes use both cores
+	TRIGGERS_TORTURE=50 $(BIN)/python -m pytest -rP tests/torture tests/crash/test_kill.py -o cache_dir=.pytest_cache/torture
+
+torture-scenarios: $(STAMP)     ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it

@@ -4,6 +4,7 @@
 |---|---|
 | `call` | before the k-th system call of the kind and with the path that WHAT names: `os.rename:/inbox/` |
 | `before`, `after` | before or after the k-th SQL statement that contains WHAT: `COMMIT`, for one |
+| `storage` | before the k-th `read`, `write` or `sync` of SQLite's, see `tests.torture.storage` |
 | `committed` | after the k-th commit of a transaction with such a statement |
 """
 
@@ -14,6 +15,7 @@ import signal
 import sys
 from typing import Any
 
+from tests.torture.storage import FileSystem
 from triggers import engine as engine_module
 from triggers.__main__ import main
 from triggers.journal import Journal
@@ -59,6 +61,27 @@ def die_at_call(what: str, at: int) -> None:
     sys.addaudithook(hear)
 
 
+SYSTEMS: list[FileSystem] = []
+"""They last as long as the process."""
+
+
+class Ear:
+    """Kills the process at an operation."""
+
+    def __init__(self, what: str, at: int) -> None:
+        self._what, self._left = what, at
+
+    def hear(self, operation: str, path: str, offset: int = 0, data: bytes = b"") -> None:
+        self._left -= operation == self._what
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at_storage(what: str, at: int) -> None:
+    """Die before the k-th operation of SQLite's on its files."""
+    SYSTEMS.append(FileSystem(Ear(what, at)))
+
+
 def arm(when: str, what: str, at: int) -> None:
     """Have this process killed at a point."""
 
@@ -69,6 +92,8 @@ def arm(when: str, what: str, at: int) -> None:
 
     if when == "call":
         die_at_call(what, at)
+    elif when == "storage":
+        die_at_storage(what, at)
     else:
         vars(engine_module)["Journal"] = DeadlyJournal
 

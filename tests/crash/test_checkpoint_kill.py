@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.test_kill import ROOT
+from tests.crash.chains import ROOT
 
 
 def start(home: Path, isolated: bool) -> subprocess.Popen[bytes]:

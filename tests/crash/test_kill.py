@@ -8,130 +8,97 @@ import select
 import signal
 import subprocess
 import sys
-from collections import Counter, defaultdict
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
-import apsw
-import pytest
+import psutil
 
-ROOT = Path(__file__).parents[2]
+from tests.crash.chains import ROOT, Home
+from tests.kit import PATIENCE
+from tests.torture import TIMES
+
 SEED = 20261123
-FILES = 40
+AT_ONCE = 2  # one for each core
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    for name in ("in", "effects"):
-        (tmp_path / name).mkdir()
-    return tmp_path
-
-
-def drop(home: Path, first: int, number: int = FILES) -> None:
-    for n in range(first, first + number):
-        unfinished = home / "in" / f".{n}.tmp"
-        unfinished.write_text(f"content {n}")
-        unfinished.rename(home / "in" / f"{n}.csv")
-
-
-def start(home: Path, *point: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.crash.driver", *point]
-    environment = {**os.environ, "CRASH_HOME": str(home), "PYTHONPATH": str(ROOT)}
-    log = (home / "stderr").open("ab")
-    with log:
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
-
-
-def drain(home: Path) -> None:
-    """Run the app to its end."""
-    process = start(home)
-    out, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, (home / "stderr").read_text()[-3000:]
-    assert out == "started\ndrained\n"
-
-
-def check(home: Path, files: int) -> Counter[str]:
-    """Prove that nothing is lost and nothing is applied under two keys; return what the runs went through."""
-    connection = apsw.Connection(str(home / "state" / "journal.db"))
-    assert connection.pragma("integrity_check") == "ok"
-    kinds = dict(connection.execute("SELECT type, count(*) FROM event GROUP BY type"))
-    assert kinds == {"ObjectCreated": files, "First": files, "Second": files, "Third": files}
-    assert list(connection.execute("SELECT DISTINCT state FROM run")) == [(3,)]
-    for route, event in connection.execute("SELECT route, count(DISTINCT event) FROM run GROUP BY route"):
-        assert event == files, route
-    chains = list(connection.execute("SELECT count(*), count(DISTINCT type) FROM event GROUP BY root"))
-    assert chains == [(4, 4)] * files
-    journal_id = connection.execute("SELECT value FROM meta WHERE name = 'id'").get
-
-    expected = {f"{journal_id}-r{run}": route for run, route in connection.execute("SELECT number, route FROM run")}
-    applied = {
-        path.name: path.read_text().split(" ", 1) for path in (home / "effects").iterdir() if path.suffix != ".tmp"
-    }
-    assert {key: route for key, (route, _) in applied.items()} == expected
-    contents: dict[str, set[str]] = defaultdict(set)
-    for route, content in applied.values():
-        contents[route].add(content)
-    assert contents["one"] == {f"content {n}" for n in range(files)}
-    assert contents["two"] == contents["three"] == {f"{n}.csv" for n in range(files)}
-
-    keys: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for line in (home / "effects.log").read_text().splitlines():
-        key, route, event, content = line.split(" ", 3)
-        keys[route, content].add(key)
-        assert applied[key] == [route, content], "one key was used for two effects"
-    assert all(len(used) == 1 for used in keys.values()), "one effect was applied under two keys"
-    outcomes = Counter(outcome for (outcome,) in connection.execute("SELECT outcome FROM attempt"))
-    connection.close()
-    assert set(outcomes) <= {"interrupted", "given back"}
-    return outcomes
-
-
-def test_ten_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_another_key(home: Path) -> None:
-    print("seed", SEED)
-    chance = random.Random(SEED)
-    dropped = 0
+def killed_at_random(home: Home, seed: int) -> int:
+    """Kill ten processes, each at a random moment; return how many attempts were interrupted."""
+    chance = random.Random(seed)
     for _ in range(10):
-        drop(home, dropped)
-        dropped += FILES
-        process = start(home)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "started\n"
-        try:
-            process.wait(chance.uniform(0.0, 0.4))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
-    drain(home)
-    outcomes = check(home, dropped)
-    print("interrupted attempts", outcomes)
-    assert outcomes["interrupted"] > 0
+        home.drop(15)
+        process = home.started()
+        process.join(chance.uniform(0.0, 0.4))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert home.abandoned() == []
+    home.drain()
+    outcomes = home.check()
+    assert set(outcomes) <= {"interrupted", "given back"}
+    return outcomes["interrupted"]
 
 
-def killed_at_storage_calls(home: Path, half: int) -> int:
+def test_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_another_key(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / str(n)) for n in range(TIMES)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        interrupted = list(pool.map(killed_at_random, homes, range(SEED, SEED + TIMES)))
+    print("seed", SEED, "kills", 10 * TIMES, "interrupted attempts", sum(interrupted))
+    assert all(interrupted)
+
+
+def workers_killed(home: Home, seed: int) -> int:
+    """Kill ten processes of isolated handlers, each at a random moment; return how many attempts died with them."""
+    chance = random.Random(seed)
+    process = home.started()
+    for _ in range(10):
+        home.drop(10)
+        while not (there := home.workers()):
+            assert process.is_alive()
+        time.sleep(chance.uniform(0.0, 0.1))
+        with suppress(psutil.NoSuchProcess):
+            chance.choice(there).kill()
+    home.enough()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    assert home.abandoned() == []
+    outcomes = home.check()
+    assert set(outcomes) <= {"failed"}
+    return outcomes["failed"]
+
+
+def test_kills_of_isolated_handlers_cost_an_attempt_each_and_nothing_else(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / str(n)) for n in range(TIMES)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        died = sum(pool.map(workers_killed, homes, range(SEED, SEED + TIMES)))
+    print("seed", SEED, "kills", 10 * TIMES, "attempts that died with them", died)
+    assert died
+
+
+POINTS = (("before", "COMMIT"), ("after", "COMMIT"), ("before", ""), ("storage", "write"), ("storage", "sync"))
+
+
+def killed_at_storage_calls(home: Home, seed: int) -> int:
     """Kill ten processes, each at one call; return how many died of it."""
-    chance = random.Random(SEED + half)
-    dropped = killed = 0
-    for number in range(half, 20, 2):
-        drop(home, dropped, 5)
-        dropped += 5
-        when, what = (("before", "COMMIT"), ("after", "COMMIT"), ("before", ""))[number % 3]
-        process = start(home, when, what, str(1 + number // 3 if number < 12 else chance.randint(1, 30)))
-        process.communicate(timeout=60)
-        killed += process.returncode == -signal.SIGKILL
-    drain(home)
-    check(home, dropped)
+    chance, killed = random.Random(seed), 0
+    for number in range(seed % 2, 20, 2):
+        home.drop(5)
+        when, what = POINTS[number % len(POINTS)]
+        process = home.start(when, what, str(1 + number // 3 if number < 12 else chance.randint(1, 30)))
+        process.join(60)
+        killed += process.exitcode == -signal.SIGKILL
+    home.drain()
+    home.check()
     return killed
 
 
-def test_twenty_kills_at_a_storage_call_lose_nothing(tmp_path: Path) -> None:
-    homes = [tmp_path / "one", tmp_path / "two"]
-    for home in homes:
-        (home / "in").mkdir(parents=True)
-        (home / "effects").mkdir()
-    with ThreadPoolExecutor(2) as pool:  # one for each core
-        killed = sum(pool.map(killed_at_storage_calls, homes, (0, 1)))
+def test_kills_at_a_storage_call_lose_nothing(tmp_path: Path) -> None:
+    homes = [Home(tmp_path / str(n)) for n in range(2 * TIMES)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        killed = sum(pool.map(killed_at_storage_calls, homes, range(SEED, SEED + 2 * TIMES)))
     print("seed", SEED, "killed", killed, "times")
-    assert killed >= 16
+    assert killed >= 16 * TIMES
 
 
 def test_workers_and_what_they_started_die_with_their_dispatcher_whatever_they_do(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ class _File(apsw.VFSFile):
         super().xSync(flags)
 
 
-class _FileSystem(apsw.VFS):
+class FileSystem(apsw.VFS):
+    """What SQLite takes for the system's files from now on."""
+
     def __init__(self, ear: Hears) -> None:
         super().__init__("heard", SYSTEM, makedefault=True)
         self._ear = ear
@@ -72,7 +74,7 @@ class _FileSystem(apsw.VFS):
 @contextmanager
 def heard(ear: Hears) -> Iterator[None]:
     """Have somebody hear of what is done to the files of the connections that are opened meanwhile."""
-    system = _FileSystem(ear)
+    system = FileSystem(ear)
     try:
         yield
     finally:
@@ -153,11 +155,11 @@ class Synced:
             sync(file)
             self._see(file)
 
-        os.fsync = fsync  # type: ignore[assignment]  # what is synced is told to nobody else
+        vars(os)["fsync"] = fsync  # what is synced is told to nobody else
         try:
             yield
         finally:
-            os.fsync = sync
+            vars(os)["fsync"] = sync
 
     def _see(self, file: int) -> None:
         status = os.fstat(file)
