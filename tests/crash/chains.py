@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -61,6 +62,12 @@ class Home:
         assert self._line.recv() == "started"
         return process
 
+    def command(self) -> ForkServerProcess:
+        """Start the app by `triggers run`, as an operator does. It goes on until it is stopped."""
+        process = _context.Process(target=_run, args=(self.path,), daemon=True)
+        process.start()
+        return process
+
     def enough(self) -> None:
         """Have the app end as soon as it has drained."""
         self._line.close()
@@ -77,12 +84,27 @@ class Home:
         every = psutil.process_iter(["environ", "cmdline"])
         return [one for one in every if (one.info["environ"] or {}).get("CRASH_HOME") == str(self.path)]
 
+    def applied(self) -> int:
+        """Return how many effects there are."""
+        return sum(not name.endswith(".tmp") for name in os.listdir(self.path / "effects"))
+
+    def wait(self, effects: int, seconds: float = PATIENCE) -> None:
+        """Return when there are so many effects."""
+        until = time.monotonic() + seconds
+        while (there := self.applied()) < effects:
+            assert time.monotonic() < until, f"{there} effects after {seconds:g} s, not {effects}: {self.said()}"
+            time.sleep(0.005)
+
+    def said(self) -> str:
+        """Return what the processes have said on stderr, as far as it is of interest."""
+        path = self.path / "stderr"
+        return path.read_text()[-3000:] if path.exists() else ""
+
     def drain(self) -> None:
         """Run the app to its end."""
         process = self.start()
         process.join(PATIENCE)
-        said = self.path / "stderr"
-        assert process.exitcode == 0, said.read_text()[-3000:] if said.exists() else process.exitcode
+        assert process.exitcode == 0, f"exit code {process.exitcode}: {self.said()}"
 
     def check(self) -> Counter[str]:
         """Prove that nothing is lost and nothing is applied under two keys; return what the runs went through."""
@@ -137,15 +159,27 @@ def unwell(state: Path) -> list[str]:
     return [one["seen"] for one in findings if one["what"] in about and one["verdict"] != "ok"]
 
 
-def _work(home: Path, point: Sequence[str], line: Connection | None = None) -> None:
-    """Run the pipeline in this process until it is drained."""
+def _settle_in(home: Path) -> None:
+    """Make this process one of that pipeline."""
     os.chdir(ROOT)
     os.environ["CRASH_HOME"] = str(home)
     os.dup2(os.open(home / "stderr", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+
+
+def _work(home: Path, point: Sequence[str], line: Connection | None = None) -> None:
+    """Run the pipeline in this process until it is drained."""
+    _settle_in(home)
     if point:
         when, what, at = point
         arm(when, what, int(at))
     asyncio.run(_drained(line))
+
+
+def _run(home: Path) -> None:
+    from triggers.commands import cli
+
+    _settle_in(home)
+    cli(["run", "tests.crash.pipeline", "--state", str(home / "state"), "-q"], prog_name="triggers")
 
 
 async def _drained(line: Connection | None) -> None:
