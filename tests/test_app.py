@@ -46,6 +46,8 @@ def test_a_name_that_names_no_folder_is_refused(name: Any) -> None:
         ({"threads": None}, "app 'a': threads=None must be a whole number above 0"),
         ({"processes": 1.5}, r"app 'a': processes=1.5 must be a whole number above 0"),
         ({"threads": True}, "app 'a': threads=True must be a whole number above 0"),
+        ({"resources": {"thread": 8}}, "app 'a': resources= can't hold 'thread', .* say how many by threads="),
+        ({"shares": {3: 1}}, "app 'a': shares= weighs 3, which is no share's name"),
         ({"aging": True}, "app 'a': aging=True is in seconds and must be above 0"),
         ({"retention": 0}, "app 'a': retention=0 is in days and must be above 0"),
         ({"retention": "x"}, "app 'a': retention='x' is in days and must be above 0"),

@@ -192,6 +192,7 @@ def test_what_cannot_be_computed_is_said_and_stands_in_no_events_way(
         ({"key": "customer", "per_key": 2, "overlap": "skip"}, r"runs one at a time, which per_key=2 contradicts"),
         ({"priority": 2**63}, r"priority=9223372036854775808 has more than 64 bits"),
         ({"key": 5}, r"key=5 will not do; write e.g. key='customer'"),
+        ({"key": "n.x"}, r"key= names 'n.x', but int has no field 'x'"),
         ({"key": str}, r"key=str is a class; write the name of a field, or a function of the event"),
         ({"key": asyncio.sleep}, r"key=sleep is `async`, and what it computes is not waited for"),
         ({"key": lambda: "a"}, r"is called with the event alone, and that will not do: too many positional arguments"),

@@ -56,7 +56,7 @@ def drained(life: Life) -> tuple[list[Sequence[Wait]], Sequence[Held]]:
         ({"window": "02:00-03:00"}, Wait("job", "2 runs", AT + 7200, "outside its window 02:00-03:00 UTC")),
         (
             {"throttle": Rate(1, per=60)},
-            Wait("job", "1 run", AT + 60, "1 runs started in the last 60 s (throttle=Rate(1, per=60))"),
+            Wait("job", "1 run", AT + 60, "1 run started in the last 60 s (throttle=Rate(1, per=60))"),
         ),
         ({"not_before": 3600}, Wait("job", "r1 and 1 more", AT + 3600, "not to start before (not_before=)")),
         (

@@ -78,12 +78,24 @@ class Limits:
         return {**machine, **self.resources, **called, **slots}
 
 
+_SLOTS = {
+    COROUTINE: "which is a place for an `async` handler, of which there are always the same",
+    THREAD: "which is a place for a plain handler; say how many by threads=",
+    PROCESS: "which is a place for an isolated handler; say how many by processes=",
+    "": "which is no name",
+}
+"""What of each name that no resource may have is said."""
+
+
 def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     """Return the checked limits; `owner` names the app in errors (`WiringError`)."""
     given = options.get("resources") or {}
     if not isinstance(given, Mapping):
         raise WiringError(f"{owner}: resources={given!r} will not do; write e.g. resources={{'gpu': 1}}")
     resources = {name: quantity(owner, name, amount) for name, amount in given.items()}
+    for name in (COROUTINE, THREAD, PROCESS, ""):
+        if name in resources:
+            raise WiringError(f"{owner}: resources= can't hold {name!r}, {_SLOTS[name]}")
     limits = Limits(**{**options, "resources": resources})
     for name in ("threads", "processes", "backlog", "max_events"):
         value = getattr(limits, name)
@@ -115,5 +127,9 @@ def _check_shares(owner: str, shares: object) -> None:
     if not isinstance(shares, Mapping):
         raise WiringError(f"{owner}: shares={shares!r} will not do; write e.g. shares={{'acme': 2}}")
     for name, weight in shares.items():
+        if not (isinstance(name, str) and name):
+            raise WiringError(
+                f"{owner}: shares= weighs {name!r}, which is no share's name; write e.g. shares={{'acme': 2}}"
+            )
         if not (is_number(weight) and 0 < weight < inf):
             raise WiringError(f"{owner}: the weight of share {name!r} is {weight!r}; it must be a number above 0")

@@ -40,7 +40,8 @@ class Pace:
             return None
         ends = self._ends[terms.key]
         of = "" if terms.key is None else f" of {terms.key!r}"
-        reason = f"{len(ends)} runs{of} started in the last {self.rate.per:g} s (throttle={self.rate})"
+        runs = "1 run" if len(ends) == 1 else f"{len(ends)} runs"
+        reason = f"{runs}{of} started in the last {self.rate.per:g} s (throttle={self.rate})"
         return Closed(ends[len(ends) - self.rate.count], reason)
 
     def lets(self, now: float, terms: Terms) -> tuple[str, int]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from triggers.errors import WiringError, did_you_mean
@@ -114,7 +116,7 @@ def make_route(
     if where is not None:
         check_fields(f"route {route_name!r}", "where=", kind, where.fields)
     if isinstance(policy.key, str):
-        check_fields(f"route {route_name!r}", "key=", kind, [policy.key.partition(".")[0]])
+        check_path(f"route {route_name!r}", "key=", kind, policy.key)
     if isinstance(policy.in_order, str):
         check_fields(f"route {route_name!r}", "in_order=", kind, [policy.in_order.partition(".")[0]])
     emits = {emitted.__event_type__: emitted for emitted in (*signature.emits, *policy.emits)}
@@ -177,7 +179,23 @@ def _check_end(route: Route) -> None:
         )
 
 
-def check_fields(owner: str, option: str, kind: type[Event], names: Iterable[str]) -> None:
+_PLAIN: Final = {str, int, float, bool, bytes, date, datetime}
+"""Types of fields that have no fields themselves."""
+
+
+def check_path(owner: str, option: str, kind: type[BaseModel], path: str) -> None:
+    """Raise `WiringError` for a dotted path that leads to no field of an event type, as far as annotations tell."""
+    model: Any = kind
+    for name in path.split("."):
+        if model in _PLAIN:
+            raise WiringError(f"{owner}: {option} names {path!r}, but {model.__name__} has no field {name!r}")
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return
+        check_fields(owner, option, model, [name])
+        model = model.model_fields[name].annotation
+
+
+def check_fields(owner: str, option: str, kind: type[BaseModel], names: Iterable[str]) -> None:
     """Raise `WiringError` for a name that is no field of an event type; `owner` is who names it."""
     known = kind.model_fields
     for name in names:

@@ -268,6 +268,7 @@ async def step(event: Step) -> Step | None:
         ("1", "did you mean e1 or r1?"),
         ("nonsense", "write e12 for an event, r7 for a run"),
         ("e99999999999999999999", "nothing has the ID"),
+        ("train", "'train' in this journal, which is a route; `triggers runs --route train` lists its runs"),
     ],
 )
 @pytest.mark.parametrize("command", ["trace", "why"])

@@ -234,7 +234,7 @@ def test_an_option_binds_before_the_environment_and_that_before_the_file(project
     ("args", "file", "env", "code", "said"),
     [
         (["--bind", "incomin=x"], "", {}, 4, "has no such place; did you mean 'incoming'?"),
-        (["--bind", "incoming"], "", {}, 2, "must be NAME=PATH"),
+        (["--bind", "incoming"], "", {}, 2, "must be NAME=PLACE, as in incoming=/data/incoming"),
         ([], "", {"TRIGGERS_BIND_OTHER": "x"}, 4, "TRIGGERS_BIND_OTHER is set, but app 'churn' has no place"),
         ([], "[bind]\nincomin = 'x'", {}, 4, "[bind] names 'incomin', which the app has not; did you mean 'incoming'?"),
         ([], "[bind]\nincoming = 3", {}, 4, "[bind] must hold names and paths"),

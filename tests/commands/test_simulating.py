@@ -88,6 +88,7 @@ WRONG = {
     ("--capacity", "gpus=1"): (3, "the workload has no resource 'gpus'"),
     ("--window", "trian=22:00-06:00 UTC"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
     ("--window", "train=at night"): (4, "'at night'"),
+    ("--window", "train="): (2, "'train=' must be ROUTE=HOURS, as in train=22:00-06:00"),
     ("--prices", "app.py"): (4, "app.py, line"),
     ("--capacity", "cpu"): (2, "'cpu' must be NAME=AMOUNT, as in cpu=8"),
     ("--capacity", "cpu=many"): (2, "needs cpu='many' is no quantity"),

@@ -77,6 +77,23 @@ def test_why_says_how_what_was_dropped_by_itself_is_gathered_once_more(project: 
     life.end()
 
 
+def test_why_names_what_a_run_emitted_and_not_what_that_came_together_as(project: Project) -> None:
+    app = App("churn")
+
+    @app.on(Loaded)
+    async def split(event: Loaded) -> Row:
+        return Row(n=event.rows)
+
+    @app.on(Row, batch=Batch(1, within=60))
+    async def load(events: list[Row]) -> None: ...
+
+    life = Life(app, Path(".triggers/churn"))
+    life.send(Loaded(rows=1))
+    life.end()
+    assert [run.split()[0] for run in project("runs").out.splitlines()[1:]] == ["r1", "r2"]
+    assert said(project, "why", "r1")[0].endswith("it emitted e2 Row")
+
+
 def test_trace_shows_a_group_below_its_last_event_and_names_it_at_the_others(project: Project, life: Life) -> None:
     life.send(Row(n=0), Row(n=1))
     assert heads(project, "e2") == ["e2 Row from test", "e3 triggers.gathered from churn/load", "r1 load", "e4 Loaded"]

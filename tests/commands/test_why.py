@@ -315,6 +315,19 @@ def test_waiting_without_a_dispatcher(project: Project, live: Any, gate: asyncio
     assert why(project, "r2") == "r2 waiting: no dispatcher is running; work starts it with `triggers run`"
 
 
+def test_waiting_without_a_dispatcher_for_hours_that_no_start_changes(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    life = live(app_with(work, window="02:00-03:00"))
+    life.send(Job())
+    life.ask("UPDATE closed SET until = 9e9")  # which is not over by the clock of who asks
+    life.crash()
+    assert why(project, "r1") == (
+        "r1 waiting: no dispatcher is running; work starts it with `triggers run`, if it may then: outside its window"
+        f" 02:00-03:00 UTC; it opens at {clock(9e9)}"
+    )
+
+
 def test_waiting_for_a_route_that_is_gone(project: Project, live: Any, gate: asyncio.Event) -> None:
     life = live(app_with(waits_for(gate), concurrency=1))
     life.append(Job(), Job())
@@ -432,7 +445,7 @@ def test_a_gate_that_holds_one_key_back_is_no_reason_for_another(
     life.append(Job(name="a"))
     life.until(lambda: life.dispatcher.running)
     life.append(Job(name="a"), Job(name="b"))
-    assert "1 runs of 'a' started in the last 1000 s" in why(project, "r2")
+    assert "1 run of 'a' started in the last 1000 s" in why(project, "r2")
     assert why(project, "r3").startswith("r3 waiting: it needs 1 gpu, and 0 of 1 is free; held by r1")
 
 

@@ -59,11 +59,11 @@ class Wanted:
 _OPTIONS = (
     click.argument("target", metavar="MODULE[:APP]"),
     click.option(
-        "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=S3_URI",
+        "--bind", "binds", type=Pair("incoming=s3://acme/incoming"), multiple=True, metavar="NAME=S3_URI",
         help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX; or which queue is meant: orders=NAME.",
     ),
     click.option(
-        "--parameter", "parameters", type=Pair(), multiple=True, metavar="NAME=VALUE",
+        "--parameter", "parameters", type=Pair("AlarmTopicArn=ARN"), multiple=True, metavar="NAME=VALUE",
         help="A parameter of the template: AlarmTopicArn=ARN. What is not named stays as it was deployed.",
     ),
     click.option(

@@ -60,10 +60,10 @@ class Holdups:
     def of(self, run: OpenRun, before: int) -> Holdup:
         """Return what holds a waiting run up, whose route the app has; so many of its route rank before it."""
         route = self._routes[run.route]
-        found = self._gate(run) or self._limit(run, route) or self._earlier(run, route) or self._short(run)
+        found = self.gate(run) or self._limit(run, route) or self._earlier(run, route) or self._short(run)
         return found or Holdup("priority" if before else "turn", f"{run.route} starts it when its turn comes")
 
-    def _gate(self, run: OpenRun) -> Holdup | None:
+    def gate(self, run: OpenRun) -> Holdup | None:
         """Return the gate that opens last of those that are closed."""
         shut = [
             gate

@@ -40,9 +40,12 @@ class Moment(click.ParamType[float]):
 
 
 class Pair(click.ParamType[tuple[str, str]]):
-    """`NAME=VALUE`."""
+    """`NAME=VALUE`, as in the example that who gets it wrong is shown."""
 
-    name = "name=path"
+    name = "name=value"
+
+    def __init__(self, example: str = "incoming=/data/incoming") -> None:
+        self._example = example
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Return (name, value)."""
@@ -50,7 +53,8 @@ class Pair(click.ParamType[tuple[str, str]]):
             return value
         name, separator, path = str(value).partition("=")
         if not (name and separator and path):
-            self.fail(f"{value!r} must be NAME=PATH, as in incoming=/data/incoming", param, ctx)
+            form = param.metavar if param and param.metavar else "NAME=VALUE"
+            self.fail(f"{value!r} must be {form}, as in {self._example}", param, ctx)
         return name, path
 
 

@@ -139,6 +139,8 @@ def find(connection: apsw.Connection, id: str) -> EventRow | RunView:
         raise click.UsageError(f"several events have the id {id!r}; say which: {', '.join(f'e{n}' for n in numbers)}")
     if not numbers:
         hint = f"; did you mean e{id} or r{id}?" if id.isdigit() else "; write e12 for an event, r7 for a run"
+        if id in views.routes(connection):
+            hint = f", which is a route; `triggers runs --route {id}` lists its runs"
         raise NotFound(f"nothing has the ID {id!r} in this journal{hint}")
     return find_event(connection, numbers[0])
 

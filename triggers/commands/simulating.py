@@ -105,7 +105,7 @@ class Setting:
     "--aging", type=click.FloatRange(min=0, min_open=True), help="Try so many seconds for a level of priority."
 )
 @click.option(
-    "--window", "windows", type=Pair(), multiple=True, metavar="ROUTE=HOURS",
+    "--window", "windows", type=Pair("train=22:00-06:00"), multiple=True, metavar="ROUTE=HOURS",
     help="Try these hours for a route: train='22:00-06:00 Europe/Berlin'.",
 )  # fmt: skip
 @click.option(

@@ -17,7 +17,7 @@ from triggers.commands.parameters import Pair
 @click.command()
 @click.argument("target", metavar="MODULE[:APP]")
 @click.option(
-    "--bind", "binds", type=Pair(), multiple=True, metavar="NAME=S3_URI",
+    "--bind", "binds", type=Pair("incoming=s3://acme/incoming"), multiple=True, metavar="NAME=S3_URI",
     help="Where a place of the app is in AWS: incoming=s3://BUCKET/PREFIX; or which queue is meant: orders=NAME.",
 )  # fmt: skip
 @click.option(

@@ -18,7 +18,7 @@ from triggers.commands.parameters import deployed_option, json_option, state_opt
 from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
 from triggers.errors import did_you_mean
 from triggers.journal import STATES, backlog, turns, views
-from triggers.journal.groups import Group, groups
+from triggers.journal.groups import GATHERED, Group, groups
 from triggers.journal.pauses import pause_of, paused_routes
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
@@ -191,7 +191,9 @@ def _idle(scene: Scene, run: RunView) -> str:
         pause = pause_of(run.route, paused_routes(scene.connection))
         if pause and not scene.aws:
             return f"{run.route} does not start it: {plain(str(pause))}; and no dispatcher is running"
-        return f"no dispatcher is running; {run.route} starts it with `triggers run`"
+        gate = None if scene.aws else scene.holdups.gate(backlog.run(scene.connection, run.number))
+        then = f", if it may then: {gate.text}" if gate and (gate.until or 0.0) > time.time() else ""
+        return f"no dispatcher is running; {run.route} starts it with `triggers run`{then}"
     return f"{run.route} starts it when its turn comes"
 
 
@@ -263,7 +265,7 @@ def _done(scene: Scene, run: RunView) -> str:
     root = find_event(scene.connection, run.event).root
     events = views.events(scene.connection, root=root, cause=run.number)
     objects = [event for event in events if event.type == OBJECT_CREATED]
-    emitted = [event for event in events if event.type != OBJECT_CREATED]
+    emitted = [event for event in events if event.type not in (OBJECT_CREATED, GATHERED)]
     wrote = f" and wrote what came as {_events(objects)}" if objects else ""
     said = f"emitted {_events(emitted)}{wrote}"
     tries = f" in attempt {run.attempt}" if run.attempt > 1 else ""
