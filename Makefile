@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios fuzz parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -62,6 +62,10 @@ torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, 
 
 torture-scenarios: $(STAMP)     ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
+
+fuzz: $(STAMP)                  ## every reader of what strangers send, a minute each (SECONDS=60), guided by coverage
+	$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz $(SECONDS)
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios

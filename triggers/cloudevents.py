@@ -14,7 +14,7 @@ from typing import cast
 
 from pydantic_core import to_json
 
-from triggers.errors import EventError
+from triggers.errors import EventError, shown
 from triggers.events import check_payload, moment, read_json
 from triggers.sources import Delivery
 
@@ -52,7 +52,7 @@ def from_fields(fields: object, now: float) -> Delivery:
     if not isinstance(fields, dict):
         raise EventError("not a JSON object")
     if fields.get("specversion") != "1.0":
-        raise EventError(f"specversion must be '1.0', not {fields.get('specversion')!r}")
+        raise EventError(f"specversion must be '1.0', not {shown(fields.get('specversion'))}")
     if "data_base64" in fields:
         raise EventError("data must be a JSON object, not data_base64")
     payload = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
@@ -66,7 +66,7 @@ def _checked(event: Delivery) -> Delivery:
     for attribute, name in (("id", event.id), ("source", event.source), ("type", event.type)):
         _check_name(attribute, name)
     if type(event.version) is not int or not 1 <= event.version < 2**31:
-        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {event.version!r}")
+        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {shown(event.version)}")
     if event.subject is not None:
         _check_text("subject", event.subject)
     check_payload(event.type, event.data)
@@ -77,7 +77,7 @@ def _check_name(attribute: str, name: object) -> None:
     if type(name) is str and 0 < len(name) <= LONGEST_NAME and name.isascii():
         return
     if not name:
-        raise EventError(f"{attribute} must be text and not empty, not {name!r}")
+        raise EventError(f"{attribute} must be text and not empty, not {shown(name)}")
     if (length := _check_text(attribute, name)) > LONGEST_NAME:
         raise EventError(f"{attribute} has {length:,} characters, over the limit of {LONGEST_NAME:,}; shorten it")
 
@@ -85,11 +85,11 @@ def _check_name(attribute: str, name: object) -> None:
 def _check_text(attribute: str, value: object) -> int:
     """Return how many characters a text has; raise `EventError` for what is none."""
     if not isinstance(value, str):
-        raise EventError(f"{attribute} must be text, not {value!r}")
+        raise EventError(f"{attribute} must be text, not {shown(value)}")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise EventError(f"{attribute} must be Unicode text, not {value[:80]!r}") from error
+        raise EventError(f"{attribute} must be Unicode text, not {shown(value)}") from error
     return len(value)
 
 
@@ -99,7 +99,7 @@ def _seconds(time: object) -> float:
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise EventError(f"time must be of RFC 3339 with an offset, like '2026-01-31T08:00:00Z', not {time!r}")
+        raise EventError(f"time must be of RFC 3339 with an offset, like '2026-01-31T08:00:00Z', not {shown(time)}")
     return instant.timestamp()
 
 

@@ -22,6 +22,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
+SHOWN = 80
+"""Characters of a value from outside that an error shows."""
+
 
 class TriggersError(Exception):
     """The root of all errors that `triggers` raises."""
@@ -127,6 +130,14 @@ class Later(TriggersError):
             raise ValueError(f"Later needs a positive delay, not {delay}; write e.g. Later(minutes=10)")
         super().__init__(reason or f"put back for {delay}")
         self.delay = delay.total_seconds()
+
+
+def shown(value: object) -> str:
+    """Return a value as errors show it: what `repr` says, in 80 characters at most. Who sent it may have sent much."""
+    from reprlib import repr as short  # only ever needed on the way to an error
+
+    text = repr(value[:SHOWN]) if isinstance(value, str) else short(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

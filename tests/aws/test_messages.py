@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggers.aws import names, wire
@@ -185,6 +185,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=30)
 @given(JSON | JSON.map(json.dumps), JSON, JSON)
 def test_whatever_comes_is_an_event_or_refused(body: Any, attributes: Any, own: Any) -> None:
     raw = {"messageId": "m", "body": body, "attributes": attributes, "messageAttributes": own}

@@ -64,3 +64,31 @@ def test_an_archive_of_several_files_is_refused(tmp_path: Path) -> None:
         archive.writestr("other", "")
     with pytest.raises(JobError, match="holds 2 files"):
         read_swf(path)
+
+
+def test_a_log_that_unpacks_to_far_more_than_a_log_is_refused_long_before_it_is_in_memory(tmp_path: Path) -> None:
+    path = written(tmp_path, "log.swf.gz", ("; " + "a" * 1000 + "\n") * 5000)
+    with pytest.raises(JobError, match="unpacks to more than 100 times its size"):
+        read_swf(path)
+
+
+def test_a_log_of_one_endless_line_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="line 1 has more than 4,096 characters; it is no log of jobs"):
+        read_swf(written(tmp_path, "log.swf.gz", "1" * 100_000))
+
+
+@pytest.mark.parametrize("name", ["log.swf.gz", "log.swf.zip"])
+def test_an_archive_that_is_cut_or_damaged_is_named(tmp_path: Path, name: str) -> None:
+    path = written(tmp_path, name, SWF)
+    whole = path.read_bytes()
+    for content in (whole[:-9], whole[:20], whole[:40] + b"\xff\xff" + whole[42:]):
+        path.write_bytes(content)
+        with pytest.raises(JobError, match=f"{name} cannot be read: .*; fetch it again"):
+            read_swf(path)
+
+
+@pytest.mark.parametrize("field", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_no_job(tmp_path: Path, field: str) -> None:
+    line = f"1 0 -1 60 {field} -1 -1 4 -1 -1 1 7 1 3 -1 -1 -1 -1\n"
+    with pytest.raises(JobError, match=r"line 1: .* is no job"):
+        read_swf(written(tmp_path, "log.swf", line))

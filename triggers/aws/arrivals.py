@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from triggers.app import App
 from triggers.aws import messages, names, wire
 from triggers.aws.records import Sighting
-from triggers.errors import EventError
+from triggers.errors import EventError, shown
 from triggers.events import ObjectCreated, ObjectDeleted, RunFailed, Tick
 from triggers.lineage import EventRow, arrived
 from triggers.routing import Route, Router
@@ -99,7 +99,9 @@ class Arrivals:
         return self._own.get(arrival.queue_name, "")
 
     def _from_queue(self, record: Mapping[str, Any], now: float) -> Arrival:
-        attributes = record.get("attributes") or {}
+        given = record.get("attributes")
+        attributes = given if isinstance(given, dict) else {}
+        received = str(attributes.get("ApproximateReceiveCount"))
         queue = str(record.get("eventSourceARN", ""))
         name = queue.rpartition(":")[2]
         ordered = name.endswith(names.FIFO)
@@ -112,11 +114,12 @@ class Arrivals:
             queue=queue,
             group=str(attributes.get("MessageGroupId", "")) if ordered else None,
             handle=str(record.get("receiptHandle", "")),
-            received=int(attributes.get("ApproximateReceiveCount", 1)),
+            received=int(received) if received.isascii() and received.isdecimal() and len(received) < 10 else 1,
         )
 
     def _from_topic(self, record: Mapping[str, Any], now: float) -> Arrival:
-        notification = record.get("Sns") or {}
+        given = record.get("Sns")
+        notification = given if isinstance(given, dict) else {}
         raw = {
             "messageId": notification.get("MessageId"),
             "body": notification.get("Message"),
@@ -198,8 +201,8 @@ class Arrivals:
             return
         if notice.bucket not in self._buckets:
             raise EventError(
-                f"the app declares no source in bucket {notice.bucket!r}; bind one to it (--bind NAME=s3://...), or"
-                " take the notification from the bucket"
+                f"the app declares no source in bucket {shown(notice.bucket)}; bind one to it (--bind NAME=s3://...),"
+                " or take the notification from the bucket"
             )
         for bucket in self._buckets[notice.bucket]:
             key = bucket.key_of(notice.key, notice.size)

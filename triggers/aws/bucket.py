@@ -24,7 +24,7 @@ from triggers.aws.lineages import Question, Refusals
 from triggers.aws.notifications import Notice, notices
 from triggers.aws.polling import Poller, Raw, polling
 from triggers.aws.shelf import Listing, Shelf
-from triggers.errors import EventError
+from triggers.errors import EventError, shown
 from triggers.events import ObjectCreated, read_json
 from triggers.sources import Delivery, Lineage, Site
 from triggers.sources.bucket import Bucket
@@ -221,8 +221,8 @@ def _said(body: str, bucket: Bucket) -> list[Notice]:
     for notice in found:
         if notice.bucket != bucket.bucket:
             raise EventError(
-                f"the message is about the bucket {notice.bucket!r}, and {bucket.name!r} is {bucket.uri}: declare a"
-                " Bucket for it with a queue of its own, or take this queue out of its notifications"
+                f"the message is about the bucket {shown(notice.bucket)}, and {bucket.name!r} is {bucket.uri}: declare"
+                " a Bucket for it with a queue of its own, or take this queue out of its notifications"
             )
     return found
 

@@ -14,7 +14,7 @@ from pydantic_core import from_json
 
 from triggers.aws import wire
 from triggers.cloudevents import from_fields
-from triggers.errors import EventError, did_you_mean
+from triggers.errors import SHOWN, EventError, did_you_mean, shown
 from triggers.events import MessageReceived, encode, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.sources import Delivery
@@ -57,7 +57,7 @@ def read(raw: Mapping[str, Any]) -> Message:
     """Return a message of `ReceiveMessage` or a record of a function's event; raises `EventError` for what is none."""
     id, body, known, given, handle = map(raw.get, _OF_FUNCTION if "body" in raw else _RECEIVED)
     if not (isinstance(id, str) and isinstance(body, str)):
-        has = ", ".join(map(str, raw)) or "nothing"
+        has = ", ".join(map(str, raw))[:SHOWN] or "nothing"
         raise EventError(f"a message of a queue has a messageId and a body, this has {has}")
     system = known if isinstance(known, dict) else {}
     attributes = {f"AWS.{name}": str(system[name]) for name in SYSTEM if name in system}
@@ -133,8 +133,8 @@ def _received(message: Message, source: str, now: float, known: Collection[str])
 def _check(kind: str, known: Collection[str]) -> None:
     if kind not in known:
         raise EventError(
-            f"no route takes or emits events of the type {kind!r}{did_you_mean(kind, known)}; add a route on it, or"
-            " have it sent elsewhere"
+            f"no route takes or emits events of the type {shown(kind)}{did_you_mean(kind, known)}; add a route on it,"
+            " or have it sent elsewhere"
         )
 
 

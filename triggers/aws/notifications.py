@@ -16,7 +16,6 @@ be missing: sequencer, version, and whatever is not read here.
 from __future__ import annotations
 
 import hashlib
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +25,7 @@ from urllib.parse import quote, unquote_plus
 from pydantic_core import to_json
 
 from triggers.cloudevents import LONGEST_NAME
-from triggers.errors import EventError
+from triggers.errors import EventError, shown
 from triggers.events import ObjectCreated, ObjectDeleted, read_json
 from triggers.sources import Delivery
 
@@ -281,16 +280,16 @@ class _Part:
     def text(self, name: str) -> str:
         """Return the text in a field, which must not be empty."""
         if not (found := self.optional(name)):
-            raise EventError(f"{self.at(name)} must be text and not empty, not {_shown(self._get(name))}")
+            raise EventError(f"{self.at(name)} must be text and not empty, not {shown(self._get(name))}")
         return found
 
     def optional(self, name: str) -> str | None:
         """Return the text in a field; None where there is none, or an empty one."""
         found = self._get(name)
         if found is not None and not isinstance(found, str):
-            raise EventError(f"{self.at(name)} must be text, not {_shown(found)}")
+            raise EventError(f"{self.at(name)} must be text, not {shown(found)}")
         if found and not _is_unicode(found):
-            raise EventError(f"{self.at(name)} must be Unicode text, not {_shown(found)}")
+            raise EventError(f"{self.at(name)} must be Unicode text, not {shown(found)}")
         return found or None
 
     def count(self, name: str) -> int | None:
@@ -298,19 +297,19 @@ class _Part:
         found = self._get(name)
         if found is None or (type(found) is int and found >= 0):
             return found
-        raise EventError(f"{self.at(name)} must be a whole number, 0 or more, not {_shown(found)}")
+        raise EventError(f"{self.at(name)} must be a whole number, 0 or more, not {shown(found)}")
 
     def moment(self, name: str) -> float:
         """Return the time in a field as Unix seconds. moto's EventBridge writes it so; S3 writes RFC 3339."""
         found = self._get(name)
         seconds = found if isinstance(found, int | float) else _seconds(self.text(name))
         if seconds is None or not 0 <= seconds < _END_OF_TIME:
-            raise EventError(f"{self.at(name)} must be a time like '2026-01-31T08:00:00.000Z', not {_shown(found)}")
+            raise EventError(f"{self.at(name)} must be a time like '2026-01-31T08:00:00.000Z', not {shown(found)}")
         return float(seconds)
 
     def _get(self, name: str) -> Any:
         if not isinstance(self.fields, Mapping):
-            raise EventError(f"{self.place or 'the body'} must be a JSON object, not {_shown(self.fields)}")
+            raise EventError(f"{self.place or 'the body'} must be a JSON object, not {shown(self.fields)}")
         return self.fields.get(name)
 
 
@@ -328,10 +327,6 @@ def _seconds(text: str) -> float | None:
     except ValueError:
         return None
     return instant.timestamp() if instant.tzinfo else None
-
-
-def _shown(value: object) -> str:
-    return reprlib.repr(value)[:80]
 
 
 __all__ = ["Kind", "Notice", "creation", "deletion", "is_later", "notices"]

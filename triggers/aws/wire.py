@@ -11,7 +11,7 @@ import hashlib
 from pydantic_core import from_json, to_json
 
 from triggers.cloudevents import from_fields
-from triggers.errors import EventError
+from triggers.errors import EventError, shown
 from triggers.events import moment, read_json
 from triggers.lineage import EventRow, arrived
 
@@ -78,13 +78,13 @@ def _number(attribute: str, letter: str, value: object) -> int:
         not (isinstance(value, str) and value.isascii() and value[:1] == letter and value[1:20].isdecimal())
         or value[20:]
     ):
-        raise EventError(f"{attribute} must be a number like {letter}12, not {value!r}")
+        raise EventError(f"{attribute} must be a number like {letter}12, not {shown(value)}")
     return int(value[1:])
 
 
 def _count(attribute: str, value: object) -> int:
     if type(value) is not int or value < 0:
-        raise EventError(f"{attribute} must be a whole number, 0 or more, not {value!r}")
+        raise EventError(f"{attribute} must be a whole number, 0 or more, not {shown(value)}")
     return value
 
 

@@ -12,9 +12,11 @@ from itertools import accumulate, pairwise
 from math import isfinite
 from typing import NamedTuple
 
-from triggers.errors import ScheduleError
+from triggers.errors import SHOWN, ScheduleError, shown
 from triggers.schedule.window import Interval
 from triggers.schedule.zones import zone
+
+_END_OF_TIME = 253_402_300_800  # Unix seconds of the year 10000, which no calendar here goes beyond
 
 
 class Row(NamedTuple):
@@ -114,19 +116,19 @@ def read(name: str, lines: Iterable[str], timezone: str) -> Series:
     price is a heading. Raises `ScheduleError`, which names the line.
     """
     rows: list[Row] = []
-    for number, cells in enumerate(csv.reader(lines), start=1):
+    for number, cells in enumerate(_cells(name, lines), start=1):
         if not any(cell.strip() for cell in cells):
             continue
         place = f"line {number}"
         if len(cells) < 2:
-            raise ScheduleError(f"{name}, {place}: {','.join(cells)!r} has no second column; write moment,price")
+            raise ScheduleError(f"{name}, {place}: {shown(','.join(cells))} has no second column; write moment,price")
         try:
             rows.append(Row(_moment(cells[0], timezone, rows[-1].moment if rows else None), float(cells[1]), place))
         except ValueError as error:
             if number > 1 or _is_moment(cells[0]):  # else it is a heading
                 raise ScheduleError(
-                    f"{name}, {place}: {','.join(cells)!r} is no moment with a price ({error}); write e.g."
-                    " 2026-12-01T03:00:00+01:00,87.5"
+                    f"{name}, {place}: {shown(','.join(cells))} is no moment with a price ({str(error)[:SHOWN]}); write"
+                    " e.g. 2026-12-01T03:00:00+01:00,87.5"
                 ) from error
     return series(name, rows)
 
@@ -139,9 +141,26 @@ def _is_moment(text: str) -> bool:
     return True
 
 
+def _cells(name: str, lines: Iterable[str]) -> Iterator[list[str]]:
+    reader = csv.reader(lines)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise ScheduleError(f"{name}, line {reader.line_num}: {error}; write a moment and a price") from error
+
+
 def _moment(text: str, timezone: str, before: float | None) -> float:
     """Return the Unix time; of a wall time that occurs twice the second, where the first has been."""
-    text = text.strip()
+    try:
+        moment = _seconds(text.strip(), timezone, before)
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
+    if not 0 <= moment < _END_OF_TIME:
+        raise ValueError("it is not in the years 1970 to 9999")
+    return moment
+
+
+def _seconds(text: str, timezone: str, before: float | None) -> float:
     if text.replace(".", "", 1).isdecimal():
         return float(text)
     found = datetime.fromisoformat(text)

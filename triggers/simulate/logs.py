@@ -1,14 +1,27 @@
-"""Workloads of others in the Standard Workload Format; plain, .gz or .zip."""
+"""Workloads of others in the Standard Workload Format; plain, .gz or .zip.
+
+Such a file comes from somewhere: what it unpacks to is bounded by its size, and whatever it holds is a job or named.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
+from typing import IO
 
 from triggers.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
+
+LONGEST_LINE = 4096
+"""Bytes of a line at most; a job's 18 numbers take a few dozen."""
+RATIO = 100
+"""How many times its size a log may unpack to: text of numbers does to five to fifteen times."""
+SPARE = 1024 * 1024
+"""Bytes that it may unpack to in any case."""
 
 _ARRIVAL, _SECONDS, _USED, _ASKED, _USER, _APPLICATION = 1, 3, 4, 7, 11, 13
 _FIELDS = 18
@@ -28,7 +41,8 @@ def read_swf(path: Path) -> tuple[list[Job], dict[str, int]]:
             processors = _count(path, number, value) if name.strip() == "MaxProcs" else processors
         elif line.strip():
             jobs += _swf_job(path, number, line)
-    processors = processors or max((job.needs["cpu"] for job in jobs), default=0) // UNIT
+    if processors < 1:  # the format's word for what is not known is -1
+        processors = max((job.needs["cpu"] for job in jobs), default=0) // UNIT
     return [job for job in jobs if job.needs["cpu"] <= processors * UNIT], {"cpu": processors * UNIT}
 
 
@@ -37,34 +51,60 @@ def _swf_job(path: Path, number: int, line: str) -> list[Job]:
         fields = [float(field) for field in line.split()]
     except ValueError:
         fields = []
-    if len(fields) != _FIELDS:
+    if len(fields) != _FIELDS or not all(map(isfinite, fields)):
         raise JobError(
             f"{path}, line {number}: {line.strip()[:60]!r} is no job of the Standard Workload Format, which has "
             f"{_FIELDS} numbers; correct the line or take it out"
         )
-    used = fields[_USED] if fields[_USED] > 0 else fields[_ASKED]
+    used = int(fields[_USED] if fields[_USED] > 0 else fields[_ASKED])
     if fields[_SECONDS] <= 0 or used <= 0:
         return []
-    needs = {"cpu": int(used) * UNIT}
     route, user = f"application {fields[_APPLICATION]:g}", f"user {fields[_USER]:g}"
-    return [Job(fields[_ARRIVAL], route, user, needs, 0, 0, fields[_SECONDS])]
+    return [Job(fields[_ARRIVAL], route, user, {"cpu": used * UNIT}, 0, 0, fields[_SECONDS])]
 
 
 def _count(path: Path, number: int, value: str) -> int:
     try:
         return int(value)
     except ValueError:
-        raise JobError(f"{path}, line {number}: MaxProcs is {value.strip()!r}, not a number; correct it") from None
+        shown = value.strip()[:60]
+        raise JobError(f"{path}, line {number}: MaxProcs is {shown!r}, not a number; correct it") from None
 
 
 def _lines(path: Path) -> Iterator[str]:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            if len(names) != 1:
-                raise JobError(f"{path} holds {len(names)} files; name an archive with the log alone")
-            with archive.open(names[0]) as file:
-                yield from (line.decode() for line in file)
+    """Yield the lines of a log. Raises `JobError` where it cannot be read, or unpacks to far more than a log does."""
+    number, left = 0, SPARE + RATIO * path.stat().st_size
+    with _readable(path), _opened(path) as file:
+        while line := file.readline(LONGEST_LINE + 1):
+            number, left = number + 1, left - len(line)
+            if len(line) > LONGEST_LINE:
+                raise JobError(f"{path}, line {number} has more than {LONGEST_LINE:,} characters; it is no log of jobs")
+            if left < 0:
+                raise JobError(f"{path} unpacks to more than {RATIO} times its size; unpack it yourself if it is right")
+            yield line.decode("utf-8", "replace")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except JobError:
+        raise
+    except (
+        Exception
+    ) as error:  # what the libraries raise for archives that are cut, damaged, encrypted, or packed oddly
+        raise JobError(f"{path} cannot be read: {error or type(error).__name__}; fetch it again") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
+    if path.suffix != ".zip":
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield file
         return
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
-        yield from file
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+        if len(names) != 1:
+            raise JobError(f"{path} holds {len(names)} files; name an archive with the log alone")
+        with archive.open(names[0]) as file:
+            yield file
