@@ -12,7 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from triggers import App, Context, Event, Folder, Later, ObjectCreated, Reject, Retry, Tick, every, suffix
+from triggers import (
+    App,
+    Context,
+    Event,
+    Folder,
+    Later,
+    MessageReceived,
+    ObjectCreated,
+    Queue,
+    Reject,
+    Retry,
+    Tick,
+    cron,
+    every,
+    suffix,
+)
 from triggers.errors import WiringError
 from triggers.testing import START, FakeClock, Harness
 
@@ -135,6 +150,37 @@ def test_what_falls_due_on_the_way_fires_at_its_own_moment_in_order(harness: Mak
     pipeline.send(Processed(key="a"))
     pipeline.advance(minutes=41)
     assert seen == [("run", 0), ("run", 900), ("tick", 1200), ("run", 1800), ("tick", 2400)]
+
+
+def test_the_clock_starts_when_the_test_says(harness: Callable[..., Harness]) -> None:
+    app = App("a")
+    seen: list[datetime] = []
+
+    @app.on(cron("0 7 * * *"))
+    async def tick(event: Tick) -> None:
+        seen.append(event.due)
+
+    harness(app, start=datetime(2030, 5, 5, 6, 59, tzinfo=UTC)).advance(minutes=2)
+    assert seen == [datetime(2030, 5, 5, 7, tzinfo=UTC)]
+
+
+def test_an_event_may_be_delivered_as_a_source_delivers_it(harness: Make) -> None:
+    app = App("a", sources=[Queue("orders")])
+    seen: list[str] = []
+
+    @app.on(MessageReceived, source="orders")
+    async def order(event: MessageReceived) -> None:
+        seen.append(event.body)
+
+    @app.on(cron("0 7 * * *"))
+    async def nightly(event: Tick) -> None:
+        seen.append(event.due.isoformat())
+
+    pipeline = harness(app)
+    pipeline.send(MessageReceived(body="from elsewhere"))
+    pipeline.deliver("MessageReceived", {"body": "one"}, source="orders")
+    pipeline.deliver("Tick", {"schedule": "nightly", "due": "2026-02-01T07:00:00Z"}, subject="nightly")
+    assert seen == ["one", "2026-02-01T07:00:00+00:00"]
 
 
 def test_two_harnesses_in_one_test_know_nothing_of_each_other(harness: Make) -> None:

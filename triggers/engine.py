@@ -44,6 +44,7 @@ class Engine:
     """Owns a state folder while it is entered. Raises `StateHeld` where another engine does, `WiringError` where the
     app cannot work, `StateError` where the folder is that of another app, unless `adopt` says that it is to be its.
 
+    `target` is `module:app`, by which the app was loaded: the journal keeps it for who writes tests of the app.
     `durable`, `threaded` and `watches` are for tests: see `Journal` and `Site`.
     """
 
@@ -60,11 +61,13 @@ class Engine:
         watches: bool = True,
         grace: float = 0.0,
         adopt: bool = False,
+        target: str | None = None,
     ) -> None:
         self.app = app
         self.state = state
         self.grace = grace
         self._adopt = adopt
+        self._target = target
         self._clock = clock or SystemClock()
         self._durable = durable
         self._threaded = threaded
@@ -161,7 +164,7 @@ class Engine:
         own = {"name": self.app.name, "sources": sorted(self.intake.sources)}
         policy = None if limits.policy is None else name_of(limits.policy)
         decided_by = {"aging": limits.aging, "policy": policy, "shares": dict(limits.shares)}
-        return {**own, "capacity": limits.capacity(), **decided_by}
+        return {**own, "capacity": limits.capacity(), **decided_by, "target": self._target}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

@@ -21,7 +21,7 @@ from triggers.events import Event, Missing, ObjectCreated, ObjectDeleted, RunFai
 from triggers.gather import ALL
 from triggers.problem import Problem
 from triggers.routing import PROCESS, Route
-from triggers.secrecy import secret_field
+from triggers.secrecy import secret_fields
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
@@ -411,7 +411,7 @@ def _unhandled(wiring: Wiring) -> Iterator[Problem]:
 def _secrets(wiring: Wiring) -> Iterator[Problem]:
     """Find event types that declare a secret, which no event may hold."""
     for name, kind in wiring.app.event_types().items():
-        if field := secret_field(kind):
+        for field in secret_fields(kind)[:1]:
             yield Problem(
                 False,
                 f"event type {name} declares a secret in {field!r}, but events are stored and shown, so one that holds"

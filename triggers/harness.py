@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Coroutine, Iterable
+import json
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -122,9 +123,9 @@ class FakeClock:
 
 
 class Harness:
-    """An app at work in a folder of its own, on a fake clock. Made by the fixture `harness`."""
+    """An app at work in a folder of its own, on a fake clock that begins at `start`. Made by the fixture `harness`."""
 
-    def __init__(self, app: App, folder: Path) -> None:
+    def __init__(self, app: App, folder: Path, start: datetime = START) -> None:
         from triggers.app import App  # pytest loads this module in every run, with or without a pipeline
         from triggers.errors import WiringError
         from triggers.state import StateFolder
@@ -132,21 +133,31 @@ class Harness:
         if not isinstance(app, App):
             raise WiringError(f"harness takes an App, not {app!r}; import the one that you test")
         self.folder = folder
-        self.clock = FakeClock()
+        self.clock = FakeClock(start)
         self.app = app.bound({name: self._make(name) for name in app.places()})
         self._begin(StateFolder(folder / "state"))
 
     def send(self, *events: Event) -> None:
         """Send events to the app."""
-        from triggers.events import new_id
+        from triggers.events import encode
 
-        deliveries = [self._delivery(event, new_id()) for event in events]
+        kinds = [(event.__event_type__, encode(event), event.__event_version__) for event in events]
+        self._hand_in([self._delivery("send", *kind) for kind in kinds])
 
-        async def append() -> None:
-            await self._engine.dispatcher.append(deliveries)
+    def deliver(
+        self,
+        type: str,
+        data: Mapping[str, Any],
+        *,
+        source: str = "send",
+        subject: str | None = None,
+        version: int = 1,
+    ) -> None:
+        """Have a source deliver an event as it came from outside: its type by name, its fields as JSON has them.
 
-        self._run(append)
-        self.settle()
+        A `Tick` is for the schedule that `subject` names.
+        """
+        self._hand_in([self._delivery(source, type, json.dumps(data), version, subject)])
 
     def drop(self, source: str, key: str, content: str | bytes) -> Path:
         """Put a file into a folder source, and return its path."""
@@ -202,8 +213,7 @@ class Harness:
         from triggers.engine import Engine
 
         self._runner = asyncio.Runner()
-        options = {"durable": False, "threaded": False, "watches": False}
-        self._engine: Engine = Engine(self.app, state, clock=self.clock, **options)
+        self._engine: Engine = Engine(self.app, state, clock=self.clock, durable=False, threaded=False, watches=False)
         try:
             self._run(self._engine.__aenter__)
             self.settle()
@@ -211,13 +221,24 @@ class Harness:
             self._runner.close()
             raise
 
-    def _delivery(self, event: Event, id: str) -> Delivery:
-        from triggers.events import encode
+    def _hand_in(self, deliveries: Sequence[Delivery]) -> None:
+        """Have deliveries taken in together."""
+
+        async def append() -> None:
+            await self._engine.dispatcher.append(deliveries)
+
+        self._run(append)
+        self.settle()
+
+    def _new_id(self) -> str:
+        from triggers.events import new_id
+
+        return new_id()
+
+    def _delivery(self, source: str, type: str, data: str, version: int, subject: str | None = None) -> Delivery:
         from triggers.sources import Delivery
 
-        kind = type(event)
-        now = self.clock.now()
-        return Delivery("send", id, kind.__event_type__, encode(event), now, kind.__event_version__)
+        return Delivery(source, self._new_id(), type, data, self.clock.now(), version, subject)
 
     def _place(self, source: str) -> Path:
         """Return where a folder source is, or raise `WiringError`."""

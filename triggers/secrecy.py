@@ -7,7 +7,7 @@ does not tell, and every event of a type that may hold a secret is looked throug
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -23,10 +23,10 @@ def may_hold_secret(kind: type[BaseModel]) -> bool:
     return _declares_secret(kind, [], anything=True)
 
 
-def secret_field(kind: type[BaseModel]) -> str | None:
-    """Return the first field of the type that is declared as a secret or contains one, and is written."""
+def secret_fields(kind: type[BaseModel]) -> list[str]:
+    """Return the fields of the type that are declared as a secret or contain one, and are written."""
     written = {name: field.annotation for name, field in kind.model_fields.items() if not field.exclude}
-    return next((name for name, hint in written.items() if _declares_secret(hint, [], anything=False)), None)
+    return [name for name, hint in written.items() if _declares_secret(hint, [], anything=False)]
 
 
 def _declares_secret(hint: Any, seen: list[Any], *, anything: bool) -> bool:
@@ -70,6 +70,22 @@ def _attributes(value: object) -> list[object]:
         kept = [item for name, item in vars(value).items() if name not in declared or not declared[name].exclude]
         return [*kept, *(value.model_extra or {}).values()]
     return [getattr(value, item.name) for item in fields(value)] if is_dataclass(value) else []
+
+
+def secrets_of(value: object) -> Iterator[str]:
+    """Yield the secrets that a value is or contains, and that would be written, as text."""
+    if isinstance(value, _SECRETS):
+        hidden = value.get_secret_value()
+        yield hidden.decode(errors="replace") if isinstance(hidden, bytes) else str(hidden)
+    elif isinstance(value, BaseModel) or is_dataclass(value):
+        for item in _attributes(value):
+            yield from secrets_of(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from secrets_of(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from secrets_of(item)
 
 
 def holds_secret(value: object) -> bool:

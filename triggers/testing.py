@@ -17,6 +17,7 @@ With `@simulate(seeds=200)` above it the same test is carried out 200 times, eac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def harness(tmp_path: Path) -> Iterator[Callable[[App], Harness]]:
-    """Return a function that starts an app in a folder of its own; the test's end stops it."""
+def harness(tmp_path: Path) -> Iterator[Callable[..., Harness]]:
+    """Return a function that starts an app in a folder of its own; the test's end stops it.
+
+    `start=` is when its clock begins, 2026-01-01T00:00Z if not given.
+    """
     made: list[Harness] = []
 
-    def start(app: App) -> Harness:
-        made.append(Harness(app, tmp_path / f"{getattr(app, 'name', 'none')}-{len(made)}"))
+    def begin(app: App, start: datetime = START) -> Harness:
+        made.append(Harness(app, tmp_path / f"{getattr(app, 'name', 'none')}-{len(made)}", start))
         return made[-1]
 
-    yield start
+    yield begin
     for one in made:
         one.close()
 

@@ -45,6 +45,7 @@ GROUPS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "profile": ("profiling", "Show what runs used, and propose what needs= should say."),
         "plan": ("planning", "Show the next hours: what runs, what is expected, what fires."),
         "simulate": ("simulating", "Replay it under another policy or on another machine."),
+        "export-test": ("exporting", "Write a failure as a test that has it happen again."),
         "calibrate": ("calibrate", "Show how good the predictions of run times were."),
     },
     "Operate": {

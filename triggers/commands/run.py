@@ -110,7 +110,8 @@ def run(
         return by_functions(app, target_of(target, loaded), port, requirements, upload=upload, drain=drain)
     live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
     with _placed(app, folder, port if aws else None, upload) as (app, state):
-        session = Session(app, Engine(app, StateFolder(state), grace=grace, adopt=adopt), drain=drain)
+        engine = Engine(app, StateFolder(state), grace=grace, adopt=adopt, target=target_of(target, loaded))
+        session = Session(app, engine, drain=drain)
         if live:
             from triggers.commands.live import Display  # loads rich, for a terminal only
 

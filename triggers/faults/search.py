@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from triggers.errors import WiringError
 from triggers.faults.seeds import KINDS, Fault, Faults, begin, end, read
+from triggers.harness import START
 
 if TYPE_CHECKING:
     from triggers.app import App
@@ -100,16 +102,16 @@ class Scenario:
         trials: list[Trial] = []
         with TemporaryDirectory(prefix="triggers-") as folder:
 
-            def start(app: App) -> Trial:
+            def begin_with(app: App, start: datetime = START) -> Trial:
                 from triggers.faults.trial import Trial
 
-                trial = Trial(app, Path(folder, f"{getattr(app, 'name', 'none')}-{len(trials)}"), faults)
+                trial = Trial(app, Path(folder, f"{getattr(app, 'name', 'none')}-{len(trials)}"), faults, start)
                 trials.append(trial)
                 return trial
 
             begin(faults)
             try:
-                self._test(*self._arguments, **self._named, harness=start)
+                self._test(*self._arguments, **self._named, harness=begin_with)
                 for trial in trials:
                     trial.check()
             finally:

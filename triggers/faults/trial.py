@@ -7,8 +7,9 @@ What is sent without a look in between is on its way at the same time, so it may
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -17,13 +18,13 @@ from typing import Any, TypeVar
 from triggers.app import App
 from triggers.clock import LONGEST_SLEEP
 from triggers.engine import Engine
-from triggers.events import Event
 from triggers.faults.life import Life, measured
 from triggers.faults.loop import Crash
 from triggers.faults.seeds import Faults
-from triggers.harness import Harness
+from triggers.harness import START, Harness
 from triggers.journal.blank import blank
 from triggers.journal.soundness import unsound
+from triggers.sources import Delivery
 from triggers.state import StateFolder
 
 T = TypeVar("T")
@@ -45,23 +46,13 @@ class Mail:
 class Trial(Harness):
     """An app at work under faults. Its state outlives the process."""
 
-    def __init__(self, app: App, folder: Path, faults: Faults) -> None:
+    def __init__(self, app: App, folder: Path, faults: Faults, start: datetime = START) -> None:
         self._faults = faults
         self._mail: list[Mail] = []
         self._couriers: list[asyncio.Task[None]] = []
         self._lives: list[Life] = []
         self._ids = count(1)
-        super().__init__(app, folder)
-
-    def send(self, *events: Event) -> None:
-        """Have events on their way to the app."""
-        for event in events:
-            delivery = self._delivery(event, f"s{next(self._ids)}")
-
-            async def deliver(engine: Engine, delivery: Any = delivery) -> None:
-                await engine.dispatcher.append([delivery])
-
-            self._post(deliver)
+        super().__init__(app, folder, start)
 
     def look(self, source: str) -> None:
         """Have a folder source look at what is there, sooner or later."""
@@ -106,6 +97,18 @@ class Trial(Harness):
         except BaseException:
             self.close()
             raise
+
+    def _hand_in(self, deliveries: Sequence[Delivery]) -> None:
+        """Have deliveries on their way to the app, each by itself."""
+        for delivery in deliveries:
+
+            async def deliver(engine: Engine, delivery: Delivery = delivery) -> None:
+                await engine.dispatcher.append([delivery])
+
+            self._post(deliver)
+
+    def _new_id(self) -> str:
+        return f"s{next(self._ids)}"
 
     def _post(self, deliver: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
         """Put something on its way."""

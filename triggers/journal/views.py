@@ -100,6 +100,8 @@ class AppView:
     aging: float = 600.0
     policy: str | None = None
     shares: dict[str, float] = field(default_factory=dict)
+    target: str | None = None
+    """`module:app`, as `triggers run` loaded it, or None."""
 
 
 @dataclass(frozen=True, slots=True)
