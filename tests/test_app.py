@@ -48,7 +48,7 @@ def test_a_name_that_names_no_folder_is_refused(name: Any) -> None:
         ({"threads": True}, "app 'a': threads=True must be a whole number above 0"),
         ({"resources": {"thread": 8}}, "app 'a': resources= can't hold 'thread', .* say how many by threads="),
         ({"shares": {3: 1}}, "app 'a': shares= weighs 3, which is no share's name"),
-        ({"aging": True}, "app 'a': aging=True is in seconds and must be above 0"),
+        ({"aging": True}, "app 'a': aging=True is no span of time above 0"),
         ({"retention": 0}, "app 'a': retention=0 is in days and must be above 0"),
         ({"retention": "x"}, "app 'a': retention='x' is in days and must be above 0"),
         ({"resources": 3}, r"app 'a': resources=3 will not do; write e.g. resources=\{'gpu': 1\}"),

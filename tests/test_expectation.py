@@ -221,7 +221,7 @@ def test_whatever_the_moments_of_looking_each_due_moment_is_told_once_and_in_ord
         ({}, "say when it comes, in one way"),
         ({"every": "1d", "by": cron("@daily")}, "say when it comes, in one way"),
         ({"every": "soon"}, "every='soon' is no span of time"),
-        ({"every": 0}, "every=0 must be more than 0"),
+        ({"every": 0}, "every=0 is no span of time above 0"),
         ({"every": "1d", "grace": -1}, "grace=-1 is no span of time"),
         ({"every": "1d", "where": {"city": "x"}}, "where= names 'city', which Sales has not"),
         ({"by": "1d"}, "by='1d' is no schedule"),

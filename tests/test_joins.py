@@ -334,7 +334,7 @@ def on_tick(event: Tick) -> None: ...
     [
         (lambda: Join(Model, Data, by="day", within=60), "by='day' is no field of Data"),
         (lambda: Join(Model, Data, by={Model: "day"}, within=60), "does not say where Data has its key"),
-        (lambda: Join(Model, Data, by="n", within=0), "within=0 must be a number of seconds above 0"),
+        (lambda: Join(Model, Data, by="n", within=0), "Join(Model, Data): within=0 is no span of time above 0"),
         (lambda: Join(Model, Model, by="n", within=9), "two or more types, each once"),
         (lambda: Join(Model, Data, by="n", within=9, late="never"), "late='never' is none of 'new' and 'drop'"),
         (lambda: App("a").on(Join(Model, Data, by="n", within=9))(on_model), "an event of each of 2 types"),  # type: ignore[arg-type, type-var]  # that is the point
@@ -344,6 +344,13 @@ def on_tick(event: Tick) -> None: ...
         (lambda: App("a").on(Model)(on_models), "takes a list, but is called with one Model; for lists say batch="),  # type: ignore[call-overload]  # that is the point
         (lambda: App("a").on(every(hours=1), debounce=Debounce(3))(on_tick), "a schedule's ticks are made one by one"),
         (lambda: Batch(0, within=9), "a whole number above 0"),
+        (
+            lambda: Batch(10),
+            "Batch(10): within= is missing; write seconds, as in within=60, or text like '90m' or '1d'",
+        ),  # type: ignore[call-overload]  # that is the point
+        (lambda: Join(Model, Data, by="n"), "Join(Model, Data): within= is missing; write seconds"),  # type: ignore[call-overload]  # that is the point
+        (lambda: All(Part), "All(Part): within= is missing; write seconds"),  # type: ignore[call-overload]  # that is the point
+        (lambda: Debounce(), "Debounce: quiet= is missing; write seconds"),  # type: ignore[call-overload]  # that is the point
         (lambda: Batch(20_000, within=9), "10,000 at most"),
         (lambda: Debounce(30, longest=20), "the longest wait is shorter than the quiet time"),
         (lambda: All(3, within=9), "name the type of the events that one run emits"),  # type: ignore[arg-type]  # that is the point

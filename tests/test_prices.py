@@ -96,7 +96,7 @@ def test_a_list_that_will_not_do_is_refused_with_its_line(text: str, words: str)
     ("make", "words"),
     [
         (lambda: Prices(5), r"Prices\(5\) is neither a file nor a function"),  # type: ignore[arg-type]
-        (lambda: Prices("p.csv", within=0), "within=0 is no number of seconds above 0"),
+        (lambda: Prices("p.csv", within=0), "Prices: within=0 is no span of time above 0"),
         (lambda: Prices("p.csv", timezone="Berlin"), "no time zone named 'Berlin'"),
     ],
 )

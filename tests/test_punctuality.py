@@ -398,7 +398,7 @@ def test_what_has_started_does_not_expire(start: Start) -> None:
     [
         ({"window": "22:00-22:00"}, "route 'job': window '22:00-22:00' never opens"),
         ({"window": 22}, "route 'job': window 22 is no text"),
-        ({"deadline": "soon"}, "route 'job': deadline='soon' is no moment; write seconds after the arrival"),
+        ({"deadline": "soon"}, "route 'job': deadline='soon' is no moment; write how long after the arrival"),
         ({"deadline": 60, "not_before": 3600}, "deadline='60 s' is not after not_before='3600 s'"),
         ({"expires": "07:00", "not_before": "07:00"}, "expires='07:00 UTC' is not after not_before='07:00 UTC'"),
         ({"not_before": 60, "overlap": "skip"}, "overlap='skip' decides when an event arrives"),

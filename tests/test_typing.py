@@ -102,7 +102,7 @@ WRONG = {
     "a handler that returns no event": "@app.on(Some)\ndef handler(event: Some) -> int:\n    return 1",
     "a second parameter that is no context": "@app.on(Some)\ndef handler(event: Some, ctx: int) -> None: ...",
     "an unknown policy keyword": "@app.on(Some, retries=3)\ndef handler(event: Some) -> None: ...",
-    "a policy value of another type": "@app.on(Some, timeout='5')\ndef handler(event: Some) -> None: ...",
+    "a policy value of another type": "@app.on(Some, concurrency='5')\ndef handler(event: Some) -> None: ...",
     "an event without its field": "Some()",
 }
 START = """

@@ -38,6 +38,7 @@ from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
+from triggers.spans import Span
 
 if TYPE_CHECKING:  # an app without timers need not load them
     from triggers.expectation import Expectation
@@ -180,9 +181,9 @@ class App:
         self,
         kind: type[Event],
         *,
-        every: float | str | None = None,
+        every: Span | None = None,
         by: Schedule | None = None,
-        grace: float | str = 0,
+        grace: Span = 0,
         where: Where | None = None,
         source: str | None = None,
         name: str | None = None,

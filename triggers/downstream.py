@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import inf
 
 from triggers.errors import WiringError
 from triggers.quantities import is_whole
+from triggers.spans import Span, seconds
 
 UNBOUNDED = 1_000_000
 """So many runs may call a downstream at once that has no `concurrency=`: more than ever run."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Breaker:
     """When a downstream counts as down, and is left alone. `WiringError` if a value makes no sense.
 
-    It opens after `failures` failed attempts in `within` seconds, if they are the `share` of all that ended in that
-    time. Then nothing that calls it starts for `pause` seconds, after which one run is let through: if that fails, for
+    It opens after `failures` failed attempts in `within`, if they are the `share` of all that ended in that
+    time. Then nothing that calls it starts for a `pause`, after which one run is let through: if that fails, for
     twice as long, at most `longest`; if it does not, all is as before.
     """
 
-    failures: int = 5
-    share: float = 0.5
-    within: float = 60.0
-    pause: float = 30.0
-    longest: float = 600.0
+    failures: int
+    share: float
+    within: float
+    pause: float
+    longest: float
 
-    def __post_init__(self) -> None:
-        if not is_whole(self.failures) or self.failures < 1:
-            raise WiringError(f"Breaker(failures={self.failures!r}): write a whole number above 0")
-        if not 0 < self.share <= 1:
-            raise WiringError(f"Breaker(share={self.share!r}): write a part of all attempts, above 0 and at most 1")
-        if not 0 < self.within < inf:
-            raise WiringError(f"Breaker(within={self.within!r}): write seconds above 0")
-        if not 0 < self.pause <= self.longest < inf:
-            raise WiringError(f"Breaker(pause={self.pause!r}): write seconds above 0, at most longest={self.longest!r}")
+    def __init__(
+        self, failures: int = 5, share: float = 0.5, within: Span = 60.0, pause: Span = 30.0, longest: Span = 600.0
+    ) -> None:
+        if not is_whole(failures) or failures < 1:
+            raise WiringError(f"Breaker(failures={failures!r}): write a whole number above 0")
+        if not 0 < share <= 1:
+            raise WiringError(f"Breaker(share={share!r}): write a part of all attempts, above 0 and at most 1")
+        spans = {"within": within, "pause": pause, "longest": longest}
+        times = {name: seconds("Breaker", name, value) for name, value in spans.items()}
+        if times["pause"] > times["longest"]:
+            raise WiringError(f"Breaker(pause={pause!r}): write a span of at most longest={longest!r}")
+        for name, value in {"failures": failures, "share": share, **times}.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from math import floor, inf, isfinite, nextafter
+from math import floor, inf, nextafter
 from typing import Final, NamedTuple
 
 from pydantic_core import from_json
@@ -15,13 +14,11 @@ from triggers.errors import WiringError
 from triggers.events import Event
 from triggers.lineage import EventRow
 from triggers.patterns import Pattern
-from triggers.quantities import is_number
-from triggers.schedule.instants import UNITS, Schedule, firings, following, last
+from triggers.schedule.instants import Schedule, firings, following, last
+from triggers.spans import Span, seconds
 
 COUNTED: Final = 1000
 """So many moments are counted in a row, or more."""
-
-_AMOUNTS = re.compile(rf"(\d+)([{''.join(UNITS)}])")
 
 
 class Absence(NamedTuple):
@@ -87,9 +84,9 @@ def make_expectation(
     kind: type[Event],
     *,
     name: str,
-    every: float | str | None,
+    every: Span | None,
     by: Schedule | None,
-    grace: float | str,
+    grace: Span,
     where: Pattern | None,
     source: str | None,
 ) -> Expectation:
@@ -101,19 +98,8 @@ def make_expectation(
     if by is not None and not (hasattr(by, "next") and hasattr(by, "latest")):
         raise WiringError(f"{owner}: by={by!r} is no schedule; write e.g. by=cron('0 8 * * *')")
     interval = inf if every is None else seconds(owner, "every", every)
-    if not interval > 0:
-        raise WiringError(f"{owner}: every={every!r} must be more than 0")
-    return Expectation(name, kind.__event_type__, seconds(owner, "grace", grace), interval, by, where, source)
-
-
-def seconds(owner: str, option: str, value: float | str) -> float:
-    """Return how many seconds a span has that is given as such, or as text like `"1d12h"`."""
-    text = value.replace(" ", "") if isinstance(value, str) else ""
-    if text and _AMOUNTS.sub("", text) == "":
-        return float(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(text)))
-    if is_number(value) and isfinite(value) and value >= 0:
-        return float(value)
-    raise WiringError(f"{owner}: {option}={value!r} is no span of time; write seconds, or e.g. '90m', '2h', '1d', '1w'")
+    spare = seconds(owner, "grace", grace, zero=True)
+    return Expectation(name, kind.__event_type__, spare, interval, by, where, source)
 
 
 def by_type(expectations: Mapping[str, Expectation]) -> dict[str, list[Expectation]]:

@@ -13,7 +13,8 @@ from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, TypeVarTup
 
 from triggers.errors import WiringError
 from triggers.events import Event
-from triggers.quantities import is_number, is_whole
+from triggers.quantities import is_whole
+from triggers.spans import Span, seconds
 
 BATCH: Final = "batch"
 DEBOUNCE: Final = "debounce"
@@ -48,19 +49,23 @@ class Rule(NamedTuple):
     """The type of the events whose outcomes come together (`ALL`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Batch:
-    """One run for up to `most` events: it is made when there are so many, or `within` seconds after the first."""
+    """One run for up to `most` events: it is made when there are so many, or `within` a span after the first."""
 
     most: int
     within: float
 
-    def __post_init__(self) -> None:
-        if not is_whole(self.most) or self.most < 1:
-            raise WiringError(f"Batch({self.most!r}): say how many events at most, a whole number above 0")
-        if self.most > MOST:
-            raise WiringError(f"Batch({self.most:,}): {MOST:,} at most, since a run holds all of them in memory")
-        _check_seconds(f"Batch({self.most})", "within", self.within)
+    @overload
+    def __init__(self, most: int, within: float) -> None: ...
+    @overload
+    def __init__(self, most: int, within: str) -> None: ...
+    def __init__(self, most: int, within: Span | None = None) -> None:
+        if not is_whole(most) or most < 1:
+            raise WiringError(f"Batch({most!r}): say how many events at most, a whole number above 0")
+        if most > MOST:
+            raise WiringError(f"Batch({most:,}): {MOST:,} at most, since a run holds all of them in memory")
+        _set(self, most=most, within=seconds(f"Batch({most})", "within", within))
 
     @property
     def rule(self) -> Rule:
@@ -68,24 +73,28 @@ class Batch:
         return Rule(BATCH, self.most, self.within)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class All:
     """One run for what comes of all the events of a type that one run emitted: `batch=All(Part, within=3600)`.
 
     It is made as soon as each of those events has led to one that the route takes. Where that has not come about
-    `within` seconds after the first, `missing` says what becomes of it: the run `"fail"`s, has a `"partial"` list, or
+    `within` that time after the first, `missing` says what becomes of it: the run `"fail"`s, has a `"partial"` list, or
     is `"drop"`ped. What one of them leads to later is dropped, too, with the reason.
     """
 
     of: type[Event]
     within: float
-    missing: Missing = "fail"
+    missing: Missing
 
-    def __post_init__(self) -> None:
-        if not (isinstance(self.of, type) and issubclass(self.of, Event)):
-            raise WiringError(f"All({self.of!r}): name the type of the events that one run emits, as in All(Part)")
-        _check_seconds(f"All({self.of.__name__})", "within", self.within)
-        _check_word(f"All({self.of.__name__})", "missing", self.missing, Missing)
+    @overload
+    def __init__(self, of: type[Event], within: float, missing: Missing = ...) -> None: ...
+    @overload
+    def __init__(self, of: type[Event], within: str, missing: Missing = ...) -> None: ...
+    def __init__(self, of: type[Event], within: Span | None = None, missing: Missing = "fail") -> None:
+        if not (isinstance(of, type) and issubclass(of, Event)):
+            raise WiringError(f"All({of!r}): name the type of the events that one run emits, as in All(Part)")
+        _check_word(f"All({of.__name__})", "missing", missing, Missing)
+        _set(self, of=of, within=seconds(f"All({of.__name__})", "within", within), missing=missing)
 
     @property
     def rule(self) -> Rule:
@@ -93,22 +102,26 @@ class All:
         return Rule(ALL, within=self.within, late="drop", missing=self.missing, of=self.of.__event_type__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Debounce:
-    """One run for a burst of events, on its latest: `quiet` seconds after it, or `longest` seconds after the first."""
+    """One run for a burst of events, on its latest: a `quiet` time after it, or the `longest` after the first."""
 
     quiet: float
-    longest: float | None = None
+    longest: float | None
 
-    def __post_init__(self) -> None:
-        _check_seconds("Debounce", "quiet", self.quiet)
-        if self.longest is not None:
-            _check_seconds("Debounce", "longest", self.longest)
-            if self.longest < self.quiet:
-                raise WiringError(
-                    f"Debounce({self.quiet:g}, longest={self.longest:g}): the longest wait is shorter than the quiet"
-                    " time, so every burst would end by it; make it longer, or leave it out"
-                )
+    @overload
+    def __init__(self, quiet: float, longest: Span | None = ...) -> None: ...
+    @overload
+    def __init__(self, quiet: str, longest: Span | None = ...) -> None: ...
+    def __init__(self, quiet: Span | None = None, longest: Span | None = None) -> None:
+        least = seconds("Debounce", "quiet", quiet)
+        most = None if longest is None else seconds("Debounce", "longest", longest)
+        if most is not None and most < least:
+            raise WiringError(
+                f"Debounce({least:g}, longest={most:g}): the longest wait is shorter than the quiet time, so every"
+                " burst would end by it; make it longer, or leave it out"
+            )
+        _set(self, quiet=least, longest=most)
 
     @property
     def rule(self) -> Rule:
@@ -146,28 +159,26 @@ class Join(Generic[*Ts]):
     repeated: Repeated
 
     @overload
-    def __init__(self: Join[A, B], a: type[A], b: type[B], /, *, by: By, within: float,
+    def __init__(self: Join[A, B], a: type[A], b: type[B], /, *, by: By, within: Span,
                  late: Late = ..., missing: Missing = ..., repeated: Repeated = ...) -> None: ...  # fmt: skip
     @overload
-    def __init__(self: Join[A, B, C], a: type[A], b: type[B], c: type[C], /, *, by: By, within: float,
+    def __init__(self: Join[A, B, C], a: type[A], b: type[B], c: type[C], /, *, by: By, within: Span,
                  late: Late = ..., missing: Missing = ..., repeated: Repeated = ...) -> None: ...  # fmt: skip
     @overload
-    def __init__(self: Join[A, B, C, D], a: type[A], b: type[B], c: type[C], d: type[D], /, *, by: By, within: float,
+    def __init__(self: Join[A, B, C, D], a: type[A], b: type[B], c: type[C], d: type[D], /, *, by: By, within: Span,
                  late: Late = ..., missing: Missing = ..., repeated: Repeated = ...) -> None: ...  # fmt: skip
     def __init__(
         self,
         *types: type[Event],
         by: By,
-        within: float,
+        within: Span | None = None,
         late: Late = "new",
         missing: Missing = "fail",
         repeated: Repeated = "latest",
     ) -> None:
         _check_types(types)
-        words = {"types": types, "by": _by(types, by), "within": within}
-        for name, value in {**words, "late": late, "missing": missing, "repeated": repeated}.items():
-            object.__setattr__(self, name, value)
-        _check_seconds(str(self), "within", within)
+        _set(self, types=types, by=_by(types, by), late=late, missing=missing, repeated=repeated)
+        _set(self, within=seconds(str(self), "within", within))
         for name, word, known in (
             ("late", late, Late),
             ("missing", missing, Missing),
@@ -207,9 +218,10 @@ class Gathered(Event, type="triggers.gathered"):
 GATHERED: Final = Gathered.__event_type__
 
 
-def _check_seconds(owner: str, name: str, value: object) -> None:
-    if not is_number(value) or not 0 < value < inf:
-        raise WiringError(f"{owner}: {name}={value!r} must be a number of seconds above 0")
+def _set(declared: object, **values: object) -> None:
+    """Give a frozen declaration its values."""
+    for name, value in values.items():
+        object.__setattr__(declared, name, value)
 
 
 def _check_word(owner: str, name: str, value: object, known: Any) -> None:

@@ -14,6 +14,7 @@ from triggers.lineage import BUDGET
 from triggers.pressure import Pressure
 from triggers.quantities import is_number, is_whole, quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
+from triggers.spans import Span, seconds
 
 if TYPE_CHECKING:  # a function in AWS chooses nothing
     from triggers.policy import Policy, View
@@ -37,8 +38,8 @@ class LimitOptions(TypedDict, total=False):
     """Days that what has ended is kept; 30 if not given."""
     max_events: int
     """How many events one event from outside may lead to in all; 1,000,000 if not given. What goes beyond is dead."""
-    aging: float
-    """Seconds of waiting that make up for one level of `priority=`; 600 if not given."""
+    aging: Span
+    """How long a wait makes up for one level of `priority=`: seconds, or text like `"1h"`; 600 if not given."""
     shares: Mapping[str, float]
     """The weights of shares, see `share=`: `{"acme": 2}` is due twice what others are; 1 where not given."""
     downstreams: Mapping[str, Downstream]
@@ -96,7 +97,8 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     for name in (COROUTINE, THREAD, PROCESS, ""):
         if name in resources:
             raise WiringError(f"{owner}: resources= can't hold {name!r}, {_SLOTS[name]}")
-    limits = Limits(**{**options, "resources": resources})
+    aging = {"aging": seconds(owner, "aging", options["aging"])} if "aging" in options else {}
+    limits = Limits(**{**options, **aging, "resources": resources})
     for name in ("threads", "processes", "backlog", "max_events"):
         value = getattr(limits, name)
         if not (is_whole(value) and value > 0) and (value is not None or name != "processes"):
@@ -105,10 +107,8 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     _check_downstreams(owner, limits.downstreams)
     if not (limits.pressure is None or isinstance(limits.pressure, Pressure)):
         raise WiringError(f"{owner}: pressure={limits.pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
-    for name, unit in (("retention", "days"), ("aging", "seconds")):
-        value = getattr(limits, name)
-        if not (is_number(value) and 0 < value < inf):
-            raise WiringError(f"{owner}: {name}={value!r} is in {unit} and must be above 0")
+    if not (is_number(limits.retention) and 0 < limits.retention < inf):
+        raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
     if not (limits.policy is None or callable(limits.policy)):
         raise WiringError(
             f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"

@@ -15,6 +15,7 @@ from triggers.gather import All, Batch, Debounce
 from triggers.quantities import quantity
 from triggers.rate import Rate
 from triggers.retry import Retry
+from triggers.spans import Span, seconds
 
 if TYPE_CHECKING:  # an app that runs at any time need not load them
     from triggers.prices import Prices
@@ -38,9 +39,9 @@ class PolicyOptions(TypedDict, total=False):
 
     retry: Retry
     """Which errors are tried again, how often and when."""
-    timeout: float
-    """Seconds that one attempt may take. A plain function with a timeout runs isolated, because a thread can't be
-    stopped."""
+    timeout: Span
+    """How long one attempt may take: seconds, or text like `"2h"`, as wherever a span of time is declared. A plain
+    function with a timeout runs isolated, because a thread can't be stopped."""
     concurrency: int | Adaptive
     """How many runs of the route may be running at once: a number, or `Adaptive(most=32)`, which finds it out."""
     downstream: str
@@ -91,12 +92,12 @@ class PolicyOptions(TypedDict, total=False):
     Europe/Berlin"`, a `Window`, or several, of which any will do. A deadline makes an exception."""
     price: Prices
     """What an hour costs: a run starts when it is cheapest."""
-    deadline: float | str
-    """By when a run should have ended: seconds after the event arrived, or the next time of the day after that
+    deadline: Span
+    """By when a run should have ended: how long after the event arrived, or the next time of the day after that
     (`"07:00 Europe/Berlin"`). It goes before others in time, and out of its window if it must."""
-    not_before: float | str
+    not_before: Span
     """Before that, given likewise, no run starts."""
-    expires: float | str
+    expires: Span
     """A run that has not started by then, given likewise, is dropped."""
     max_depth: int
     """The longest chain of runs that may lead to this route; bounds a cycle of event types."""
@@ -148,7 +149,6 @@ _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
 _TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "retry": (Retry, "Retry(on=OSError, attempts=3)"),
-    "timeout": (int | float, "90.0"),
     "concurrency": (int | Adaptive, "2"),
     "priority": (int | Callable, "10"),
     "key": (str | Callable, "'customer'"),
@@ -179,7 +179,9 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     values.update(_needs(owner, values))
     if isinstance(adaptive := values.get("concurrency"), Adaptive):
         values.update(concurrency=adaptive.most, adaptive=adaptive)
-    for name in ("timeout", "concurrency", "per_key", "max_depth"):
+    if values.get("timeout") is not None:
+        values["timeout"] = seconds(owner, "timeout", values["timeout"])
+    for name in ("concurrency", "per_key", "max_depth"):
         if values.get(name) is not None and not values[name] > 0:
             raise WiringError(f"{owner}: {name}={values[name]!r} must be more than 0; leave it out for no bound")
     if values.get("overlap", ALLOW) != ALLOW:

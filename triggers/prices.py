@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from math import ceil, floor, isfinite
+from math import ceil, floor
 from pathlib import Path
 
 from triggers.errors import ScheduleError, WiringError
-from triggers.quantities import is_number
 from triggers.schedule.series import Row, Series, read, series
 from triggers.schedule.zones import zone
+from triggers.spans import Span, seconds
 
 log = logging.getLogger("triggers.dispatcher")
 
@@ -36,17 +36,15 @@ class Prices:
         self,
         source: str | Path | Callable[[float], float],
         *,
-        within: float = 86_400.0,
+        within: Span = 86_400.0,
         timezone: str = "UTC",
-        step: float = 900.0,
+        step: Span = 900.0,
     ) -> None:
         if not callable(source) and not isinstance(source, str | Path):
             raise WiringError(f"Prices({source!r}) is neither a file nor a function; write e.g. Prices('prices.csv')")
-        for name, value in (("within", within), ("step", step)):
-            if not is_number(value) or not isfinite(value) or value <= 0:
-                raise WiringError(f"Prices: {name}={value!r} is no number of seconds above 0; write e.g. {name}=900")
         zone(timezone)  # names one that is not there
-        self.within, self.timezone, self.step = float(within), timezone, float(step)
+        self.within, self.step = seconds("Prices", "within", within), seconds("Prices", "step", step)
+        self.timezone = timezone
         self.file = None if callable(source) else Path(source)
         self._function = source if callable(source) else None
         self._series: Series | None = None

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from typing import overload
 
 from triggers.errors import WiringError
-from triggers.quantities import is_number, is_whole
+from triggers.quantities import is_whole
+from triggers.spans import Span, seconds
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Rate:
     """At most `count` in any `per` seconds: `Rate(10, per=60)`. Raises `WiringError` where either is not above 0."""
 
     count: int
     per: float
 
-    def __post_init__(self) -> None:
-        if not (is_whole(self.count) and self.count > 0 and is_number(self.per) and 0 < self.per < inf):
-            raise WiringError(
-                f"{self} will not do: it takes a whole number above 0, and seconds above 0, as in Rate(10, per=60)"
-            )
+    @overload
+    def __init__(self, count: int, per: float) -> None: ...
+    @overload
+    def __init__(self, count: int, per: str) -> None: ...
+    def __init__(self, count: int, per: Span | None = None) -> None:
+        if not (is_whole(count) and count > 0):
+            raise WiringError(f"Rate({count!r}) will not do: it takes a whole number above 0, as in Rate(10, per=60)")
+        object.__setattr__(self, "count", count)
+        object.__setattr__(self, "per", seconds(f"Rate({count})", "per", per))
 
     def __str__(self) -> str:
-        per = f"{self.per:g}" if is_number(self.per) else repr(self.per)
-        return f"Rate({self.count!r}, per={per})"
+        return f"Rate({self.count}, per={self.per:g})"

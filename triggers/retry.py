@@ -7,12 +7,12 @@ and Jitter", drawn from a seed, so that a simulation or a second look at the jou
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import dataclass
 
 from triggers.errors import EventError, HandlerError, Reject, WiringError
 from triggers.quantities import is_whole
+from triggers.spans import Span, seconds
 
 _HOPELESS = (Reject, EventError, WiringError)
 """No attempt at the same event by the same code can end otherwise."""
@@ -22,41 +22,46 @@ _NEVER = {f"{kind.__module__}.{kind.__qualname__}" for kind in _HOPELESS}
 Kinds = type[BaseException] | tuple[type[BaseException], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Retry:
     """When a failed run is tried again, and when it is given up. `WiringError` if a value makes no sense.
 
     - `on`: the errors that a new attempt may cure, one type or several. `Reject`, `EventError` and `WiringError` are
       never among them.
     - `attempts`: starts in all, so 1 means no retry. A start whose process died counts.
-    - `initial`, `maximum`: seconds. The wait after the n-th attempt is at most `initial * 2**(n - 1)`, and `maximum`.
+    - `initial`, `maximum`: spans. The wait after the n-th attempt is at most `initial * 2**(n - 1)`, and `maximum`.
     - `jitter`: wait a random part of that, evenly from 0 on, so that failures of one cause do not come back as one.
-    - `within`: seconds. No attempt starts this long after the first start, or later.
+    - `within`: a span. No attempt starts this long after the first start, or later.
     """
 
-    on: Kinds = Exception
-    attempts: int = 3
-    initial: float = 1.0
-    maximum: float = 60.0
-    jitter: bool = True
-    within: float | None = None
+    on: Kinds
+    attempts: int
+    initial: float
+    maximum: float
+    jitter: bool
+    within: float | None
 
-    def __post_init__(self) -> None:
-        kinds = _as_tuple(self.on)
-        if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
-            raise WiringError(f"Retry(on={self.on!r}): not an exception type; write e.g. on=(OSError, TimeoutError)")
-        if not is_whole(self.attempts) or self.attempts < 1:
+    def __init__(
+        self,
+        on: Kinds = Exception,
+        attempts: int = 3,
+        initial: Span = 1.0,
+        maximum: Span = 60.0,
+        jitter: bool = True,
+        within: Span | None = None,
+    ) -> None:
+        _check_kinds(on)
+        if not is_whole(attempts) or attempts < 1:
             raise WiringError(
-                f"Retry(attempts={self.attempts!r}): counts the first start too; write 1 for no retry, or more"
+                f"Retry(attempts={attempts!r}): counts the first start too; write 1 for no retry, or more"
             )
-        if not 0 <= self.initial < math.inf:
-            raise WiringError(f"Retry(initial={self.initial!r}): write the first wait in seconds, 0 or more")
-        if not self.initial <= self.maximum < math.inf:
-            raise WiringError(
-                f"Retry(maximum={self.maximum!r}): write the longest wait in seconds, at least initial={self.initial!r}"
-            )
-        if self.within is not None and not 0 < self.within < math.inf:
-            raise WiringError(f"Retry(within={self.within!r}): write seconds after the first start, or None")
+        first, most = seconds("Retry", "initial", initial, zero=True), seconds("Retry", "maximum", maximum, zero=True)
+        if first > most:
+            raise WiringError(f"Retry(maximum={maximum!r}): write a longest wait of at least initial={initial!r}")
+        last = None if within is None else seconds("Retry", "within", within)
+        times = {"initial": first, "maximum": most, "within": last}
+        for name, value in {"on": on, "attempts": attempts, "jitter": jitter, **times}.items():
+            object.__setattr__(self, name, value)
 
     def decide(self, error: BaseException, attempt: int, *, seed: str) -> float | None:
         """Return the seconds until the next attempt, or None to give up.
@@ -83,6 +88,12 @@ class Retry:
     def starts(self, elapsed: float) -> bool:
         """Say whether an attempt may start so many seconds after the first one did."""
         return self.within is None or elapsed < self.within
+
+
+def _check_kinds(on: Kinds) -> None:
+    kinds = _as_tuple(on)
+    if not kinds or not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
+        raise WiringError(f"Retry(on={on!r}): not an exception type; write e.g. on=(OSError, TimeoutError)")
 
 
 def kinds_of(error: BaseException) -> tuple[str, ...]:

@@ -685,7 +685,7 @@ def test_a_bucket_that_is_bound_elsewhere_keeps_all_but_its_place() -> None:
         ("s3://acme", {"name": ""}, "needs a name of its own"),
         ("s3://acme", {"queue": ""}, "queue='' names no queue"),
         ("s3://acme", {"ignore": "*.tmp"}, r"must be a list of patterns: \['\*\.tmp'\]"),
-        ("s3://acme", {"audit": 0}, "audit is in seconds and more than 0, not 0"),
+        ("s3://acme", {"audit": 0}, "audit=0 is no span of time above 0"),
     ],
 )
 def test_a_bucket_that_cannot_be_is_refused(uri: str, options: dict[str, Any], message: str) -> None:

@@ -9,10 +9,9 @@ from math import floor
 from typing import Protocol, runtime_checkable
 
 from triggers.errors import ScheduleError
+from triggers.spans import UNITS
 
-DAY = 86_400
-UNITS = {"w": 7 * DAY, "d": DAY, "h": 3600, "m": 60, "s": 1}
-"""Seconds by the letters in the text of `Every`."""
+DAY = UNITS["d"]
 NEW_YEARS = tuple((date(year, 1, 1) - date(1970, 1, 1)).days for year in range(1970, 2201))  # in days since 1970
 END = (NEW_YEARS[-1] + 1) * DAY  # 2199 ends up to a day later where the clocks are behind UTC
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import isfinite
 from typing import Any
 
 from triggers.errors import ScheduleError
-from triggers.quantities import is_number
 from triggers.schedule.zones import zone
+from triggers.spans import span
 
 _TEXT = re.compile(r"(\d\d?):(\d\d)(?: (\S+))?")
 
@@ -55,19 +54,19 @@ Moment = After | Next
 
 
 def moment(option: str, value: Any) -> Moment:
-    """Return what `deadline=`, `not_before=` and `expires=` say: seconds, or a time such as `"07:00 Europe/Berlin"`.
+    """Return what `deadline=`, `not_before=` and `expires=` say: a span, or a time such as `"07:00 Europe/Berlin"`.
 
     Raises `ScheduleError`, which names the option.
     """
     if isinstance(value, After | Next):
         return value
-    if is_number(value) and isfinite(value) and value > 0:
-        return After(float(value))
+    if after := span(value):
+        return After(after)
     found = _TEXT.fullmatch(" ".join(value.split())) if isinstance(value, str) else None
     if not found or int(found[1]) > 23 or int(found[2]) > 59:
         raise ScheduleError(
-            f"{option}={value!r} is no moment; write seconds after the arrival, as in {option}=3600, or a time of the"
-            f" day, as in {option}='07:00 Europe/Berlin'"
+            f"{option}={value!r} is no moment; write how long after the arrival, as in {option}=3600 or {option}='2h',"
+            f" or a time of the day, as in {option}='07:00 Europe/Berlin'"
         )
     made = Next(int(found[1]), int(found[2]), found[3] or "UTC")
     zone(made.timezone)  # names one that is not there

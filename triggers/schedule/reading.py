@@ -7,8 +7,9 @@ import re
 from triggers.errors import ScheduleError
 from triggers.schedule.calendars import WEEKDAYS
 from triggers.schedule.crontab import Cron
-from triggers.schedule.instants import UNITS, At, Every, Schedule
+from triggers.schedule.instants import At, Every, Schedule
 from triggers.schedule.timetable import TimetableOptions, instant, timetable
+from triggers.spans import seconds
 
 _DAY = rf"(?:{'|'.join(WEEKDAYS)}|\d+-\d+-\d+)"
 _TEXT = re.compile(
@@ -16,7 +17,6 @@ _TEXT = re.compile(
     r"(?: from (?P<start>\S+))?(?: until (?P<end>\S+))?"
     rf"(?: except (?P<exclude>{_DAY}(?:,{_DAY})*)(?: in (?P<timezone>\S+))?)?"
 )
-_AMOUNTS = re.compile(rf"(\d+)([{''.join(UNITS)}])")
 
 
 def read(text: str) -> Schedule:
@@ -45,4 +45,4 @@ def _core(kind: str, inside: str) -> tuple[Schedule, str]:
         return Cron(text, timezone), timezone
     if kind == "at":
         return At(instant("at", inside, "UTC")), "UTC"
-    return Every(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(inside))), "UTC"
+    return Every(int(seconds("every", "interval", inside))), "UTC"

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
-from math import inf, isfinite, nextafter
+from math import inf, nextafter
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from triggers.errors import ScheduleError, did_you_mean
-from triggers.quantities import is_number
 from triggers.schedule.calendars import Calendar, Excluded, calendar
 from triggers.schedule.instants import Schedule
 from triggers.schedule.zones import zone
+from triggers.spans import Span, seconds
 
 Missed = Literal["latest", "all", "skip"]
 
@@ -35,7 +35,7 @@ class TimetableOptions(TypedDict, total=False):
     """The first moment that may not fire any more."""
     exclude: Excluded
     """Days on which it does not fire: a set of dates and weekdays, or a function of a date."""
-    jitter: float
+    jitter: Span
     """Seconds by which firings are spread: each is put off by less than that, always by the same for the same instant,
     and never to the next instant or beyond. `Tick.due` stays the instant itself."""
     missed: Missed
@@ -43,7 +43,7 @@ class TimetableOptions(TypedDict, total=False):
     not given), `"all"`, or none (`"skip"`)."""
     missed_most: int
     """With `missed="all"`: at most so many of them fire, the latest ones; 10,000 if not given."""
-    missed_within: float
+    missed_within: Span
     """Seconds; what is later than that does not fire any more."""
 
 
@@ -252,8 +252,4 @@ def _manner(schedule: Schedule, options: TimetableOptions) -> Manner:
 
 
 def _seconds(schedule: Schedule, name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if not is_number(value) or not isfinite(value) or value <= 0:
-        raise ScheduleError(f"{schedule}: {name}={value!r} is no number of seconds above 0; write e.g. {name}=30")
-    return float(value)
+    return None if value is None else seconds(str(schedule), name, value, error=ScheduleError)

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from triggers.errors import WiringError
 from triggers.sources import Delivery, Site
 from triggers.sources.folder import IGNORED
+from triggers.spans import Span, seconds
 
 AUDIT = 3600.0
 """Seconds after which a bucket is listed again, to find what nobody told of."""
@@ -41,7 +42,7 @@ class Bucket:
         queue: str | None = None,
         deletions: bool = False,
         ignore: Iterable[str] = IGNORED,
-        audit: float = AUDIT,
+        audit: Span = AUDIT,
     ) -> None:
         self.bucket, self.prefix = _read_uri(uri)
         self.name = (self.prefix.rstrip("/").rpartition("/")[2] or self.bucket) if name is None else name
@@ -51,12 +52,10 @@ class Bucket:
             raise WiringError(f"the bucket {uri!r} needs a name of its own; give it name='...', or leave name= out")
         if queue == "":
             raise WiringError(f"bucket {self.name!r}: queue='' names no queue; write its name or URL, or leave it out")
-        if not audit > 0:
-            raise WiringError(f"bucket {self.name!r}: audit is in seconds and more than 0, not {audit}")
         self.queue = queue
         self.deletions = deletions
         self.ignore = tuple(ignore)
-        self.audit = audit
+        self.audit = seconds(f"bucket {self.name!r}", "audit", audit)
         self._is_ignored = re.compile("|".join(map(fnmatch.translate, self.ignore)) or "(?!)").match
 
     def __repr__(self) -> str:

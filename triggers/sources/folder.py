@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from triggers.errors import WiringError
-from triggers.quantities import is_number
 from triggers.sources import Delivery, Site
+from triggers.spans import Span, seconds
 
 IGNORED = (".*", "*~", "*.tmp", "*.part", "*.crdownload", "*.swp")
 """Names of files and folders that are not looked at: hidden, back-up and unfinished ones."""
@@ -48,10 +48,10 @@ class Folder:
         *,
         name: str | None = None,
         ignore: Iterable[str] = IGNORED,
-        settle: float = 1.0,
+        settle: Span = 1.0,
         marker: str | None = None,
         deletions: bool = False,
-        poll: float | None = None,
+        poll: Span | None = None,
     ) -> None:
         if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str) or "\0" in os.fspath(path):
             raise WiringError(f"a folder at {path!r} cannot be; write its path as text or as a Path")
@@ -60,17 +60,13 @@ class Folder:
         if not isinstance(self.name, str) or not self.name:
             raise WiringError(f"a folder at {os.fspath(path)!r} needs a name of its own; add name='...'")
         self.ignore = self._patterns(ignore)
-        self.settle = settle
+        self.settle = seconds(f"folder {self.name!r}", "settle", settle, zero=True)
         self.marker = marker
         self.deletions = deletions
-        self.poll = poll
+        self.poll = None if poll is None else seconds(f"folder {self.name!r}", "poll", poll)
         self._check()
 
     def _check(self) -> None:
-        if not is_number(self.settle) or not self.settle >= 0:
-            raise WiringError(f"folder {self.name!r}: settle is in seconds and 0 or more, not {self.settle!r}")
-        if self.poll is not None and not (is_number(self.poll) and self.poll > 0):
-            raise WiringError(f"folder {self.name!r}: poll is in seconds and more than 0, not {self.poll!r}")
         if not isinstance(self.deletions, bool):
             raise WiringError(f"folder {self.name!r}: deletions is True or False, not {self.deletions!r}")
         if self.marker is not None and not _can_be_a_marker(self.marker):

@@ -1,0 +1,42 @@
+"""Spans of time as they are declared: in seconds, or as text such as `"90m"`, `"2h"` or `"1d12h"`."""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import Final
+
+from triggers.errors import WiringError
+from triggers.quantities import is_number
+
+Span = float | str
+"""Seconds, or whole numbers of weeks, days, hours, minutes and seconds as text."""
+
+UNITS: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+"""Seconds by the letters in such a text."""
+
+_AMOUNTS = re.compile(rf"(\d+)([{''.join(UNITS)}])")
+
+
+def span(value: object) -> float | None:
+    """Return how many seconds a span has, 0 or more; None where the value is no span."""
+    if isinstance(value, str):
+        text = value.replace(" ", "")
+        whole = bool(text) and _AMOUNTS.sub("", text) == ""
+        return float(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(text))) if whole else None
+    return float(value) if is_number(value) and isfinite(value) and value >= 0 else None
+
+
+def seconds(
+    owner: str, option: str, value: object, *, zero: bool = False, error: type[WiringError] = WiringError
+) -> float:
+    """Return how many seconds an option of `owner` says, above 0 or, with `zero`, from there on; raise `error`."""
+    if value is None:
+        raise error(f"{owner}: {option}= is missing; write seconds, as in {option}=60, or text like '90m' or '1d'")
+    found = span(value)
+    if found is None or not (found or zero):
+        above = "" if zero else " above 0"
+        raise error(
+            f"{owner}: {option}={value!r} is no span of time{above}; write seconds, or text like '90m', '2h' or '1d'"
+        )
+    return found
