@@ -25,8 +25,7 @@ import apsw
 from benchmarks.measure import Row, Trials
 from triggers import App, Batch, Context, Debounce, Event, Join, Retry
 from triggers.dispatcher import Dispatcher
-from triggers.events import encode
-from triggers.gather import GATHERED
+from triggers.events import GATHERED, encode
 from triggers.journal import STATES, Journal
 from triggers.routing import Router
 from triggers.sources import Delivery

@@ -27,21 +27,21 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, TypeVarTuple, Unpack, 
 from triggers.context import Context
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event, MessageReceived, Missing, ObjectCreated, ObjectDeleted, RunFailed, Tick
-from triggers.gather import All, Batch, Join
 from triggers.limits import LimitOptions, Limits, make_limits
 from triggers.options import PolicyOptions, make_policy, no_option
 from triggers.places import Place
 from triggers.relocation import Movable, place_of, relocated
 from triggers.resource import AsyncResource, Resource, make_resource
-from triggers.routing import Route, check_fields, make_route
+from triggers.routing import Route, check_fields, is_schedule, joined, make_route
 from triggers.sources import RESERVED, Source
 from triggers.sources.bucket import Bucket
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
 from triggers.spans import Span
 
-if TYPE_CHECKING:  # an app without timers need not load them
+if TYPE_CHECKING:  # what an app does not use it need not load
     from triggers.expectation import Expectation
+    from triggers.gather import All, Batch, Join
     from triggers.patterns import Pattern
     from triggers.schedule import Schedule
 
@@ -368,7 +368,7 @@ def _check_trigger(owner: str, trigger: object, more: tuple[object, ...]) -> Non
             f"{owner}: @app.on takes one trigger, and not {len(more) + 1}; register the handler for each of them, as in"
             " @app.on(A) above @app.on(B, name='...')"
         )
-    if isinstance(trigger, type | Join) or (hasattr(trigger, "next") and hasattr(trigger, "latest")):
+    if isinstance(trigger, type) or is_schedule(trigger) or joined(trigger):
         return
     ways = "write @app.on(EventType) or @app.on(every(hours=1))"
     if inspect.isroutine(trigger):

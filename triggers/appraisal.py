@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from triggers.events import Event, ObjectCreated, decode
-from triggers.gather import GATHERED
+from triggers.events import GATHERED, Event, ObjectCreated, decode
 from triggers.lineage import EventRow
 from triggers.routing import Route
 from triggers.terms import Terms

@@ -17,10 +17,9 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import IO, Any, ClassVar, Final, NamedTuple
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -212,8 +211,11 @@ class Missing(Event):
     missed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+GATHERED: Final = "triggers.gathered"
+"""The type of an event that stands for several which came together."""
+
+
+class Envelope(NamedTuple):
     """What travels around a payload: CloudEvents 1.0 attributes and the lineage.
 
     `cause` is the run that emitted the event (`r17`), `root` the event that the chain began with (`e3`), `depth` the

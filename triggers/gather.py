@@ -12,7 +12,7 @@ from math import inf
 from typing import Any, Final, Generic, Literal, NamedTuple, TypeVar, TypeVarTuple, get_args, overload
 
 from triggers.errors import WiringError
-from triggers.events import Event
+from triggers.events import GATHERED, Event
 from triggers.quantities import is_whole
 from triggers.spans import Span, seconds
 
@@ -199,7 +199,7 @@ MOST: Final = 10_000
 """How many events come together at most: a run holds all of them in memory, and their numbers are a payload."""
 
 
-class Gathered(Event, type="triggers.gathered"):
+class Gathered(Event, type=GATHERED):
     """Events that came together, as the event that their run is made for.
 
     `events` are their numbers in the journal, `ended` how the group ended, and `refused` why there is nothing to run.
@@ -213,9 +213,6 @@ class Gathered(Event, type="triggers.gathered"):
     refused: str | None = None
     priority: int = 0
     size: int = 0
-
-
-GATHERED: Final = Gathered.__event_type__
 
 
 def _set(declared: object, **values: object) -> None:

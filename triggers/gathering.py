@@ -16,8 +16,8 @@ import apsw
 from triggers.alarm import Alarm
 from triggers.appraisal import key_of, terms_of
 from triggers.attempt import Run
-from triggers.events import encode
-from triggers.gather import ALL, DEBOUNCE, GATHERED, JOIN, Gathered, Rule
+from triggers.events import GATHERED, encode
+from triggers.gather import ALL, DEBOUNCE, JOIN, Gathered, Rule
 from triggers.journal import Journal, RunRow, gathered
 from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather, gather_again, run_alone
 from triggers.journal.groups import Left, left_over

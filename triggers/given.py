@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from triggers.copies import release
 from triggers.errors import BatchFailure, Reject, WiringError
-from triggers.events import Event, decode
-from triggers.gather import GATHERED, Gathered
+from triggers.events import GATHERED, Event, decode
 from triggers.lineage import EventRow
 from triggers.routing import LIST, Route
 
@@ -23,6 +22,8 @@ def together(route: Route, event: EventRow, members: Sequence[EventRow]) -> Give
         raise Reject(
             f"e{event.number} is one event, and {route.name!r} takes several; `triggers replay` has it gathered again"
         )
+    from triggers.gather import Gathered  # who is given one event need not load it
+
     whole = decode(Gathered, event.data, event.version)
     assert isinstance(whole, Gathered)
     if whole.refused is not None:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
-from triggers.downstream import Downstream, of_downstream
 from triggers.errors import WiringError
-from triggers.kernel import machine_resources
 from triggers.lineage import BUDGET
-from triggers.pressure import Pressure
 from triggers.quantities import is_number, is_whole, quantity
 from triggers.routing import COROUTINE, PROCESS, THREAD
 from triggers.spans import Span, seconds
 
-if TYPE_CHECKING:  # a function in AWS chooses nothing
+if TYPE_CHECKING:  # a function in AWS chooses nothing, and many an app declares nothing of this
+    from triggers.downstream import Downstream
     from triggers.policy import Policy, View
+    from triggers.pressure import Pressure
 
 FORGET: Final = 60.0
 """Days that what tells a duplicate outlives the event: one that comes later than that is taken for a new event."""
@@ -51,8 +50,7 @@ class LimitOptions(TypedDict, total=False):
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How much a dispatcher does at once. `resources` are what `needs=` draws on, beyond the machine's own."""
 
     threads: int = 32
@@ -61,18 +59,23 @@ class Limits:
     backlog: int = 100_000
     retention: float = 30.0
     """Days that an event and its runs are kept after they ended."""
-    resources: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, float] = MappingProxyType({})
     max_events: int = BUDGET
     aging: float = 600.0
     """Seconds of waiting that make up for one level of priority."""
     policy: Policy | None = None
-    shares: Mapping[str, float] = field(default_factory=dict)
-    downstreams: Mapping[str, Downstream] = field(default_factory=dict)
+    shares: Mapping[str, float] = MappingProxyType({})
+    downstreams: Mapping[str, Downstream] = MappingProxyType({})
     pressure: Pressure | None = None
+    machine: Mapping[str, float] | None = None
+    """What the machine has, where it is not to be looked at."""
 
     def capacity(self) -> dict[str, float]:
         """Return every resource by name, the slots of the executor among them."""
-        machine = machine_resources()
+        from triggers.downstream import of_downstream
+        from triggers.kernel import machine_resources
+
+        machine = machine_resources() if self.machine is None else self.machine
         processes = float(self.processes or max(1, int(machine["cpu"])))
         slots = {COROUTINE: float(self.coroutines), THREAD: float(self.threads), PROCESS: processes}
         called = {of_downstream(name): float(one.most) for name, one in self.downstreams.items()}
@@ -105,8 +108,7 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
             raise WiringError(f"{owner}: {name}={value!r} must be a whole number above 0")
     _check_shares(owner, limits.shares)
     _check_downstreams(owner, limits.downstreams)
-    if not (limits.pressure is None or isinstance(limits.pressure, Pressure)):
-        raise WiringError(f"{owner}: pressure={limits.pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
+    _check_pressure(owner, limits.pressure)
     if not (is_number(limits.retention) and 0 < limits.retention < inf):
         raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
     if not (limits.policy is None or callable(limits.policy)):
@@ -117,10 +119,25 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
 
 
 def _check_downstreams(owner: str, downstreams: object) -> None:
-    if not isinstance(downstreams, Mapping) or not all(isinstance(one, Downstream) for one in downstreams.values()):
-        raise WiringError(
-            f"{owner}: downstreams={downstreams!r} will not do; write e.g. downstreams={{'warehouse': Downstream()}}"
-        )
+    if isinstance(downstreams, Mapping):
+        if not downstreams:
+            return
+        from triggers.downstream import Downstream
+
+        if all(isinstance(one, Downstream) for one in downstreams.values()):
+            return
+    raise WiringError(
+        f"{owner}: downstreams={downstreams!r} will not do; write e.g. downstreams={{'warehouse': Downstream()}}"
+    )
+
+
+def _check_pressure(owner: str, pressure: object) -> None:
+    if pressure is None:
+        return
+    from triggers.pressure import Pressure
+
+    if not isinstance(pressure, Pressure):
+        raise WiringError(f"{owner}: pressure={pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
 
 
 def _check_shares(owner: str, shares: object) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, get_args
 
-from triggers.downstream import Adaptive, of_downstream
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Event
-from triggers.gather import All, Batch, Debounce
 from triggers.quantities import quantity
-from triggers.rate import Rate
 from triggers.retry import Retry
 from triggers.spans import Span, seconds
 
-if TYPE_CHECKING:  # an app that runs at any time need not load them
+if TYPE_CHECKING:  # what an app does not use it need not load
+    from triggers.downstream import Adaptive
+    from triggers.gather import All, Batch, Debounce
     from triggers.prices import Prices
+    from triggers.rate import Rate
     from triggers.schedule.moments import Moment
     from triggers.schedule.window import Window
 
@@ -105,11 +105,10 @@ class PolicyOptions(TypedDict, total=False):
     """Names of watched places that the route may write although it is triggered from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """The policy keywords with every value in place."""
 
-    retry: Retry = field(default_factory=Retry)
+    retry: Retry = Retry()
     timeout: float | None = None
     concurrency: int | None = None
     adaptive: Adaptive | None = None
@@ -120,7 +119,7 @@ class Policy:
     reads: frozenset[str] = frozenset()
     writes: frozenset[str] = frozenset()
     emits: frozenset[type[Event]] = frozenset()
-    needs: Mapping[str, float] = field(default_factory=dict)
+    needs: Mapping[str, float] = MappingProxyType({})
     priority: int | Callable[[Any], int] = 0
     key: str | Callable[[Any], object] | None = None
     per_key: int | None = None
@@ -149,21 +148,19 @@ _SETS: Final = {"reads", "writes", "emits", "allow_loops"}
 _TIMES: Final = ("window", "price", "deadline", "not_before", "expires")
 _KINDS: Final[Mapping[str, tuple[Any, str]]] = {
     "retry": (Retry, "Retry(on=OSError, attempts=3)"),
-    "concurrency": (int | Adaptive, "2"),
+    "concurrency": (int, "2"),
     "priority": (int | Callable, "10"),
     "key": (str | Callable, "'customer'"),
     "per_key": (int, "1"),
     "downstream": (str, "'warehouse'"),
-    "debounce": (Debounce, "Debounce(30, longest=600)"),
-    "batch": (Batch | All, "Batch(100, within=60)"),
-    "throttle": (Rate, "Rate(10, per=60)"),
-    "rate_limit": (Rate, "Rate(10, per=3600)"),
     "in_order": (str | Callable, "'day'"),
     "share": (bool | str, "'reports'"),
     "max_depth": (int, "5"),
     "needs": (Mapping, "{'cpu': 2}"),
     "isolate": (bool, "True"),
 }
+_RATES: Final = {"throttle": "Rate(10, per=60)", "rate_limit": "Rate(10, per=3600)"}
+_GATHERING: Final = {"debounce": "Debounce(30, longest=600)", "batch": "Batch(100, within=60)"}
 
 
 def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
@@ -175,10 +172,9 @@ def make_policy(owner: str, options: Mapping[str, Any]) -> Policy:
     values = dict(options)
     for name in _SETS & set(values):
         values[name] = _names(owner, name, values[name])
+    values.update(_concurrency(values))
     _check_kinds(owner, values)
     values.update(_needs(owner, values))
-    if isinstance(adaptive := values.get("concurrency"), Adaptive):
-        values.update(concurrency=adaptive.most, adaptive=adaptive)
     if values.get("timeout") is not None:
         values["timeout"] = seconds(owner, "timeout", values["timeout"])
     for name in ("concurrency", "per_key", "max_depth"):
@@ -239,6 +235,8 @@ def _needs(owner: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return `needs=` as numbers. What a route calls is one of them."""
     needs = {name: quantity(owner, name, value) for name, value in (values.get("needs") or {}).items()}
     if values.get("downstream") is not None:
+        from triggers.downstream import of_downstream
+
         needs[of_downstream(values["downstream"])] = 1.0
     return {"needs": needs}
 
@@ -257,14 +255,42 @@ def shown(value: Any) -> Any:
     return value.__name__ if callable(value) else value
 
 
+def _concurrency(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `concurrency=` as a number, and where it is found out, as that too."""
+    given = values.get("concurrency")
+    if given is None or isinstance(given, int):
+        return {}
+    from triggers.downstream import Adaptive
+
+    return {"concurrency": given.most, "adaptive": given} if isinstance(given, Adaptive) else {}
+
+
 def _check_kinds(owner: str, values: Mapping[str, Any]) -> None:
-    for name, (kind, example) in _KINDS.items():
-        value = values.get(name)
-        right = isinstance(value, kind) and (name in _FLAGS or not isinstance(value, bool))
-        if value is not None and not right:
+    for name, value in values.items():
+        known = None if value is None else _kind_of(name)
+        if known is None:
+            continue
+        kind, example = known
+        if not isinstance(value, kind) or (isinstance(value, bool) and name not in _FLAGS):
             raise WiringError(f"{owner}: {name}={value!r} will not do; write e.g. {name}={example}")
         if callable(value):
             _check_function(owner, name, value)
+
+
+def _kind_of(name: str) -> tuple[Any, str] | None:
+    """Return what the value of an option must be, and an example; None where that is seen to elsewhere.
+
+    What is loaded for that is there already, where the value is one.
+    """
+    if name in _RATES:
+        from triggers.rate import Rate
+
+        return Rate, _RATES[name]
+    if name in _GATHERING:
+        from triggers.gather import All, Batch, Debounce
+
+        return Debounce if name == "debounce" else Batch | All, _GATHERING[name]
+    return _KINDS.get(name)
 
 
 def _check_function(owner: str, name: str, function: Callable[..., object]) -> None:

@@ -9,7 +9,7 @@ from triggers.alarm import Alarm
 from triggers.appraisal import first_start, terms_of
 from triggers.awaited import Awaited
 from triggers.claims import Claims
-from triggers.gather import GATHERED
+from triggers.events import GATHERED
 from triggers.gathering import Gathering
 from triggers.journal import DELAYED, Journal, RunRow
 from triggers.journal.punctuality import postpone

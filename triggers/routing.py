@@ -11,21 +11,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from pydantic import BaseModel
 from pydantic_core import from_json
 
 from triggers.errors import WiringError, did_you_mean
-from triggers.events import Event, Tick
-from triggers.gather import GATHERED, Join, Key, Rule
+from triggers.events import GATHERED, Event, Tick
 from triggers.options import REPLACE, Policy
 from triggers.options import shown as as_shown
-from triggers.rate import Rate
 from triggers.signature import check_given, read_signature
 
-if TYPE_CHECKING:  # an app that uses neither need not load them
+if TYPE_CHECKING:  # an app that uses none of them need not load them
+    from triggers.gather import Join, Key, Rule
     from triggers.patterns import Index, Pattern
+    from triggers.rate import Rate
     from triggers.schedule import Schedule
 
 ONE: Final = "one"
@@ -91,6 +91,20 @@ class Route:
         return f"{self.handler.__module__}:{self.handler.__qualname__}"
 
 
+def is_schedule(trigger: object) -> TypeGuard[Schedule]:
+    """Say whether a trigger is a schedule."""
+    return not isinstance(trigger, type) and hasattr(trigger, "next") and hasattr(trigger, "latest")
+
+
+def joined(trigger: object) -> Join[*tuple[Any, ...]] | None:
+    """Return a trigger that joins several types; None for any other."""
+    if isinstance(trigger, type) or is_schedule(trigger):
+        return None
+    from triggers.gather import Join
+
+    return trigger if isinstance(trigger, Join) else None
+
+
 def make_route(
     handler: Callable[..., Any],
     trigger: type[Event] | Schedule | Join[*tuple[Any, ...]],
@@ -101,11 +115,11 @@ def make_route(
     policy: Policy,
 ) -> Route:
     """Return the route, or raise `WiringError` where handler and trigger do not fit together."""
-    join = trigger if isinstance(trigger, Join) else None
+    join = joined(trigger)
     shape = EACH if join else ONE if policy.batch is None else LIST
     signature = read_signature(handler, len(join.types) if join else 1)
     route_name = name or handler.__name__
-    schedule = None if isinstance(trigger, type | Join) else trigger
+    schedule = trigger if is_schedule(trigger) else None
     kind = join.types[0] if join else trigger if isinstance(trigger, type) else Tick
     if kind is Event:
         raise WiringError(f"route {route_name!r} is on Event itself, which nobody sends; name a subclass of it")
@@ -141,11 +155,10 @@ def make_route(
 
 def _check_gathered(route: str, trigger: object, where: object, source: object, policy: Policy) -> None:
     """Refuse options that say nothing about several events."""
-    join = isinstance(trigger, Join)
-    if (policy.batch or policy.debounce) and not (join or isinstance(trigger, type)):
+    if (policy.batch or policy.debounce) and is_schedule(trigger):
         word = "batch" if policy.batch else "debounce"
         raise WiringError(f"route {route!r}: {word}= is for events, and a schedule's ticks are made one by one")
-    if not join:
+    if joined(trigger) is None:
         return
     given = {
         "where=": where,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -103,6 +102,8 @@ def _given_up(thing: str, url: str, policy: Mapping[str, Any]) -> str | None:
 
 def _setting(url: str, attributes: str) -> str:
     """Return the command that sets attributes of a queue."""
+    import shlex  # every function loads this module, and none of them tells commands
+
     return shlex.join(["aws", "sqs", "set-queue-attributes", "--queue-url", url, "--attributes", attributes])
 
 

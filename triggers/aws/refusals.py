@@ -128,13 +128,14 @@ ACTIONS: Final = {
 }
 """The action that allows each operation which is called here."""
 
-_REFUSED: Final = re.compile(
+# patterns as text, which is compiled when one is asked for: an entry that is refused nothing waits for none
+_REFUSED: Final = (
     r"(?:User: (?P<who>\S+) )?is not authorized to perform: (?P<action>[\w:*-]+)"
     r"(?: on (?:the )?resource: \"?(?P<resource>[^\s\"]+)\"?)?(?P<why> (?:because|with) .+)?"
 )
-_CLOCK: Final = re.compile("Signature (expired|not yet current)")
-_WEB: Final = re.compile(r"\s*(<!doctype html|<html)\b", re.IGNORECASE)
-_TITLE: Final = re.compile(r"<title[^>]*>\s*([^<]+?)\s*</title>", re.IGNORECASE)
+_CLOCK: Final = "Signature (expired|not yet current)"
+_WEB: Final = r"\s*(<!doctype html|<html)\b"
+_TITLE: Final = r"<title[^>]*>\s*([^<]+?)\s*</title>"
 _HEAD: Final = 4096
 _ECHO: Final = "The Canonical String for this request"
 """Behind it, where a signature does not match, AWS says what was sent, the session's token included."""
@@ -230,7 +231,7 @@ def _answered(facts: Mapping[str, str]) -> _Words:
     if code.isdecimal() and not facts["operation"].startswith("Head"):  # to all but these AWS gives a code in words
         return _FOREIGN if code < "500" else _OTHER
     words = _of_code({"Code": code})
-    if words is _UNKNOWN and _CLOCK.search(facts["said"]):
+    if words is _UNKNOWN and re.search(_CLOCK, facts["said"]):
         return _SKEWED
     if words is _DENIED and facts["action"].startswith("kms:"):
         return _KEY_DENIED
@@ -240,7 +241,7 @@ def _answered(facts: Mapping[str, str]) -> _Words:
 def _facts(thing: str, response: Mapping[str, Any], operation: str) -> dict[str, str]:
     error, about = response["Error"], response.get("ResponseMetadata", {})
     said = response.get(PAGE) or _line(error.get("Message") or error.get("Code") or "no reason given")
-    found = _REFUSED.search(said)
+    found = re.search(_REFUSED, said)
     action, who, resource, why = found.group("action", "who", "resource", "why") if found else (None,) * 4
     region = about.get("HTTPHeaders", {}).get("x-amz-bucket-region") or error.get("Region")
     return {
@@ -263,9 +264,9 @@ def _line(said: object) -> str:
 
 
 def _page(text: str) -> str | None:
-    if not _WEB.match(text):
+    if not re.match(_WEB, text, re.IGNORECASE):
         return None
-    title = _TITLE.search(text)
+    title = re.search(_TITLE, text, re.IGNORECASE)
     return f"a web page, {' '.join(title[1].split())[:80]!r}" if title else "a web page"
 
 
@@ -274,14 +275,14 @@ def _page(text: str) -> str | None:
 _NOWHERE: Final = _Words(
     WiringError, "{thing}: {said}; AWS has no region of that name: set AWS_REGION, or `region` in the profile"
 )
-_NAMED: Final = re.compile(r"\b(?:batch|cloudformation|dynamodb|events|s3|scheduler|sqs|sts)\.([\w-]+)\.amazonaws\.com")
-_REGION: Final = re.compile(r"[a-z]+(-[a-z]+)+-[0-9]+")
+_NAMED: Final = r"\b(?:batch|cloudformation|dynamodb|events|s3|scheduler|sqs|sts)\.([\w-]+)\.amazonaws\.com"
+_REGION: Final = r"[a-z]+(-[a-z]+)+-[0-9]+"
 
 
 def _is_nowhere(said: str) -> bool:
     """Say whether nobody answers in a region whose name is written like none of AWS's."""
-    named = _NAMED.search(said)
-    return named is not None and not _REGION.fullmatch(named[1])
+    named = re.search(_NAMED, said)
+    return named is not None and not re.fullmatch(_REGION, named[1])
 
 
 _SAID: Final = _Words(TriggersError, "{thing}: {said}")

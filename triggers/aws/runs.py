@@ -20,7 +20,6 @@ from triggers.app import App
 from triggers.attempt import NOTHING, Again, Dead, Done, Failure, Outcome, Run, run_plain
 from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
-from triggers.aws.lineages import Refusals, question
 from triggers.aws.logs import JsonLines, about, ended
 from triggers.aws.records import DEAD, DONE, KNOWN, WAITING, Claim, Records, Sighting, Standing, Superseded
 from triggers.emission import emissions, emitted, within_budget, within_time
@@ -32,6 +31,7 @@ from triggers.sources.bucket import Bucket
 
 if TYPE_CHECKING:
     from triggers.aws.coroutines import Coroutines
+    from triggers.aws.lineages import Refusals
     from triggers.aws.processes import Processes
 
 log = logging.getLogger("triggers.run")
@@ -70,7 +70,7 @@ class Runs:
         self._app = app.name
         self._places = app.places()
         self._traced = _buckets(app) if app.writes_objects() else {}
-        self._refusals = Refusals()
+        self._refusals: Refusals | None = None
         self._leading = router.leading
         self._max_events = app.limits.max_events
         self._records = records
@@ -136,8 +136,10 @@ class Runs:
         bucket = self._traced.get(event.source)
         if bucket is None or event.depth or event.type != ObjectCreated.__event_type__:
             return event
-        from triggers.aws.objects import lineage_of  # it is there already, with the app's places
+        from triggers.aws.lineages import Refusals, question  # both are there already, with the app's places
+        from triggers.aws.objects import lineage_of
 
+        self._refusals = self._refusals or Refusals()
         asked = question(event.data, bucket)
         lineage = lineage_of(asked, self._refusals) if asked else None
         return event if lineage is None else continued(event, lineage, self._journal)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
-from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,6 +20,7 @@ from triggers.faults.loop import Crash, VirtualLoop
 from triggers.faults.seeds import Fault, Faults
 from triggers.harness import FakeClock
 from triggers.journal import RUNNING, Change, Journal, Result
+from triggers.kernel import machine_resources
 from triggers.limits import Limits
 from triggers.routing import PROCESS, Route
 from triggers.sources import Source
@@ -222,20 +222,6 @@ def _ending(outcome: Outcome) -> str:
     return f"comes to {type(outcome).__name__}: {outcome.failure}"
 
 
-@dataclass(frozen=True, slots=True)
-class Measured(Limits):
-    """The limits of an app on a machine that was looked at once: all its lives find the same, and no pressure."""
-
-    known: Mapping[str, float] = field(default_factory=dict)
-
-    def capacity(self) -> dict[str, float]:
-        """Return what was found."""
-        return dict(self.known)
-
-
 def measured(limits: Limits) -> Limits:
-    """Return the same limits, with the machine looked at."""
-    if isinstance(limits, Measured):
-        return limits
-    known = {one.name: getattr(limits, one.name) for one in fields(limits)}
-    return Measured(**{**known, "pressure": None}, known=limits.capacity())
+    """Return the same limits on a machine that was looked at once: all its lives find the same, and no pressure."""
+    return limits if limits.machine else limits._replace(machine=machine_resources(), pressure=None)

@@ -9,9 +9,10 @@ from triggers.errors import WiringError
 from triggers.sources import Delivery, Site
 
 FIFO = ".fifo"
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}(\.fifo)?|[A-Za-z0-9_-]{76,80}")
-_URL = re.compile(r"https?://[^/]+/.+")
-_ARN = re.compile(r"arn:(?P<partition>aws[a-z-]*):sqs:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<name>[^:]+)")
+# patterns as text, which is compiled when one is asked for: every app loads this, and few have a queue
+_NAME = r"[A-Za-z0-9_-]{1,75}(\.fifo)?|[A-Za-z0-9_-]{76,80}"
+_URL = r"https?://[^/]+/.+"
+_ARN = r"arn:(?P<partition>aws[a-z-]*):sqs:(?P<region>[a-z0-9-]+):(?P<account>[0-9]{12}):(?P<name>[^:]+)"
 
 
 class Queue:
@@ -34,7 +35,7 @@ class Queue:
     __slots__ = ("name", "queue", "url")
 
     def __init__(self, queue: str, *, name: str | None = None, url: str | None = None) -> None:
-        if not isinstance(queue, str) or not _NAME.fullmatch(queue):
+        if not isinstance(queue, str) or not re.fullmatch(_NAME, queue):
             raise WiringError(
                 f"{queue!r} is no name of a queue; write up to 80 letters, digits, - and _, as in Queue('orders'),"
                 " with .fifo at the end of an ordered one, and a queue's URL as url="
@@ -44,7 +45,7 @@ class Queue:
         self.url = url
         if not self.name:
             raise WiringError(f"queue {queue!r}: name='' names no source; leave it out or name one")
-        if url is not None and not _URL.match(url):
+        if url is not None and not re.match(_URL, url):
             raise WiringError(f"queue {queue!r}: url={url!r} is no URL of a queue; copy it from `aws sqs list-queues`")
 
     def __repr__(self) -> str:
@@ -56,7 +57,7 @@ class Queue:
         Raises `WiringError` for what names no queue, and for one without order in place of one that keeps it.
         """
         url = _url_of(where)
-        if url is None and not _NAME.fullmatch(where):
+        if url is None and not re.fullmatch(_NAME, where):
             raise WiringError(
                 f"queue {self.name!r} cannot be bound to {where}; bind it to another queue, by its name, URL or ARN"
             )
@@ -80,10 +81,10 @@ class Queue:
 
 def _url_of(where: str) -> str | None:
     """Return the URL of what is named by its URL or ARN, None for anything else."""
-    if arn := _ARN.fullmatch(where):
+    if arn := re.fullmatch(_ARN, where):
         domain = "amazonaws.com.cn" if arn["partition"] == "aws-cn" else "amazonaws.com"
         return f"https://sqs.{arn['region']}.{domain}/{arn['account']}/{arn['name']}"
-    return where if _URL.fullmatch(where) else None
+    return where if re.fullmatch(_URL, where) else None
 
 
 __all__ = ["FIFO", "Queue"]
