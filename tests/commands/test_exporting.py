@@ -78,6 +78,18 @@ class Saved(Event):
 app = App("churn", sources=[Folder("incoming"), Folder("marked", marker="*.ok"), Queue("orders")],
           outputs=[Folder("models")], retry=Retry(attempts=1))
 tries = []
+opened = []
+
+@app.on(Left, window="07:00-08:00 UTC")
+def early(event: Left) -> None:
+    check("it early")
+
+@app.on(Right)
+def later(event: Right) -> None:
+    if event.day not in opened:
+        opened.append(event.day)
+        raise Later(minutes=20)
+    check("it later")
 
 @app.on(ObjectCreated)
 def read(event: ObjectCreated) -> Read:
@@ -244,7 +256,7 @@ def test_an_attempt_that_failed_before_another_went_well_is_a_failure_too(failin
     assert (wanted.passes(), seen.passes()) == (True, False)
 
 
-def together(failing: Failing, what: str) -> None:
+def happens(failing: Failing, what: str) -> None:
     make: Any = failing.types
     send, advance = failing.send, failing.life.advance
     match what:
@@ -262,6 +274,14 @@ def together(failing: Failing, what: str) -> None:
             advance(3600)
         case "all of a fan-out":
             send(make["Order"](parts=3))
+        case "window":
+            advance(5.5 * 3600)
+            send(make["Left"](day="5"))
+            advance(1.5 * 3600)
+        case "put off":
+            send(make["Right"](day="6"))
+            advance(1200)
+            make["opened"].clear()
         case "burst":
             send(make["Left"](day="3"), make["Left"](day="4"))
             advance(30)
@@ -275,13 +295,15 @@ def together(failing: Failing, what: str) -> None:
         ("pair", "pair", ["pipeline.send(Left(day='1'), Right(day='1'))"]),
         ("pair that misses one", "pair", ["pipeline.send(Left(day='2'))", "pipeline.advance(hours=1)"]),
         ("all of a fan-out", "whole", ["pipeline.send(Order(parts=3))"]),
+        ("window", "early", ["pipeline.send(Left(day='5'))", "pipeline.advance(minutes=90)"]),
+        ("put off", "later", ["pipeline.send(Right(day='6'))", "pipeline.advance(minutes=20)"]),
         ("burst", "settle", ["pipeline.send(Left(day='4'))", "pipeline.advance(seconds=30)"]),
     ],
 )  # fmt: skip
-def test_events_that_came_together_come_together_again(
+def test_events_that_came_together_or_in_time_do_so_again(
     failing: Failing, what: str, route: str, given: list[str]
 ) -> None:
-    together(failing, what)
+    happens(failing, what)
     exported = failing.export(f"r{failing.dead(route)}", "--expect", "failure")
     assert statements(exported)[: len(given)] == given
     assert exported.passes()

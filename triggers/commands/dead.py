@@ -132,7 +132,8 @@ def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
             say("\n".join(f"  {plain(text)}" for text in users_first(one.traceback).splitlines()))
     if run.state == "dead":
         again, aside = written(f"dead redrive r{run.number}"), written(f"dead drop r{run.number}")
-        note(f"\n{again} runs it again, {aside} puts it aside")
+        test = f", `triggers export-test r{run.number}` writes a test of it" if isinstance(place, StateFolder) else ""
+        note(f"\n{again} runs it again, {aside} puts it aside{test}")
 
 
 @dead.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import apsw
 import click
@@ -14,6 +16,8 @@ from triggers.journal import views
 from triggers.journal.groups import GATHERED, groups
 from triggers.journal.views import RunView
 from triggers.lineage import EventRow
+
+T = TypeVar("T")
 
 NAMED = 5
 """How many runs are named where one must be chosen."""
@@ -42,6 +46,8 @@ class Origins:
     events: dict[int, EventRow]
     """All events on the way, by number."""
     runs: list[RunView]
+    put_off: set[int]
+    """Those of the runs that their handlers have put off by `Later`."""
 
 
 def failure_of(connection: apsw.Connection, run: RunView) -> Failure:
@@ -91,7 +97,12 @@ def origins_of(connection: apsw.Connection, run: RunView) -> Origins:
             left += members
         else:
             inputs[number] = event
-    return Origins([inputs[number] for number in sorted(inputs)], events, [runs[number] for number in sorted(runs)])
+    put_off = {number for number in runs if any(one.outcome == "later" for one in views.attempts(connection, number))}
+    return Origins(_sorted(inputs), events, _sorted(runs), put_off)
+
+
+def _sorted(rows: Mapping[int, T]) -> list[T]:
+    return [rows[number] for number in sorted(rows)]
 
 
 def _cause(connection: apsw.Connection, event: EventRow) -> RunView | None:

@@ -220,7 +220,7 @@ def waiting_time(app: App, failure: Failure, origins: Origins) -> int:
         total += _gathering(route, event)
         if run.attempt > 1 or (run.number == failure.run.number and not failure.final):
             total += _retries(route)
-        if _gated(route) and run.started:
+        if run.started and (_gated(route) or run.number in origins.put_off):
             total += max(0.0, run.started - event.recorded)
     return ceil(total)
 
