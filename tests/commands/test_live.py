@@ -55,7 +55,7 @@ def test_it_shows_what_runs_what_ended_and_what_failed(tmp_path: Path) -> None:
     life.engine.intake.failing.clear()
     life.end()
     assert "5 events, 1 done, 1 dead, 1 run at work, 2 open" in text
-    assert "the next retry is due at" in text
+    assert "the next delayed run is due at" in text
     assert "failing: the inbox cannot be listed" in text
     assert "r2 work: ValueError: number \\x1b one" in text
     [route] = [line.split() for line in text.splitlines() if line.startswith("work ")]

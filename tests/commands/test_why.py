@@ -323,9 +323,10 @@ def test_waiting_without_a_dispatcher_for_hours_that_no_start_changes(project: P
     life.ask("UPDATE closed SET until = 9e9")  # which is not over by the clock of who asks
     life.crash()
     assert why(project, "r1") == (
-        "r1 waiting: no dispatcher is running; work starts it with `triggers run`, if it may then: outside its window"
-        f" 02:00-03:00 UTC; it opens at {clock(9e9)}"
+        "r1 waiting: no dispatcher is running; work starts it with `triggers run`, once this is over: outside its"
+        f" window 02:00-03:00 UTC; it opens at {clock(9e9)}"
     )
+    assert project("retry", "r1").err.endswith("can be retried; `triggers why r1` says what it waits for\n")
 
 
 def test_waiting_for_a_route_that_is_gone(project: Project, live: Any, gate: asyncio.Event) -> None:

@@ -215,6 +215,7 @@ def _instead(place: StateFolder | Deployed, run: RunView, word: str) -> str:
     here = isinstance(place, StateFolder)
     ways = {
         "done": f"; {written(f'replay --event e{run.event}')} runs its event again",
+        "waiting": f"; {written(f'why r{run.number}')} says what it waits for",
         INTERRUPTED: "; it starts again " + ("with `triggers run`" if here else "when its message comes again"),
     }
     return ways.get(word, "")

@@ -105,7 +105,7 @@ class Display:
             text.append(f", {rate}")
         if dispatcher.alarm.due is not None:
             due = time.time() + dispatcher.alarm.due - dispatcher.clock.monotonic()
-            text.append(f"; the next retry is due at {clock(due)}", "yellow")
+            text.append(f"; the next delayed run is due at {clock(due)}", "yellow")
         if dispatcher.pipeline.refused:
             text.append(
                 f"\nthe journal cannot be written: {dispatcher.pipeline.refused}; work stands still", "bold red"

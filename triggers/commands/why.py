@@ -192,7 +192,7 @@ def _idle(scene: Scene, run: RunView) -> str:
         if pause and not scene.aws:
             return f"{run.route} does not start it: {plain(str(pause))}; and no dispatcher is running"
         gate = None if scene.aws else scene.holdups.gate(backlog.run(scene.connection, run.number))
-        then = f", if it may then: {gate.text}" if gate and (gate.until or 0.0) > time.time() else ""
+        then = f", once this is over: {gate.text}" if gate and (gate.until or 0.0) > time.time() else ""
         return f"no dispatcher is running; {run.route} starts it with `triggers run`{then}"
     return f"{run.route} starts it when its turn comes"
 
