@@ -17,8 +17,8 @@ from triggers.commands.masking import Masked
 from triggers.commands.origins import Failure, Origins
 from triggers.commands.reading import SENDERS
 from triggers.errors import EventError, TriggersError, did_you_mean
-from triggers.events import Event, ObjectCreated, decode
-from triggers.gather import DEBOUNCE, GATHERED
+from triggers.events import GATHERED, Event, ObjectCreated, decode
+from triggers.gather import DEBOUNCE
 from triggers.lineage import EventRow
 from triggers.places import Place
 from triggers.routing import Route
