@@ -13,7 +13,7 @@ from tests.docs.running import ExampleError, Session
 from triggers import App
 from triggers.testing import Harness
 
-LINKED = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+LINKED = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from pydantic_core import PydanticSerializationError, from_json
 
 from triggers.content import check_content, open_content
 from triggers.errors import EventError, Reject, did_you_mean
-from triggers.secrecy import holds_secret, may_hold_secret
+from triggers.secrecy import holds_secret, may_hold_secret, secret_fields
 
 MAX_BYTES = 256 * 1024
 """The largest payload, in bytes of JSON: what a DynamoDB item and an EventBridge entry can carry."""
@@ -325,7 +325,7 @@ def decode(kind: type[Event], text: str, version: int) -> Event:
             raise EventError(f"{kind.__event_type__} has version {version}, this code knows {known}; run newer code")
         return kind.model_validate(kind.upgrade(from_json(text), version))
     except ValidationError as error:
-        raise EventError(f"{kind.__event_type__} does not validate: {describe(error)}") from error
+        raise EventError(f"{kind.__event_type__} does not validate: {_said(kind, error)}") from error
     except (ValueError, LookupError, TypeError) as error:
         raise EventError(f"{kind.__event_type__} version {version} cannot be brought forward: {error!r}") from error
 
@@ -339,16 +339,22 @@ def parse(kind: type[Event], data: Mapping[str, Any]) -> Event:
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
-        raise EventError(f"{kind.__event_type__} does not validate: {describe(error)}") from error
+        raise EventError(f"{kind.__event_type__} does not validate: {_said(kind, error)}") from error
 
 
-def describe(error: ValidationError) -> str:
+def _said(kind: type[Event], error: ValidationError) -> str:
+    """Return what is wrong, without the values where one of them may have been meant for a secret."""
+    return describe(error, values=not secret_fields(kind))
+
+
+def describe(error: ValidationError, *, values: bool = True) -> str:
     """Return a validation error as one line: `auc: Input should be a valid number (got 'high')`."""
     parts = []
     for item in error.errors(include_url=False):
         place = ".".join(str(step) for step in item["loc"])
         shown = repr(item["input"])
-        given = "" if item["type"] == "missing" else f" (got {shown if len(shown) < 60 else shown[:57] + '...'})"
+        shown = shown if len(shown) < 60 else f"{shown[:57]}..."
+        given = f" (got {shown})" if values and item["type"] != "missing" else ""
         parts.append(f"{place + ': ' if place else ''}{item['msg']}{given}")
     return "; ".join(parts)
 

@@ -54,6 +54,7 @@ class Intake:
             self.types = {*self.types, *dispatcher.awaited.kinds}
         self.rejections = rejections
         self.sources = {source.name: source for source in sources}
+        self.names: Collection[str] = self.sources.keys()
         self.failing: dict[str, str] = {}
         """Why a source does not deliver at present, by its name."""
         self._dispatcher = dispatcher

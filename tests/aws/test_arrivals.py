@@ -192,6 +192,25 @@ def test_what_comes_by_a_declared_queue_is_a_message_whatever_it_says_of_s3(body
     assert (there.type, json.loads(there.data)["body"]) == (found.type, body), "as a dispatcher has it"
 
 
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [({"type": "ObjectCreated"}, "a ObjectCreated is told by"), ({"source": "incoming"}, "its source is 'incoming'")],
+)
+def test_a_message_of_a_declared_queue_cannot_speak_for_another_source(claim: dict[str, str], said: str) -> None:
+    raw = record(json.dumps({**DIRECT, **claim}), id="m7")
+    raw["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:orders"
+    [arrival] = ARRIVALS.read(batch(raw), 9.0)
+    assert said in (arrival.rejection or "")
+
+
+def test_a_record_that_is_not_as_aws_makes_it_is_rejected_by_itself() -> None:
+    odd = {**record("hello"), "attributes": {"ApproximateReceiveCount": "many"}}
+    found = ARRIVALS.read(batch(odd, {**record("x"), "attributes": "y"}), 9.0)
+    assert [arrival.received for arrival in found] == [1, 1]
+    [arrival] = ARRIVALS.read({"Records": [{"EventSource": "aws:sns", "Sns": "hello"}]}, 9.0)
+    assert arrival.rejection
+
+
 def test_text_that_only_mentions_s3_is_a_message_of_any_other_queue_too() -> None:
     found = event(batch(record('copy it to "s3"', app="other", route="queue")))
     assert found.type == MessageReceived.__event_type__

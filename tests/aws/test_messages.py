@@ -161,6 +161,26 @@ def test_what_claims_to_be_an_event_and_cannot_be_one_is_refused(body: str, said
             event(read(record(body)), "orders", 9.0, KNOWN)
 
 
+@pytest.mark.parametrize("kind", ["ObjectCreated", "ObjectDeleted", "Tick", "Missing"])
+def test_no_message_tells_of_files_objects_or_the_time(kind: str) -> None:
+    data = {"key": "a", "uri": "file:///etc/passwd", "size": 1, "version": "1-1-1"}
+    body = json.dumps({**CLOUD, "type": kind, "source": "incoming", "data": data})
+    with pytest.raises(EventError, match=f"a {kind} is told by the app's own sources, .* and not by a message"):
+        delivery_of(read(record(body)), "orders", 9.0, {*KNOWN, kind})
+
+
+def test_no_message_is_in_the_name_of_another_source_whose_identities_it_would_use_up() -> None:
+    def told(source: str) -> Delivery:
+        body = json.dumps({**CLOUD, "source": source})
+        return delivery_of(read(record(body)), "orders", 9.0, KNOWN, {"orders", "timer", "incoming"})
+
+    assert told("orders").source == "orders"
+    assert told("shop").source == "shop"
+    for name in ("timer", "incoming"):
+        with pytest.raises(EventError, match=f"its source is '{name}', another source of the app, and it came by 'ord"):
+            told(name)
+
+
 @pytest.mark.parametrize("raw", [{}, {"body": "x"}, {"MessageId": "m"}, {"messageId": 1, "body": "x"}])
 def test_what_is_no_message_is_refused(raw: dict[str, Any]) -> None:
     with pytest.raises(EventError, match="has a messageId and a body"):

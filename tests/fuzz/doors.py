@@ -169,7 +169,10 @@ def message(data: bytes) -> object:
     """A message of a queue, for a dispatcher and for a function."""
     raw = {"messageId": "m", "body": data.decode("utf-8", "replace"), "attributes": {"SentTimestamp": "1767225600000"}}
     read = messages.read(raw)
-    _used(messages.delivery_of(read, "orders", NOW, KNOWN), messages.event_of(read, "orders", NOW, KNOWN))
+    _used(
+        messages.delivery_of(read, "orders", NOW, KNOWN, {"raw", "timer"}),
+        messages.event_of(read, "orders", NOW, KNOWN),
+    )
     return read
 
 

@@ -71,6 +71,7 @@ class FakeSite:
         self.watches = watches
         self.app = "app"
         self.types: Collection[str] = {"MessageReceived"}
+        self.names: Collection[str] = ()
         self.traces = False
         self.looks: set[str] = set()
         """The sources that have delivered what was there when they began."""

@@ -74,6 +74,7 @@ class Arrivals:
             names.queue(app.name, route, fifo=fifo): route for route in router.routes for fifo in (False, True)
         }
         self._buckets = _buckets(app)
+        self._names = app.sources.keys()
         self._queues = {source.queue: source.name for source in app.sources.values() if isinstance(source, Queue)}
 
     def read(self, payload: object, now: float) -> Iterator[Arrival]:
@@ -155,6 +156,8 @@ class Arrivals:
     def _event(self, raw: Mapping[str, Any], source: str, now: float, queue: str) -> EventRow:
         event = messages.event_of(messages.read(raw), source, now, self._known)
         self._check_taken(event.type, queue)
+        if queue in self._queues:
+            messages.check_told(event.type, event.source, source, self._names)
         if event.subject and len(event.subject) > LONGEST_SUBJECT:
             raise EventError(
                 f"subject has {len(event.subject):,} characters, over the limit of {LONGEST_SUBJECT:,}; shorten it"

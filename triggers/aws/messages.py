@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from triggers.aws import wire
 from triggers.cloudevents import from_fields
 from triggers.errors import SHOWN, EventError, did_you_mean, shown
-from triggers.events import MessageReceived, encode, read_json
+from triggers.events import MessageReceived, Missing, ObjectCreated, ObjectDeleted, Tick, encode, read_json
 from triggers.lineage import EventRow, arrived
 from triggers.sources import Delivery
 
@@ -28,6 +28,9 @@ may give an attribute a name that begins so."""
 
 FORM = '{"specversion": "1.0", "id": "1", "source": "me", "type": "Retrain", "data": {}}'
 """An event in the form of CloudEvents, as an example."""
+
+TOLD = frozenset(kind.__event_type__ for kind in (ObjectCreated, ObjectDeleted, Tick, Missing))
+"""The types of what only a source of the app tells."""
 
 _CLOUD = '"specversion"'
 _TOPIC = '"TopicArn"'
@@ -95,16 +98,20 @@ def record(message: Mapping[str, Any], arn: str) -> Mapping[str, Any]:
     return made
 
 
-def delivery_of(message: Message, source: str, now: float, known: Collection[str]) -> Delivery:
+def delivery_of(
+    message: Message, source: str, now: float, known: Collection[str], names: Collection[str] = ()
+) -> Delivery:
     """Return what a message is to a dispatcher: its own event, or a `MessageReceived` from `source`.
 
-    Raises `EventError` for what claims to be an event and cannot be one, or is of a type that is not `known`; of an app
-    that does not know `MessageReceived`, too, for what does not claim to be one.
+    Raises `EventError` for what claims to be an event and cannot be one, is of a type that is not `known`, or is told
+    in the name of another one of the app's sources, whose `names` these are; of an app that does not know
+    `MessageReceived`, too, for what does not claim to be one.
     """
     if message.event is None:
         return _received(message, source, now, known)
     delivery = from_fields(_parsed(message.event), now)
     _check(delivery.type, known)
+    check_told(delivery.type, delivery.source, source, names)
     return delivery
 
 
@@ -135,6 +142,23 @@ def _check(kind: str, known: Collection[str]) -> None:
         raise EventError(
             f"no route takes or emits events of the type {shown(kind)}{did_you_mean(kind, known)}; add a route on it,"
             " or have it sent elsewhere"
+        )
+
+
+def check_told(kind: str, source: str, queue: str, names: Collection[str]) -> None:
+    """Raise `EventError` for what the message of a queue may not say, whoever sends it.
+
+    An `ObjectCreated` names what is read: a path, a bucket. A `Tick` says what time it is. Either is told by the source
+    that has seen it, and no message is in the name of another one: its identities are that one's, to be dropped.
+    """
+    if kind in TOLD:
+        raise EventError(
+            f"a {kind} is told by the app's own sources, which have seen it, and not by a message; send an event of a"
+            " type of your own with what the handler needs to know"
+        )
+    if source != queue and source in names:
+        raise EventError(
+            f"its source is {shown(source)}, another source of the app, and it came by {queue!r}; name who sent it"
         )
 
 
@@ -198,4 +222,4 @@ def _parsed(event: Mapping[str, Any] | bytes) -> object:
     return read_json("the event", event) if isinstance(event, bytes) else event
 
 
-__all__ = ["FORM", "Message", "as_json", "delivery_of", "event_of", "read", "record"]
+__all__ = ["FORM", "Message", "as_json", "check_told", "delivery_of", "event_of", "read", "record"]

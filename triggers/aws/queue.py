@@ -46,7 +46,7 @@ async def _events(queue: Queue, site: Site, messages: Sequence[Raw]) -> list[Del
     now, events = site.clock.now(), []
     for message in map(read, messages):
         try:
-            events.append(delivery_of(message, queue.name, now, site.types))
+            events.append(delivery_of(message, queue.name, now, site.types, site.names))
         except EventError as error:
             await site.reject(queue.name, message.id, _kept(message), str(error))
     return events

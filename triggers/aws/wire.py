@@ -13,7 +13,10 @@ from pydantic_core import from_json, to_json
 from triggers.cloudevents import from_fields
 from triggers.errors import EventError, shown
 from triggers.events import moment, read_json
-from triggers.lineage import EventRow, arrived
+from triggers.lineage import BUDGET, EventRow, arrived
+
+DEEPEST = 999_999_999
+"""The depth of an event at most: far beyond what any chain reaches, and as many digits as an object's lineage has."""
 
 _BITS = 59  # of a number: at most 18 digits, which fit into the whole numbers of every reader with room to spare
 
@@ -62,7 +65,7 @@ def of_fields(fields: object, now: float) -> EventRow:
         return arrived(d, number, now)
     root, cause = _number("root", "e", fields["root"]), fields.get("cause")
     cause = None if cause is None else _number("cause", "r", cause)
-    depth, budget = _count("depth", fields.get("depth")), _count("budget", fields.get("budget"))
+    depth, budget = _count("depth", fields.get("depth"), DEEPEST), _count("budget", fields.get("budget"), BUDGET)
     return EventRow(
         number, d.id, d.source, d.type, d.version, d.subject, d.time, now, d.data, cause, root, depth, budget
     )
@@ -82,9 +85,9 @@ def _number(attribute: str, letter: str, value: object) -> int:
     return int(value[1:])
 
 
-def _count(attribute: str, value: object) -> int:
-    if type(value) is not int or value < 0:
-        raise EventError(f"{attribute} must be a whole number, 0 or more, not {shown(value)}")
+def _count(attribute: str, value: object, most: int) -> int:
+    if type(value) is not int or not 0 <= value <= most:
+        raise EventError(f"{attribute} must be a whole number from 0 to {most:,}, not {shown(value)}")
     return value
 
 

@@ -113,7 +113,7 @@ class Fed:
             }
         )
         try:
-            return delivery_of(told, self.name, site.clock.now(), site.types)
+            return delivery_of(told, self.name, site.clock.now(), site.types, site.names)
         except EventError as error:
             await site.reject(self.name, told.id, message.body, str(error))
             return None

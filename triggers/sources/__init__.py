@@ -82,6 +82,8 @@ class Site(Protocol):
     """The app's name."""
     types: Collection[str]
     """The types of the events that the app's routes take and emit."""
+    names: Collection[str]
+    """The names of the app's sources."""
     traces: bool
     """Whether an object's lineage is to be asked for: some route writes into a bucket, so it may be of a chain."""
 
