@@ -12,27 +12,42 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from benchmarks import gatherings, holding, placement
 from benchmarks.measure import TRACES, Row, Trials, percentile
+from triggers import Event
+from triggers.admission import Admission
+from triggers.forecast import RunTimes
 from triggers.holdings import UNIT
+from triggers.journal import WAITING, WaitingRow
+from triggers.options import make_policy
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
 from triggers.policy.view import PATIENCE, Busy, Lane, View
+from triggers.routing import make_route
 from triggers.simulate import Job, LastTwo, Perfect, Rules, figures, shaken, simulate
 from triggers.simulate.logs import read_swf
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed
+from triggers.terms import Terms
 
 Result = dict[str, Any]
 Workload = tuple[list[Job], Mapping[str, int]]
 NASA = "nasa-ipsc-1993-3.1-cln.swf.zip"
 HOUR = 3600.0
+NOW = 1.8e9
+
+
+class Work(Event):
+    """What waits where the cost of a choice is taken."""
+
+
+def _work(event: Work) -> None: ...
 
 
 def shortest_first(view: View) -> Sequence[int]:
@@ -206,9 +221,49 @@ def decision(folder: Path, lanes: int, free: int, waiting: int, rounds: int) -> 
     }
 
 
+def choice(folder: Path, routes: int, keys: int, waiting: int, rounds: int) -> Result:
+    """Choose as the dispatcher does, when one of 32 slots is free again, with so many runs waiting; in microseconds.
+
+    `keys` are those of each route, of which one run each may be at work; 0 is a route without keys.
+    """
+    admission, taken = _admission(routes, keys, waiting), []
+    running = [head.number for _, head in admission.choose(NOW).claims]
+    for number in range(1, rounds + 1):
+        admission.release(running.pop(0))
+        begin = time.perf_counter()
+        started = admission.choose(NOW + number / 100)
+        taken.append(1e6 * (time.perf_counter() - begin))
+        running += [head.number for _, head in started.claims]
+        assert len(started.claims) == 1
+    return {"median": percentile(taken, 50), "p99": percentile(taken, 99), "fastest": min(taken)}
+
+
+def _admission(routes: int, keys: int, waiting: int) -> Admission:
+    """Return what waits of so many routes, all of it in memory, with run times that are known."""
+    drawn, times = random.Random(routes), RunTimes()
+    options: dict[str, Any] = {"key": lambda event: None, "per_key": 1} if keys else {}
+    made = [
+        make_route(_work, Work, name=f"r{number}", where=None, source=None, policy=make_policy("r", options))
+        for number in range(routes)
+    ]
+    for route in made:
+        for _ in range(30):
+            times.learn(route.name, 100, drawn.lognormvariate(3, 1))
+    admission = Admission({route.name: route for route in made}, {"thread": 32}, 600, times.bounds)
+    numbers = count(1)
+    for route in made:
+        flow = admission.flows[route.name]
+        flow.window = waiting + 1
+        flow.ask()
+        ranks = sorted(NOW - drawn.uniform(0, 9000) for _ in range(waiting // routes))
+        named = (Terms(rank, key=f"k{n % keys}" if keys else None, size=100) for n, rank in enumerate(ranks))
+        admission.fill(flow, [WaitingRow(next(numbers), 1, WAITING, 0, 0, terms) for terms in named])
+    return admission
+
+
 def _view(lanes: int, free: int, waiting: int) -> View:
     drawn = random.Random(lanes)
-    now, slots = 1.8e9, 32
+    now, slots = NOW, 32
     routes = min(50, lanes)
     limits = {f"route {number}": slots * UNIT for number in range(routes)}
     found = []
@@ -244,6 +299,12 @@ def rows(trials: Trials) -> list[Row]:
         cost = trials.run("scheduling.decision", lanes=lanes, free=free, waiting=100_000, rounds=few(1000, 100))
         started = cost["started"]
         figure = f"a decision, 100,000 waiting in {lanes:,} lanes, {started} start{'s' if started == 1 else ''}"
+        found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
+    for routes, keys in ((1, 0), (10, 0), (50, 0), (1, 1000), (1, 10_000), (10, 100)):
+        cost = trials.run("scheduling.choice", routes=routes, keys=keys, waiting=100_000, rounds=few(1000, 100))
+        figure = f"a slot is free, 100,000 waiting of {routes} route{'s' * (routes > 1)}" + f", {keys:,} keys" * (
+            keys > 0
+        )
         found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
     return found
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from heapq import merge
+from itertools import islice, repeat
 from math import inf
 
 from triggers import policy
 from triggers.closures import Closures
-from triggers.flows import KEYED, Flow, Head, Lane, Ranked
+from triggers.flows import KEYED, Flow, Head, Lane, Ranked, room
 from triggers.gates import Gate, Turnstile, declared
 from triggers.holdings import MEMORY, UNIT, Holdings, limit_of, units
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
@@ -35,6 +37,9 @@ class Choice:
     buried: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs whose process died in their last attempt."""
 
+
+Shown = tuple[Iterator[Lane], policy.Lane]
+"""What the policy is shown as a lane, and the lanes that the first of its runs, the second and so on lie in."""
 
 Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
 """From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
@@ -157,21 +162,21 @@ class Admission:
             return choice
         self.reopens = inf
         self.closures.begin()
-        self.holdings.tidy(sum(len(flow.lanes) for flow in self.flows.values()))
-        lanes = list(self._open(now))
-        if lanes:
+        self.holdings.tidy(sum(len(flow.lanes) for flow in self.flows.values() if not self._in_line(flow)))
+        shown = list(self._open(now))
+        if shown:
             self._predict()
-            seen = [waiting for _, waiting in lanes]
-            usage = self.sharing.usage({one.share or "" for one in seen}) if self.sharing else {}
+            lanes = [lane for _, lane in shown]
+            usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
             free, capacity = self.holdings.free, self.holdings.capacity
-            view = View(now, seen, free, capacity, self.holdings.busy(now), usage, self._aging)
+            view = View(now, lanes, free, capacity, self.holdings.busy(now), usage, self._aging)
             for index in fit(view, self._policy(view)):
-                lane, waiting = lanes[index]
-                self._start(lane, now, waiting.longest, choice)
+                behind, lane = shown[index]
+                self._start(next(behind), now, lane.longest, choice)
         while self._turns:
             self.holdings.remove(self._turns.pop())
         self._clear = self.empty()
-        self._shut = not (self._clear or lanes or any(flow.horizon for flow in self.flows.values()))
+        self._shut = not (self._clear or shown or any(flow.horizon for flow in self.flows.values()))
         return choice
 
     def low(self) -> list[Flow]:
@@ -263,25 +268,52 @@ class Admission:
         """Return what a run takes whose attempts need more memory than is declared: no more than there is."""
         return {MEMORY: max(declared, min(round(memory * UNIT), self.holdings.capacity[MEMORY]))}
 
-    def _open(self, now: float) -> Iterator[tuple[Lane, policy.Lane]]:
-        """Yield the lanes whose first run no gate holds back, each as the policy sees it."""
+    def _open(self, now: float) -> Iterator[Shown]:
+        """Yield the lanes whose first run nothing holds back but what the policy decides about."""
         for flow in self.flows.values():
             if not flow.held:
                 continue
+            if self._in_line(flow):
+                yield from self._lined_up(flow)
+                continue
             for lane in flow.ready():
-                lane.needs = flow.takes(lane.key, lane.memory)
-                if self.holdings.shuts(lane.needs):
+                if self._full(lane):
                     continue
                 expected, longest = self.forecast(flow.route.name, lane.first.terms.size)
                 if not flow.gates:
-                    yield lane, lane.seen(self.holdings.free, expected, longest)
+                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest)
                 elif closed := flow.closed(now, lane.first, longest):
                     self.reopens = min(self.reopens, closed.until)
                     self.closures.add(lane, closed)
                 else:
                     if flow.turnstiles:
                         lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
-                    yield lane, lane.seen(self.holdings.free, expected, longest, partial(self._passes, flow, now))
+                    passes = partial(self._passes, flow, now)
+                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest, passes)
+
+    def _in_line(self, flow: Flow) -> bool:
+        """Say whether the policy sees the keys of a flow as one lane. One of the app's own may go by what it likes."""
+        return self._policy is order and flow.in_line
+
+    def _lined_up(self, flow: Flow) -> Iterator[Shown]:
+        """Yield the lanes that differ in their keys alone as one: of each as many runs as its key has room for."""
+        held_up, free = flow.held_up(), self.holdings.free
+        for memory, lineup in flow.lined_up():
+            most = room(free, flow.own(memory))
+            lanes = lineup.first(most, lambda lane: lane.key not in held_up and not self._full(lane))
+            if not lanes:
+                continue
+            each = [[(rank, lane) for rank, _ in islice(lane.heads, room(free, lane.needs))] for lane in lanes]
+            heads = list(islice(merge(*each), most))
+            expected, longest = self.forecast(flow.route.name, lanes[0].first.terms.size)
+            seen = lanes[0].seen(free, expected, longest)
+            ranks = [rank for rank, _ in heads]
+            yield (lane for _, lane in heads), seen._replace(heads=ranks, needs=flow.own(memory), deadlines=())
+
+    def _full(self, lane: Lane) -> bool:
+        """Reckon what a run of a lane takes, and say whether its key has as many at work as it may."""
+        lane.needs = lane.flow.takes(lane.key, lane.memory)
+        return self.holdings.shuts(lane.needs)
 
     def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
         """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""

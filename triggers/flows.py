@@ -4,7 +4,8 @@ A flow's window holds the heads up to its `horizon`; whatever ranks behind the h
 read when the window runs low. So memory does not grow with the backlog.
 
 What the window holds lies in lanes: the runs of a lane are alike to the policy, so that it need only look at the first
-of them. A route has one lane, unless its runs have keys or differ in priority.
+of them. A route has one lane, unless its runs have keys or differ in priority. Lanes that differ in their keys alone
+are lined up, so that the policy sees the first of them, and not a lane for each key.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from math import inf
@@ -22,6 +23,7 @@ from triggers import policy
 from triggers.gates import Closed, Gate, Turnstile
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
+from triggers.lineup import Lineup
 from triggers.pace import Pace
 from triggers.policy import Rank
 from triggers.routing import Route
@@ -107,13 +109,18 @@ class Lane:
 
         Where some may have to wait all the same, only those are seen that come before the first which does not pass.
         """
-        most = max(1, min(free[name] // amount for name, amount in self.needs.items()))
+        most = room(free, self.needs)
         heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
         deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
         ranks = [rank for rank, _ in heads]
         share = self.flow.route.share(self.key)
         part = self.flow.part
         return policy.Lane(ranks, self.needs, self.priority, expected, longest, deadlines, share, part)
+
+
+def room(free: Mapping[str, int], needs: Mapping[str, int]) -> int:
+    """Return how many runs the policy is shown of those that are alike: as many as might start, at least one."""
+    return max(1, min(free[name] // amount for name, amount in needs.items()))
 
 
 def nothing_more(memory: float) -> Mapping[str, int]:
@@ -146,11 +153,24 @@ class Flow:
     """What throttles the starts of its runs: one of those."""
     lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
+    lineups: dict[tuple[int, float | None], Lineup[Lane]] = field(default_factory=dict)
+    """The same in order, by priority and memory, where they differ in their keys alone."""
     _late: list[Ranked] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
     """The best rank among what came behind the horizon and is in the journal alone."""
     _asked: Rank = BEFORE_ALL
+
+    @property
+    def keyed(self) -> bool:
+        """Say whether it has lanes that differ in their keys alone: none has a deadline, or a share of its own."""
+        policy = self.route.policy
+        return policy.key is not None and policy.deadline is None and policy.share is not True
+
+    @property
+    def in_line(self) -> bool:
+        """Say whether the policy sees those as one lane: no gate is asked for each of them."""
+        return self.keyed and not self.gates
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind the horizon."""
@@ -171,8 +191,12 @@ class Flow:
 
     def takes(self, key: str | None, memory: float | None = None) -> Mapping[str, int]:
         """Return what a run with that key takes, and with that memory instead of what is declared."""
-        needs = self.needs if self.per_key is None else {**self.needs, **self.of_key(key)}
-        return needs if memory is None else {**needs, **self.grown(memory)}
+        needs = self.own(memory)
+        return needs if self.per_key is None else {**needs, **self.of_key(key)}
+
+    def own(self, memory: float | None) -> Mapping[str, int]:
+        """Return what every run takes, whatever its key."""
+        return self.needs if memory is None else {**self.needs, **self.grown(memory)}
 
     def of_key(self, key: str | None) -> Mapping[str, int]:
         """Return what a run takes of the limit of its key, where it has one."""
@@ -185,9 +209,20 @@ class Flow:
     def hold(self, run: int, key: str | None) -> None:
         """Take note that a run waits for another attempt. Here that holds nobody up."""
 
+    def held_up(self) -> Collection[str | None]:
+        """Return the keys of which nothing may start, as far as the flow goes."""
+        return ()
+
     def ready(self) -> Iterable[Lane]:
         """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
-        return self.lanes.values()
+        held_up = self.held_up()
+        return [lane for lane in self.lanes.values() if lane.key not in held_up] if held_up else self.lanes.values()
+
+    def lined_up(self) -> list[tuple[float | None, Lineup[Lane]]]:
+        """Return the lanes in order, those of each priority and memory (which is said) for themselves."""
+        for kind in [kind for kind, lineup in self.lineups.items() if not lineup]:
+            del self.lineups[kind]
+        return [(memory, lineup) for (_, memory), lineup in self.lineups.items()]
 
     def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
         """Return the gate that opens last, of those that are closed for a run."""
@@ -200,6 +235,8 @@ class Flow:
         head = lane.heads.popleft()[1]
         if not lane.heads:
             del self.lanes[lane.priority, lane.key, lane.memory]
+        elif self.keyed:
+            self._line_up(lane)
         return head
 
     def forget(self, runs: Iterable[int]) -> None:
@@ -256,7 +293,13 @@ class Flow:
         if lane is None:
             lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key, head.terms.memory))
         lane.add(rank, head)
+        if lane.first is head and self.keyed:
+            self._line_up(lane)
         self.held += 1
+
+    def _line_up(self, lane: Lane) -> None:
+        """Give a lane the place of its first run."""
+        self.lineups.setdefault((lane.priority, lane.memory), Lineup()).put(lane)
 
     def _draw_in(self) -> None:
         """Keep the best-ranked runs, and leave the rest to the journal."""
@@ -266,6 +309,7 @@ class Flow:
 
     def _set(self, items: Iterable[Ranked]) -> None:
         self.lanes.clear()
+        self.lineups.clear()
         self.held = 0
         for rank, head in items:
             self._put(rank, head)

@@ -42,6 +42,9 @@ CUTS = 4
 SURE = 3.0
 """A slope counts when it is so many times its standard error."""
 
+ASKED = 256
+"""Sizes for which a route's answer is kept until more is known."""
+
 _SHORTEST, _GREATEST = 1e-6, 30.0
 """Seconds; and the logarithm of more seconds than anybody waits for."""
 
@@ -82,8 +85,7 @@ class RunTimes:
     def range(self, route: str, size: int | None) -> Range | None:
         """Return how long a run of the route with an input of this size will take, or None where too few have ended."""
         history = self._routes.get(route)
-        fit = history.fit() if history else None
-        return fit.range(size) if fit else None
+        return history.range(size) if history else None
 
     def relative(self, route: str, size: int | None) -> float:
         """Return how many times as long as one of the usual size a run with an input of this size takes."""
@@ -110,6 +112,8 @@ class _History:
     """How many have ended since it was due."""
     _due: bool = False
     _fit: Fit | None = None
+    _ranges: dict[int | None, Range | None] = field(default_factory=dict)
+    """What was asked for of late, by size."""
 
     def learn(self, size: int | None, seconds: float) -> None:
         self.ended.append((size, seconds))
@@ -121,7 +125,17 @@ class _History:
         """Return what they amount to."""
         if self._due:
             self._fit, self._due = fit(list(self.ended)[: len(self.ended) - self._since][-LAST:]), False
+            self._ranges.clear()
         return self._fit
+
+    def range(self, size: int | None) -> Range | None:
+        """Return how long a run with an input of this size will take: each decision asks for the first that waits."""
+        if self._due or size not in self._ranges:
+            known = self.fit()
+            if len(self._ranges) >= ASKED:
+                self._ranges.clear()
+            self._ranges[size] = known.range(size) if known else None
+        return self._ranges[size]
 
 
 class Line(NamedTuple):

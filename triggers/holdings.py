@@ -17,7 +17,7 @@ UNIT = 1_000_000
 MEMORY = "memory"
 """The resource that is measured."""
 
-FEW = 1000
+FEW = 100
 """As many limits of keys are kept that nobody waits for any more."""
 
 

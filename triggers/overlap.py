@@ -7,7 +7,7 @@ while an earlier one is open: waits, is at work, or waits for another attempt. `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import apsw
@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from triggers.appraisal import place_of
 from triggers.events import Tick
-from triggers.flows import Flow, Head, Lane
+from triggers.flows import Flow, Head
 from triggers.journal.counted import limit
 from triggers.journal.overlaps import Decision, Verdict, decided, newest, replace, skip
 from triggers.journal.turns import in_turn
@@ -86,10 +86,9 @@ class SingleFile(Judged):
         """Say whether a new run may start at once, before anything is decided about it."""
         return not (self.gates or self._decides() or self._delayed)
 
-    def ready(self) -> Iterable[Lane]:
-        """Return the lanes whose first run may start: none of a key of which a run is to be tried again."""
-        held_up = set(self._delayed.values())
-        return [lane for lane in Flow.ready(self) if lane.key not in held_up] if held_up else Flow.ready(self)
+    def held_up(self) -> Collection[str | None]:
+        """Return the keys of which a run is to be tried again."""
+        return set(self._delayed.values())
 
     def hold(self, run: int, key: str | None) -> None:
         """Let the others of the key wait until that run has been tried again."""

@@ -46,6 +46,17 @@ def test_who_comes_as_another_ends_starts_at_once() -> None:
     assert simulate([job(0, 10), job(10, 5)], ONE) == [0, 10]
 
 
+def test_keys_of_a_route_that_are_lined_up_go_in_the_order_of_their_arrival_as_far_as_they_have_room() -> None:
+    machine = {"slot": 2 * UNIT, "a": UNIT, "b": UNIT}
+
+    def of(key: str, arrival: float, seconds: float) -> Job:
+        return replace(job(arrival, seconds, key=key), needs={**ONE, key: UNIT})
+
+    jobs = [of("a", 0, 100), job(1, 30, priority=9), of("a", 2, 100), of("b", 3, 1000), of("b", 4, 10), job(5, 20)]
+    rules = Rules(predictor=Perfect, of_keys={"a", "b"}, lined_up={"r"})
+    assert simulate(jobs, machine, rules) == [0, 1, 100, 31, 1031, 200]
+
+
 def test_a_job_larger_than_the_machine_is_refused() -> None:
     with pytest.raises(JobError, match="job 1 of 'r' needs 2 slot, the machine has 1; give it more"):
         simulate([job(0, 1), job(0, 1, slots=2)], ONE)

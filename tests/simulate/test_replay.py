@@ -79,7 +79,8 @@ def shop(tmp_path: Path) -> Iterator[Callable[[list[tuple[float, Task]]], Life]]
 
     def live(arrivals: list[tuple[float, Task]], **more: Any) -> Life:
         """Return the shop behind a day, with one route more where options are given for it."""
-        shop = Shop(tmp_path / "state", shares={"a": 2})
+        weights = {"a": 2} if "share" in more else {}  # of shares that nobody counts for an app is refused
+        shop = Shop(tmp_path / "state", shares=weights)
         if more:
             shop.app.on(Task, name="more", **more)(shop.work)
         lives.append(shop.lives_through(arrivals))

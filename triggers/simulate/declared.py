@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 
 from triggers.gates import Gate, Placement
 from triggers.holdings import UNIT, limit_of, limit_of_key, units
 from triggers.journal.views import AppView, RouteView
 from triggers.options import ALLOW
-from triggers.policy import Policy, Shares, dominant
+from triggers.policy import Policy, Shares, dominant, order
 from triggers.prices import Prices
 from triggers.rate import Rate
 from triggers.schedule.window import Window
@@ -82,10 +82,11 @@ class Declared:
         return dominant(self.machine, units({**policy.get("needs", {}), policy["kind"]: 1}))
 
     def rules(self, policy: Policy, predictor: Callable[[], Predictor]) -> Rules:
-        """Return what the app decides by."""
+        """Return what the app decides by. A policy of its own is shown each key, as `Admission` has it."""
+        lined_up = self._keyed() if policy is order else frozenset()
         return Rules(
             policy, predictor=predictor, aging=self.aging, share=self.share, weights=self.weights, machine=self.machine,
-            alike=in_flow, of_keys=self.of_keys, throttles=self.throttles, counted=self.counted,
+            alike=in_flow, of_keys=self.of_keys, lined_up=lined_up, throttles=self.throttles, counted=self.counted,
             had=self.had, gates=self.gates(),
         )  # fmt: skip
 
@@ -95,6 +96,15 @@ class Declared:
         return {
             name: [Placement(name, self.windows.get(name), self.prices if name in priced else None, self.aging)]
             for name in self.windows.keys() | priced
+        }
+
+    def _keyed(self) -> Set[str]:
+        """Return the routes whose lanes differ in their keys alone, as `Flow.keyed` has it."""
+        policies = {name: route.policy for name, route in self._routes.items()}
+        return {
+            name
+            for name, policy in policies.items()
+            if policy.get("key") and not policy.get("deadline") and policy.get("share") is not True
         }
 
     def _limit(self, name: str, most: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from bisect import bisect
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from itertools import islice, takewhile
+from heapq import heappop, heappush, merge
+from itertools import islice, repeat, takewhile
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from triggers.holdings import put_off
@@ -50,6 +51,8 @@ class Rules:
     """What jobs must have in common to be of one lane, beside what they need and their priority."""
     of_keys: Set[str] = frozenset()
     """The resources that bound the runs of a key: a lane that lacks one of them is not seen by the policy."""
+    lined_up: Set[str] = frozenset()
+    """The routes whose lanes differ in their keys alone, and are seen as one; not those with a gate."""
     gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
     """By route, what keeps its jobs from starting although there is room."""
     throttles: Mapping[str, Rate] = field(default_factory=dict)
@@ -111,6 +114,7 @@ class Machine:
         self.starts = [math.nan] * len(jobs)
         self._predictor = rules.predictor()
         self._gated = {*rules.gates, *rules.throttles}
+        self._lined_up = rules.lined_up - self._gated
         self._paces = {route: _pace(route, rate, rules.counted) for route, rate in rules.throttles.items()}
         self._groups: dict[Hashable, _Group] = {}
         self._running: dict[int, _Running] = {}
@@ -171,11 +175,43 @@ class Machine:
         groups = [group for group in waiting if self._open(now, group)]
         if not groups:
             return False
-        view = self._view(now, groups)
+        shown = [self._shown(line) for line in self._lines(groups)]
+        view = self._view(now, [lane for _, lane in shown])
         chosen = fit(view, self.rules.policy(view), self.rules.kept)
         for index in chosen:
-            self._start(now, groups[index], view.lanes[index].longest)
+            behind, lane = shown[index]
+            self._start(now, next(behind), lane.longest)
         return bool(chosen)
+
+    def _lines(self, groups: Sequence[_Group]) -> Iterable[Sequence[_Group]]:
+        """Return the groups that the policy sees as one lane, which are most often one."""
+        if not self._lined_up:
+            return [[group] for group in groups]
+        lines: dict[Hashable, list[_Group]] = {}
+        for number, group in enumerate(groups):
+            own = tuple(item for item in group.needs.items() if item[0] not in self.rules.of_keys)
+            kind = (group.route, group.priority, group.share, own) if group.route in self._lined_up else number
+            lines.setdefault(kind, []).append(group)
+        return lines.values()
+
+    def _shown(self, line: Sequence[_Group]) -> tuple[Iterator[_Group], Lane]:
+        """Return the lane that is seen, and the groups that its first run, its second and so on are of."""
+        if len(line) == 1 and line[0].needs.keys().isdisjoint(self.rules.of_keys):
+            return repeat(line[0]), self._lane(line[0])
+        first = min(line, key=lambda group: group.waiting[0])
+        needs = {name: amount for name, amount in first.needs.items() if name not in self.rules.of_keys}
+        each = [[(head, group) for head in islice(group.waiting, self._room(group.needs))] for group in line]
+        heads = list(islice(merge(*each, key=itemgetter(0)), self._room(needs)))
+        lane = self._lane(first)._replace(heads=[rank for (rank, _), _ in heads], needs=needs, deadlines=())
+        return (group for _, group in heads), lane
+
+    def _room(self, needs: Mapping[str, int]) -> int:
+        """Return how many runs the policy is shown of those that are alike."""
+        most, free = 1_000, self.free
+        for name, need in needs.items():  # half as long as min() of a generator
+            if need and (room := free[name] // need) < most:
+                most = room
+        return max(1, most)
 
     def _open(self, now: float, group: _Group) -> bool:
         """Say whether the policy is shown a group: its key is below its bound, and no gate is closed."""
@@ -202,18 +238,13 @@ class Machine:
         rank = job.arrival - self.rules.aging * job.priority
         return Terms(rank, job.priority, job.key or None, job.size or None, job.deadline)
 
-    def _view(self, now: float, groups: Sequence[_Group]) -> View:
-        lanes = [self._lane(group) for group in groups]
+    def _view(self, now: float, lanes: Sequence[Lane]) -> View:
         running = [one.busy(now) for one in self._running.values()]
         usage = self._shares.usage(now)
         return View(now, lanes, self.free, self.capacity, running, usage, self.rules.aging, self.rules.patience)
 
     def _lane(self, group: _Group) -> Lane:
-        most, free = 1_000, self.free
-        for name, need in group.needs.items():  # half as long as min() of a generator
-            if need and (room := free[name] // need) < most:
-                most = room
-        most = max(1, most)
+        most = self._room(group.needs)
         first = self.jobs[group.waiting[0][1]]
         if group.route in self._paces:
             most = min(most, self._paces[group.route].room(first.key or None, self._now))
