@@ -55,9 +55,9 @@ faults: $(STAMP)                ## all 200 messages by functions over moto, of w
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
 torture: $(STAMP)               ## every fault fifty times as often as `make unit`, and 100,000 scenarios of the engine; under an hour
-	@$(MAKE) --no-print-directory torture-faults torture-scenarios
+	@$(MAKE) --no-print-directory --jobs=2 torture-faults torture-scenarios
 
-torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, backlogs: those of real processes use both cores
+torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, strange files, backlogs, a soak
 	TRIGGERS_TORTURE=50 $(BIN)/python -m pytest -rP tests/torture tests/crash/test_kill.py -o cache_dir=.pytest_cache/torture
 
 torture-scenarios: $(STAMP)     ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes

@@ -4,3 +4,6 @@ import os
 
 TIMES = int(os.environ.get("TRIGGERS_TORTURE", "1"))
 """How many times as much is done as in a run of the default suite."""
+
+FEW = max(1, TIMES // 5)
+"""The same of what takes a second or more each time."""

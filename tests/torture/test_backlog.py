@@ -13,7 +13,7 @@ from tests.torture.backlog import Job
 from triggers.clock import SystemClock
 from triggers.sources.inbox import line_of, write
 
-FILES, EVENTS = (1_000, 5_000) if TIMES == 1 else (100_000, 1_000_000)
+FILES, EVENTS = (500, 2_000) if TIMES == 1 else (100_000, 1_000_000)
 BATCH = 1000
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.kit import Life, Start
-from tests.torture import TIMES
+from tests.torture import FEW
 from triggers import App, Context, Retry, Tick, cron, every
 from triggers.schedule import Schedule
 from triggers.testing import FakeClock
@@ -87,7 +87,7 @@ def instants(schedule: Schedule, after: float, until: float) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("first", [SPRING, AUTUMN], ids=["spring", "autumn"])
-@pytest.mark.parametrize("seed", range(TIMES))
+@pytest.mark.parametrize("seed", range(FEW))
 def test_whatever_becomes_of_the_clock_each_instant_fires_once_and_each_delay_is_kept(
     start: Start, first: datetime, seed: int
 ) -> None:

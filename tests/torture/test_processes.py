@@ -15,7 +15,7 @@ import pytest
 
 from tests.crash.chains import Home
 from tests.kit import PATIENCE
-from tests.torture import TIMES
+from tests.torture import FEW, TIMES
 
 SEED = 20261123
 FULL = 0.5 if TIMES == 1 else 30.0
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_a_stop_under_load_repeats_no_handler_and_loses_nothing(home: Home) -> None:
     chance = random.Random(SEED)
-    for _ in range(2 * TIMES):
+    for _ in range(FEW):
         home.drop(10)
         before = home.applied()
         process = home.command()
@@ -48,7 +48,7 @@ def test_a_stop_under_load_repeats_no_handler_and_loses_nothing(home: Home) -> N
 @pytest.mark.parametrize("fate", ["thawed", "killed"])
 def test_beside_a_frozen_process_nobody_starts_and_after_it_work_goes_on(home: Home, fate: str) -> None:
     chance = random.Random(SEED)
-    for _ in range(TIMES):
+    for _ in range(FEW):
         home.drop(10)
         process = home.started()
         home.wait(home.applied() + chance.randint(1, 10))
@@ -83,7 +83,7 @@ def freeze_between_commits(home: Home, process: int) -> None:
 
 def test_a_frozen_process_whose_lock_did_not_hold_says_nothing_more_once_another_has_its_folder(home: Home) -> None:
     chance = random.Random(SEED)
-    for _ in range(TIMES):
+    for _ in range(FEW):
         home.drop(10)
         process = home.started()
         home.wait(home.applied() + chance.randint(1, 10))

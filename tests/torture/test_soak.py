@@ -13,13 +13,13 @@ from tests.crash.chains import Home
 from tests.kit import PATIENCE
 from tests.torture import TIMES
 
-MINUTES = float(os.environ.get("TRIGGERS_SOAK", "0" if TIMES == 1 else "10"))
+MINUTES = float(os.environ.get("TRIGGERS_SOAK", "0" if TIMES == 1 else "5"))
 STEPS = 3
 """Effects for each file."""
 LOOKS = 12
 
 
-@pytest.mark.skipif(not MINUTES, reason="TRIGGERS_SOAK says for how many minutes; make torture has ten")
+@pytest.mark.skipif(not MINUTES, reason="TRIGGERS_SOAK says for how many minutes; make torture has five")
 def test_an_app_that_is_fed_for_long_does_not_grow(tmp_path: Path) -> None:
     home = Home(tmp_path)
     process = home.command()
