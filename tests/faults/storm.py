@@ -31,6 +31,7 @@ from triggers.faults.seeds import Fault, Faults, begin, end
 from triggers.faults.trial import Trial
 from triggers.gather import Gathered
 from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING, Change, Result
+from triggers.journal.soundness import unsound
 from triggers.pipeline import Turn
 
 OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED}) LIMIT 1"
@@ -59,7 +60,12 @@ def replaced(table: Replacements) -> Iterator[None]:
 
 
 class WatchedJournal(SimulatedJournal):
-    """A journal that looks whether what is settled was claimed as it says, and by its present owner."""
+    """A journal that looks whether what is settled was claimed as it says, and by its present owner.
+
+    If it is `deep`, it looks at all rows after each commit.
+    """
+
+    deep = False
 
     def _apply(self, change: Change) -> Result | BaseException:
         ends = {run: (attempt, change.epoch, DONE) for attempt, runs in change.done.items() for run in runs}
@@ -71,6 +77,8 @@ class WatchedJournal(SimulatedJournal):
             if stale and before[run] and before[run][0] != state and self._row(run)[0] == state:
                 claim = f"its row said {before[run]}, and epoch {owner} owned it"
                 world.wrong.append(f"r{run} was settled as {(attempt, epoch)} although {claim}")
+        if self.deep and change.writes() and not isinstance(result, BaseException):
+            world.wrong.extend(map(str, unsound(self._connection)))
         return result
 
     def writing(self) -> bool:
@@ -170,6 +178,7 @@ def live(seed: int, faults: Faults | None = None) -> Faults:
         (life_module, "SimulatedJournal"): WatchedJournal,
         (trial_module, "Life"): FrozenLife,
         (FrozenLife, "freezes"): chance.random() < 0.5,
+        (WatchedJournal, "deep"): seed % 10 == 0,
     }
     begin(faults)
     try:
