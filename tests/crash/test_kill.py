@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import select
@@ -9,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,9 +25,18 @@ SEED = 20261123
 AT_ONCE = 2  # one for each core
 
 
-def killed_at_random(home: Home, seed: int) -> int:
+def each(work: Callable[[Path, int], int], folder: Path, times: int) -> list[int]:
+    """Do work so many times, each in a folder of its own and with another seed, and return what came of each."""
+    folders, seeds = [folder / str(n) for n in range(times)], range(SEED, SEED + times)
+    if TIMES == 1:
+        return list(map(work, folders, seeds))
+    with ProcessPoolExecutor(AT_ONCE, multiprocessing.get_context("forkserver")) as pool:
+        return list(pool.map(work, folders, seeds))
+
+
+def killed_at_random(folder: Path, seed: int) -> int:
     """Kill ten processes, each at a random moment; return how many attempts were interrupted."""
-    chance = random.Random(seed)
+    home, chance = Home(folder), random.Random(seed)
     for _ in range(10):
         home.drop(15)
         process = home.started()
@@ -41,16 +52,14 @@ def killed_at_random(home: Home, seed: int) -> int:
 
 
 def test_kills_at_random_moments_lose_nothing_and_repeat_no_effect_under_another_key(tmp_path: Path) -> None:
-    homes = [Home(tmp_path / str(n)) for n in range(TIMES)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        interrupted = list(pool.map(killed_at_random, homes, range(SEED, SEED + TIMES)))
+    interrupted = each(killed_at_random, tmp_path, TIMES)
     print("seed", SEED, "kills", 10 * TIMES, "interrupted attempts", sum(interrupted))
     assert all(interrupted)
 
 
-def workers_killed(home: Home, seed: int) -> int:
+def workers_killed(folder: Path, seed: int) -> int:
     """Kill ten processes of isolated handlers, each at a random moment; return how many attempts died with them."""
-    chance = random.Random(seed)
+    home, chance = Home(folder), random.Random(seed)
     process = home.started()
     for _ in range(10):
         home.drop(10)
@@ -69,9 +78,7 @@ def workers_killed(home: Home, seed: int) -> int:
 
 
 def test_kills_of_isolated_handlers_cost_an_attempt_each_and_nothing_else(tmp_path: Path) -> None:
-    homes = [Home(tmp_path / str(n)) for n in range(TIMES)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        died = sum(pool.map(workers_killed, homes, range(SEED, SEED + TIMES)))
+    died = sum(each(workers_killed, tmp_path, TIMES))
     print("seed", SEED, "kills", 10 * TIMES, "attempts that died with them", died)
     assert died
 
@@ -79,9 +86,9 @@ def test_kills_of_isolated_handlers_cost_an_attempt_each_and_nothing_else(tmp_pa
 POINTS = (("before", "COMMIT"), ("after", "COMMIT"), ("before", ""), ("storage", "write"), ("storage", "sync"))
 
 
-def killed_at_storage_calls(home: Home, seed: int) -> int:
+def killed_at_storage_calls(folder: Path, seed: int) -> int:
     """Kill ten processes, each at one call; return how many died of it."""
-    chance, killed = random.Random(seed), 0
+    home, chance, killed = Home(folder), random.Random(seed), 0
     for number in range(seed % 2, 20, 2):
         home.drop(5)
         when, what = POINTS[number % len(POINTS)]
@@ -94,9 +101,7 @@ def killed_at_storage_calls(home: Home, seed: int) -> int:
 
 
 def test_kills_at_a_storage_call_lose_nothing(tmp_path: Path) -> None:
-    homes = [Home(tmp_path / str(n)) for n in range(2 * TIMES)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        killed = sum(pool.map(killed_at_storage_calls, homes, range(SEED, SEED + 2 * TIMES)))
+    killed = sum(each(killed_at_storage_calls, tmp_path, 2 * TIMES))
     print("seed", SEED, "killed", killed, "times")
     assert killed >= 16 * TIMES
 
