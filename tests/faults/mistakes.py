@@ -175,11 +175,11 @@ def duplicates_start() -> Replacements:
 def epoch_not_raised() -> Replacements:
     take_over = journal._take_over
 
-    def same(connection: Any, clock: Any) -> tuple[str, int]:
-        identity, epoch = take_over(connection, clock)
+    def same(connection: Any, clock: Any) -> tuple[str, int, int]:
+        identity, epoch, floor = take_over(connection, clock)
         if epoch > 1:
             connection.execute("UPDATE meta SET value = 1 WHERE name = 'epoch'")
-        return identity, 1
+        return identity, 1, floor
 
     return {(journal, "_take_over"): same}
 

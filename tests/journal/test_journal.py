@@ -211,7 +211,9 @@ def test_a_settle_counts_only_for_the_very_claim(opened: Open, claim: tuple[int,
     run, attempt, epoch = claim
     change = Change(journal.epoch, settles=[SettleRow(run, attempt, epoch, DONE, attempt, 1.0)])
     change.events, change.runs = [event(3, cause=run)], [RunRow(3, 3, "r", Terms(3))]
+    change.attempts = [AttemptRow(run, attempt, epoch, 0.0, 1.0, "dead", "E", None)]
     assert commit(journal, change).stale == {run}
+    assert ask(journal, "SELECT * FROM attempt") == []
     assert ask(journal, "SELECT state FROM run ORDER BY number") == [(RUNNING,), (WAITING,)]
     assert ask(journal, "SELECT max(number) FROM event") == [(2,)]
 
