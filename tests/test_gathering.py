@@ -234,6 +234,26 @@ def test_events_that_wait_for_a_route_which_gathers_no_more_are_told_of(
     assert batches.called == [[0, 1]]
 
 
+def test_what_came_together_of_a_type_that_its_route_takes_no_more_is_a_dead_letter_that_says_so(start: Start) -> None:
+    batches = Batches(Batch(2, within=60))
+    life = start(batches.app)
+    life.send(Row(n=0))
+    life.crash()
+    app = App("a")
+
+    @app.on(Model, name="load", batch=Batch(2, within=60))
+    async def load(events: list[Model]) -> None: ...
+
+    life = start(app, life.clock)
+    life.advance(60)
+    said = "Reject: e2 is of Row, which 'load' does not take any more; declare it as it was, and redrive this run"
+    assert [error for _, error in reasons(life, "dead")] == [said]
+    life.crash()
+    life = start(batches.app, life.clock)
+    life.accept(Redrive(runs=[1]))
+    assert batches.called == [[0]]
+
+
 # --- debounce=
 
 

@@ -31,6 +31,11 @@ def together(route: Route, event: EventRow, members: Sequence[EventRow]) -> Give
     if len(members) != len(whole.events):
         raise Reject(f"of the {len(whole.events)} events of e{event.number} the journal has only {len(members)}")
     kinds = {kind.__event_type__: kind for kind in route.takes}
+    if strange := {one.type for one in members} - kinds.keys():
+        raise Reject(
+            f"e{event.number} is of {', '.join(sorted(strange))}, which {route.name!r} does not take any more; declare"
+            " it as it was, and redrive this run"
+        )
     if route.shape == LIST:
         return ([decode(kinds[one.type], one.data, one.version) for one in members],)
     found = {one.type: decode(kinds[one.type], one.data, one.version) for one in members}
