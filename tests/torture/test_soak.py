@@ -17,6 +17,8 @@ MINUTES = float(os.environ.get("TRIGGERS_SOAK", "0" if TIMES == 1 else "5"))
 STEPS = 3
 """Effects for each file."""
 LOOKS = 12
+CACHE = 17
+"""MB that the journal's page cache may still take; it is all that grows (`cache_size`)."""
 
 
 @pytest.mark.skipif(not MINUTES, reason="TRIGGERS_SOAK says for how many minutes; make torture has five")
@@ -36,6 +38,6 @@ def test_an_app_that_is_fed_for_long_does_not_grow(tmp_path: Path) -> None:
     home.check()
     assert len(home.log()) == STEPS * home.dropped
     warm, end = looks[LOOKS // 3], looks[-1]
-    assert end[0] <= 1.2 * warm[0]
+    assert end[0] <= warm[0] + CACHE
     assert end[1] <= warm[1]
     assert end[2] <= warm[2]
