@@ -92,19 +92,21 @@ class Home:
         """Return when there are so many effects."""
         until = time.monotonic() + seconds
         while (there := self.applied()) < effects:
-            assert time.monotonic() < until, f"{there} effects after {seconds:g} s, not {effects}: {self.said()}"
+            assert time.monotonic() < until, (
+                f"{there} effects after {seconds:g} s, not {effects}: {self.said()[-3000:]}"
+            )
             time.sleep(0.005)
 
     def said(self) -> str:
-        """Return what the processes have said on stderr, as far as it is of interest."""
+        """Return what the processes have said on stderr."""
         path = self.path / "stderr"
-        return path.read_text()[-3000:] if path.exists() else ""
+        return path.read_text() if path.exists() else ""
 
     def drain(self) -> None:
         """Run the app to its end."""
         process = self.start()
         process.join(PATIENCE)
-        assert process.exitcode == 0, f"exit code {process.exitcode}: {self.said()}"
+        assert process.exitcode == 0, f"exit code {process.exitcode}: {self.said()[-3000:]}"
 
     def check(self) -> Counter[str]:
         """Prove that nothing is lost and nothing is applied under two keys; return what the runs went through."""
