@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -35,6 +35,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.dropped = 0
+        self._processes: list[ForkServerProcess] = []
         for name in ("in", "effects"):
             (path / name).mkdir(parents=True)
 
@@ -48,15 +49,12 @@ class Home:
 
     def start(self, *point: str) -> ForkServerProcess:
         """Start the app, which drains and ends. It dies at a point if one is given, see `deadly`."""
-        process = _context.Process(target=_work, args=(self.path, point), daemon=True)
-        process.start()
-        return process
+        return self._start(_work, point)
 
     def started(self) -> ForkServerProcess:
         """Start the app, and return when it has begun. It goes on until it is told that this is `enough`."""
         self._line, theirs = _context.Pipe()
-        process = _context.Process(target=_work, args=(self.path, (), theirs), daemon=True)
-        process.start()
+        process = self._start(_work, (), theirs)
         theirs.close()
         assert self._line.poll(PATIENCE)
         assert self._line.recv() == "started"
@@ -64,9 +62,19 @@ class Home:
 
     def command(self) -> ForkServerProcess:
         """Start the app by `triggers run`, as an operator does. It goes on until it is stopped."""
-        process = _context.Process(target=_run, args=(self.path,), daemon=True)
+        return self._start(_run)
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> ForkServerProcess:
+        process = _context.Process(target=work, args=(self.path, *arguments), daemon=True)
         process.start()
+        self._processes.append(process)
         return process
+
+    def end(self) -> None:
+        """Kill what still runs, frozen or not."""
+        for process in self._processes:
+            process.kill()
+            process.join()
 
     def enough(self) -> None:
         """Have the app end as soon as it has drained."""

@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,8 +26,10 @@ STEPS = 3
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path)
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.end()
 
 
 def test_a_stop_under_load_repeats_no_handler_and_loses_nothing(home: Home) -> None:
