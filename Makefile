@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios fuzz parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -90,9 +90,20 @@ $(CHECKERS):                    # in environments of their own: they pin what we
 clean:
 	rm -rf $(VENV) $(VENV)-checkov $(VENV)-parliament .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist
 
-$(STAMP): pyproject.toml
+audit: $(STAMP)                 ## bandit, licences, and whether what is installed is what is locked
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive triggers handlers infra
+	$(BIN)/python -m infra.audit
+
+lock: $(STAMP)                  ## name the newest versions, with their hashes, of all that pyproject.toml asks for
+	$(BIN)/python -m pip install --quiet "uv>=0.9"
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --all-extras --group dev --group types \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+$(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "triggers needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev --group types
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
