@@ -31,6 +31,7 @@ from triggers.journal import (
     Journal,
     Promoted,
     Result,
+    Stranded,
     UsageRow,
     ended_since,
     next_due,
@@ -121,6 +122,8 @@ class Dispatcher:
         """The schedules that do not fire, and since when."""
         self.resumed: dict[str, float] = {}
         """Those that fire again, and since when; whoever fires them takes them out."""
+        self.stranded: Sequence[Stranded] = ()
+        """What waited at the start for routes that are gone."""
         self._journal = journal
         self._executor = executor(self._finished, threads=limits.threads, clock=self.clock, measured=self._correct)
 
@@ -221,7 +224,7 @@ class Dispatcher:
         self.paused.clear()
         self.paused.update(schedules)
 
-    def resume(self, runs: Sequence[Promoted]) -> None:
+    def take_back(self, runs: Sequence[Promoted]) -> None:
         """Take runs among those that wait that the journal has put back there."""
         self._journal.open_runs += sum(run.opened and run.route in self.router.routes for run in runs)
         self.admission.promote(runs)
@@ -345,14 +348,12 @@ class Dispatcher:
         if abs(now - run.claimed - seconds) > CLOSE:
             turn.change.took.append((seconds, run.number))
 
-    def _leave(self, stranded: Mapping[str, int]) -> None:
+    def _leave(self, stranded: Sequence[Stranded]) -> None:
         """Say which runs wait for routes that are gone. They do not count: they must not hold the sources up."""
-        for route, runs in stranded.items():
-            words = "run waits" if runs == 1 else "runs wait"
-            log.warning(
-                "%d %s for route %r, which this app does not have; nothing is done until it does", runs, words, route
-            )
-            self._journal.open_runs -= runs
+        self.stranded = stranded
+        for waiting in stranded:
+            log.warning("%s", waiting)
+            self._journal.open_runs -= waiting.runs
 
     def _ring(self) -> None:
         """Have the delayed runs promoted whose time has come."""

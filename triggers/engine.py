@@ -22,7 +22,7 @@ from triggers.executor import Executor
 from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
-from triggers.journal import Journal, declare
+from triggers.journal import Journal, Stranded, declare
 from triggers.journal.dues import Held
 from triggers.journal.groups import Left
 from triggers.preference import name_of
@@ -102,9 +102,9 @@ class Engine:
         return batches + self.intake.rejections.count
 
     @property
-    def left(self) -> Sequence[Left]:
-        """Return what waits to come together for routes that do not gather any more."""
-        return self.dispatcher.reception.gathering.left
+    def left(self) -> Sequence[Left | Stranded]:
+        """Return what waits to come together for routes that do not gather any more, or for routes that are gone."""
+        return [*self.dispatcher.reception.gathering.left, *self.dispatcher.stranded]
 
     async def quiet(self) -> None:
         """Wait until the sources have told all they know and nothing runs or can start. What is delayed waits on.

@@ -120,7 +120,7 @@ async def _order(dispatcher: Dispatcher, delivery: Delivery, request: Event) -> 
     now = dispatcher.clock.now()
     match request:
         case Redrive(runs=runs):
-            return redrive(identity, runs), dispatcher.resume
+            return redrive(identity, runs), dispatcher.take_back
         case Drop(runs=runs):
             return drop(identity, runs), dispatcher.turns.dropped
         case Pause(schedule=schedule):
@@ -150,7 +150,7 @@ def _replayed(dispatcher: Dispatcher, identity: str, events: Sequence[EventRow],
     again = dispatcher.reception.gathering.again(together, runs)
 
     def resume(promoted: Sequence[Promoted]) -> None:
-        dispatcher.resume(promoted)
+        dispatcher.take_back(promoted)
         dispatcher.reception.gathering.replayed()
 
     return insert(identity, runs, again), resume

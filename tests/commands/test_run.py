@@ -9,13 +9,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.commands.conftest import Process, Project
+from tests.kit import Life
+from triggers import App, Event, Later
 from triggers.state import StateFolder
 
 Start = Callable[..., Process]
+
+
+class Asked(Event):
+    pass
+
 
 SLOW = """
 import time
@@ -534,3 +542,23 @@ def test_a_running_app_takes_events_and_requests_in(project: Project, start: Sta
     assert answer.out == "replayed 1 event, 1 new run: r4\n"
     process.tell(signal.SIGTERM)
     assert process.end() == 143
+
+
+def test_runs_of_a_route_that_is_gone_are_left_over_until_it_is_declared_again(project: Project) -> None:
+    app = App("churn")
+
+    @app.on(Asked)
+    async def answer(event: Asked) -> None:
+        raise Later(hours=1)
+
+    life = Life(app, Path(".triggers/churn"))
+    life.send(Asked())
+    life.end()
+    project.write("app.py", 'import triggers\n\napp = triggers.App("churn")\n')
+    told = "1 run waits for route 'answer', which this app does not have; nothing is done until it does"
+    drained = project("run", "app.py", "--drain")
+    assert drained.code == 1
+    assert f"left over: {told}" in drained.err
+    examined = project("doctor")
+    assert examined.code == 1
+    assert told in examined.out

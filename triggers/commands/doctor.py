@@ -25,6 +25,7 @@ from triggers.errors import StateError, TriggersError
 from triggers.journal import views
 from triggers.journal.groups import left_over
 from triggers.journal.journal import SAFE_SQLITE
+from triggers.journal.reading import stranded
 from triggers.journal.schema import MIGRATIONS
 from triggers.journal.soundness import RULES, unsound
 from triggers.sources.bucket import Bucket
@@ -194,7 +195,11 @@ def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
         with closing(views.open_reader(place)) as connection:
             held = views.summary(connection)
             interrupted = _interrupted(place, connection)
-            left = left_over(connection, {route.name: route.gathers for route in views.routes(connection).values()})
+            routes = views.routes(connection)
+            left = [
+                *left_over(connection, {route.name: route.gathers for route in routes.values()}),
+                *stranded(routes)(connection),
+            ]
             rows = _rows(connection, held) if deep else []
     except TriggersError as error:
         yield _finding("journal", str(error), problem=True)

@@ -94,8 +94,8 @@ def run(
 
     SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
     with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
-    1 if a run went to the dead letters, a batch that was handed in was rejected, a dead run holds others up, or events
-    wait for a route that has lost its batch=, debounce= or Join.
+    1 if a run went to the dead letters, a batch that was handed in was rejected, a dead run holds others up, events
+    wait for a route that has lost its batch=, debounce= or Join, or runs for a route that is gone.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")

@@ -5,6 +5,7 @@ from triggers.journal.journal import Journal, transient
 from triggers.journal.orders import Shut, declare, drop, insert, prune, redrive, remember, shut
 from triggers.journal.reading import (
     Ended,
+    Stranded,
     WaitingRow,
     ended_since,
     event_row,
@@ -35,6 +36,7 @@ __all__ = [
     "RunRow",
     "SettleRow",
     "Shut",
+    "Stranded",
     "UsageRow",
     "WaitingRow",
     "declare",

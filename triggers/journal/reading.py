@@ -58,11 +58,22 @@ def ended_since(since: float, most: int = 200_000) -> Callable[[apsw.Connection]
     return ask
 
 
-def stranded(known: Collection[str]) -> Callable[[apsw.Connection], dict[str, int]]:
-    """Return a question for the runs that wait for routes which are not known, by route."""
+class Stranded(NamedTuple):
+    """How many runs wait for a route that is gone."""
 
-    def ask(connection: apsw.Connection) -> dict[str, int]:
-        return {route: count for route, count in connection.execute(_BY_ROUTE) if route not in known}
+    route: str
+    runs: int
+
+    def __str__(self) -> str:
+        waits = "1 run waits" if self.runs == 1 else f"{self.runs:,} runs wait"
+        return f"{waits} for route {self.route!r}, which this app does not have; nothing is done until it does"
+
+
+def stranded(known: Collection[str]) -> Callable[[apsw.Connection], list[Stranded]]:
+    """Return a question for the runs that wait for routes which are not known."""
+
+    def ask(connection: apsw.Connection) -> list[Stranded]:
+        return [Stranded(route, runs) for route, runs in connection.execute(_BY_ROUTE) if route not in known]
 
     return ask
 
