@@ -58,7 +58,7 @@ torture: $(STAMP)               ## every fault fifty times as often as `make uni
 	@$(MAKE) --no-print-directory --jobs=2 torture-faults torture-scenarios
 
 torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, strange files, backlogs, a soak
-	TRIGGERS_TORTURE=50 $(BIN)/python -m pytest -rP tests/torture tests/crash/test_kill.py -o cache_dir=.pytest_cache/torture
+	TRIGGERS_TORTURE=50 $(BIN)/python -m pytest -rP tests/torture tests/crash/test_kill.py tests/crash/test_backup.py -o cache_dir=.pytest_cache/torture
 
 torture-scenarios: $(STAMP)     ## 100,000 scenarios of the engine under seeded faults, and the planted mistakes
 	TRIGGERS_SCENARIOS=100000 $(BIN)/python -m pytest tests/faults/test_engine.py
