@@ -698,3 +698,36 @@ def test_a_stuck_thread_keeps_its_slot_and_the_other_threads_go_on(start: Start)
     gate.set()
     life.settle()
     assert sorted(seen) == list(range(50))
+
+
+class Looking:
+    """A source in the middle of a look when it is poked; what is new it finds in the next one."""
+
+    name = "looking"
+
+    def __init__(self) -> None:
+        self.looked = asyncio.Event()
+
+    async def deliveries(self, site: Any) -> Any:
+        await self.looked.wait()
+        site.idle(self.name)
+        await site.poked(self.name)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        yield [delivery(A(n=1), source=self.name)]
+        site.idle(self.name)
+        await site.poked(self.name)
+
+
+def test_a_source_that_was_poked_during_a_look_is_not_quiet_before_the_next_one(start: Start) -> None:
+    source = Looking()
+    app = App("a", sources=[source])
+
+    @app.on(A)
+    async def handler(event: A) -> None: ...
+
+    life = start(app)
+    life.engine.intake.poke("looking")
+    source.looked.set()
+    life.settle()
+    assert life.states() == [("done", 1)]

@@ -113,7 +113,8 @@ class Intake:
 
     def idle(self, source: str) -> None:
         """Take note that the source waits."""
-        self._busy.discard(source)
+        if not self._pokes[source].is_set():  # else it has not begun the look that it was asked for meanwhile
+            self._busy.discard(source)
         if source == OPERATORS:
             self._asked.set()
             self._dispatcher.open()
