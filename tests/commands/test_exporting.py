@@ -188,6 +188,7 @@ class Failing:
         self.app = load_app("app.py")
         self.types = vars(sys.modules["app"])
         self.life = Life(self.app, Path(".triggers/churn"), target="app:app")
+        self.life.settle()
 
     def dead(self, route: str) -> int:
         return next(run.number for run in self.life.runs(route) if run.state == "dead")
@@ -368,11 +369,10 @@ def test_a_secret_is_neither_in_its_field_nor_in_others_nor_in_the_error(failing
 
 
 def test_a_secret_is_not_in_the_files_either(failing: Failing) -> None:
-    failing.drop("incoming/a.csv", f"my {PASSWORD}\n")
-    failing.drop("incoming/b.csv", f"{PASSWORD}\n" * 100)
     for key in ("a.csv", "b.csv"):
         failing.life.append(Delivery("send", key, "Login", json.dumps({"user": key, "password": PASSWORD}), 0.0))
-    failing.life.settle()
+    failing.drop("incoming/a.csv", f"my {PASSWORD}\n")
+    failing.drop("incoming/b.csv", f"{PASSWORD}\n" * 100)
     one, two = [failing.export(f"r{run.number}", "--expect", "failure") for run in failing.life.runs("enter")]
     assert "pipeline.drop('incoming', 'a.csv', 'my **********\\n')" in statements(one)
     [copy] = failing.project.home.glob("tests/*_files/incoming/b.csv")
@@ -386,6 +386,15 @@ def test_a_secret_in_an_event_that_is_not_valid_is_left_out_too(failing: Failing
     exported = failing.export(f"r{failing.dead('login')}", "--expect", "failure")
     assert statements(exported)[0] == "pipeline.deliver('Login', {'password': ['**********', {'x': '**********'}]})"
     assert PASSWORD not in exported.text
+
+
+def test_nothing_that_strangers_name_gets_into_the_code(failing: Failing) -> None:
+    odd = '\\"""\nraise SystemExit'
+    came = json.dumps({"user": odd, "password": PASSWORD, odd: PASSWORD})
+    failing.life.append(Delivery(odd, odd, "Login", came, 0.0, 1, odd))
+    failing.life.settle()
+    exported = failing.export(f"r{failing.dead('login')}", "--expect", "failure")
+    assert exported.passes()
 
 
 LONG = "a line of it\n" * 100

@@ -106,11 +106,14 @@ def _sorted(rows: Mapping[int, T]) -> list[T]:
 
 
 def _cause(connection: apsw.Connection, event: EventRow) -> RunView | None:
-    """Return the run that emitted an event, if it is still here, or the one of a batch that has put it aside.
+    """Return the run that emitted an event, if it is still here.
 
-    What tells of an object that a run has written comes from its source.
+    What tells of an object that a run has written comes from its source. What stands for events that came together
+    goes on with the chain of the last one, and comes from all of them; what a run has put aside of its batch, to be
+    tried by itself, comes from that run.
     """
-    if event.cause is None or event.type == OBJECT_CREATED:
+    together = event.type == GATHERED and json.loads(event.data)["ended"] != "split"
+    if event.cause is None or event.type == OBJECT_CREATED or together:
         return None
     return next(iter(views.runs(connection, number=event.cause)), None)
 

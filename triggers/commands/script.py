@@ -15,6 +15,7 @@ from triggers.commands.failures import NotFound
 from triggers.commands.literals import block, literal
 from triggers.commands.masking import Masked
 from triggers.commands.origins import Failure, Origins
+from triggers.commands.output import plain
 from triggers.commands.reading import SENDERS
 from triggers.errors import EventError, TriggersError, did_you_mean
 from triggers.events import GATHERED, Event, ObjectCreated, decode
@@ -93,8 +94,8 @@ class Script:
         """Return the source of an event as its type's constructor takes it, None where that would be another event."""
         kind = self.app.event_types().get(event.type)
         data, hidden = self.masked.data(event)
-        plain = event.source in SENDERS and event.subject is None and not hidden
-        if kind is None or not (plain and all(map(_can_be_named, data)) and self._importable(kind)):
+        usual = event.source in SENDERS and event.subject is None and not hidden
+        if kind is None or not (usual and all(map(_can_be_named, data)) and self._importable(kind)):
             return None
         try:
             if kind(**data) != decode(kind, event.data, event.version):
@@ -123,7 +124,7 @@ class Script:
         given += [f"subject={literal(self.masked.text(event.subject))}"] if event.subject is not None else []
         given += [f"version={event.version}"] if event.version != 1 else []
         if hidden:
-            self.lines.append(f"# left out, being secret: {', '.join(hidden)}")
+            self.lines.append(f"# left out, being secret: {plain(', '.join(hidden))}")
         self.lines.append(_call("pipeline.deliver", given))
 
     def _told(self, event: EventRow) -> ObjectCreated | None:

@@ -50,7 +50,7 @@ class TestFile:
     def _docstring(self) -> Iterator[str]:
         run = self.failure.run
         verdict = f"{run.state} after {count(run.attempt, 'attempt')}" if self.failure.final else run.state
-        yield f'"""r{run.number} of route {run.route!r}, app {self.script.app.name!r}: {verdict}.'
+        yield f'"""{_shown(f"r{run.number} of route {run.route!r}, app {self.script.app.name!r}: {verdict}.")}'
         yield ""
         where = "" if self.failure.final else f"attempt {self.failure.attempt} ended with "
         yield _shown(f"    {where}{self._error()}")
