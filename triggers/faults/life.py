@@ -16,6 +16,7 @@ from triggers.clock import Clock
 from triggers.engine import Engine
 from triggers.executor import Executor
 from triggers.executor.deadline import Deadline
+from triggers.faults.disk import Disk
 from triggers.faults.loop import Crash, VirtualLoop
 from triggers.faults.seeds import Fault, Faults
 from triggers.harness import FakeClock
@@ -31,17 +32,21 @@ T = TypeVar("T")
 
 Then = Callable[[Result | BaseException], None]
 
+CLOSED = apsw.Connection(":memory:")
+"""What a process that has ended has in the place of its connection."""
+CLOSED.close()
+
 _AT_WORK = f"SELECT route, attempt FROM run WHERE state = {RUNNING}"  # noqa: S608  # our own constant
 
 
 class Life:
     """An engine at work on a loop of its own, until it stops or dies. The state and the clock outlive it."""
 
-    def __init__(self, app: App, state: StateFolder, clock: FakeClock, faults: Faults) -> None:
+    def __init__(self, app: App, state: StateFolder, clock: FakeClock, faults: Faults, disk: Disk) -> None:
         self.clock = clock
         self.faults = faults
         self.loop = VirtualLoop(clock, self._arrange)
-        self.engine = SimulatedEngine(app, state, clock, faults)
+        self.engine = SimulatedEngine(app, state, clock, faults, disk)
         self._app, self._state = app, state
         self._set = 0.0
         self._left: list[object] = []
@@ -96,13 +101,13 @@ class Life:
 class SimulatedEngine(Engine):
     """The engine but for what could make two runs of a scenario differ: threads, processes, and this very machine."""
 
-    def __init__(self, app: App, state: StateFolder, clock: FakeClock, faults: Faults) -> None:
+    def __init__(self, app: App, state: StateFolder, clock: FakeClock, faults: Faults, disk: Disk) -> None:
         super().__init__(app, state, clock=clock, durable=False, threaded=False, watches=False)
-        self._faults = faults
+        self._faults, self._disk = faults, disk
         self._executor = partial(SimulatedExecutor, faults=faults)
 
     def _open(self) -> Journal:
-        return SimulatedJournal(self.state, self._clock, self.app.name, self._faults)
+        return SimulatedJournal(self.state, self._clock, self.app.name, self._faults, self._disk)
 
     def _sources(self) -> list[Source]:
         """Leave out what other processes hand in: there are none."""
@@ -112,9 +117,10 @@ class SimulatedEngine(Engine):
 class SimulatedJournal(Journal):
     """A journal before and after whose commits the process may die, and whose disk may be slow."""
 
-    def __init__(self, state: StateFolder, clock: Clock, app: str, faults: Faults) -> None:
-        super().__init__(state, clock, app=app, durable=False, threaded=False)
+    def __init__(self, state: StateFolder, clock: Clock, app: str, faults: Faults, disk: Disk) -> None:
+        self._disk = disk
         self._faults = faults
+        super().__init__(state, clock, app=app, durable=False, threaded=False)
 
     def commit(self, change: Change, then: Then) -> None:
         """Commit the change, unless the process dies; tell of it at once or later."""
@@ -129,6 +135,15 @@ class SimulatedJournal(Journal):
             loop.call_later(slow.amount, then, result)
         else:
             loop.call_soon(then, result)
+
+    def close(self) -> None:
+        """Leave the disk to the next process. What is left of this one finds it closed."""
+        connection, self._connection = self._connection, CLOSED
+        if connection is not CLOSED:
+            self._disk.leave(connection)
+
+    def _open(self, state: StateFolder, *, durable: bool) -> apsw.Connection:
+        return self._disk.open()
 
     def at_work(self) -> list[tuple[str, int]]:
         """Return the routes and attempts of the runs that are claimed."""

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +17,11 @@ from typing import Any, TypeVar
 from triggers.app import App
 from triggers.clock import LONGEST_SLEEP
 from triggers.engine import Engine
+from triggers.faults import disk
 from triggers.faults.life import Life, measured
 from triggers.faults.loop import Crash
 from triggers.faults.seeds import Faults
 from triggers.harness import START, Harness
-from triggers.journal.blank import blank
 from triggers.journal.soundness import unsound
 from triggers.sources import Delivery
 from triggers.state import StateFolder
@@ -78,6 +77,8 @@ class Trial(Harness):
             if not life.loop.dead:
                 life.die()
             life.loop.bury()
+        if self._lives:
+            disk.give_back(self._disk)
         self._lives.clear()
 
     def _ask(self, question: Callable[[Any], Iterable[Any]]) -> list[Any]:
@@ -91,7 +92,7 @@ class Trial(Harness):
         self._state = state
         self.app.limits = measured(self.app.limits)
         state.path.mkdir(parents=True, mode=0o700, exist_ok=True)
-        state.journal.write_bytes(_blank())
+        self._disk = disk.take(state.journal)
         try:
             self.settle()
         except BaseException:
@@ -161,7 +162,7 @@ class Trial(Harness):
     def _alive(self) -> Life:
         """Return the process, started again where it is dead."""
         if not self._lives or self._lives[-1].loop.dead:
-            life = Life(self.app, self._state, self.clock, self._faults)
+            life = Life(self.app, self._state, self.clock, self._faults, self._disk)
             self._lives.append(life)
             self._engine = life.engine
             life.run(life.engine.__aenter__)
@@ -170,9 +171,3 @@ class Trial(Harness):
             for mail in self._mail:
                 self._carry(life, mail)
         return self._lives[-1]
-
-
-@cache
-def _blank() -> bytes:
-    """Return a journal without a past. All scenarios have the same, so that what its identity decides is the same."""
-    return blank("simulated")

@@ -65,7 +65,7 @@ class Journal:
             raise StateError(f"SQLite {apsw.sqlite_lib_version()} can lose commits; install apsw 3.51.3 or newer")
         self.clock = clock
         self.path = state.journal
-        self._connection = _open(state, durable=durable)
+        self._connection = self._open(state, durable=durable)
         try:
             schema.prepare(self._connection)
             if app is not None:
@@ -124,6 +124,23 @@ class Journal:
             self._queue.put(None)
             self._thread.join()
         self._connection.close()
+
+    def _open(self, state: StateFolder, *, durable: bool) -> apsw.Connection:
+        try:
+            connection = apsw.Connection(str(state.journal))
+            connection.set_busy_timeout(BUSY)
+            schema.check(connection)
+            state.journal.chmod(0o600)
+            connection.pragma("journal_mode", "WAL")
+            connection.pragma("synchronous", "FULL" if durable else "OFF")
+            connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+            # in pages: one that changes often is then written back less often
+            connection.pragma("wal_autocheckpoint", 8000)
+            connection.pragma("cache_size", -16_000)  # KiB, taken as needed
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
+            why = f"{error}; is its disk full, or read-only?"
+            raise StateError(f"the journal {state.journal} cannot be opened: {why}") from error
+        return connection
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
@@ -196,25 +213,6 @@ class Journal:
 def transient(error: BaseException) -> bool:
     """Say whether a commit that failed so may succeed later: the disk is full, or failed, or is read-only for now."""
     return isinstance(error, apsw.FullError | apsw.IOError | apsw.ReadOnlyError | apsw.BusyError | apsw.CantOpenError)
-
-
-def _open(state: StateFolder, *, durable: bool) -> apsw.Connection:
-    try:
-        connection = apsw.Connection(str(state.journal))
-        connection.set_busy_timeout(BUSY)
-        schema.check(connection)
-        state.journal.chmod(0o600)
-        connection.pragma("journal_mode", "WAL")
-        connection.pragma("synchronous", "FULL" if durable else "OFF")
-        connection.pragma("journal_size_limit", 64 * 1024 * 1024)
-        connection.pragma(
-            "wal_autocheckpoint", 8000
-        )  # pages; a page that changes often is then written back less often
-        connection.pragma("cache_size", -16_000)  # KiB, taken as needed
-    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.IOError) as error:
-        why = f"{error}; is its disk full, or read-only?"
-        raise StateError(f"the journal {state.journal} cannot be opened: {why}") from error
-    return connection
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
