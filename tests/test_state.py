@@ -4,7 +4,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -101,12 +102,51 @@ def test_a_journal_whose_first_commit_is_in_the_write_ahead_log_alone_is_ours(tm
     begun = apsw.Connection(str(tmp_path / "journal.db"))
     begun.pragma("journal_mode", "WAL")
     assert not StateFolder(tmp_path).create().has_journal()  # its process may have died here
-    prepare(begun)
+    with looked_at(tmp_path / "journal.db"):  # else it comes into the file itself at once
+        prepare(begun)
     header = (tmp_path / "journal.db").read_bytes()[:100]
     assert int.from_bytes(header[68:72]) == 0, "the mark was expected in the log"
     assert StateFolder(tmp_path).create().has_journal()
     begun.close()
     assert StateFolder(tmp_path).create().has_journal()
+
+
+@contextmanager
+def looked_at(path: Path) -> Iterator[None]:
+    """Keep what is committed meanwhile out of the file, by a reader of what is there now."""
+    with closing(apsw.Connection(str(path))) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM sqlite_schema").get == 0
+        yield
+
+
+@pytest.mark.parametrize("page", [bytes(4096), b"SQLite format 3\0".ljust(4096, b"\1")], ids=["zeros", "another's"])
+def test_what_a_power_loss_has_torn_at_the_end_of_the_write_ahead_log_is_nobodys(tmp_path: Path, page: bytes) -> None:
+    begun = apsw.Connection(str(tmp_path / "journal.db"))
+    begun.pragma("journal_mode", "WAL")
+    with looked_at(tmp_path / "journal.db"):
+        prepare(begun)
+    torn = StateFolder(tmp_path / "torn")
+    torn.path.mkdir()
+    for name in ("journal.db", "journal.db-wal"):
+        (torn.path / name).write_bytes((tmp_path / name).read_bytes())
+    begun.close()
+    with (torn.path / "journal.db-wal").open("r+b") as log:
+        salts = log.read(24)[16:]
+        log.seek(0, os.SEEK_END)
+        log.write((1).to_bytes(4) + (9).to_bytes(4) + salts + bytes(8) + page)
+    assert torn.create().has_journal()
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", bytes(4096)], ids=["no file", "an empty one", "one that was never synced"]
+)
+def test_a_journal_whose_making_was_cut_off_is_made_again(tmp_path: Path, content: bytes | None) -> None:
+    folder = StateFolder(tmp_path)
+    (tmp_path / "journal.db-journal").write_bytes(bytes(512))
+    if content is not None:
+        folder.journal.write_bytes(content)
+    assert not folder.create().has_journal()
 
 
 def test_another_programs_write_ahead_log_is_not_ours(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,10 +27,11 @@ APPLICATION_ID: Final = 0x54524947
 SCHEMA_VERSION: Final = 3
 """The newest version of the journal's tables that this code knows."""
 
-OURS = {"journal.db", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}
+OURS = {"journal.db", "journal.db-journal", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}
 _MAGIC = b"SQLite format 3\0"
 _PAGE_START = 105  # the bytes of page 1 that say whose it is: the file's header and the number of tables
 _NO_TABLES = (b"\x0d", b"\0\0")  # a leaf, with no cells
+_SUMMED = {0x377F0682: "<", 0x377F0683: ">"}  # how a write-ahead log begins, and in which order its sums take bytes
 
 LOOKS = 10
 """How often a held lock is looked at, over a fifth of a second, before it counts as held."""
@@ -154,6 +156,8 @@ def _is_journal(path: Path) -> bool:
     start = _first_page(path)
     application, version = _number(start, 68), _number(start, 60)
     if start and not start.startswith(_MAGIC):
+        if path.with_name(f"{path.name}-journal").exists():  # the power failed when it was made; SQLite undoes that
+            return False
         raise StateError(f"{path} is not a journal: it is no SQLite file; move it away, or give --state another folder")
     if application != APPLICATION_ID:
         if start and (start[100:101], start[103:105]) != _NO_TABLES:
@@ -178,13 +182,34 @@ def _first_page(path: Path) -> bytes:
 
 
 def _logged_page(log: BinaryIO) -> bytes:
-    """Return how the newest page 1 in a write-ahead log begins, or nothing (https://sqlite.org/walformat.html)."""
-    head, found = log.read(32), b""
-    size, salts = _number(head, 8), head[16:24]
+    """Return how page 1 begins as a write-ahead log last committed it, or nothing (https://sqlite.org/walformat.html).
+
+    What a power loss has left behind the last commit is whole or torn, and nobody's: the sums tell.
+    """
+    head, found, page = log.read(32), b"", b""
+    order = _SUMMED.get(_number(head, 0))
+    if order is None:
+        return found
+    size, salts, sums = _number(head, 8), head[16:24], _summed(head[:24], order, (0, 0))
     while len(frame := log.read(24 + size)) == 24 + size and frame[8:16] == salts:
+        sums = _summed(frame[:8] + frame[24:], order, sums)
+        if sums != (_number(frame, 16), _number(frame, 20)):
+            break
         if _number(frame, 0) == 1:
-            found = frame[24 : 24 + _PAGE_START]
+            page = frame[24 : 24 + _PAGE_START]
+        if _number(frame, 4):  # the last of a commit
+            found = page
     return found
+
+
+def _summed(data: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
+    """Return SQLite's sums of what came before and of more data."""
+    one, two = sums
+    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
+    for first, second in zip(words, words, strict=True):
+        one = (one + first + two) & 0xFFFFFFFF
+        two = (two + second + one) & 0xFFFFFFFF
+    return one, two
 
 
 def _number(data: bytes, place: int) -> int:

@@ -108,12 +108,15 @@ class Platter:
             self._synced.pop(path, None)
             self._cached.pop(path, None)
 
-    def lose(self, folder: Path, chance: random.Random) -> None:
-        """Put into a folder what is left: all that was synced, and any sectors of what was not, torn as they come."""
+    def lose(self, folder: Path, chance: random.Random, *, killed: bool = False) -> None:
+        """Put into a folder what is left: all that was synced, and any sectors of what was not, torn as they come.
+
+        Where only the process was `killed`, all of it is left.
+        """
         for path in {*self._synced, *self._cached}:
             content = bytearray(self._synced.get(path, b""))
             parts = [part for write in self._cached.get(path, ()) for part in _sectors(*write)]
-            kept = chance.choice((0.0, 0.5, 0.9))
+            kept = 1.0 if killed else chance.choice((0.0, 0.5, 0.9))
             _apply(content, [part for part in parts if chance.random() < kept])
             (folder / os.path.basename(path)).write_bytes(content)
 

@@ -94,6 +94,22 @@ class Machine:
             platter.before = lambda operation: None
             life.crash()
 
+    def begin(self, share: float) -> None:
+        """Start for the first time, and have this end at a share of all operations: by a power loss, or a kill."""
+        app = app_of(self.acts)
+        with self._watched() as (platter, inbox):
+            platter.before = lambda operation: self._end(platter, inbox, share)
+            life = Life(app, self.home / "state", durable=True, threaded=True)
+            life.append(Step(n=0))
+            self.acknowledged.add(0)
+            life.settle()
+            platter.before = lambda operation: None
+            life.crash()
+
+    def _end(self, platter: Platter, inbox: Synced, share: float) -> None:
+        if self.chance.random() < share:
+            self._keep(platter, inbox, killed=self.chance.random() < 0.5)
+
     def suffer(self, batches: int) -> None:
         """Take so many batches in, and more until reads, writes and syncs have failed; then have the power fail.
 
@@ -110,10 +126,7 @@ class Machine:
                 life.run(patiently(life, steps))
                 self.acknowledged.update(step.n for step in steps)
             platter.before = lambda operation: None
-            loss = Loss(self.home / "loss", self.acknowledged, self.acts)
-            inbox.lose(loss.folder / "inbox")
-            platter.lose(loss.folder, self.chance)
-            self.losses.append(loss)
+            self._keep(platter, inbox)
             life.crash()
 
     def _refuse(self, operation: str) -> None:
@@ -129,10 +142,14 @@ class Machine:
 
     def _fail(self, platter: Platter, inbox: Synced) -> None:
         if len(self.losses) < self.wanted and self.chance.random() < 0.05:
-            loss = Loss(self.home / f"loss{len(self.losses)}", set(self.acknowledged), list(self.acts))
-            inbox.lose(loss.folder / "inbox")
-            platter.lose(loss.folder, self.chance)
-            self.losses.append(loss)
+            self._keep(platter, inbox)
+
+    def _keep(self, platter: Platter, inbox: Synced, *, killed: bool = False) -> None:
+        """Keep what is left of the machine as it is now."""
+        loss = Loss(self.home / f"loss{len(self.losses)}", set(self.acknowledged), list(self.acts))
+        inbox.lose(loss.folder / "inbox")
+        platter.lose(loss.folder, self.chance, killed=killed)
+        self.losses.append(loss)
 
 
 async def patiently(life: Life, steps: Sequence[Step]) -> None:
@@ -171,6 +188,14 @@ def test_a_power_loss_takes_nothing_that_was_acknowledged(tmp_path: Path, times:
     for loss in machine.losses:
         see_through(loss)
     print("seed", SEED + times, "power losses", len(machine.losses), "acknowledged", len(machine.acknowledged))
+
+
+def test_a_first_start_that_ends_anywhere_is_begun_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, 0, random.Random(SEED))
+    machine.begin(0.1 if TIMES == 1 else 1.0)
+    for loss in machine.losses:
+        see_through(loss)
+    print("seed", SEED, "first starts cut off", len(machine.losses))
 
 
 def test_what_is_not_synced_is_seen_to_be_lost(tmp_path: Path) -> None:

@@ -143,6 +143,8 @@ def prepare(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS)
         except apsw.Error:
             connection.execute("ROLLBACK")
             raise
+    if version < len(migrations):  # so that the file itself says what it is: who only looks need not read the log
+        connection.execute("PRAGMA wal_checkpoint")
 
 
 def check(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
