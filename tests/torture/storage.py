@@ -108,6 +108,10 @@ class Platter:
             self._synced.pop(path, None)
             self._cached.pop(path, None)
 
+    def hold(self, folder: Path) -> None:
+        """Take the files that lie in a folder as synced."""
+        self._synced.update((str(path), bytearray(path.read_bytes())) for path in folder.iterdir() if path.is_file())
+
     def lose(self, folder: Path, chance: random.Random, *, killed: bool = False) -> None:
         """Put into a folder what is left: all that was synced, and any sectors of what was not, torn as they come.
 
