@@ -39,8 +39,10 @@ def killed_at_random(folder: Path, seed: int) -> int:
     home, chance = Home(folder), random.Random(seed)
     for _ in range(10):
         home.drop(15)
+        wanted = home.applied() + chance.randint(0, 40)  # of 45 that are new
         process = home.started()
-        process.join(chance.uniform(0.0, 0.4))
+        home.wait(wanted)
+        process.join(chance.uniform(0.0, 0.01))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
