@@ -70,9 +70,10 @@ fuzz: $(STAMP)                  ## every reader of what strangers send, a minute
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios
 
-bench: $(STAMP)                 ## the README's figures, beside huey; several minutes on a quiet machine
+bench: $(STAMP)                 ## the README's figures, beside huey and DBOS, its table and chart; ten minutes on a quiet machine
 	$(BIN)/python -m pip install --quiet --group bench
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks publish
 
 pictures: $(STAMP)              ## the pictures of the docs, from a real run
 	$(BIN)/python -m infra.pictures

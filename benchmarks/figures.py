@@ -5,124 +5,10 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks import adaptive, forecasts, scheduling
+from benchmarks.compared import COMPARED
 from benchmarks.measure import Benchmark, Row, Trials, Variant, take
-from benchmarks.workload import BATCH
 
 CRON_TOOLS = ("triggers", "croniter", "cronsim", "apscheduler")
-HUEY_WORKERS = (1, 4, 32)
-TUNED = {"workers": 32, "delay": 0.005, "max_delay": 0.005}
-"""huey polls; so often that its latency is near its best, at the price of processor time when idle."""
-POLLS_BY_DEFAULT = {"workers": 32, "delay": 0.1, "max_delay": 10.0}
-
-
-def events(trials: Trials) -> list[Row]:
-    """Durable events in one process, and handed in by another."""
-    few = trials.setup.few
-    count, huey_count = few(40_000, 4_000), few(4_000, 400)
-    ours = trials.best(_windows("throughput.triggers_events", count), "rate", count=few(10_000, 2_000))
-    theirs = trials.best(_huey(huey_count, "handle"), "rate", count=few(1_000, 200))
-    sent: Variant = ("throughput.triggers_sent", {"count": count})
-    a, b, c = trials.beside(ours, theirs, sent)
-    note = f"triggers: {ours[1]['in_flight']} batches of {BATCH} under way; huey: {_words(theirs)}"
-    return [
-        Row("durable events, one process", "events/s", "more", 25_000, take(a, "rate"), take(b, "rate"), 12, note),
-        Row("the same until the last handler starts", "events/s", "more", None, take(a, "start_rate"), take(b, "rate")),
-        Row("durable events from another process", "events/s", "more", 15_000, take(c, "rate"), take(b, "rate")),
-    ]
-
-
-def chains(trials: Trials) -> list[Row]:
-    """Chains of three handlers."""
-    few = trials.setup.few
-    count, huey_count = few(15_000, 2_000), few(1_500, 150)
-    ours = trials.best(_windows("throughput.triggers_chains", count), "rate", count=few(4_000, 1_000))
-    theirs = trials.best(_huey(huey_count, "one"), "rate", count=few(400, 80))
-    a, b = trials.beside(ours, theirs)
-    note = f"triggers: {ours[1]['in_flight']} batches of {BATCH} under way; huey: {_words(theirs)}"
-    return [Row("chains of three handlers", "chains/s", "more", 8_000, take(a, "rate"), take(b, "rate"), None, note)]
-
-
-def latency(trials: Trials) -> list[Row]:
-    """One event on an idle app."""
-    samples = trials.setup.few(200, 40)
-    append, sent, file, tuned, default = trials.beside(
-        ("latency.triggers_append", {"samples": samples}),
-        ("latency.triggers_sent", {"samples": samples}),
-        ("latency.triggers_file", {"samples": samples}),
-        ("latency.huey_append", {"samples": samples, **TUNED}),
-        ("latency.huey_append", {"samples": samples, **POLLS_BY_DEFAULT}),
-    )
-    rows = []
-    for key, bound, file_bound in (("p50", 2.0, 2.5), ("p99", 10.0, 10.0)):
-        peer = take(tuned, key)
-        rows += [
-            Row(f"sent to handler start, {key}", "ms", "less", bound, take(append, key), peer, None,
-                "huey: 32 threads polling every 5 ms"),
-            Row(f"sent by another process, {key}", "ms", "less", bound, take(sent, key), peer),
-            Row(f"file closed to handler start, {key}", "ms", "less", file_bound, take(file, key)),
-            Row(f"against huey's default polling, {key}", "ms", "less", None, take(append, key), take(default, key)),
-        ]  # fmt: skip
-    return rows
-
-
-def blocking(trials: Trials) -> list[Row]:
-    """1,000 blocking handlers of 20 ms, 32 at a time."""
-    count = trials.setup.few(1000, 320)
-    theirs = trials.best([("blocking.huey", {"count": count, "before": before}) for before in (False, True)], "share")
-    a, b = trials.beside(("blocking.triggers", {"count": count}), theirs)
-    note = "huey: its queue filled before the clock starts" if theirs[1]["before"] else "huey: live"
-    return [
-        Row("blocking handlers, share of the ideal", "", "more", 0.88, take(a, "share"), take(b, "share"), None, note)
-    ]
-
-
-def recovery(trials: Trials) -> list[Row]:
-    """kill -9, restart, and the first handler's start."""
-    rounds = max(1, trials.setup.few(10, 3) // trials.setup.runs)
-    a, b = [], []
-    for _ in range(rounds):
-        ours, theirs = trials.beside(("recovery.triggers", {}), ("recovery.huey", {}))
-        a += ours
-        b += theirs
-    lost = sum(take(a, "never_started")) + sum(take(a, "cut_short_and_not_started_again"))
-    theirs_lost = sum(take(b, "never_started")) + sum(take(b, "cut_short_and_not_started_again"))
-    note = f"cut short or lost in {len(a)} kills: triggers {lost:.0f}, huey {theirs_lost:.0f}"
-    return [
-        Row("restart after kill -9 to the first handler", "s", "less", 0.5, take(a, "seconds"), take(b, "seconds"),
-            None, note),
-        Row("runs lost to the kill", "runs", "less", 0, _losses(a), _losses(b)),
-    ]  # fmt: skip
-
-
-def startup(trials: Trials) -> list[Row]:
-    """What a fresh process pays."""
-    found = trials.run("startup.wall", rounds=trials.setup.few(21, 5))
-    over_pydantic = [a - b for a, b in zip(found["triggers"], found["pydantic"], strict=True)]
-    whole = [a - b for a, b in zip(found["triggers"], found["bare"], strict=True)]
-    huey = [a - b for a, b in zip(found["huey"], found["bare"], strict=True)]
-    return [
-        Row("import triggers, over pydantic", "ms", "less", 30, over_pydantic),
-        Row("import triggers with pydantic", "ms", "less", None, whole, huey),
-        Row("triggers --version", "ms", "less", 150, found["version"], found["huey_help"], None,
-            "huey: huey_consumer --help"),
-    ]  # fmt: skip
-
-
-def idle(trials: Trials) -> list[Row]:
-    """An app that does nothing."""
-    seconds = trials.setup.few(20, 5)
-    default = {"delay": 0.1, "max_delay": 10.0}
-    a, b, c = trials.beside(
-        ("resources.triggers_idle", {"seconds": seconds}),
-        ("resources.huey_idle", {"seconds": seconds, "delay": TUNED["delay"], "max_delay": TUNED["max_delay"]}),
-        ("resources.huey_idle", {"seconds": seconds, **default}),
-    )
-    return [
-        Row("idle processor time", "%", "less", 0.5, take(a, "cpu"), take(b, "cpu"), None,
-            "huey: polling every 5 ms, as for its latency"),
-        Row("idle processor time, huey by default", "%", "less", None, take(a, "cpu"), take(c, "cpu")),
-        Row("idle memory, resident", "MB", "less", 60, take(a, "rss"), take(b, "rss")),
-    ]  # fmt: skip
 
 
 def backlog(trials: Trials) -> list[Row]:
@@ -194,7 +80,7 @@ def files(trials: Trials) -> list[Row]:
             f"{name} lost {max(take(found, 'lost')):,.0f}" for name, found in zip(watchers, theirs, strict=True)
         )
         bad = [one["lost"] + one["twice"] for one in ours]
-        rows.append(Row(f"{count:,} {words}: lost or twice", "files", "less", 0, bad, [], None, note))
+        rows.append(Row(f"{count:,} {words}: lost or twice", "files", "less", 0, bad, {}, None, note))
         rows.append(Row("durable", "files/s", "more", 20_000 if storm == "burst" else None, take(ours, "rate")))
     return [*rows, *_half_written(trials), *_known(trials), *_after_a_move(trials)]
 
@@ -204,7 +90,7 @@ def _half_written(trials: Trials) -> list[Row]:
     (found,) = trials.beside(("files.partial", {"count": count}))
     note = f"{sum(take(found, 'handled')):,.0f} handlers; {sum(take(found, 'superseded')):,.0f} refused as overwritten"
     return [
-        Row(f"{count:,} files written in four ways: seen half", "files", "less", 0, take(found, "partial"), [], None,
+        Row(f"{count:,} files written in four ways: seen half", "files", "less", 0, take(found, "partial"), {}, None,
             note),
         Row("the same: never seen whole", "files", "less", 0, take(found, "never_whole")),
     ]  # fmt: skip
@@ -224,7 +110,7 @@ def _after_a_move(trials: Trials) -> list[Row]:
     names = ("triggers", "watchdog", "watchfiles")
     ours, *theirs = trials.beside(*(("files.after_a_move", {"samples": samples, "watcher": name}) for name in names))
     note = "; ".join(f"{name} {max(take(found, 'p50')):,.0f}" for name, found in zip(names[1:], theirs, strict=True))
-    return [Row("file written after another is moved out, p50", "ms", "less", 10, take(ours, "p50"), [], None, note)]
+    return [Row("file written after another is moved out, p50", "ms", "less", 10, take(ours, "p50"), {}, None, note)]
 
 
 def patterns(trials: Trials) -> list[Row]:
@@ -242,7 +128,7 @@ def patterns(trials: Trials) -> list[Row]:
         Row("10 exact rules", "events/s", "more", 100_000, take(found, "exact_few")),
         Row("10,000 exact rules, over 10", "", "more", 0.5, over("exact")),
         Row("10 rules of three conditions", "events/s", "more", 100_000, take(found, "three_few")),
-        Row("10,000 rules of three conditions, over 10", "", "more", 0.1, over("three"), [], None,
+        Row("10,000 rules of three conditions, over 10", "", "more", 0.1, over("three"), {}, None,
             f"{found[0]['three_many_matches']:.1f} of them match an event"),
         Row(f"{cases:,} verdicts by a second reading: different", "", "less", 0, take(verdicts, "readings")),
         Row(f"{cases:,} verdicts among 50 and alone: different", "", "less", 0, take(verdicts, "index")),
@@ -257,7 +143,7 @@ def sqs(trials: Trials) -> list[Row]:
     note = f"{median(take(bare, 'rate')):,.0f} messages/s received and deleted by aiobotocore alone"
     return [
         Row("messages out of a queue, durable and handled", "messages/s", "more", None, take(ours, "rate")),
-        Row("the same, over a loop without a journal", "", "more", 0.7, shares, [], None, note),
+        Row("the same, over a loop without a journal", "", "more", 0.7, shares, {}, None, note),
     ]
 
 
@@ -274,25 +160,19 @@ def serverless(trials: Trials) -> list[Row]:
     over_bare = [a - b for a, b in zip(cold["entry"], cold["bare"], strict=True)]
     fastest = "the fastest tenth of the batches: {:.0f} us"
     return [
-        Row("Lambda entry: import with an app, over one model", "ms", "less", 40, over_pydantic, [], None,
+        Row("Lambda entry: import with an app, over one model", "ms", "less", 40, over_pydantic, {}, None,
             f"made ready for a first event: {median(ready):.0f} ms"),
-        Row("Lambda entry: each record beside its handler", "us", "less", 80, [silent["median"]], [], None,
+        Row("Lambda entry: each record beside its handler", "us", "less", 80, [silent["median"]], {}, None,
             fastest.format(silent["fastest"])),
-        Row("the same where it emits an event", "us", "less", None, [emitting["median"]], [], None,
+        Row("the same where it emits an event", "us", "less", None, [emitting["median"]], {}, None,
             fastest.format(emitting["fastest"])),
-        Row("Lambda entry: cold start to the first result, over bare", "ms", "less", 80, over_bare, [], None,
+        Row("Lambda entry: cold start to the first result, over bare", "ms", "less", 80, over_bare, {}, None,
             f"bare {median(cold['bare']):.0f} ms"),
     ]  # fmt: skip
 
 
 BENCHMARKS: dict[str, Benchmark] = {
-    "events": events,
-    "chains": chains,
-    "latency": latency,
-    "blocking": blocking,
-    "recovery": recovery,
-    "startup": startup,
-    "idle": idle,
+    **COMPARED,
     "backlog": backlog,
     "timers": timers,
     "daylight": daylight,
@@ -304,27 +184,3 @@ BENCHMARKS: dict[str, Benchmark] = {
     "forecasts": forecasts.rows,
     "adaptive": adaptive.rows,
 }
-
-
-def _windows(name: str, count: int) -> list[Variant]:
-    """Return a variant for each number of batches that the sender has under way."""
-    return [(name, {"count": count, "in_flight": window}) for window in (1, 2, 4)]
-
-
-def _huey(count: int, task: str) -> list[Variant]:
-    """Return all ways in which huey may be used here; its best one counts."""
-    return [
-        ("throughput.huey_rate", {"count": count, "workers": workers, "producer": producer, "task": task})
-        for producer in ("process", "thread", "before")
-        for workers in HUEY_WORKERS
-    ]
-
-
-def _words(variant: Variant) -> str:
-    arguments = variant[1]
-    place = {"process": "sent by a process", "thread": "sent by a thread", "before": "sent before it starts"}
-    return f"{arguments['workers']} threads, {place[arguments['producer']]}"
-
-
-def _losses(results: list[dict[str, float]]) -> list[float]:
-    return [one["never_started"] + one["cut_short_and_not_started_again"] for one in results]

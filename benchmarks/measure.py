@@ -51,28 +51,30 @@ class Row:
     better: str
     target: float | None
     triggers: list[float]
-    huey: list[float] = field(default_factory=list)
+    peers: dict[str, list[float]] = field(default_factory=dict)
     target_ratio: float | None = None
+    """How many times better than huey triggers has to be."""
     note: str = ""
 
-    def values(self) -> tuple[float, float | None]:
-        """Return the medians of triggers and huey."""
-        return statistics.median(self.triggers), statistics.median(self.huey) if self.huey else None
+    def medians(self) -> dict[str, float]:
+        """Return the median of each side that was measured."""
+        sides = {"triggers": self.triggers, **self.peers}
+        return {side: statistics.median(found) for side, found in sides.items()}
 
-    def ratio(self) -> float | None:
-        """Return how many times better triggers does, or None where huey was not measured."""
-        ours, theirs = self.values()
-        if theirs is None or not ours or not theirs:
-            return None
-        return ours / theirs if self.better == "more" else theirs / ours
+    def ratios(self) -> dict[str, float]:
+        """Return how many times better triggers does than each peer, where neither did nothing."""
+        found = self.medians()
+        ours = found.pop("triggers")
+        more = self.better == "more"
+        return {side: ours / theirs if more else theirs / ours for side, theirs in found.items() if ours and theirs}
 
     def met(self) -> bool | None:
         """Say whether the target is met, None where there is none."""
         if self.target is None:
             return None
-        ours, ratio = self.values()[0], self.ratio()
+        ours = self.medians()["triggers"]
         reached = ours >= self.target if self.better == "more" else ours <= self.target
-        return reached and (self.target_ratio is None or (ratio or 0.0) >= self.target_ratio)
+        return reached and (self.target_ratio is None or self.ratios().get("huey", 0.0) >= self.target_ratio)
 
 
 @dataclass(slots=True)
@@ -156,13 +158,14 @@ def machine(folder: Path) -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     model = next((line.split(":")[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
     return {
+        "commit": _commit(),
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": len(os.sched_getaffinity(0)),
         "cpu": model or platform.machine(),
         "kernel": platform.release(),
         "file_system": file_system(folder),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("triggers-ml", "huey", "apsw", "pydantic")},
+        "versions": {name: _version(name) for name in ("triggers-ml", "huey", "dbos", "apsw", "pydantic")},
         "sqlite": _sqlite(),
         "load_at_start": os.getloadavg()[0],
     }
@@ -182,14 +185,34 @@ def _version(name: str) -> str:
         return "none"
 
 
+def _commit() -> str:
+    """Return the commit that is measured, with a + where files differ from it; nothing outside of a checkout."""
+    command = [
+        "git",
+        "-C",
+        str(Path(__file__).parent),
+        "describe",
+        "--always",
+        "--abbrev=12",
+        "--dirty=+",
+        "--exclude=*",
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _sqlite() -> dict[str, str]:
     import sqlite3
 
     import apsw
 
-    return {"triggers": apsw.sqlite_lib_version(), "huey": sqlite3.sqlite_version}
+    from benchmarks.dbos_peer import sqlite
+
+    used = {"triggers": apsw.sqlite_lib_version(), "huey": sqlite3.sqlite_version}
+    with suppress(ImportError):
+        used["dbos"] = sqlite().sqlite_version
+    return used
 
 
 def as_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Return rows as plain data, with what follows from them."""
-    return [{**asdict(row), "medians": row.values(), "ratio": row.ratio(), "met": row.met()} for row in rows]
+    return [{**asdict(row), "medians": row.medians(), "ratios": row.ratios(), "met": row.met()} for row in rows]

@@ -26,6 +26,35 @@ def huey_events(folder: str, task: str, count: str) -> object:
     return {"begin": begin, "end": time.monotonic()}
 
 
+def dbos_events(folder: str, count: str) -> object:
+    """Hand workflows to DBOS' queue, 500 in a transaction."""
+    from benchmarks.dbos_peer import sending
+
+    with sending(Path(folder)) as (transaction, send):
+        _started()
+        begin = time.monotonic()
+        for numbers in batches(int(count)):
+            with transaction() as connection:
+                for number in numbers:
+                    send(connection, number)
+    return {"begin": begin, "end": time.monotonic()}
+
+
+def dbos_singly(folder: str, samples: str) -> object:
+    """Hand workflows to DBOS' queue one at a time with pauses; return when each was about to be handed in."""
+    from benchmarks.dbos_peer import LONG_PAUSE, sending
+
+    sent = {}
+    with sending(Path(folder)) as (transaction, send):
+        _started()
+        for number in range(int(samples)):
+            time.sleep(random.uniform(*LONG_PAUSE))
+            sent[number] = time.monotonic()
+            with transaction() as connection:
+                send(connection, number)
+    return sent
+
+
 def triggers_events(folder: str, count: str) -> object:
     """Send events in batches of 500, each durable before the next is begun."""
     from benchmarks.workload import Made

@@ -35,7 +35,7 @@ def triggers(folder: Path) -> Result:
     state = folder / "state"
     App("crash").send(*(Made.model_validate(fields(number)) for number in range(COUNT)), state=state)
     command = [sys.executable, "-m", "triggers", "run", "benchmarks.apps:crash", "--state", str(state), "-q"]
-    return _crash(folder, command)
+    return crash(folder, command)
 
 
 def huey(folder: Path) -> Result:
@@ -43,10 +43,11 @@ def huey(folder: Path) -> Result:
     task = work_task(peer.opened(folder))
     for number in range(COUNT):
         task(fields(number))
-    return _crash(folder, [sys.executable, "-m", "benchmarks.huey_app", str(folder), "32", "0.005", "0.005"])
+    return crash(folder, [sys.executable, "-m", "benchmarks.huey_app", str(folder), "32", "0.005", "0.005"])
 
 
-def _crash(folder: Path, command: list[str]) -> Result:
+def crash(folder: Path, command: list[str]) -> Result:
+    """Start a process that works, kill it in the midst of that, start it again, and tell what became of the work."""
     log = folder / "log"
     environment = {**os.environ, "BENCH_LOG": str(log)}
     first = subprocess.Popen(command, env=environment)

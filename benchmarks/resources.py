@@ -27,16 +27,17 @@ def triggers_idle(folder: Path, seconds: float) -> Result:
     incoming = folder / "incoming"
     incoming.mkdir()
     command = [sys.executable, "-m", "triggers", "run", "benchmarks.apps:idle", "--state", str(folder / "state"), "-q"]
-    return _idle(command, {"BENCH_INCOMING": str(incoming)}, seconds)
+    return idle(command, {"BENCH_INCOMING": str(incoming)}, seconds)
 
 
 def huey_idle(folder: Path, seconds: float, delay: float, max_delay: float) -> Result:
     """Run huey's consumer with 32 threads on an empty queue."""
     command = [sys.executable, "-m", "benchmarks.huey_app", str(folder), "32", str(delay), str(max_delay)]
-    return _idle(command, {}, seconds)
+    return idle(command, {}, seconds)
 
 
-def _idle(command: list[str], environment: dict[str, str], seconds: float) -> Result:
+def idle(command: list[str], environment: dict[str, str], seconds: float) -> Result:
+    """Start a process and return what it uses while nothing happens."""
     process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         time.sleep(3)

@@ -17,6 +17,7 @@ CASES = {
         "from triggers import App, Event, Folder, ObjectCreated, Retry\nclass Made(Event):\n    number: int",
     ],
     "huey": [sys.executable, "-c", "from huey import SqliteHuey"],
+    "dbos": [sys.executable, "-c", "from dbos import DBOS"],
     "version": [str(Path(sys.executable).with_name("triggers")), "--version"],
     "huey_help": [str(Path(sys.executable).with_name("huey_consumer")), "--help"],
 }
