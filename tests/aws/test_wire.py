@@ -37,8 +37,8 @@ def test_a_number_fits_where_whole_numbers_have_63_bits() -> None:
     [
         ('"root":"e3"', '"root":"3"', "root must be a number like e12, not '3'"),
         ('"cause":"r17"', '"cause":17', "cause must be a number like r12, not 17"),
-        ('"depth":4', '"depth":-1', "depth must be a whole number, 0 or more, not -1"),
-        ('"budget":99', '"budget":null', "budget must be a whole number, 0 or more, not None"),
+        ('"depth":4', '"depth":-1', "depth must be a whole number from 0 to 999,999,999, not -1"),
+        ('"budget":99', '"budget":null', "budget must be a whole number from 0 to 1,000,000, not None"),
     ],
 )
 def test_a_lineage_that_is_none_is_refused(part: str, wrong: str, said: str) -> None:

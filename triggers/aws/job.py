@@ -202,7 +202,7 @@ class Job:
 
     def _see_to(self, message: Mapping[str, Any], owed: dict[str, float], ended: dict[str, str]) -> None:
         """Delete a message whose runs have `ended`; one that is to come again is `owed` from then on."""
-        arrival = next(self._arrivals.read({"Records": [message]}, time.time()))
+        [arrival] = self._arrivals.read({"Records": [message]}, time.time())
         state, due = self._taken(arrival)
         if due is not None:
             owed[arrival.id] = due

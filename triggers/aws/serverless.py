@@ -101,10 +101,9 @@ class Function:
         now = self._now()
         call = _Call(invocation.aws_request_id, now, now + invocation.get_remaining_time_in_millis() / 1000)
         self._lines.about = {"request": call.request}
-        arrived, left = [], []
+        arrived, left = self._arrivals.read(payload, now), []
         stopped: set[tuple[str, str]] = set()
-        for arrival in self._arrivals.read(payload, now):
-            arrived.append(arrival)
+        for arrival in arrived:
             group = None if arrival.group is None else (arrival.queue, arrival.group)
             if group in stopped:
                 left.append((arrival, now))  # not hidden itself: what stopped its group is before it, and shuts it
