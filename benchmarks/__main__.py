@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.chart import draw
 from benchmarks.compared import COMPARED
 from benchmarks.figures import BENCHMARKS
-from benchmarks.measure import Row, Setup, Trials, as_json, file_system, machine
+from benchmarks.measure import SETTINGS, Row, Setup, Trials, as_json, file_system, machine
 from benchmarks.readme import number, updated
 
 HERE = Path(__file__).parent
@@ -74,6 +74,7 @@ def _measure(setup: Setup, names: Sequence[str], target: Path | None) -> None:
         "machine": machine(setup.folder),
         "quick": setup.quick,
         "runs": setup.runs,
+        "settings": SETTINGS,
         "benchmarks": _known(target),
     }
     print(f"{'figure':46} {'target':>9} {'triggers':>11} {'huey':>11} {'ratio':>8} {'DBOS':>11} {'ratio':>8}")

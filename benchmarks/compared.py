@@ -21,7 +21,7 @@ def events(trials: Trials) -> list[Row]:
     count, huey_count = few(40_000, 4_000), few(4_000, 400)
     ours = trials.best(_windows("throughput.triggers_events", count), "rate", count=few(10_000, 2_000))
     huey = trials.best(_huey(huey_count, "handle"), "rate", count=few(1_000, 200))
-    dbos = trials.best(_dbos(few(2_000, 100), "handle"), "rate", count=few(300, 40))
+    dbos = trials.best(_dbos(few(1_500, 100), "handle"), "rate", count=few(300, 40))
     sent: Variant = ("throughput.triggers_sent", {"count": count})
     a, b, c, d = trials.beside(ours, huey, dbos, sent)
     peers = {"huey": take(b, "rate"), "dbos": take(c, "rate")}
@@ -39,7 +39,7 @@ def chains(trials: Trials) -> list[Row]:
     count, huey_count = few(15_000, 2_000), few(1_500, 150)
     ours = trials.best(_windows("throughput.triggers_chains", count), "rate", count=few(4_000, 1_000))
     huey = trials.best(_huey(huey_count, "one"), "rate", count=few(400, 80))
-    dbos = trials.best(_dbos(few(500, 40), "chain"), "rate", count=few(100, 20))
+    dbos = trials.best(_dbos(few(300, 40), "chain"), "rate", count=few(100, 20))
     a, b, c = trials.beside(ours, huey, dbos)
     peers = {"huey": take(b, "rate"), "dbos": take(c, "rate")}
     note = _note(ours, huey, dbos)
@@ -48,7 +48,7 @@ def chains(trials: Trials) -> list[Row]:
 
 def latency(trials: Trials) -> list[Row]:
     """One event on an idle app."""
-    samples, fewer = trials.setup.few(200, 40), trials.setup.few(100, 10)
+    samples, fewer = trials.setup.few(200, 40), trials.setup.few(60, 10)
     append, sent, file, tuned, default, started, dbos_sent = trials.beside(
         ("latency.triggers_append", {"samples": samples}),
         ("latency.triggers_sent", {"samples": samples}),
@@ -92,7 +92,7 @@ def blocking(trials: Trials) -> list[Row]:
 
 def recovery(trials: Trials) -> list[Row]:
     """kill -9, restart, and the first handler's start."""
-    rounds = max(1, trials.setup.few(10, 3) // trials.setup.runs)
+    rounds = max(1, trials.setup.few(6, 3) // trials.setup.runs)
     found: dict[str, list[dict[str, Any]]] = {"triggers": [], "huey": [], "dbos": []}
     for _ in range(rounds):
         every = trials.beside(("recovery.triggers", {}), ("recovery.huey", {}), ("dbos_peer.crash", {}))
@@ -127,7 +127,7 @@ def startup(trials: Trials) -> list[Row]:
 
 def idle(trials: Trials) -> list[Row]:
     """An app that does nothing."""
-    seconds = trials.setup.few(12, 5)
+    seconds = trials.setup.few(10, 5)
     ours, often, default, dbos_often, dbos_default = trials.beside(
         ("resources.triggers_idle", {"seconds": seconds}),
         ("resources.huey_idle", {"seconds": seconds, "delay": TUNED["delay"], "max_delay": TUNED["max_delay"]}),

@@ -37,7 +37,15 @@ LONG_PAUSE = (0.1, 0.2)
 
 def sqlite() -> Any:
     """Return the SQLite that DBOS gets: Python's, or where that is too old for its tables, a newer one from PyPI."""
-    return sqlite3 if sqlite3.sqlite_version_info >= OLDEST_SQLITE else import_module("pysqlite3")
+    if sqlite3.sqlite_version_info >= OLDEST_SQLITE:
+        return sqlite3
+    try:
+        return import_module("pysqlite3")
+    except ImportError:
+        has = sqlite3.sqlite_version
+        raise ImportError(
+            f"DBOS needs SQLite 3.42, Python has {has}; install pysqlite3-binary, or a newer Python"
+        ) from None
 
 
 def library() -> Any:
@@ -109,7 +117,7 @@ def rate(folder: Path, count: int, workers: int, way: str, task: str = "handle",
 
     handle = workflow(take) if task == "handle" else chain(take)
     begin = _carried_out(folder, count, workers, way, handle, seen, journal)
-    return {"rate": count / (seen.last - begin), "settings": {"synchronous": "full", "journal_mode": journal}}
+    return {"rate": count / (seen.last - begin)}
 
 
 def blocking(folder: Path, count: int, workers: int, way: str, seconds: float) -> Result:

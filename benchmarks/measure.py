@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ Variant = tuple[str, dict[str, Any]]
 
 TRACES = Path(os.environ.get("TRACES", Path(__file__).parents[2] / "shared" / "data" / "traces"))
 """The folder with the logs and series that are not part of the project."""
+
+
+SETTINGS = {side: {"synchronous": "full", "journal_mode": "wal"} for side in ("triggers", "huey", "dbos")}
+"""What trials assert of each side's own connection; an argument `journal` of a trial is a mode that it had instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +190,12 @@ def _version(name: str) -> str:
         return "none"
 
 
+@cache
 def _commit() -> str:
-    """Return the commit that is measured, with a + where files differ from it; nothing outside of a checkout."""
+    """Return the commit that is measured, with a + where files differ from it; nothing outside of a checkout.
+
+    It is asked once: the raw data, which changes while it is taken, is a file of the checkout itself.
+    """
     command = [
         "git",
         "-C",

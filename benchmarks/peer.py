@@ -43,7 +43,7 @@ def wait_until(done: Callable[[], bool], seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise TimeoutError("huey did not finish")
+            raise TimeoutError(f"the peer did not finish within {seconds:.0f} s")
         time.sleep(0.002)
 
 
