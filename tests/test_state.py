@@ -188,6 +188,15 @@ def locks_of(path: Path) -> list[str]:
     return [lock for lock in locks if inode in lock and lock.startswith("POSIX")]
 
 
+def test_a_folder_that_is_made_survives_a_power_loss_with_those_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(Path(f"/proc/self/fd/{handle}").readlink()))
+    StateFolder(tmp_path / "a" / "b").create()
+    assert synced == {tmp_path, tmp_path / "a", tmp_path / "a" / "b"}
+
+
 def test_looking_who_holds_a_folder_leaves_nothing_in_it(tmp_path: Path) -> None:
     assert StateFolder(tmp_path).holder() is None
     assert list(tmp_path.iterdir()) == []

@@ -20,6 +20,7 @@ from typing import Final
 
 import apsw
 
+from triggers import folders
 from triggers.clock import SystemClock
 from triggers.errors import StateError
 from triggers.journal import snapshot, views
@@ -64,7 +65,7 @@ def back_up(state: StateFolder, target: Path) -> Backup:
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             _sync_folders(folder)
             folder.rename(target)
-            _sync(target.parent)
+            folders.sync(target.parent)
     except (OSError, apsw.IOError, apsw.FullError, apsw.CantOpenError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise StateError(f"the backup {target} cannot be written ({why}); nothing is left of it") from error
@@ -139,15 +140,7 @@ def _copy_file(source: Path, target: Path) -> bool:
 
 def _sync_folders(folder: Path) -> None:
     for place, _, _ in os.walk(folder):
-        _sync(Path(place))
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        folders.sync(Path(place))
 
 
 __all__ = ["Backup", "back_up"]

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from triggers import folders
 from triggers.errors import HandlerError
 from triggers.places import Seen, taken
 
@@ -65,13 +66,13 @@ class Files:
     def output(self, key: str, marks: Mapping[str, str]) -> AbstractContextManager[IO[bytes]]:
         """Write a file whole; the one that is there stays if it has the same content. Files have no `marks`."""
         target = self._path(key)
-        _make_folders(target.parent)
+        folders.make(target.parent)
         return _replacing(target)
 
     def replace(self, key: str, data: bytes, seen: Seen | None, marks: Mapping[str, str]) -> None:
         """Write a file if what is there is what was seen. Raises `Conflict`."""
         target = self._path(key)
-        _make_folders(target.parent)
+        folders.make(target.parent)
         with _locked(self.root / LOCK):
             there = self.look(key)
             if (there and there.version) != (seen and seen.version):
@@ -85,22 +86,6 @@ class Files:
         if not target.is_relative_to(root):
             raise HandlerError(f"{key!r} leaves the place {self._name!r} by a link; keys lie inside it")
         return target
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it, each of them to survive a power loss."""
-    if not folder.exists():
-        _make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
@@ -125,7 +110,7 @@ def _replacing(target: Path) -> Iterator[IO[bytes]]:
             return
         temporary.chmod(0o644)
         temporary.replace(target)
-        _sync_folder(target.parent)
+        folders.sync(target.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -9,6 +9,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+from triggers import folders
 from triggers.errors import StateError
 
 LONGEST_NAME = 150
@@ -46,17 +47,13 @@ def _fit(wanted: str) -> str:
 
 
 def _write(path: Path, content: str, reason: str) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    folders.make(path.parent, 0o700)
     for place, text in ((path.with_name(f"{path.name}.reason"), f"{reason}\n"), (path, content)):
         with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(text.encode("utf-8", "surrogatepass"))
             file.flush()
             os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    folders.sync(path.parent)
 
 
 __all__ = ["Rejections"]

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+from triggers import folders
 from triggers.errors import StateError, StateHeld
 
 APPLICATION_ID: Final = 0x54524947
@@ -56,10 +57,10 @@ class StateFolder:
         with self._usable():
             if not self.has_journal():
                 self.refuse_strangers()
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folders.make(self.path, 0o700)
             self.path.chmod(0o700)
-            self.inbox.mkdir(exist_ok=True, mode=0o700)
-            self.requests.mkdir(exist_ok=True, mode=0o700)
+            folders.make(self.inbox, 0o700)
+            folders.make(self.requests, 0o700)
         return self
 
     def has_journal(self) -> bool:

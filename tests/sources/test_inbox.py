@@ -123,6 +123,7 @@ def test_what_could_be_cut_by_a_power_loss_is_synced_before_it_can_be_seen(
         waited.append(len(waiting(folder)))
         kinds.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
 
+    folder.mkdir()
     monkeypatch.setattr(os, "fsync", note)
     write(folder, [one(1, text="x" * length)])
     assert waited == seen

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from triggers import folders
 from triggers.clock import SystemClock
 from triggers.cloudevents import from_text, to_text
 from triggers.errors import EventError, StateError
@@ -79,7 +80,7 @@ def write(folder: Path, lines: Sequence[str]) -> Path:
 
 
 def _written(folder: Path, content: bytes) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folders.make(folder, 0o700)
     name = f"{_stamps.next():020d}-{os.getpid()}-{os.urandom(4).hex()}{_SUFFIX}"
     unfinished, path = folder / f".{name}.tmp", folder / name
     try:
@@ -90,21 +91,12 @@ def _written(folder: Path, content: bytes) -> Path:
                 os.fsync(file.fileno())
             unfinished.rename(path)
             os.fsync(file.fileno())
-        _sync_folder(folder)
+        folders.sync(folder)
     except BaseException:
         unfinished.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise
     return path
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive, too. It costs next to nothing where the file's own sync has done it."""
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class _Stamps:
