@@ -36,7 +36,7 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in three processes: those of AWS and of the commands mostly wait, so two cores carry them
+unit: $(STAMP)                  ## in three processes: those of AWS and of the commands mostly wait, so two cores carry them, and 2,000 scenarios
 	@$(MAKE) --no-print-directory --jobs=3 $(UNIT)
 
 UNIT := unit-engine unit-aws unit-commands
@@ -49,7 +49,7 @@ unit-aws: $(STAMP)
 	$(BIN)/python -m pytest tests/aws -o cache_dir=.pytest_cache/aws
 
 unit-commands: $(STAMP)
-	$(BIN)/python -m pytest tests/commands tests/parity -o cache_dir=.pytest_cache/commands
+	$(BIN)/python -m pytest tests/commands tests/parity tests/faults/test_engine.py -o cache_dir=.pytest_cache/commands
 
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py

@@ -162,7 +162,8 @@ class Admission:
             return choice
         self.reopens = inf
         self.closures.begin()
-        self.holdings.tidy(sum(len(flow.lanes) for flow in self.flows.values() if not self._in_line(flow)))
+        waiting = [flow for flow in self.flows.values() if flow.lanes]
+        self.holdings.tidy(sum(len(flow.lanes) for flow in waiting if not self._in_line(flow)))
         shown = list(self._open(now))
         if shown:
             self._predict()

@@ -22,7 +22,7 @@ def foreseen(app: App, state: StateFolder, now: float) -> list[Problem]:
     if waiting and state.journal.exists():
         with closing(open_reader(state)) as connection:
             ended = last_ended(waiting, LAST)(connection)
-        found += [problem for name in waiting for problem in _too_long(waiting[name], ended[name], now)]
+        found += [problem for name, took in ended.items() for problem in _too_long(waiting[name], took, now)]
     return found
 
 

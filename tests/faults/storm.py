@@ -71,7 +71,8 @@ class WatchedJournal(SimulatedJournal):
         ends = {run: (attempt, change.epoch, DONE) for attempt, runs in change.done.items() for run in runs}
         ends.update({row.run: (row.attempt, row.epoch, row.state) for row in change.settles})
         before = {run: self._row(run) for run in ends}
-        result, owner = super()._apply(change), self._connection.execute(EPOCH).get
+        result = super()._apply(change)
+        owner = self._connection.execute(EPOCH).get if ends else None
         for run, (attempt, epoch, state) in ends.items():
             stale = before[run] != (RUNNING, attempt, epoch) or epoch != owner
             if stale and before[run] and before[run][0] != state and self._row(run)[0] == state:
@@ -160,9 +161,9 @@ class Storm(Trial):
         alive.loop.create_task(goes_on())
 
     def close(self) -> None:
-        super().close()
         for _, journal in self.frozen:
             journal.close()
+        super().close()
 
 
 def live(seed: int, faults: Faults | None = None) -> Faults:

@@ -19,8 +19,8 @@ from triggers.journal.blank import blank
 HEAD = 4096
 """Bytes of a journal's file that stand for it in the state folder: whose it is, is read from them."""
 
-STATEMENTS = 500
-"""Prepared statements that a connection keeps; an engine has some two hundred."""
+STATEMENTS = 512
+"""Executions after which apsw forgets a statement, as its cache is a ring: those of a scenario. It can't be larger."""
 
 _FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 _numbers = count(1)
@@ -34,21 +34,26 @@ class Disk:
         self._name = f"file:/triggers-{next(_numbers)}?vfs=memdb"
         self._own = self._connection()
         self._idle: list[apsw.Connection] = []
+        self._taken: list[apsw.Connection] = []
         with self._own.backup("main", _blank(), "main") as copy:
             copy.step()
 
     def open(self) -> apsw.Connection:
         """Return a connection for a process that begins."""
-        return self._idle.pop() if self._idle else self._connection()
+        self._taken.append(self._idle.pop() if self._idle else self._connection())
+        return self._taken[-1]
 
     def leave(self, connection: apsw.Connection) -> None:
         """Take the connection of a process that is gone."""
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        self._taken.remove(connection)
         self._idle.append(connection)
 
     def wipe(self) -> None:
-        """Put the blank journal's rows in the place of all others."""
+        """Put the blank journal's rows in the place of all others: there is no process any more."""
+        for left in list(self._taken):
+            self.leave(left)
         connection = self._own
         connection.execute("BEGIN IMMEDIATE")
         for table in _tables():

@@ -7,7 +7,6 @@ happened is a list of faults, of which any part can be carried out by itself.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -112,7 +111,7 @@ class Faults:
         self.died: Callable[[], None] = lambda: None
         """Called when the process dies."""
         self._given = None if given is None else {(fault.point, fault.at): fault for fault in given}
-        self._counts: Counter[str] = Counter()
+        self._counts = dict.fromkeys(POINTS, 0)
         self._random = Random(seed)  # noqa: S311  # it draws faults, and keeps no secret
         self._chances = {kind: self._random.choice(_CHANCES[kind]) if kind in kinds else 0.0 for kind in KINDS}
         self._crashes = self._random.randint(0, MOST_CRASHES)
@@ -123,7 +122,9 @@ class Faults:
         at = self._counts[point]
         given = self._given
         fault = self._draw(point, at, kinds or POINTS[point]) if given is None else given.get((point, at))
-        if fault is None or (fault.kind == "crash" and not self.may_die()):
+        if fault is None:  # as nearly always
+            return None
+        if fault.kind == "crash" and not self.may_die():
             return None
         self.taken.append(fault)
         return fault
@@ -143,16 +144,16 @@ class Faults:
 
     def arrange(self, ready: MutableSequence[Any]) -> Fault | None:
         """Put what is ready into another order, if that is what happens, and return what else does."""
-        fault = self.at("turn", *(POINTS["turn"] if len(ready) > 1 else ("clock", "crash")))
+        fault = self.at("turn") if len(ready) > 1 else self.at("turn", "clock", "crash")
         if fault and fault.kind == "order":
             Random(int(fault.amount)).shuffle(ready)  # noqa: S311  # the same
             return None
         return fault
 
     def _draw(self, point: str, at: int, kinds: Iterable[str]) -> Fault | None:
-        left = self._random.random()
+        left, chances = self._random.random(), self._chances
         for kind in kinds:
-            left -= self._chances[kind]
+            left -= chances[kind]
             if left < 0:
                 return self._drawn(kind, point, at)
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
@@ -208,16 +209,18 @@ class Change:
 
     def _drop_duplicates(self, connection: apsw.Connection, result: Result) -> None:
         """Keep the identities and memories that are new; the others' events are not inserted."""
-        before = connection.total_changes()
-        list(_many(connection, _IDENTITY, self.identities))
-        if connection.total_changes() - before < len(self.identities):
-            result.duplicates.update(_duplicates(connection, self.identities))
+        if self.identities:
+            before = connection.total_changes()
+            list(_many(connection, _IDENTITY, self.identities))
+            if connection.total_changes() - before < len(self.identities):
+                result.duplicates.update(_duplicates(connection, self.identities))
         if self.memories:
             changed = {number for (number,) in _many(connection, _MEMORY, self.memories)}
             result.duplicates.update(row[3] for row in self.memories if row[3] not in changed)
 
     def _settle(self, connection: apsw.Connection, result: Result) -> None:
-        list(_many(connection, _CHECKPOINT, list(self.checkpoints.values())))
+        if self.checkpoints:
+            list(_many(connection, _CHECKPOINT, list(self.checkpoints.values())))
         for attempt, runs in self.done.items():
             claim = {"runs": _listed(runs), "attempt": attempt, "epoch": self.epoch, "at": self.at}
             result.stale.update(run for (run,) in connection.execute(_STALE, claim))
@@ -227,8 +230,10 @@ class Change:
         if self.settles:
             settled = {run for (run,) in _many(connection, _SETTLE, self.settles)}
             result.stale.update(row.run for row in self.settles if row.run not in settled)
-        list(_many(connection, _ATTEMPT, [row for row in self.attempts if row.run not in result.stale]))
-        list(_many(connection, _USAGE, self.usages))
+        if self.attempts:
+            list(_many(connection, _ATTEMPT, [row for row in self.attempts if row.run not in result.stale]))
+        if self.usages:
+            list(_many(connection, _USAGE, self.usages))
         if self.over:
             connection.execute(_OVER, {"runs": _listed(self.over)})
 
@@ -239,11 +244,12 @@ class Change:
             events = [row for row in events if row.number not in result.void]
             runs = [row for row in runs if row.event not in result.void]
         list(_many(connection, _EVENT, events))
-        list(_many(connection, _RUN, [
-            (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
-            for r in runs
-        ]))  # fmt: skip
-        list(_many(connection, _MOMENT, moments((run.number, run.terms) for run in runs)))
+        if runs:
+            list(_many(connection, _RUN, [
+                (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
+                for r in runs
+            ]))  # fmt: skip
+            list(_many(connection, _MOMENT, moments((run.number, run.terms) for run in runs)))
 
     def _emitted_by(self, runs: set[int]) -> set[int]:
         """Return the events that some runs emitted. What a source delivered is none of them, whichever run wrote it."""
@@ -272,9 +278,15 @@ class Change:
 def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]]) -> Iterator[tuple[int, ...]]:
     """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
     for chunk in _chunks(rows):
-        marks = f"({','.join('?' * len(chunk[0]))})"
-        values = "VALUES " + ",".join([marks] * len(chunk))
-        yield from connection.execute(sql.replace("$", values), [value for row in chunk for value in row])
+        statement = _statement(sql, len(chunk[0]), len(chunk))
+        yield from connection.execute(statement, [value for row in chunk for value in row])
+
+
+@cache
+def _statement(sql: str, columns: int, rows: int) -> str:
+    """Return a statement with so many rows of VALUES in it. There are few: see `_chunks`."""
+    marks = f"({','.join('?' * columns)})"
+    return sql.replace("$", "VALUES " + ",".join([marks] * rows))
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
@@ -23,10 +24,11 @@ class Took(NamedTuple):
 def last_ended(
     routes: Collection[str], most: int
 ) -> Callable[[apsw.Connection], dict[str, list[tuple[int | None, float]]]]:
-    """Return a question for size and seconds of the last runs of each route that ended well, in order."""
+    """Return a question for size and seconds of the last runs that ended well, in order, of each route that has any."""
 
     def ask(connection: apsw.Connection) -> dict[str, list[tuple[int | None, float]]]:
-        return {route: list(connection.execute(_LAST, (route, most)))[::-1] for route in routes}
+        ended = [route for (route,) in connection.execute(_ENDED, (json.dumps(list(routes)),))]
+        return {route: list(connection.execute(_LAST, (route, most)))[::-1] for route in ended}
 
     return ask
 
@@ -43,6 +45,9 @@ def newest_began(connection: apsw.Connection, route: str | None, most: int) -> f
 
 # What slept, or was set, is no time that a run took.
 _SECONDS = "max(0.0, ifnull(took, ended - started))"
+
+_ENDED = f"""
+SELECT value FROM json_each(?) WHERE EXISTS (SELECT 1 FROM run WHERE route = value AND state = {DONE})"""
 
 _LAST = f"""
 SELECT size, {_SECONDS} FROM run WHERE route = ? AND state = {DONE} AND started IS NOT NULL
