@@ -36,14 +36,14 @@ def draw(document: dict[str, Any]) -> str:
     ratios = [row["ratios"][peer] for row, peer in bars]
     scale = Scale(min([1.0, *ratios]), max([1.0, *ratios]))
     height = TOP + ROW * len(bars) + 40
-    peers = " and ".join(words for side, words in SIDES.items() if any(side == peer for _, peer in bars))
+    peers = " and ".join(words.split()[0] for side, words in SIDES.items() if any(side == peer for _, peer in bars))
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
         'aria-labelledby="title description">',
-        f'<title id="title">triggers beside {peers}</title>',
+        f'<title id="title">triggers beside {peers} on SQLite</title>',
         f'<desc id="description">{escape(_summary(bars))}</desc>',
         f"<style>{_STYLE}</style>",
-        f'<text class="title" x="16" y="30">triggers beside {peers}, all synced before they acknowledge</text>',
+        f'<text class="title" x="16" y="30">triggers beside {peers} on SQLite, every commit synced</text>',
         '<text class="small" x="16" y="52">How many times better, on a logarithmic scale; right of the line '
         "triggers is ahead. Medians, taken in turn.</text>",
         *(part for index, (row, peer) in enumerate(bars) for part in _bar(row, peer, TOP + ROW * index, scale)),
