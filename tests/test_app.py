@@ -231,6 +231,15 @@ def test_nothing_is_handed_in_when_one_event_cannot_be_accepted(tmp_path: Path) 
     assert not list(tmp_path.glob("s/inbox/*"))
 
 
+def test_sending_in_a_function_is_refused_as_nobody_reads_what_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "churn-all")
+    with pytest.raises(WiringError, match=r"in function 'churn-all' of Lambda .* return the event from the handler"):
+        App("a").send(A(), state=tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
 def test_sending_to_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(StateError, match=r"is not a state folder: it holds 'thesis.tex'; name an empty one"):

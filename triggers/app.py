@@ -53,6 +53,9 @@ R = TypeVar("R", bound=Emission | Awaitable[Emission])
 Where = Mapping[str, object] | str
 """What a route's `where=` takes: fields to values and matchers, or a whole EventBridge pattern."""
 
+_FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
+"""The environment variable by which Lambda names the function in whose environment this is."""
+
 
 class Registration(Protocol[E]):
     """The decorator that `App.on` returns. It gives the handler back unchanged."""
@@ -232,8 +235,14 @@ class App:
         """Hand events in from any process: they are durable when this returns, whether or not the app runs.
 
         `state` is the app's state folder, `.triggers/NAME` if not given. Raises `EventError` for an event that cannot
-        be accepted, before any is handed in.
+        be accepted, before any is handed in, and `WiringError` in a function of Lambda, where no dispatcher takes them.
         """
+        if function := os.environ.get(_FUNCTION):
+            raise WiringError(
+                f"app {self.name!r}: send() in function {function!r} of Lambda would write into a state folder there,"
+                " which nobody reads; return the event from the handler, or emit it by its context, or put it on the"
+                " app's event bus or into a queue"
+            )
         from triggers.sources.inbox import line_of, write  # loads asyncio, which only a process that sends needs
         from triggers.state import StateFolder
 
