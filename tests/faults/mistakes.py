@@ -23,9 +23,11 @@ from triggers.dispatcher import Dispatcher
 from triggers.displaced import Displaced
 from triggers.faults import life
 from triggers.faults.loop import StuckError
-from triggers.journal import Change, Result, change, journal, overlaps, reading
+from triggers.gathering import Gathering
+from triggers.journal import Change, Result, change, gathered, journal, overlaps, reading
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import COROUTINE
+from triggers.turns import Turns
 
 Journal: Any = journal.Journal
 
@@ -215,6 +217,32 @@ def started_before_it_is_claimed() -> Replacements:
     return {(Pipeline, "_commit"): eager}
 
 
+def turns_not_passed_on() -> Replacements:
+    """A run that ends lets nobody go on who waited for it."""
+    return {(Turns, "ended"): lambda self, run: None}
+
+
+def groups_forgotten_at_the_start() -> Replacements:
+    """What has ended, and was not told when the process died, is not looked for."""
+    return {(Gathering, "start"): lambda self: None}
+
+
+def told_of_twice() -> Replacements:
+    """A run is made of what came together, and the rows do not say so."""
+    return {(gathered, "_TOLD"): "SELECT :whole, :rows WHERE false"}
+
+
+def checkpoints_forgotten() -> Replacements:
+    """An attempt does not find what an earlier one has left."""
+    return {(change, "_LEFT"): change._LEFT + " AND false"}
+
+
+def starts_counted_in_memory() -> Replacements:
+    """How often a throttled route has started is not read when a process begins."""
+    recall = Admission.recall
+    return {(Admission, "recall"): lambda self, rows: recall(self, [])}
+
+
 def promoted_to_nobody() -> Replacements:
     """Runs whose moment has come are marked as waiting, and nobody is told."""
     return {(Admission, "promote"): lambda self, rows: None}
@@ -225,7 +253,8 @@ MISTAKES = (
     lost_wake_up, ledger_apart_from_its_event, emit_outside_settle, keys_that_differ_between_attempts,
     told_before_it_is_durable, stale_ends_emit, delayed_forgotten_at_the_start, no_takeover, duplicates_start,
     epoch_not_raised, death_without_news, slots_that_are_not_given_back, drops_counted_twice,
-    started_before_it_is_claimed, promoted_to_nobody,
+    started_before_it_is_claimed, promoted_to_nobody, turns_not_passed_on, groups_forgotten_at_the_start,
+    told_of_twice, checkpoints_forgotten, starts_counted_in_memory,
 )  # fmt: skip
 
 

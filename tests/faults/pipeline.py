@@ -6,13 +6,14 @@ The world outlives every process, and sees what no row tells: which attempt acte
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.kit import delivery
-from triggers import App, Batch, Context, Event, Later, Reject, Retry, RunFailed, Tick, every
+from triggers import App, Batch, Context, Debounce, Event, Join, Later, Rate, Reject, Retry, RunFailed, Tick, every
 from triggers.journal import DROPPED, RUNNING
 from triggers.sources import Delivery, Site
 from triggers.testing import boundary
@@ -60,6 +61,8 @@ class World:
     at_work: dict[str, list[str | None]] = field(default_factory=lambda: defaultdict(list))
     wrong: list[str] = field(default_factory=list)
     """What was seen that must never be."""
+    inputs: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    """The types and numbers of the events that came together in each run, as its handler got them."""
     given_back: set[int] = field(default_factory=set)
     """How many acts there were whenever the app was stopped: what was at work then has used no attempt."""
 
@@ -89,6 +92,17 @@ class World:
         if key in self.at_work[ctx.route]:
             self.at_work[ctx.route].remove(key)
 
+    def in_turn(self, ctx: Context) -> None:
+        """See that those are over that came before and go before."""
+        if others := self.journal._connection.execute(_BEFORE, {"run": int(ctx.run[1:])}).get:
+            self.wrong.append(f"{ctx.run} of {ctx.route} is at work before r{others}")
+
+    def resumed(self, ctx: Context) -> None:
+        """See that a run finds what it had left, if it was written down."""
+        left = self.journal._connection.execute(_LEFT, (int(ctx.run[1:]),)).get
+        if ctx.restored != (None if left is None else json.loads(left)):
+            self.wrong.append(f"{ctx.run} finds {ctx.restored!r} where it has left {left}")
+
     def tries(self, ctx: Context) -> int:
         """Return how often the run has acted before."""
         return sum(act.run == int(ctx.run[1:]) for act in self.acts)
@@ -103,6 +117,13 @@ class World:
                 self.wrong.append(f"letter {letter.delivery.id} was acknowledged and is not durable")
             self.letters.remove(letter)
 
+
+_BEFORE = """
+SELECT other.number FROM run JOIN event ON event.number = run.event
+JOIN run AS other ON other.route = run.route AND other.number < run.number AND other.state < 3
+JOIN event AS before ON before.number = other.event
+WHERE run.number = :run AND before.data -> 'n' < event.data -> 'n'"""
+_LEFT = "SELECT value FROM checkpoint WHERE run = ?"
 
 world = World()
 
@@ -159,6 +180,44 @@ async def report(event: Trained, ctx: Context) -> None:
 @app.on(Trained, batch=Batch(2, within=5))
 async def together(events: list[Trained], ctx: Context) -> None:
     world.begin(ctx)
+    world.inputs[int(ctx.run[1:])] = [("Trained", event.n) for event in events]
+
+
+@app.on(Join(Cleaned, Trained, by="n", within=40, missing="partial"))
+async def paired(cleaned: Cleaned | None, trained: Trained | None, ctx: Context) -> None:
+    world.begin(ctx)
+    both = [("Cleaned", cleaned), ("Trained", trained)]
+    world.inputs[int(ctx.run[1:])] = [(kind, event.n) for kind, event in both if event]
+
+
+@app.on(Trained, debounce=Debounce(3, longest=8))
+async def last(event: Trained, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+@app.on(Start, where={"kind": ["ordered"]}, in_order="n")
+async def ordered(event: Start, ctx: Context) -> None:
+    world.begin(ctx)
+    world.in_turn(ctx)
+    await asyncio.sleep(1)
+    if event.n % 3 == 2 and ctx.attempt == 1:
+        raise OSError("not yet")
+
+
+@app.on(Start, where={"kind": ["ordered"]}, throttle=Rate(1, per=5))
+async def paced(event: Start, ctx: Context) -> None:
+    world.begin(ctx)
+
+
+@app.on(Start, where={"kind": ["long"]})
+async def resuming(event: Start, ctx: Context) -> None:
+    world.begin(ctx)
+    world.resumed(ctx)
+    for step in range((ctx.restored or 0) + 1, 5):
+        await asyncio.sleep(1)
+        ctx.checkpoint(step)
+        if step == 2 and ctx.attempt == 1:
+            raise OSError("not yet")
 
 
 @app.on(Start, where={"kind": ["single"]}, overlap="skip")
@@ -222,5 +281,6 @@ async def tick(event: Tick, ctx: Context) -> None:
     world.begin(ctx)
 
 
-KINDS = ("chain", "chain", "single", "single", "keyed", "isolated", "isolated", "later", "bad")
+KINDS = ("chain", "chain", "single", "single", "keyed", "isolated", "isolated", "later", "bad",
+         "ordered", "ordered", "long")  # fmt: skip
 EMITS = {"clean": "Cleaned", "train": "Trained", "replacing": "Trained", "isolated": "Cleaned", "waiting": "Cleaned"}

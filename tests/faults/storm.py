@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,7 +35,8 @@ from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING, Cha
 from triggers.journal.soundness import unsound
 from triggers.pipeline import Turn
 
-OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED}) LIMIT 1"
+OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED})"
+APART = "SELECT number FROM gathered WHERE whole IS NULL"
 EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 
 MINUTES = 2
@@ -119,9 +121,10 @@ class Storm(Trial):
         self._alive().engine.intake.poke("mail")
 
     def finish(self) -> None:
-        """Let time pass until nothing is to be tried again."""
+        """Let time pass until nothing is to be tried again, and nothing to come together."""
         for _ in range(100):
-            if not self._ask(lambda connection: list(connection.execute(OPEN))):
+            wanted = OPEN if clock_set(self._faults) else f"{OPEN} UNION ALL {APART}"
+            if not self._ask(lambda connection, sql=wanted: list(connection.execute(f"{sql} LIMIT 1"))):
                 return
             self.advance(seconds=2)
 
@@ -222,11 +225,25 @@ def scenario(storm: Storm, chance: random.Random) -> dict[int, str]:
     return sent
 
 
+def clock_set(faults: Faults) -> bool:
+    """Say whether the wall clock was set: what was recorded by it then may rank, and end, hours off."""
+    return any(fault.kind == "clock" for fault in faults.taken)
+
+
+def apart(connection: apsw.Connection, route: str, faults: Faults) -> list[int]:
+    """Return the events that may still wait to come together for a route: by a clock that was wrong, for a day."""
+    rows = connection.execute(f"SELECT event, route FROM gathered WHERE number IN ({APART})")
+    return [number for number, name in rows if name == route and clock_set(faults)]
+
+
 def judged(connection: apsw.Connection, sent: Mapping[int, str], faults: Faults) -> list[str]:
     """Return what is wrong with rows and effects."""
     return [
         *_events(connection, sent),
-        *_runs(connection),
+        *_runs(connection, faults),
+        *_groups(connection, faults),
+        *_bursts(connection, faults),
+        *_pace(connection, faults),
         *_effects(connection),
         *_files(faults),
         *_ticks(connection, faults),
@@ -246,17 +263,21 @@ def _events(connection: apsw.Connection, sent: Mapping[int, str]) -> Iterator[st
 TRIGGERED = {
     "chain": ("clean",), "single": ("skipping", "queueing", "replacing"), "keyed": ("keyed",),
     "isolated": ("keyed", "isolated"), "later": ("waiting",), "bad": ("failing",),
+    "ordered": ("ordered", "paced"), "long": ("resuming",),
 }  # fmt: skip
 
 
-def _runs(connection: apsw.Connection) -> Iterator[str]:
+def _runs(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
     """Every event has one run of each of its routes, and each has ended, with all that it emits or nothing."""
     emitted = Counter((cause, kind) for cause, kind in connection.execute("SELECT cause, type FROM event"))
     wanted: Counter[tuple[int, str]] = Counter()
-    for number, kind, which in connection.execute("SELECT number, type, json_extract(data, '$.kind') FROM event"):
-        routes = {"Start": TRIGGERED.get(which, ()), "Cleaned": ("train",), "Trained": ("report",),
-                  "RunFailed": ("mourn",), "Tick": ("tick",), GATHERED: ("together",)}[kind]  # fmt: skip
+    for number, kind, which, subject in connection.execute(
+        "SELECT number, type, json_extract(data, '$.kind'), subject FROM event"
+    ):
+        routes = {"Start": TRIGGERED.get(which, ()), "Cleaned": ("train",), "Trained": ("report", "last"),
+                  "RunFailed": ("mourn",), "Tick": ("tick",), GATHERED: (subject,)}[kind]  # fmt: skip
         wanted.update((number, route) for route in routes)
+    wanted.subtract((event, "last") for event in apart(connection, "last", faults))
     found: Counter[tuple[int, str]] = Counter()
     for number, event, route, state, attempt, error in connection.execute(
         "SELECT number, event, route, state, attempt, error FROM run"
@@ -267,16 +288,46 @@ def _runs(connection: apsw.Connection) -> Iterator[str]:
         yield f"e{event} has {count} runs of {route} too few or too many"
 
 
-def _groups(connection: apsw.Connection) -> Iterator[str]:
-    """Each event that is to come together with others, does so once."""
-    whole = f"""SELECT value, count(*) FROM event JOIN json_each(event.data, '$.events')
-    WHERE type = '{GATHERED}' GROUP BY 1"""
-    groups = dict(connection.execute(whole))
-    for (number,) in connection.execute("SELECT number FROM event WHERE type = 'Trained'"):
-        if groups.pop(number, 0) != 1:
-            yield f"e{number} is not in one group"
-    if groups:
-        yield f"{len(groups)} events are in groups that they have no place in"
+GATHERS = {"together": ("Trained",), "paired": ("Cleaned", "Trained")}
+
+
+def _groups(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
+    """Each event that is to come together with others does so once, and handlers get what the rows say."""
+    events = {
+        number: (kind, n) for number, kind, n in connection.execute("SELECT number, type, data -> 'n' FROM event")
+    }
+    given: dict[int, list[tuple[str, int]]] = {}
+    for route, kinds in GATHERS.items():
+        wanted = Counter(number for number, (kind, _) in events.items() if kind in kinds)
+        rows = list(connection.execute("SELECT event, whole FROM gathered WHERE route = ?", (route,)))
+        found = Counter(number for number, whole in rows if whole is not None) + Counter(
+            apart(connection, route, faults)
+        )
+        for number in (wanted - found) + (found - wanted):
+            yield f"e{number} is in {found[number]} runs of {route}"
+        for number, whole in rows:
+            given.setdefault(whole, []).append((events[number][0], int(events[number][1])))
+    for run, whole in connection.execute(f"SELECT number, event FROM run WHERE state = {DONE}"):
+        if whole in given and sorted(world.inputs.get(run, ())) != sorted(given[whole]):
+            yield f"r{run} got {world.inputs.get(run)}, and its rows say {given[whole]}"
+
+
+def _bursts(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
+    """Of a burst the last event is acted on."""
+    newest = "SELECT number, state FROM run WHERE route = 'last' ORDER BY event DESC LIMIT 1"
+    for run, state in connection.execute(newest):
+        if state != DONE and not clock_set(faults):
+            yield f"r{run} is of the last event of all, and in state {state}"
+
+
+def _pace(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
+    """Runs of a route that is throttled start so far apart, by their claims, whoever makes them."""
+    if clock_set(faults):
+        return
+    starts = [started for (started,) in connection.execute("SELECT started FROM run WHERE route = 'paced' ORDER BY 1")]
+    for earlier, later in pairwise(starts):
+        if later - earlier < 5 - 1e-6:
+            yield f"paced runs start {later - earlier:.3f} s apart"
 
 
 def _ended(run: int, route: str, state: int, attempt: int, error: str | None, emitted: Counter[Any]) -> Iterator[str]:
@@ -285,7 +336,7 @@ def _ended(run: int, route: str, state: int, attempt: int, error: str | None, em
         yield f"{words} has not ended: state {state}, attempt {attempt}"
     if route != "failing" and state == DEAD:
         yield f"{words} is dead: {error}"
-    if state == DROPPED and route not in ("skipping", "replacing"):
+    if state == DROPPED and route not in ("skipping", "replacing", "last"):
         yield f"{words} was dropped: {error}"
     if attempt > app.routes[route].policy.retry.attempts and route != "isolated":
         yield f"{words} has used {attempt} attempts"
@@ -320,7 +371,7 @@ def _ticks(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
     due = [text for (text,) in connection.execute("SELECT json_extract(data, '$.due') FROM event WHERE type = 'Tick'")]
     if len(due) != len(set(due)):
         yield "a minute has fired twice"
-    if len(due) < MINUTES and not any(fault.kind == "clock" for fault in faults.taken):
+    if len(due) < MINUTES and not clock_set(faults):
         yield f"only {len(due)} minutes have fired"
 
 
@@ -329,7 +380,7 @@ def _files(faults: Faults) -> Iterator[str]:
 
     A clock that is set gives a later run an earlier rank.
     """
-    if any(fault.kind == "clock" for fault in faults.taken):
+    if clock_set(faults):
         return
     for route in SINGLE:
         seen: list[int] = []
