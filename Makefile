@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands unit-processes faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -21,7 +21,7 @@ aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put obj
 	@$(BIN)/python -m handlers aws $(HOW)
 
 test: lint                      ## what CI runs: format, lint, types, tests, examples of the docs
-	@$(MAKE) --no-print-directory --jobs=4 types $(UNIT)
+	@$(MAKE) --no-print-directory --jobs=5 types $(UNIT)
 
 format: $(STAMP)                ## put the code into shape
 	$(BIN)/ruff format .
@@ -36,11 +36,13 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in three processes: those of AWS and of the commands mostly wait, so two cores carry them, and 2,000 scenarios
-	@$(MAKE) --no-print-directory --jobs=3 $(UNIT)
+unit: $(STAMP)                  ## in four processes: half of their time they wait, so two cores carry them
+	@$(MAKE) --no-print-directory --jobs=4 $(UNIT)
 
-UNIT := unit-engine unit-aws unit-commands
-BESIDE := tests/aws tests/commands tests/parity tests/test_typing.py tests/faults/test_engine.py
+UNIT := unit-engine unit-aws unit-commands unit-processes
+COMMANDS := tests/commands tests/parity tests/faults
+PROCESSES := tests/crash tests/handlers tests/torture tests/test_docs.py
+BESIDE := tests/aws tests/test_typing.py $(COMMANDS) $(PROCESSES)
 
 unit-engine: $(STAMP)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
@@ -49,7 +51,10 @@ unit-aws: $(STAMP)
 	$(BIN)/python -m pytest tests/aws -o cache_dir=.pytest_cache/aws
 
 unit-commands: $(STAMP)
-	$(BIN)/python -m pytest tests/commands tests/parity tests/faults/test_engine.py -o cache_dir=.pytest_cache/commands
+	$(BIN)/python -m pytest $(COMMANDS) -o cache_dir=.pytest_cache/commands
+
+unit-processes: $(STAMP)        # those that start apps, kill them, and tell their stories
+	$(BIN)/python -m pytest $(PROCESSES) -o cache_dir=.pytest_cache/processes
 
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
