@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -274,3 +275,12 @@ def test_the_lock_ends_with_its_owner_and_not_with_what_it_forked(tmp_path: Path
     folder.release()
     owner.stdin.close()
     owner.stdout.close()
+
+
+def test_a_folder_that_was_given_up_leaves_nothing_behind_in_its_process(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path / "state").create()
+    folder.acquire()
+    folder.release()
+    left = weakref.ref(folder)
+    del folder
+    assert left() is None

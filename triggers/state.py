@@ -124,10 +124,11 @@ class StateFolder:
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"process {os.getpid()} on {os.uname().nodename} since {since}\n".encode(), 0)
             undo.pop_all()
-        os.register_at_fork(after_in_child=self._forget)
+        _owned.add(self)
 
     def release(self) -> None:
         """Give the ownership up."""
+        _owned.discard(self)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -146,6 +147,18 @@ class StateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+_owned: set[StateFolder] = set()
+"""The folders that this process has taken and not given up."""
+
+
+def _forget_all() -> None:
+    for folder in _owned:
+        folder._forget()
+
+
+os.register_at_fork(after_in_child=_forget_all)
 
 
 def _read_holder(lock: int) -> str:
