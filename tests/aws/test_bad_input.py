@@ -548,6 +548,21 @@ def test_a_notice_of_a_foreign_bucket_is_in_the_way_of_no_other(caplog: pytest.L
     assert "(and 1 more of its notices)" in caplog.text
 
 
+def test_a_record_that_is_malformed_is_rejected_by_its_place_and_in_the_way_of_no_other() -> None:
+    app, ran = App("churn", sources=[Bucket("s3://acme/raw", name="incoming")]), list[str]()
+
+    @app.on(ObjectCreated)
+    def train(event: ObjectCreated) -> None:
+        ran.append(event.key)
+
+    deployed, told = Deployed(app), json.loads(told_of("acme", "ObjectCreated:Put", "ObjectCreated:Put"))
+    told["Records"][0]["s3"] = told["Records"][0]["s3"] | {"object": {"key": "raw/%FF"}}
+    assert deployed.failures(batch(record(json.dumps(told)))) == []
+    assert ran == [KEY]
+    [kept] = [item for item in deployed.table.records() if item["state"] == "rejected"]
+    assert kept["error"] == "Records[0].s3.object.key 'raw/%FF' does not stand for UTF-8 text"
+
+
 KEY = 'two\nlines "é" 100%+.csv'
 
 

@@ -540,6 +540,22 @@ def test_an_object_of_a_bucket_that_was_not_declared_is_rejected(place: Place) -
     )
 
 
+def test_what_of_a_message_is_malformed_or_foreign_holds_up_nothing_else_in_it(place: Place) -> None:
+    made = {"eventVersion": "2.3", "eventSource": "aws:s3", "eventTime": "2027-01-15T08:00:00.000Z"}
+    named = {**made, "eventName": "ObjectCreated:Put"}
+    objects = [(place.bucket, "raw/%FF"), ("somebody-elses", "raw/a.csv"), (place.bucket, "raw/b.csv")]
+    told = [
+        {**named, "s3": {"bucket": {"name": bucket}, "object": {"key": key, "size": 1, "eTag": "abc"}}}
+        for bucket, key in objects
+    ]
+    place.send({"Records": told})
+    assert [one.subject for one in place.run(idle)] == ["b.csv"]
+    ((_, _, content, why),) = place.site.rejected
+    assert content == json.dumps({"Records": told})
+    assert why.startswith("ObjectCreated:Put of 'raw/a.csv': the message is about the bucket 'somebody-elses'")
+    assert why.endswith(" (and 1 more of its notices)")
+
+
 # --- in an app
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triggers.aws.notifications import Notice, creation, deletion, is_later, notices
+from triggers.aws.notifications import Notice, Told, creation, deletion, is_later, told
 from triggers.errors import EventError
 
 WHEN = "2026-01-31T08:00:00.000Z"
@@ -74,10 +74,19 @@ Envelope = Callable[[Any], dict[str, Any]]
 
 
 def only(body: object) -> Notice:
-    found = notices(body)
+    found = told(body)
     assert found is not None
-    (notice,) = found
+    (notice,) = found.notices
+    assert not found.malformed
     return notice
+
+
+def read(body: object) -> Sequence[Notice]:
+    """Return the notices of a body; raise what is wrong with it, or with a record in it."""
+    found = told(body) or Told([])
+    for why in found.malformed:
+        raise EventError(why)
+    return found.notices
 
 
 # --- the same notice in every envelope
@@ -112,7 +121,7 @@ def test_every_minor_version_of_a_record_is_read(version: str) -> None:
 
 def test_a_record_of_a_version_that_changes_its_fields_is_refused() -> None:
     with pytest.raises(EventError, match=r"Records\[0\]\.eventVersion is '3\.0'.*upgrade"):
-        notices({"Records": [record(version="3.0")]})
+        read({"Records": [record(version="3.0")]})
 
 
 # --- what happened
@@ -197,12 +206,22 @@ def test_a_delete_marker_is_no_version_of_the_content() -> None:
 
 def test_the_test_event_of_a_new_configuration_says_nothing() -> None:
     test = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": WHEN, "Bucket": "acme", "RequestId": "1"}
-    assert notices(test) == notices(by_topic_to_a_queue(test)) == []
+    for body in (test, by_topic_to_a_queue(test)):
+        found = told(body)
+        assert found is not None
+        assert [*found.notices, *found.malformed] == []
 
 
 def test_several_records_are_several_notices() -> None:
-    found = notices({"Records": [record(key="a"), record(key="b")]})
-    assert [notice.key for notice in found or ()] == ["a", "b"]
+    assert [notice.key for notice in read({"Records": [record(key="a"), record(key="b")]})] == ["a", "b"]
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES)
+def test_a_record_that_is_malformed_keeps_no_other_from_being_read(envelope: Envelope) -> None:
+    found = told(envelope({"Records": [record(key="a"), record(key="%ff"), 7, record(key="b")]}))
+    assert found is not None
+    assert [notice.key for notice in found.notices] == ["a", "b"]
+    assert [why.rpartition("Records")[2][:3] for why in found.malformed] == ["[1]", "[2]"]
 
 
 # --- poorer than AWS
@@ -260,7 +279,7 @@ def test_other_makes_of_s3_may_put_their_own_name_to_a_record() -> None:
     ],
 )
 def test_what_is_not_from_s3_is_left_to_others(body: object) -> None:
-    assert notices(body) is None
+    assert told(body) is None
 
 
 @pytest.mark.parametrize(
@@ -292,7 +311,7 @@ def test_what_is_not_from_s3_is_left_to_others(body: object) -> None:
 )
 def test_what_is_malformed_is_refused_by_its_place(body: object, place: str) -> None:
     with pytest.raises(EventError, match=place):
-        notices(body)
+        read(body)
 
 
 WORDS = ["Records", "eventSource", "aws:s3", "s3", "object", "key", "source", "aws.s3", "detail", "Type", "Message"]
@@ -307,7 +326,7 @@ JSON = st.recursive(
 def refusal(body: object) -> str | None:
     """Return why a body is refused, None where it is not; all that is read must become an event."""
     try:
-        for notice in notices(body) or ():
+        for notice in read(body):
             creation(notice, "in", notice.key)
     except EventError as error:
         return str(error)

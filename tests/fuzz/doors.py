@@ -156,8 +156,8 @@ def log(data: bytes) -> object:
 def object_notice(data: bytes) -> object:
     """What S3 says of objects, in any envelope."""
     body = messages.as_json(data.decode("utf-8", "replace"))
-    told = notifications.notices(body)
-    for notice in told or ():
+    told = notifications.told(body)
+    for notice in told.notices if told else ():
         if notice.kind == "created":
             _used(notifications.creation(notice, "raw", notice.key))
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from triggers.aws.notifications import notices
+from triggers.aws.notifications import told
 from triggers.errors import WiringError
 from triggers.parity import ENVELOPES, Put
 from triggers.parity.envelopes import Created, wrapped
@@ -26,9 +26,9 @@ SHAPES: dict[str, list[object]] = {
 
 @pytest.mark.parametrize("envelope", ENVELOPES)
 def test_the_notice_is_the_same_in_every_envelope(envelope: str) -> None:
-    found = notices(json.loads(json.dumps(wrapped(CREATED, envelope))))
+    found = told(json.loads(json.dumps(wrapped(CREATED, envelope))))
     assert found is not None
-    (notice,) = found
+    (notice,) = found.notices
     assert (notice.kind, notice.version) == ("created", None)
     assert (notice.bucket, notice.key, notice.size, notice.etag, notice.sequencer, notice.time) == CREATED
 

@@ -24,7 +24,7 @@ from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
 
 if TYPE_CHECKING:
-    from triggers.aws.notifications import Notice
+    from triggers.aws.notifications import Notice, Told
 
 LONGEST_SUBJECT = 4096
 """Characters of an event's subject: it is kept in the run record with the rest of the event."""
@@ -176,22 +176,21 @@ class Arrivals:
             )
 
     def _of_objects(
-        self, told: Sequence[Notice], now: float, queue: str
+        self, told: Told, now: float, queue: str
     ) -> tuple[Sequence[tuple[EventRow, Sighting | None]], str | None]:
         """Return what `_of_object` makes of notices, and why some can be no events here, if there are such."""
         found: list[tuple[EventRow, Sighting | None]] = []
-        refused = []
-        for notice in told:
+        refused: list[tuple[Notice, EventError]] = []
+        for notice in told.notices:
             try:
                 made = list(self._of_object(notice, now))
                 for event, _ in made:
                     self._check_taken(event.type, queue)
             except EventError as error:
-                refused.append(str(error) if len(told) == 1 else f"{notice.reason} of {notice.key[:80]!r}: {error}")
+                refused.append((notice, error))
             else:
                 found += made
-        more = f" (and {len(refused) - 1} more of its notices)" if refused[1:] else ""
-        return found, f"{refused[0]}{more}" if refused else None
+        return found, told.rejection(refused)
 
     def _of_object(self, notice: Notice, now: float) -> Iterator[tuple[EventRow, Sighting | None]]:
         """Yield the event of each source that the object lies in, and the sighting where its content has no version.
@@ -223,13 +222,13 @@ class Arrivals:
             yield arrived(made, wire.number_of(made.source, made.id), now), sighting
 
 
-def _told(body: str) -> Sequence[Notice] | None:
+def _told(body: str) -> Told | None:
     """Return what S3 says in a body, None where it is not S3 that speaks. Raises `EventError`."""
     if not _S3.search(body):
         return None
-    from triggers.aws.notifications import notices  # who is never told by S3 need not load it
+    from triggers.aws.notifications import told  # who is never told by S3 need not load it
 
-    return notices(messages.as_json(body))
+    return told(messages.as_json(body))
 
 
 def _text(payload: object) -> str:

@@ -21,7 +21,7 @@ from triggers.aws import lineages, names
 from triggers.aws.clients import asking, connected
 from triggers.aws.ledger import Ledger
 from triggers.aws.lineages import Question, Refusals
-from triggers.aws.notifications import Notice, notices
+from triggers.aws.notifications import Notice, told
 from triggers.aws.polling import Poller, Raw, polling
 from triggers.aws.shelf import Listing, Shelf
 from triggers.errors import EventError, shown
@@ -144,13 +144,13 @@ class Work:
             self._listing = await self._shelf.listing(BATCH)
 
     async def _read(self, messages: Sequence[Raw]) -> list[Notice]:
-        """Return what messages say; those that say nothing of this bucket are rejected, and do not hold up the rest."""
-        found = []
+        """Return what messages say; what of them says nothing of this bucket is rejected, and holds up no other."""
+        found = list[Notice]()
         for message in messages:
-            try:
-                found += _said(message["Body"], self._bucket)
-            except EventError as error:
-                await self._site.reject(self._bucket.name, message["MessageId"], message["Body"], str(error))
+            said, why = _said(message["Body"], self._bucket)
+            found += said
+            if why is not None:
+                await self._site.reject(self._bucket.name, message["MessageId"], message["Body"], why)
         return found
 
 
@@ -213,18 +213,23 @@ async def _asked(bucket: Bucket, site: Site) -> None:
         task.result()  # what went wrong in there goes wrong here
 
 
-def _said(body: str, bucket: Bucket) -> list[Notice]:
-    """Return the notices of a message. Raises `EventError` where they are not all about this bucket."""
-    found = notices(read_json("the message", body.encode("utf-8", "surrogatepass")))
+def _said(body: str, bucket: Bucket) -> tuple[Sequence[Notice], str | None]:
+    """Return the notices of a message that are about this bucket, and why the rest is rejected, if there is any."""
+    try:
+        found = told(read_json("the message", body.encode("utf-8", "surrogatepass")))
+    except EventError as error:
+        return [], str(error)
     if found is None:
-        raise EventError(f"the message is not from S3; nobody but the bucket {bucket.bucket!r} may send to its queue")
-    for notice in found:
-        if notice.bucket != bucket.bucket:
-            raise EventError(
-                f"the message is about the bucket {shown(notice.bucket)}, and {bucket.name!r} is {bucket.uri}: declare"
-                " a Bucket for it with a queue of its own, or take this queue out of its notifications"
-            )
-    return found
+        return [], f"the message is not from S3; nobody but the bucket {bucket.bucket!r} may send to its queue"
+    foreign = [(notice, _foreign(notice, bucket)) for notice in found.notices if notice.bucket != bucket.bucket]
+    return [notice for notice in found.notices if notice.bucket == bucket.bucket], found.rejection(foreign)
+
+
+def _foreign(notice: Notice, bucket: Bucket) -> EventError:
+    return EventError(
+        f"the message is about the bucket {shown(notice.bucket)}, and {bucket.name!r} is {bucket.uri}: declare a Bucket"
+        " for it with a queue of its own, or take this queue out of its notifications"
+    )
 
 
 __all__ = ["follow"]

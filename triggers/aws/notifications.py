@@ -16,7 +16,7 @@ be missing: sequencer, version, and whatever is not read here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
@@ -71,14 +71,37 @@ class Notice(NamedTuple):
         return self.version or self.etag or ""
 
 
-def notices(body: object) -> list[Notice] | None:
+class Told(NamedTuple):
+    """What S3 says in one body: its notices, and why other records can be none, by the place that is not as it must be.
+
+    S3's test event says nothing, and has neither.
+    """
+
+    notices: Sequence[Notice]
+    malformed: Sequence[str] = ()
+
+    def rejection(self, refused: Sequence[tuple[Notice, EventError]]) -> str | None:
+        """Return why some of it can be no events, if there are such; `refused` are notices that are well-formed."""
+        several = len(self.notices) + len(self.malformed) > 1
+        why = [
+            f"{notice.reason} of {notice.key[:80]!r}: {error}" if several else str(error) for notice, error in refused
+        ]
+        why += self.malformed
+        more = f" (and {len(why) - 1} more of its notices)" if why[1:] else ""
+        return f"{why[0]}{more}" if why else None
+
+
+def told(body: object) -> Told | None:
     """Return what a parsed JSON body says of objects, or None where it is not S3 that speaks.
 
-    S3's test event says nothing: the list is empty. Raises `EventError` naming the place that is not as it must be.
+    Raises `EventError` naming the place in the envelope that is not as it must be. Of several records in it each goes
+    its own way: one that is malformed keeps no other from being read.
     """
     if isinstance(body, Mapping) and (topic := _of_topic(body)):
         found = [_said(_Part(place, _read(part.text("Message")))) for place, part in topic]
-        return None if None in found else [notice for some in found for notice in some or ()]
+        said = [some for some in found if some is not None]
+        whole = Told([one for some in said for one in some.notices], [why for some in said for why in some.malformed])
+        return whole if len(said) == len(found) else None
     return _said(_Part("", body))
 
 
@@ -151,18 +174,18 @@ def _read(text: str) -> object:
         return None
 
 
-def _said(body: _Part) -> list[Notice] | None:
-    """Return the notices of an envelope that S3 or EventBridge made."""
+def _said(body: _Part) -> Told | None:
+    """Return what an envelope that S3 or EventBridge made says."""
     fields = body.fields
     if not isinstance(fields, Mapping):
         return None
     if fields.get("Event") == "s3:TestEvent":
-        return []
+        return Told([])
     if fields.get("source") == "aws.s3":
-        return [_from_bus(body)]
+        return Told([_from_bus(body)])
     records = fields.get("Records")
     if isinstance(records, list) and any(_is_s3(record) for record in records):
-        return list(_from_records(body.place, records))
+        return _from_records(body.place, records)
     return None
 
 
@@ -176,15 +199,19 @@ def _source(record: object) -> str:
     return found if isinstance(found, str) else ""
 
 
-def _from_records(place: str, records: list[object]) -> Iterator[Notice]:
+def _from_records(place: str, records: list[object]) -> Told:
+    found, malformed = list[Notice](), list[str]()
     for number, record in enumerate(records):
-        part = _Part(f"{place}Records[{number}]", record)
-        if not _is_s3(record):
-            raise EventError(f"{part.place} is not from S3, though others beside it are")
-        yield _from_record(part)
+        try:
+            found.append(_from_record(_Part(f"{place}Records[{number}]", record)))
+        except EventError as error:
+            malformed.append(str(error))
+    return Told(found, malformed)
 
 
 def _from_record(record: _Part) -> Notice:
+    if not _is_s3(record.fields):
+        raise EventError(f"{record.place} is not from S3, though others beside it are")
     _check_major(record)
     thing, reason = record.part("s3").part("object"), record.text("eventName").removeprefix("s3:")
     is_marker = reason.endswith(":DeleteMarkerCreated")
@@ -329,4 +356,4 @@ def _seconds(text: str) -> float | None:
     return instant.timestamp() if instant.tzinfo else None
 
 
-__all__ = ["Kind", "Notice", "creation", "deletion", "is_later", "notices"]
+__all__ = ["Kind", "Notice", "Told", "creation", "deletion", "is_later", "told"]
