@@ -11,8 +11,11 @@ from functools import cached_property
 import apsw
 
 from triggers.commands.output import clock, count, plain
+from triggers.downstream import of_downstream
+from triggers.holdings import limit_of
 from triggers.journal import backlog, views
 from triggers.journal.backlog import OpenRun
+from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
 from triggers.quantities import in_bytes
 
@@ -73,8 +76,19 @@ class Holdups:
         if not shut:
             return None
         last = max(shut, key=lambda gate: gate.until)
-        opens = f"; it opens at {clock(last.until)}" if last.until < math.inf else ""
-        return Holdup("gate", f"{plain(last.reason)}{opens}", until=last.until if opens else None)
+        holders = self._holders(last.reason.partition(": ")[0])
+        if holders:
+            return Holdup("gate", f"{plain(last.reason)}; held by {named(holders)}", numbers(holders))
+        until = last.until if last.until < math.inf else None
+        return Holdup("gate", f"{plain(last.reason)}{opening(last, '; it opens at')}", until=until)
+
+    def _holders(self, resource: str) -> list[OpenRun]:
+        """Return the runs that have one of a limit that is found out: the reason of its gate begins with its name."""
+        return [run for run in self.running if resource in self._limits_of(run)]
+
+    def _limits_of(self, run: OpenRun) -> set[str]:
+        called = self._routes[run.route].policy.get("downstream") if run.route in self._routes else None
+        return {limit_of(run.route), of_downstream(called)} if called else {limit_of(run.route)}
 
     def _limit(self, run: OpenRun, route: RouteView) -> Holdup | None:
         own = [other for other in self.running if other.route == run.route]
@@ -135,6 +149,13 @@ class Holdups:
             most = self._capacity.get("memory", run.terms.memory)
             needs["memory"] = max(needs.get("memory", 0.0), min(run.terms.memory, most))
         return needs
+
+
+def opening(gate: Shut, lead: str) -> str:
+    """Return when a gate opens, after `lead`; nothing where no moment opens it, or its reason says when already."""
+    if gate.until == math.inf or f"until {clock(gate.until)[-8:]}" in gate.reason:
+        return ""
+    return f"{lead} {clock(gate.until)}"
 
 
 def named(runs: Sequence[OpenRun]) -> str:
