@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit import Life, Start
-from triggers import App, Batch, Event, Rate, Retry
+from triggers import App, Batch, Event, Later, Rate, Retry
 from triggers.journal.dues import Held
 from triggers.testing import START
 from triggers.waits import Wait
@@ -24,14 +24,16 @@ class Call(Event):
 class Bench:
     """An app with a route whose runs fail as often as is asked for."""
 
-    def __init__(self, fails: int = 0, **options: Any) -> None:
-        self.fails = fails
+    def __init__(self, fails: int = 0, puts_off: bool = False, **options: Any) -> None:
+        self.fails, self.puts_off = fails, puts_off
         self.app = App("a")
         self.app.on(Call, name="job", **options)(self.job)
 
     async def job(self, event: Call) -> None:
         if self.fails:
             self.fails -= 1
+            if self.puts_off:
+                raise Later("not open yet", minutes=1)
             raise OSError("busy")
 
 
@@ -63,6 +65,7 @@ def drained(life: Life) -> tuple[list[Sequence[Wait]], Sequence[Held]]:
             {"fails": 1, "retry": Retry(on=OSError, initial=60, jitter=False)},
             Wait("job", "r1", AT + 60, "to be tried again"),
         ),
+        ({"fails": 1, "puts_off": True}, Wait("job", "r1", AT + 60, "to be tried again")),
     ],
 )
 def test_it_tells_what_it_waits_for_and_until_when_and_tells_it_once(

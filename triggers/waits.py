@@ -54,7 +54,7 @@ def _delayed(due: Due) -> Wait:
         groups = "events" if due.many == 1 else f"{due.many:,} groups of events"
         return Wait(due.route, groups, due.at, "they come together until then")
     what = f"r{due.run}" + (f" and {due.many - 1:,} more" if due.many > 1 else "")
-    return Wait(due.route, what, due.at, "to be tried again" if due.attempt else "not to start before (not_before=)")
+    return Wait(due.route, what, due.at, "to be tried again" if due.tried else "not to start before (not_before=)")
 
 
 def _runs(count: int, more: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life, delivery
-from triggers import App, Context, Event, Later, Rate, Retry, prefix
+from triggers import Adaptive, App, Breaker, Context, Downstream, Event, Later, Rate, Retry, prefix
 from triggers.clock import SystemClock
 from triggers.commands.output import clock
 from triggers.requests import PauseRoutes, ResumeRoutes, accept
@@ -248,7 +248,7 @@ def test_waiting_for_a_resource_of_another_route(project: Project, live: Any, ga
     life.append(Made(name="a"))
     said = why(project, "r2")
     assert said.startswith(f"r2 waiting: it needs 0.5 gpu, and 0 of 1 is free; held by r1 (work{SINCE}); ")
-    assert said.endswith("too few runs of other, work have ended")
+    assert said.endswith("yet: too few runs of work have ended")
 
 
 def test_only_what_is_exhausted_is_named_and_only_who_holds_it(
@@ -267,6 +267,52 @@ def test_only_what_is_exhausted_is_named_and_only_who_holds_it(
     assert why(project, "r3").startswith(
         f"r3 waiting: it needs 1 gpu, and 0 of 1 is free; held by r2 (train{SINCE}); when it starts nobody can say yet"
     )
+
+
+def test_of_too_few_runs_only_the_routes_are_named_that_a_run_waits_for(
+    project: Project, live: Any, gate: asyncio.Event
+) -> None:
+    app = app_with(waits_for(gate), where={"name": ["work"]}, concurrency=1)
+    app.on(Job, where={"name": ["apart"]}, name="apart")(waits_for(gate))
+    app.on(Job, where={"name": ["gpu"]}, name="trains", needs={"gpu": 1})(waits_for(gate))
+    app.on(Job, where={"name": ["score"]}, name="scores", needs={"gpu": 1})(waits_for(gate))
+    life = live(app)
+    life.append(*(Job(name=name) for name in ("apart", "work", "gpu")))
+    life.until(lambda: len(life.dispatcher.running) == 3)
+    life.append(Job(name="work"), Job(name="score"))
+    assert why(project, "r4").endswith(UNKNOWN)
+    assert why(project, "r5").endswith("nobody can say yet: too few runs of trains have ended")
+
+
+@pytest.mark.parametrize("bound", [{"concurrency": Adaptive(most=8)}, {"downstream": "api"}], ids=str)
+def test_a_limit_that_is_found_out_names_who_holds_it(
+    project: Project, live: Any, gate: asyncio.Event, bound: dict[str, Any]
+) -> None:
+    app = App("churn", downstreams={"api": Downstream(concurrency=Adaptive(most=8))})
+    app.on(Job, where={"name": [""]}, name="work", **bound)(waits_for(gate))
+    app.on(Job, where={"name": ["apart"]}, name="apart")(waits_for(gate))
+    life = live(app)
+    life.append(Job(name="apart"), *(Job() for _ in range(4)))
+    life.until(lambda: len(life.dispatcher.running) == 5)
+    life.append(Job())
+    held = ", ".join(f"r{number} (work{SINCE})" for number in (2, 3, 4, 5))
+    assert why(project, "r6").endswith(f": 4 at once go well now, 8 at most (Adaptive); held by {held}")
+    [found] = project("why", "r6", "--json").data
+    assert (found["waits_for"], found["held_by"]) == ("gate", ["r2", "r3", "r4", "r5"])
+
+
+def test_when_a_breaker_lets_one_try_is_said_once(project: Project, live: Any) -> None:
+    def work(event: Job) -> None:
+        raise OSError("down")
+
+    app = App("churn", downstreams={"api": Downstream(breaker=Breaker(failures=1, pause=60))})
+    app.on(Job, name="work", downstream="api", retry=Retry(attempts=1))(work)
+    life = live(app)
+    life.send(Job())
+    life.send(Job())
+    until = clock(START.timestamp() + 60)[-8:]
+    assert why(project, "r2").count(until) == 1
+    assert project("plan").err.count(until) == 1
 
 
 def test_waiting_for_a_slot_names_who_has_them(project: Project, live: Any) -> None:
@@ -353,12 +399,23 @@ def test_delayed_says_until_when_and_after_what(project: Project, live: Any) -> 
     assert said.endswith("`triggers retry` does it now")
 
 
+def test_a_run_that_is_not_to_start_yet_is_no_retry(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    live(app_with(work, not_before=600)).send(Job())
+    said = why(project, "r1")
+    assert said.startswith(f"r1 delayed: work does not start it before {clock(START.timestamp() + 600)}")
+    assert said.endswith(" (not_before=); `triggers retry` does it now")
+    assert f"until {clock(START.timestamp() + 600)} (not_before=)" in project("runs").out
+
+
 def test_put_back_by_its_handler(project: Project, live: Any) -> None:
     def work(event: Job) -> None:
         raise Later("the market is closed", hours=1)
 
     life = live(app_with(work))
     life.send(Job())
+    assert "work is tried again at " in why(project, "r1")
     assert "Later: the market is closed" in why(project, "r1")
 
 

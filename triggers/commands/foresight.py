@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import apsw
 
 from triggers.commands.output import clock, iso
@@ -12,12 +14,15 @@ from triggers.journal.orders import Shut
 from triggers.journal.reading import ended_since, waiting
 from triggers.journal.times import last_ended
 from triggers.journal.views import AppView, RouteView
-from triggers.outlook import MOST, Expected, Moments, Open, Outlook, foresee
+from triggers.outlook import MOST, Moments, Open, Outlook, foresee
 from triggers.policy import FORGOTTEN, Shares
 from triggers.simulate.declared import Declared
 
 FIRST = (float("-inf"), 0)
 """The rank before all ranks."""
+
+NAMED = 3
+"""How many routes are named of which too little is known."""
 
 SOON = 1.0
 """Seconds that nobody tells from now."""
@@ -74,8 +79,11 @@ def own_policy(app: AppView | None) -> str:
     return f"; as the default policy has it, and not {app.policy}" if app and app.policy else ""
 
 
-def foreseen(found: Outlook, number: int, now: float) -> str | None:
-    """Return in words when a run is expected to start, if it has not, and to end; None where nobody can say."""
+def foreseen(found: Outlook, number: int, behind: Collection[str], now: float) -> str | None:
+    """Return in words when a run is expected to start, if it has not, and to end; None where there is nothing to say.
+
+    `behind` are the routes of the runs that it waits for: they are named where nobody knows how long theirs take.
+    """
     expected = found.runs.get(number)
     if expected is None:
         return None
@@ -86,7 +94,7 @@ def foreseen(found: Outlook, number: int, now: float) -> str | None:
         parts.append(f"ends {said(expected.end, now)}")
     if parts:
         return f"expected: {', '.join(parts)}"
-    return _unknown(found, expected) if expected.start is None else None
+    return _unknown(found, behind) if expected.start is None else None
 
 
 def said(when: Moments, now: float) -> str:
@@ -103,6 +111,9 @@ def shown(when: Moments | None) -> dict[str, str | None] | None:
     return None if when is None else {"p10": iso(when.low), "p50": iso(when.middle), "p90": iso(when.high)}
 
 
-def _unknown(found: Outlook, expected: Expected) -> str | None:
-    names = sorted(found.unknown, key=lambda name: (name != expected.route, name))[:3]
-    return f"when it starts nobody can say yet: too few runs of {', '.join(names)} have ended" if names else None
+def _unknown(found: Outlook, behind: Collection[str]) -> str | None:
+    if not found.unknown:
+        return None
+    names = sorted(found.unknown.intersection(behind))
+    of = f"{', '.join(names[:NAMED])}{' and others' if len(names) > NAMED else ''}" if names else "what goes before it"
+    return f"when it starts nobody can say yet: too few runs of {of} have ended"

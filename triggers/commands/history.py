@@ -22,6 +22,7 @@ from triggers.commands.reading import (
     started,
     state_of,
     twice,
+    untried,
 )
 from triggers.journal import STATES, views
 from triggers.journal.pauses import Pause, pause_of, paused_routes
@@ -162,7 +163,8 @@ def _about(run: RunView, word: str, told: Progress | None, pauses: Mapping[str, 
     if word == "waiting" and (pause := pause_of(run.route, pauses)):
         return str(pause)
     if word == "delayed":
-        return "until its turn comes (in_order=)" if run.due_time is None else f"until {clock(run.due_time)}"
+        why = " (not_before=)" if untried(run) else ""
+        return "until its turn comes (in_order=)" if run.due_time is None else f"until {clock(run.due_time)}{why}"
     return pace(told)
 
 

@@ -191,6 +191,11 @@ def duration(run: RunView) -> float | None:
     return None if run.started is None or run.ended is None else round(max(0.0, run.ended - run.started), 6)
 
 
+def untried(run: RunView) -> bool:
+    """Say whether a delayed run has not been tried yet: it is not to start before (`not_before=`)."""
+    return run.due_time is not None and not run.attempt and run.error is None
+
+
 def state_of(run: RunView, epoch: int) -> str:
     """Return a run's state; one whose process is gone is `interrupted`. `epoch` is the living one."""
     return INTERRUPTED if run.state == "running" and run.epoch < epoch else run.state

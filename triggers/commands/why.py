@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +16,16 @@ from triggers.commands.holdups import Holdup, Holdups
 from triggers.commands.matching import Verdict, verdicts
 from triggers.commands.output import clock, count, iso, pace, paint, plain, say, say_json, span
 from triggers.commands.parameters import deployed_option, json_option, state_option, written
-from triggers.commands.reading import OBJECT_CREATED, duration, find, find_event, living_epoch, looking, state_of
+from triggers.commands.reading import (
+    OBJECT_CREATED,
+    duration,
+    find,
+    find_event,
+    living_epoch,
+    looking,
+    state_of,
+    untried,
+)
 from triggers.errors import did_you_mean
 from triggers.journal import STATES, backlog, turns, views
 from triggers.journal.groups import GATHERED, Group, groups
@@ -67,13 +77,13 @@ class Scene:
 
         return outlook(self.connection, self.epoch, time.time())
 
-    def expected(self, run: RunView) -> str:
-        """Return when a run is expected to start and to end, in words to add."""
+    def expected(self, run: RunView, behind: Collection[str] = ()) -> str:
+        """Return when a run is expected to start and to end, in words to add. `behind` are the routes it waits for."""
         if self.holder is None or self.aws or run.route not in self.routes:
             return ""
         from triggers.commands.foresight import foreseen, own_policy
 
-        words = foreseen(self.outlook, run.number, time.time())
+        words = foreseen(self.outlook, run.number, behind, time.time())
         return f"; {words}{own_policy(views.app(self.connection))}" if words else ""
 
 
@@ -208,9 +218,15 @@ def _waiting(scene: Scene, answer: Answer, run: RunView) -> Answer:
     if before >= PLAYED:
         answer.text += "; when it starts nobody can say: too many are before it"
     elif holdup.kind != "gate" or holdup.until is not None:
-        answer.text += scene.expected(run)
+        answer.text += scene.expected(run, _behind(scene, run, holdup, before))
         answer.expected = scene.outlook.runs.get(run.number)
     return answer
+
+
+def _behind(scene: Scene, run: RunView, holdup: Holdup, before: int) -> set[str]:
+    """Return the routes of the runs that must end, or start, before a waiting one does, as far as they are known."""
+    holders = {found.route for number in holdup.by if (found := scene.outlook.runs.get(number))}
+    return holders | {run.route} if before else holders
 
 
 def _attempt(scene: Scene, run: RunView) -> str:
@@ -257,6 +273,8 @@ def _delayed(scene: Scene, run: RunView) -> str:
     due = run.due_time or 0.0
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
     idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
+    if untried(run):
+        return f"{run.route} does not start it before {when} (not_before=){idle}; {written('retry')} does it now"
     done = f"{_attempt(scene, run)} done{after}"
     return f"{run.route} is tried again at {when}, {done}{idle}; {written('retry')} does it now"
 
