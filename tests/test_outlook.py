@@ -95,6 +95,23 @@ def test_closed_gates_open_when_they_said() -> None:
     assert [found[n].start for n in (1, 2, 3)] == [exactly(300), None, exactly(0)]
 
 
+def test_what_is_known_of_one_key_is_not_looked_at_for_the_others() -> None:
+    reads = 0
+
+    class Row(Shut):
+        @property
+        def key(self) -> str:  # type: ignore[override]  # a row that counts who asks it
+            nonlocal reads
+            reads += 1
+            return super().key or ""
+
+    keys = [f"k{n}" for n in range(40)]
+    shut = [Row("work", False, key, NOW + 100 + n, "throttled") for n, key in enumerate(keys)]
+    found = seen(declared(work={}), [], *(one(n, key=key) for n, key in enumerate(keys)), shut=shut, work=MINUTE)
+    assert [found.runs[n].start for n in (0, 39)] == [exactly(100), exactly(139)]
+    assert reads <= len(keys)
+
+
 def test_what_is_to_be_tried_again_starts_when_it_is_due() -> None:
     found = seen(declared(work={}), [], delayed=[one(1, due=NOW + 30), one(2, due=NOW - 5)], work=MINUTE).runs
     assert (found[1].start, found[2].start) == (exactly(30), exactly(0))

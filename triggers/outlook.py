@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
@@ -94,16 +94,33 @@ class Outlook:
     """Routes of which nobody knows yet how long their runs take."""
 
 
-class _Barrier:
-    """A gate that was closed when somebody looked, for as long as it was said to be."""
+class _Barriers:
+    """The gates of a route that were closed when somebody looked, each for as long as it was said to be.
 
-    def __init__(self, shut: Shut) -> None:
-        self._shut = shut
+    They are one gate, which finds those of a key at once: a play asks for every key at each of its decisions.
+    """
+
+    def __init__(self) -> None:
+        self._every: Closed | None = None
+        self._keys: dict[str | None, Closed] = {}
+
+    def add(self, shut: Shut) -> None:
+        """Take one more; of those for the same runs, that which opens last is all that matters."""
+        closed, key = Closed(shut.until, shut.reason), shut.key or None
+        if shut.every:
+            self._every = _later(self._every, closed)
+        else:
+            self._keys[key] = _later(self._keys.get(key), closed)
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
-        shut = self._shut
-        concerns = shut.every or (shut.key or None) == terms.key
-        return Closed(shut.until, shut.reason) if concerns and now < shut.until else None
+        """Say whether runs with that key must wait."""
+        own = self._keys.get(terms.key)
+        last = _later(self._every, own) if own else self._every
+        return last if last and now < last.until else None
+
+
+def _later(one: Closed | None, other: Closed) -> Closed:
+    return one if one and one.until > other.until else other
 
 
 class _Given:
@@ -194,7 +211,10 @@ def _job(run: OpenRun, app: Declared, now: float, begun: float | None) -> Job:
 
 def _gates(shut: Iterable[Shut], declared: Mapping[str, Sequence[Gate]]) -> dict[str, list[Gate]]:
     """Return the gates of each route: its own, and those that were closed when the dispatcher looked."""
-    gates = {route: list(own) for route, own in declared.items()}
+    barriers: defaultdict[str, _Barriers] = defaultdict(_Barriers)
     for one in shut:
-        gates.setdefault(one.route, []).append(_Barrier(one))
+        barriers[one.route].add(one)
+    gates: dict[str, list[Gate]] = {route: list(own) for route, own in declared.items()}
+    for route, barrier in barriers.items():
+        gates.setdefault(route, []).append(barrier)
     return gates

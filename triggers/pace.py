@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from math import inf
 
 from triggers.gates import Closed
 from triggers.rate import Rate
@@ -35,14 +36,14 @@ class Pace:
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         """Say whether so many have started that a run must wait."""
         if not self.known:
-            return Closed(float("inf"), "the journal is read for what has started")
+            return Closed(inf, "the journal is read for what has started")
         if self.room(terms.key, now):
             return None
         ends = self._ends[terms.key]
         of = "" if terms.key is None else f" of {terms.key!r}"
         runs = "1 run" if len(ends) == 1 else f"{len(ends)} runs"
         reason = f"{runs}{of} started in the last {self.rate.per:g} s (throttle={self.rate})"
-        return Closed(ends[len(ends) - self.rate.count], reason)
+        return Closed(self.opens(terms.key, now), reason)
 
     def lets(self, now: float, terms: Terms) -> tuple[str, int]:
         """Return how many runs of a key may start now."""
@@ -52,6 +53,12 @@ class Pace:
         """Return how many runs of a key may start now."""
         self._forget(now)
         return max(0, self.rate.count - len(self._ends.get(key, ())))
+
+    def opens(self, key: str | None, now: float) -> float:
+        """Return when the next run of a key may start; not after now where one may start already."""
+        self._forget(now)
+        ends = self._ends.get(key, ())
+        return ends[len(ends) - self.rate.count] if len(ends) >= self.rate.count else -inf
 
     def start(self, key: str | None, now: float) -> None:
         """Count a start."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Hashable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import pytest
 from triggers.gates import Closed
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
+from triggers.rate import Rate
 from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
 from triggers.simulate.figures import cost
 from triggers.simulate.predictors import UNKNOWN, Prediction
@@ -201,6 +203,24 @@ class Shut:
 def test_who_waits_behind_a_gate_starts_when_it_opens_and_holds_nobody_else_up() -> None:
     jobs = [job(0, 10), replace(job(1, 5), route="other"), job(300, 5)]
     assert simulate(jobs, ONE, Rules(gates={"r": [Shut(100), Shut(200)]})) == [200, 1, 300]
+
+
+def test_the_gates_of_what_is_throttled_are_asked_when_its_turn_has_come() -> None:
+    asked = []
+
+    class Door:
+        def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+            asked.append((now, terms.key))
+            return None
+
+    jobs = [replace(job(10.0 * n, 1), key="a" if n < 3 else str(n)) for n in range(9)]
+    starts = simulate(jobs, ONE, Rules(gates={"r": [Door()]}, throttles={"r": Rate(1, per=1000)}, alike=_by_key))
+    assert starts == [0, 1000, 2000, *range(30, 90, 10)]
+    assert {now for now, key in asked if key == "a"} == {0, 1000, 2000}
+
+
+def _by_key(job: Job) -> Hashable:
+    return job.key
 
 
 def test_what_waits_for_what_never_happens_never_starts() -> None:
