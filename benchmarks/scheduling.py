@@ -83,12 +83,13 @@ DEFAULT, BASELINE = "ratio, late after 30 h", "first come, what fits"
 
 
 def _nasa_part() -> Workload:
-    jobs, machine = read_swf(TRACES / NASA)
-    return compressed(jobs[:6000], machine, 0.73), machine
+    log = read_swf(TRACES / NASA)
+    return compressed(log.jobs[:6000], log.machine, 0.73), log.machine
 
 
 def _nasa_whole() -> Workload:
-    return read_swf(TRACES / NASA)
+    log = read_swf(TRACES / NASA)
+    return log.jobs, log.machine
 
 
 def _nasa_whole_compressed() -> Workload:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count, repeat
 from typing import Any
 
@@ -152,6 +153,21 @@ def test_an_app_works_on_under_a_policy_that_always_fails(start: Start, caplog: 
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(WiringError, match="app 'a': policy='fifo' is no function; write one from a view"):
         App("a", policy="fifo")  # type: ignore[arg-type]
+
+
+async def waits(seen: View) -> list[int]:
+    return []
+
+
+class Waits:
+    async def __call__(self, seen: View) -> list[int]:
+        return []
+
+
+@pytest.mark.parametrize("policy", [waits, Waits(), partial(waits)], ids=["function", "object", "partial"])
+def test_what_would_have_to_be_waited_for_is_refused(policy: Any) -> None:
+    with pytest.raises(WiringError, match=r"app 'a': policy=.* is async, and nothing waits for a decision; write one"):
+        App("a", policy=policy)
 
 
 def test_fit_takes_what_it_leaves_out_behind_it() -> None:

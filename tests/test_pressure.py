@@ -194,6 +194,7 @@ def test_any_of_load_memory_and_stalls_may_press(strain: Strain, words: str | No
         (lambda: Pressure(memory=5), r"Pressure\(memory=5\): write a part between 0 and 1, or None"),
         (lambda: Pressure(stall=1.5), r"Pressure\(stall=1.5\)"),
         (lambda: Pressure(ease=1), r"Pressure\(ease=1\)"),
+        (lambda: App("a", pressure=Pressure(None, None, None)), r"app 'a': pressure= looks at nothing: load, memory"),
         (lambda: App("a", pressure=0.5), r"pressure=0.5 will not do"),  # type: ignore[arg-type]  # what is refused
     ],
 )

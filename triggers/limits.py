@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import iscoroutinefunction
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
@@ -111,11 +112,23 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     _check_pressure(owner, limits.pressure)
     if not (is_number(limits.retention) and 0 < limits.retention < inf):
         raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
-    if not (limits.policy is None or callable(limits.policy)):
-        raise WiringError(
-            f"{owner}: policy={limits.policy!r} is no function; write one from a view to the lanes' indexes in order"
-        )
+    _check_choice(owner, limits.policy)
     return limits
+
+
+def _check_choice(owner: str, policy: object) -> None:
+    """Refuse as a policy what is no function, and one that returns a coroutine: a decision can't be waited for."""
+    if policy is None:
+        return
+    wrong = None
+    if not callable(policy):
+        wrong = "no function"
+    elif iscoroutinefunction(policy) or iscoroutinefunction(policy.__call__):
+        wrong = "async, and nothing waits for a decision"
+    if wrong:
+        raise WiringError(
+            f"{owner}: policy={policy!r} is {wrong}; write one from a view to the lanes' indexes in order"
+        )
 
 
 def _check_downstreams(owner: str, downstreams: object) -> None:
@@ -138,6 +151,11 @@ def _check_pressure(owner: str, pressure: object) -> None:
 
     if not isinstance(pressure, Pressure):
         raise WiringError(f"{owner}: pressure={pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")
+    if pressure.load is None and pressure.memory is None and pressure.stall is None:
+        raise WiringError(
+            f"{owner}: pressure= looks at nothing: load, memory and stall are all None; give one of them a bound, as in"
+            " Pressure(load=2.0), or leave pressure= out"
+        )
 
 
 def _check_shares(owner: str, shares: object) -> None:

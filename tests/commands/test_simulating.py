@@ -16,6 +16,9 @@ SWF = """; MaxProcs: 4
 3 20 -1 50 4 -1 -1 4 -1 -1 1 2 1 1 1 -1 -1 -1
 """
 
+REST = " -1 -1 1 -1 -1 1 2 1 1 1 -1 -1 -1\n"
+"""What follows the processors of a job."""
+
 
 def test_what_has_run_is_replayed_and_how_far_off_that_is_is_said(project: Project) -> None:
     project.drain("a.csv", "b.csv", "flaky.csv")
@@ -61,6 +64,23 @@ def test_a_log_of_others_is_simulated_and_drawn(project: Project, tmp_path: Path
     drawn = ElementTree.parse(tmp_path / "what.svg")
     texts = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"as it is", "cpu=8", "How long runs waited", "How much of the machine was in use"} <= texts
+
+
+def test_what_is_left_out_of_a_log_is_counted_and_its_last_jobs_are_taken(project: Project) -> None:
+    idle, large = ("4 30 -1 0 1" + REST, "5 30 -1 9 9" + REST)
+    log = str(project.write("small.swf", SWF + idle + large + large))
+    answer = project("simulate", "--swf", log, "--json")
+    assert answer.data["schedules"][0]["runs"] == 3
+    assert f"{log}: 1 job that ran for no time or on no processor left out" in answer.err
+    assert f"{log}: 2 jobs larger than its machine left out" in answer.err
+    assert project("simulate", "--swf", log, "--json", "--runs", "2").data["schedules"][0]["runs"] == 2
+
+
+def test_a_job_of_a_log_that_does_not_fit_is_named_by_its_line(project: Project) -> None:
+    log = project.write("small.swf", "; UnixStartTime: 0\n" + SWF)
+    answer = project("simulate", "--swf", str(log), "--capacity", "cpu=3")
+    said = f"{log}, line 5: the job needs 4 cpu, and --capacity cpu=3 is less; give it more, or take the line out"
+    assert (answer.code, said in answer.err) == (1, True)
 
 
 def test_a_window_is_tried_on_what_has_run(project: Project) -> None:

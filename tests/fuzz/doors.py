@@ -147,10 +147,10 @@ def log(data: bytes) -> object:
     with TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         path = Path(folder) / ("log.swf", "log.swf.gz", "log.zip")[(data[:1] or b"\0")[0] % 3]
         path.write_bytes(data[1:])
-        jobs, machine = read_swf(path)
-    assert all(0 < job.seconds < float("inf") and job.needs["cpu"] > 0 for job in jobs)
-    assert all(abs(job.arrival) < float("inf") for job in jobs)
-    return machine
+        found = read_swf(path)
+    assert all(0 < job.seconds < float("inf") and job.needs["cpu"] > 0 for job in found.jobs)
+    assert all(abs(job.arrival) < float("inf") for job in found.jobs)
+    return found.machine
 
 
 def object_notice(data: bytes) -> object:

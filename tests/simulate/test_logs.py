@@ -35,16 +35,17 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 @pytest.mark.parametrize("name", ["log.swf", "log.swf.gz", "log.swf.zip"])
 def test_a_standard_log_is_read_whatever_it_is_packed_in(tmp_path: Path, name: str) -> None:
-    jobs, machine = read_swf(written(tmp_path, name, SWF))
-    assert machine == {"cpu": 8_000_000}
-    assert jobs == [
+    log = read_swf(written(tmp_path, name, SWF))
+    assert log.machine == {"cpu": 8_000_000}
+    assert (log.lines, log.idle, log.large) == ([3, 6], 1, 1)
+    assert log.jobs == [
         Job(0, "application 3", "user 7", {"cpu": 4_000_000}, 0, 0, 60),
         Job(9, "application 3", "user 7", {"cpu": 2_000_000}, 0, 0, 30),
     ]
 
 
 def test_a_log_that_does_not_name_its_machine_has_one_for_its_largest_job(tmp_path: Path) -> None:
-    assert read_swf(written(tmp_path, "log.swf", SWF.partition("\n")[2]))[1] == {"cpu": 9_000_000}
+    assert read_swf(written(tmp_path, "log.swf", SWF.partition("\n")[2])).machine == {"cpu": 9_000_000}
 
 
 @pytest.mark.parametrize("line", ["1 2 3", "1 0 -1 sixty 4 -1 -1 4 -1 -1 1 7 1 3 -1 -1 -1 -1"])

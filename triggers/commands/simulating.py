@@ -31,8 +31,12 @@ from triggers.simulate.predictors import Learned, Quantiles
 from triggers.simulate.replay import Deviation, deviation, history
 from triggers.simulate.synthetic import MACHINE, synthetic
 from triggers.simulate.whatif import Schedule, Workload, carried_out, happened
+from triggers.simulate.workload import Job, JobError
 
 DEFAULT = name_of(order)
+
+RUNS = 10_000
+"""How many runs are replayed or made, where nobody says it."""
 
 
 class Amount(click.ParamType[tuple[str, float]]):
@@ -113,8 +117,8 @@ class Setting:
     help="A CSV file with moments and prices: what work costs, and what routes go by that wait for a price.",
 )  # fmt: skip
 @click.option(
-    "--runs", "most", type=click.IntRange(min=1), default=10_000, show_default=True,
-    help="Replay so many runs, the newest; of a synthetic workload, make so many.",
+    "--runs", "most", type=click.IntRange(min=1),
+    help="Replay so many runs, the newest (10,000); of a log, its last (all); of a synthetic workload, make so many.",
 )  # fmt: skip
 @click.option(
     "--swf", type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -132,7 +136,7 @@ def simulate(
     aging: float | None,
     windows: tuple[tuple[str, str], ...],
     prices: Path | None,
-    most: int,
+    most: int | None,
     swf: Path | None,
     seed: int | None,
     svg: Path | None,
@@ -149,9 +153,10 @@ def simulate(
     hours = {route: Window(text) for route, text in windows}
     setting = Setting(policies, dict(capacity), aging, hours, _prices(prices))
     if swf is not None or seed is not None:
-        schedules, off = list(_imported(swf, seed, most, setting)), None
+        jobs, machine = (synthetic(seed or 0, most or RUNS), dict(MACHINE)) if swf is None else _log(swf, most, setting)
+        schedules, off = list(_imported(jobs, machine, setting)), None
     else:
-        schedules, off = _journal(folder, most, setting)
+        schedules, off = _journal(folder, most or RUNS, setting)
     if svg is not None:
         save(svg, picture("What if", schedules))
         note(f"wrote {svg}")
@@ -198,9 +203,25 @@ def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Sche
     return found, None if replayed.waiting else deviation(replayed.starts, workload.starts)
 
 
-def _imported(swf: Path | None, seed: int | None, most: int, setting: Setting) -> Iterator[Schedule]:
+def _log(file: Path, most: int | None, setting: Setting) -> tuple[list[Job], dict[str, int]]:
+    """Return the last jobs of a log, and its machine; tell what is left out. `JobError` for a job that does not fit."""
+    log = read_swf(file)
+    for left, why in ((log.idle, "that ran for no time or on no processor"), (log.large, "larger than its machine")):
+        if left:
+            note(f"{file}: {count(left, 'job')} {why} left out")
+    chosen = list(zip(log.lines, log.jobs, strict=True))[-most if most else 0 :]
+    cpu = setting.capacity.get("cpu", math.inf)
+    for line, job in chosen:
+        if job.needs["cpu"] > cpu * UNIT:
+            raise JobError(
+                f"{file}, line {line}: the job needs {job.needs['cpu'] / UNIT:g} cpu, and --capacity cpu={cpu:g} is"
+                " less; give it more, or take the line out"
+            )
+    return [job for _, job in chosen], log.machine
+
+
+def _imported(jobs: Sequence[Job], machine: Mapping[str, int], setting: Setting) -> Iterator[Schedule]:
     """Yield the workload as the default policy has it, and what is tried."""
-    jobs, machine = (synthetic(seed or 0, most), dict(MACHINE)) if swf is None else read_swf(swf)
     setting.check(machine, {job.route for job in jobs})
     rules = Rules(predictor=Quantiles)
     yield carried_out("as it is", Workload(jobs, len(jobs), machine, machine), rules, time.monotonic, setting.costs())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from triggers.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
@@ -27,26 +27,43 @@ _ARRIVAL, _SECONDS, _USED, _ASKED, _USER, _APPLICATION = 1, 3, 4, 7, 11, 13
 _FIELDS = 18
 
 
-def read_swf(path: Path) -> tuple[list[Job], dict[str, int]]:
-    """Return the jobs of a log in the Standard Workload Format, and its machine: as many `cpu` as its head says.
+class Log(NamedTuple):
+    """What a log tells of."""
 
-    A job's key is its user, its route the application. Jobs that ran for no time, or on no processor, are left out;
-    so are those larger than the machine. `JobError` names the first line that isn't one.
+    jobs: list[Job]
+    lines: list[int]
+    """Where each of them stands."""
+    machine: dict[str, int]
+    """As many `cpu` as its head says."""
+    idle: int
+    """How many jobs were left out that ran for no time, or on no processor."""
+    large: int
+    """How many that are larger than the machine."""
+
+
+def read_swf(path: Path) -> Log:
+    """Return the jobs of a log in the Standard Workload Format, and its machine. A job's key is its user, its route the
+    application. `JobError` names the first line that isn't one.
     """
-    jobs: list[Job] = []
-    processors = 0
+    found: list[tuple[int, Job]] = []
+    processors = idle = 0
     for number, line in enumerate(_lines(path), 1):
         if line.startswith(";"):
             name, _, value = line[1:].partition(":")
             processors = _count(path, number, value) if name.strip() == "MaxProcs" else processors
         elif line.strip():
-            jobs += _swf_job(path, number, line)
+            job = _swf_job(path, number, line)
+            idle += job is None
+            found += [] if job is None else [(number, job)]
     if processors < 1:  # the format's word for what is not known is -1
-        processors = max((job.needs["cpu"] for job in jobs), default=0) // UNIT
-    return [job for job in jobs if job.needs["cpu"] <= processors * UNIT], {"cpu": processors * UNIT}
+        processors = max((job.needs["cpu"] for _, job in found), default=0) // UNIT
+    fit = [(number, job) for number, job in found if job.needs["cpu"] <= processors * UNIT]
+    jobs, lines = [job for _, job in fit], [number for number, _ in fit]
+    return Log(jobs, lines, {"cpu": processors * UNIT}, idle, len(found) - len(fit))
 
 
-def _swf_job(path: Path, number: int, line: str) -> list[Job]:
+def _swf_job(path: Path, number: int, line: str) -> Job | None:
+    """Return the job of a line; None of one that has done nothing."""
     try:
         fields = [float(field) for field in line.split()]
     except ValueError:
@@ -58,9 +75,9 @@ def _swf_job(path: Path, number: int, line: str) -> list[Job]:
         )
     used = int(fields[_USED] if fields[_USED] > 0 else fields[_ASKED])
     if fields[_SECONDS] <= 0 or used <= 0:
-        return []
+        return None
     route, user = f"application {fields[_APPLICATION]:g}", f"user {fields[_USER]:g}"
-    return [Job(fields[_ARRIVAL], route, user, {"cpu": used * UNIT}, 0, 0, fields[_SECONDS])]
+    return Job(fields[_ARRIVAL], route, user, {"cpu": used * UNIT}, 0, 0, fields[_SECONDS])
 
 
 def _count(path: Path, number: int, value: str) -> int:
