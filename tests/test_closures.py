@@ -44,19 +44,26 @@ def test_what_gates_hold_back_is_written_with_its_reason_and_its_moment(start: S
     bench, life = barred(start, Barrier(a=NIGHT, b=PAUSED))
     sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"), Order(n=3, customer="c"))
     assert bench.begun == [3]
-    assert written(life) == [Shut("job", False, "a", *NIGHT), Shut("job", False, "b", *PAUSED)]
+    assert written(life) == [Shut("job", False, "a", *NIGHT[:2]), Shut("job", False, "b", *PAUSED[:2])]
+
+
+def test_of_a_gate_that_is_only_looked_at_again_nobody_is_told_that_it_opens_then(start: Start) -> None:
+    _, life = barred(start, Barrier(a=Closed(1e12, "under pressure", opens=False)))
+    sent(life, Order(n=1, customer="a"))
+    assert written(life) == [Shut("job", True, None, inf, "under pressure")]
+    assert life.dispatcher.admission.reopens == 1e12
 
 
 def test_runs_without_a_key_are_not_taken_for_all_of_a_route(start: Start) -> None:
     _, life = barred(start, Barrier(none=NIGHT, a=PAUSED))
     sent(life, Order(n=1), Order(n=2, customer="a"))
-    assert written(life) == [Shut("job", False, None, *NIGHT), Shut("job", False, "a", *PAUSED)]
+    assert written(life) == [Shut("job", False, None, *NIGHT[:2]), Shut("job", False, "a", *PAUSED[:2])]
 
 
 def test_what_is_alike_for_all_keys_is_one_row(start: Start) -> None:
     _bench, life = barred(start, Barrier(a=NIGHT, b=NIGHT))
     sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"))
-    assert written(life) == [Shut("job", True, None, *NIGHT)]
+    assert written(life) == [Shut("job", True, None, *NIGHT[:2])]
 
 
 def test_a_gate_that_opens_is_gone_and_nothing_is_written_where_none_is_closed(start: Start) -> None:

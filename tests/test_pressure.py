@@ -107,7 +107,7 @@ def test_nothing_heavy_starts_beside_other_heavy_work_and_the_reason_is_given(
     sent(life, Heavy(), Light())
     assert machine.begun == ["heavy", "light"]
     (closed,) = life.dispatcher.admission.closures.of("heavy")
-    assert closed.reason == "the machine is under pressure: load 3.1 for each core, over 2"
+    assert closed.reason == "the machine is under pressure: load 3.1 for each core, over 2; it is looked at every 5 s"
 
 
 def test_where_nothing_heavy_is_at_work_one_run_starts_all_the_same(

@@ -52,11 +52,14 @@ class Circuit:
         self._until = min(self._until, now + self._pause)  # the wall clock may have been set back
         if now < self._until:
             at = datetime.fromtimestamp(self._until).astimezone().strftime("%H:%M:%S")
-            return Closed(self._until, f"breaker of {self.name} is open until {at} after {self._why}")
+            reason = (
+                f"breaker of {self.name} is open until {at} after {self._why}; then one run tries whether it is back"
+            )
+            return Closed(self._until, reason, opens=False)
         self._patience = min(self._patience, now + self._pause)
         if self._trying is not None and now < self._patience:
             reason = f"breaker of {self.name} was open after {self._why}, and r{self._trying} tries whether it is back"
-            return Closed(self._patience, reason)
+            return Closed(self._patience, reason, opens=False)
         return None
 
     def lets(self, now: float, terms: Terms) -> tuple[str, int] | None:

@@ -74,8 +74,13 @@ class Closures:
         """Yield a row for the whole route where all that waits of it is held back alike, else for each key."""
         closed = self._found[route]
         if closed.keys() >= self._flows[route].lanes.keys() and len(set(closed.values())) == 1:
-            yield Shut(route, True, None, *next(iter(closed.values())))
+            yield _shut(route, True, None, next(iter(closed.values())))
             return
         by_key = {key: gate for (_, key, _), gate in closed.items()}
         for key in islice(by_key, MOST):
-            yield Shut(route, False, key, *by_key[key])
+            yield _shut(route, False, key, by_key[key])
+
+
+def _shut(route: str, every: bool, key: str | None, closed: Closed) -> Shut:
+    """Return what readers are told: a moment where it opens then, none where it is only looked at again."""
+    return Shut(route, every, key, closed.until if closed.opens else inf, closed.reason)

@@ -31,9 +31,11 @@ class Closed(NamedTuple):
     """That a gate is closed."""
 
     until: float
-    """Unix seconds; infinite where no moment opens it, but something that happens."""
+    """When it is asked again, in Unix seconds; infinite where no moment opens it, but something that happens."""
     reason: str
     """What a person is told: `outside its window 22:00-06:00 Europe/Berlin`."""
+    opens: bool = True
+    """Whether it lets all through then that it holds back. If not, nobody is promised that moment."""
 
 
 class Gate(Protocol):

@@ -78,7 +78,8 @@ class Relief:
             self._at, self._reason = now, self._pressure.reason(self._look(), self._reason is not None)
         if self._reason is None or not self._at_work:
             return None
-        return Closed(self._at + LOOK, f"the machine is under pressure: {self._reason}")
+        reason = f"the machine is under pressure: {self._reason}; it is looked at every {LOOK:g} s"
+        return Closed(self._at + LOOK, reason, opens=False)
 
     def lets(self, now: float, terms: Terms) -> tuple[str, int] | None:
         """Say that one run may start under pressure."""

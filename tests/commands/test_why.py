@@ -315,6 +315,23 @@ def test_when_a_breaker_lets_one_try_is_said_once(project: Project, live: Any) -
     assert project("plan").err.count(until) == 1
 
 
+def test_no_moment_is_promised_to_those_of_whom_one_is_let_through_to_try(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None:
+        raise OSError("refused")
+
+    app = App("churn", downstreams={"api": Downstream(breaker=Breaker(failures=1, pause=60))})
+    app.on(Job, name="work", downstream="api", retry=Retry(attempts=1))(work)
+    life = live(app)
+    life.send(Job())
+    life.send(Job(), Job())
+    for run in ("r2", "r3"):
+        [found] = project("why", run, "--json").data
+        assert "then one run tries whether it is back" in found["why"]
+        assert (found["waits_for"], found["until"], found.get("starts")) == ("gate", None, None)
+    [line] = project("plan", "--json").data["routes"]
+    assert (line["waiting"], line["unforeseen"]) == (2, 2)
+
+
 def test_waiting_for_a_slot_names_who_has_them(project: Project, live: Any) -> None:
     opened = threading.Event()
     app = App("churn", threads=2)
