@@ -261,6 +261,17 @@ def test_a_part_that_never_came_is_told_when_the_time_is_over(start: Start, miss
     assert len(dead) == (missing == "fail")
 
 
+@pytest.mark.parametrize(("times", "bad"), [(0, set()), (1, {0, 1})], ids=["none", "dead"])
+def test_a_list_of_which_no_part_leads_to_anything_is_never_begun(start: Start, times: int, bad: set[int]) -> None:
+    fan = Fan(times=times, missing="fail")
+    fan.bad = bad
+    life = start(fan.app)
+    life.send(Job(parts=2))
+    life.advance(10_000)
+    assert [run for run in life.runs() if run.route == "collect"] == []
+    assert len(errors(life, "dead")) == len(bad)
+
+
 def test_what_a_part_leads_to_when_its_list_was_whole_is_kept_with_the_reason(start: Start) -> None:
     fan = Fan(times=2)
     life = start(fan.app)

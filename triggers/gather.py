@@ -79,7 +79,8 @@ class All:
 
     It is made as soon as each of those events has led to one that the route takes. Where that has not come about
     `within` that time after the first, `missing` says what becomes of it: the run `"fail"`s, has a `"partial"` list, or
-    is `"drop"`ped. What one of them leads to later is dropped, too, with the reason.
+    is `"drop"`ped. What one of them leads to later is dropped, too, with the reason. Where none of them leads to any,
+    no time begins, and there is no run.
     """
 
     of: type[Event]
