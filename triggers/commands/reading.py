@@ -192,8 +192,8 @@ def duration(run: RunView) -> float | None:
 
 
 def untried(run: RunView) -> bool:
-    """Say whether a delayed run has not been tried yet: it is not to start before (`not_before=`)."""
-    return run.due_time is not None and not run.attempt and run.error is None
+    """Say whether a delayed run has never started, as `not_before=` holds it; one that `Later` put off has."""
+    return run.due_time is not None and run.started is None
 
 
 def state_of(run: RunView, epoch: int) -> str:

@@ -20,7 +20,7 @@ class Due(NamedTuple):
     run: int | None
     """The run; None of a group."""
     tried: bool
-    """Whether the run has been tried: `Later` gives its attempt back and leaves an error."""
+    """Whether the run has been tried: `Later` gives its attempt back."""
 
 
 class Held(NamedTuple):
@@ -63,8 +63,8 @@ def _behind(connection: apsw.Connection, dead: int, most: int) -> tuple[list[int
 
 # Of bare columns beside min() SQLite takes those of the row that has it.
 _DELAYED = f"""
-SELECT route, count(*), min(due_time), number, attempt > 0 OR error IS NOT NULL FROM run
-WHERE state = {DELAYED} AND due < {ENDLESS} GROUP BY route ORDER BY route"""
+SELECT route, count(*), min(due_time), number, started IS NOT NULL FROM run WHERE state = {DELAYED} AND due < {ENDLESS}
+GROUP BY route ORDER BY route"""
 
 _GROUPS = """
 SELECT route, count(DISTINCT first), min(due), NULL, 0 FROM gathered WHERE ended IS NULL
