@@ -227,6 +227,56 @@ poison = Scenario(
     ],
 )
 
+# --- what a queue brings that handlers emit, too --------------------------------------------------------
+
+_both = App("both", sources=[Queue("both")], retry=QUICK)
+
+
+@_both.on(MessageReceived, source="both")
+def word(event: MessageReceived) -> Processed:
+    """Emit what others send."""
+    return Processed(table=event.body)
+
+
+@_both.on(Processed, where={"table": ["one", "two", "a word"]}, concurrency=1)
+def count(event: Processed, ctx: Context) -> Text:
+    """Take some of them, one at a time, whoever sends them."""
+    return Text(text=f"{event.table} of depth {ctx.envelope.depth}")
+
+
+@_both.on(Processed)
+def any_of_them(event: Processed) -> Trained:
+    """Take it wherever it is from."""
+    return Trained(model=event.table)
+
+
+@_both.on(RunFailed)
+def failed(event: RunFailed) -> Text:
+    """Take the news of a failure, whoever tells it."""
+    return Text(text=f"{event.route} failed")
+
+
+_news = {
+    **{"run": "r1", "route": "elsewhere", "event_id": "1", "event_type": "Text"},
+    **{"error": "OSError", "message": "no", "attempts": 1},
+}
+
+handed_on = Scenario(
+    _both,
+    [
+        Message("both", "a word"),
+        Message("both", _typed("1", "one")),
+        Message("both", _typed("1", "one")),
+        Message("both", _typed("2", "two").replace("shell", "both/word")),
+        Message("both", _typed("3", "three").replace("table", "tabel")),
+        Message("both", _typed("4", "four").replace("Processed", "Trained")),
+        Message(
+            "both", json.dumps({"specversion": "1.0", "id": "5", "source": "me", "type": "RunFailed", "data": _news})
+        ),
+        Message("both", _typed("6", "six").replace("Processed", "Procesed")),
+    ],
+)
+
 # --- a timer ----------------------------------------------------------------------------------------
 
 _timer = App("timer")

@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 from tests.aws.deployed import ROLE, Deployed, Invocation, batch, record, row
 from tests.aws.memory import Killed, Life, Refused
 from tests.aws.scripted import Reply, scripted
-from triggers import App, Bucket, Context, Event, Later, MessageReceived, ObjectCreated, Reject, Retry
+from triggers import App, Bucket, Context, Event, Later, MessageReceived, ObjectCreated, Queue, Reject, Retry, RunFailed
 from triggers.aws import wire
 from triggers.aws.logs import JsonLines
 from triggers.aws.serverless import Unfinished
@@ -955,3 +955,74 @@ def test_what_is_wrong_with_the_environment_is_said(environment: dict[str, str],
     started = {**os.environ, **environment}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=started, check=False)
     assert said in done.stderr
+
+
+# --- what a queue of the user's own brings for routes that hear of it by the bus --------------------------------------
+
+
+@pytest.fixture
+def shop() -> Deployed:
+    """Return an app whose queue brings what a handler emits, too, in a function that has not the routes on that."""
+    app = App("churn", sources=[Queue("orders")], retry=PATIENT)
+
+    @app.on(MessageReceived, source="orders")
+    def receive(event: MessageReceived) -> Processed:
+        return Processed(n=0)
+
+    @app.on(Processed, where={"n": above(0)})
+    def train(event: Processed) -> None: ...
+
+    @app.on(RunFailed)
+    def tell(event: RunFailed) -> None: ...
+
+    return Deployed(app, only=["receive"])
+
+
+def ordered(kind: str = "Processed", id: str = "1", source: str = "shell", **data: Any) -> dict[str, Any]:
+    """Return a message of the queue "orders" with an event as CloudEvents."""
+    body = {"specversion": "1.0", "id": id, "source": source, "type": kind, "data": data}
+    queue = "arn:aws:sqs:eu-west-1:123456789012:orders"
+    return {**record(json.dumps(body), f"m{id}"), "eventSourceARN": queue}
+
+
+def test_an_event_that_no_route_of_the_function_takes_goes_on_by_the_bus_as_itself(shop: Deployed) -> None:
+    failed = RunFailed(
+        run="r1", route="far", event_id="1", event_type="Text", error="OSError", message="no", attempts=1
+    )
+    sent = batch(ordered(n=1), ordered("RunFailed", "2", **failed.model_dump()))
+    assert shop.failures(sent) == []
+    first, second = shop.published()
+    assert (first.type, first.source, first.id, first.data) == ("Processed", "shell", "1", '{"n":1}')
+    assert (first.root, first.depth, first.cause) == (wire.number_of("shell", "1"), 0, None), "it begins a chain"
+    assert (second.type, second.id) == ("RunFailed", "2")
+    assert shop.table.records() == [], "whoever takes it by the bus has the run"
+
+
+def test_an_event_that_goes_on_by_the_bus_again_is_the_same_one(shop: Deployed) -> None:
+    with pytest.raises(Killed):
+        shop.call(batch(ordered(n=1)), life=Life(1, after=True))
+    shop.call(batch(ordered(n=1)))
+    assert [event.number for event in shop.published()] == [wire.number_of("shell", "1")] * 2
+
+
+def test_a_message_whose_event_the_bus_does_not_take_comes_again(shop: Deployed) -> None:
+    shop.bus.failing = [1] * 6
+    assert shop.failures(batch(ordered(n=1), ordered(id="2", n=2))) == ["m1"]
+    assert [event.id for event in shop.published()] == ["2"]
+
+
+def test_an_event_that_the_bus_cannot_carry_is_rejected(shop: Deployed) -> None:
+    assert shop.failures(batch(ordered(n=1, more=2**70))) == []
+    [kept] = shop.table.records()
+    assert kept["state"] == "rejected"
+    assert "which EventBridge does not carry" in str(kept)
+    assert shop.bus.entries == []
+
+
+def test_an_event_that_nothing_takes_is_logged_and_goes_nowhere(
+    shop: Deployed, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert shop.failures(batch(ordered(n=-1))) == []
+    assert "Processed '1' of orders is left: no route takes it" in caplog.text
+    assert shop.bus.entries == []

@@ -570,6 +570,27 @@ def test_a_bound_that_does_not_count_the_messages_of_a_queue_of_ones_own_is_told
 def reordered(event: MessageReceived) -> Ordered: ...
 
 
+def test_a_queue_whose_messages_start_no_route_themselves_feeds_a_function_that_hands_them_on() -> None:
+    app = App("a", sources=[Folder("incoming"), Queue("orders")])
+
+    @app.on(ObjectCreated, name="note")
+    def note(event: ObjectCreated) -> Ordered: ...
+
+    app.on(Ordered, name="order", overlap="queue")(plain)
+    template = render(app, "a:app", {"incoming": "s3://acme/in"})
+    source = properties(template, "OrdersSource")
+    assert source["FunctionName"] == {"Ref": "OrderFunction"}
+    assert f"{SQS}:orders" in json.dumps(source["EventSourceArn"])
+    assert f"{SQS}:orders" in json.dumps(properties(template, "OrderRole")), "it may receive from there"
+
+
+def test_a_queue_that_no_function_could_read_is_refused() -> None:
+    app = App("a", sources=[Queue("orders")])
+    app.on(RunFailed, name="tell", timeout=1000)(plain)
+    with pytest.raises(WiringError, match="queue 'orders' has no function to feed, since no route of the app is one"):
+        made(app)
+
+
 # --- what holds for any app -----------------------------------------------------------------------
 
 POLICIES = st.fixed_dictionaries(

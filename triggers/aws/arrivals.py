@@ -76,6 +76,7 @@ class Arrivals:
         self._buckets = _buckets(app)
         self._names = app.sources.keys()
         self._queues = {source.queue: source.name for source in app.sources.values() if isinstance(source, Queue)}
+        self._fed = self._fed_of(app) if self._queues and only is not None else {}
 
     def read(self, payload: object, now: float) -> Sequence[Arrival]:
         """Return what a payload holds, one arrival at least.
@@ -91,14 +92,33 @@ class Arrivals:
         return [self._pushed(payload, now)]
 
     def routes(self, arrival: Arrival, event: EventRow) -> Sequence[Route]:
-        """Return the routes that run on an event: the queue's own, if it is one's, else all that take it."""
-        matching = self._router.match(event.type, event.source, event.subject, event.data)
-        own = self._own.get(arrival.queue_name)
-        return [route for route in matching if (route.name == own if own else route.name in self._only)]
+        """Return the routes that run on an event: the queue's own, if it is one's, else all that take it here."""
+        queue = arrival.queue_name
+        own = self._own.get(queue)
+        here = self._fed.get(queue, self._only)
+        return [route for route in self._matching(event) if (route.name == own if own else route.name in here)]
+
+    def elsewhere(self, arrival: Arrival, event: EventRow) -> Sequence[Route]:
+        """Return the routes that take an event of a queue of the user's own and hear of it by the app's bus alone."""
+        here = self._fed.get(arrival.queue_name)
+        return () if here is None else [route for route in self._matching(event) if route.name not in here]
+
+    def is_declared(self, arrival: Arrival) -> bool:
+        """Say whether an arrival is a message of a queue that the app declares."""
+        return arrival.queue_name in self._queues
 
     def route_of(self, arrival: Arrival) -> str:
         """Return the route that the queue of an arrival feeds; empty where it is no route's own."""
         return self._own.get(arrival.queue_name, "")
+
+    def _matching(self, event: EventRow) -> Sequence[Route]:
+        return self._router.match(event.type, event.source, event.subject, event.data)
+
+    def _fed_of(self, app: App) -> Mapping[str, Collection[str]]:
+        """Return which of this function's routes the messages of each declared queue start, by the queue's name."""
+        from triggers.aws.feeding import fed  # who has no such queue need not load it
+
+        return {queue: self._only.intersection(r.name for r in fed(app, name)) for queue, name in self._queues.items()}
 
     def _from_queue(self, record: Mapping[str, Any], now: float) -> Arrival:
         given = record.get("attributes")

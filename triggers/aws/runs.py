@@ -118,6 +118,14 @@ class Runs:
         finally:
             self._lines.about = {"request": request}
 
+    def hand_on(self, event: EventRow) -> None:
+        """Put what no run emitted on the bus, for the routes that hear of it there.
+
+        Whoever puts it there again puts the same event. Raises `EventError` where the bus could not carry it, and
+        `TriggersError` where it does not take it.
+        """
+        self._bus.publish([self._bus.entry(event.type, wire.write(event))])
+
     def close(self) -> None:
         """Let go of the event loop and of the processes, if there are any."""
         if self._coroutines:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -34,7 +34,7 @@ from triggers.aws.logs import JsonLines, set_up
 from triggers.aws.records import RUNNING, WAITING, Records, Standing
 from triggers.aws.runs import RESERVE, Runs
 from triggers.binding import from_environment
-from triggers.errors import TriggersError, WiringError, did_you_mean
+from triggers.errors import EventError, TriggersError, WiringError, did_you_mean
 from triggers.lineage import EventRow
 from triggers.routing import Route, Router
 
@@ -124,11 +124,38 @@ class Function:
         if arrival.rejection is not None and (until := self._reject(arrival, arrival.rejection)) is not None:
             moments.append(until)
         for event in arrival.events:
-            for route in self._arrivals.routes(arrival, event):
-                until = self._run(arrival, event, route, call)
-                if until is not None:
-                    moments.append(until)
+            moments += self._see_to(arrival, event, call)
         return min(moments) if moments else None
+
+    def _see_to(self, arrival: Arrival, event: EventRow, call: _Call) -> Iterator[float]:
+        """Run what an event triggers here, and hand it on where it triggers more. Yield when it is to come again."""
+        here, elsewhere = self._arrivals.routes(arrival, event), self._arrivals.elsewhere(arrival, event)
+        if elsewhere and (until := self._hand_on(arrival, event, elsewhere, call)) is not None:
+            yield until
+        for route in here:
+            if (until := self._run(arrival, event, route, call)) is not None:
+                yield until
+        if not (here or elsewhere) and self._arrivals.is_declared(arrival):
+            log.info("%s %r of %s is left: no route takes it", event.type, event.id, arrival.queue_name)
+
+    def _hand_on(self, arrival: Arrival, event: EventRow, takers: Sequence[Route], call: _Call) -> float | None:
+        """Put an event on the app's bus before its message is acknowledged; reject what the bus could not carry.
+
+        It is put again with each delivery of the message. That it is the same one, its identity tells those who run it.
+        """
+        now = self._now()
+        if call.tried and now > call.until - RESERVE:
+            return now
+        try:
+            self._runs.hand_on(event)
+        except EventError as error:
+            return self._reject(arrival, str(error))
+        except Exception as error:
+            _complain(f"{event.type} {event.id!r} could not be put on the app's bus, and comes again", error)
+            return self._again(arrival)
+        to = ", ".join(route.name for route in takers)
+        log.info("%s %r of %s goes on by the app's bus, to %s", event.type, event.id, arrival.queue_name, to)
+        return None
 
     def _run(self, arrival: Arrival, event: EventRow, route: Route, call: _Call) -> float | None:
         now = self._now()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from triggers.app import App
+from triggers.aws.feeding import by_bus, fed
 from triggers.aws.template.fit import Machine, Size, fit
 from triggers.aws.template.functions import Group, grouped
 from triggers.aws.template.locations import Location, locate
@@ -15,7 +16,7 @@ from triggers.aws.template.problems import Problems
 from triggers.aws.template.references import Json, arn
 from triggers.binding import by_variable
 from triggers.errors import did_you_mean
-from triggers.events import MessageReceived, ObjectCreated, ObjectDeleted, Tick
+from triggers.events import ObjectCreated, ObjectDeleted, Tick
 from triggers.options import shown
 from triggers.routing import Route
 from triggers.sources import Source
@@ -47,11 +48,7 @@ class Plan:
 
     def emitted(self, route: Route) -> bool:
         """Say whether the events of a route may come by the app's own bus, from handlers or from whoever sends."""
-        if route.source is not None and route.source in self.app.sources:
-            return False  # what a source tells comes from the source
-        if route.trigger in (ObjectCreated, ObjectDeleted, MessageReceived, Tick):
-            return any(route.trigger.__event_type__ in other.emits for other in self.app.routes.values())
-        return True
+        return by_bus(self.app, route)
 
     def takers(self, timer: Route) -> list[Route]:
         """Return the routes that take a schedule's firings: its own, and those of all ticks."""
@@ -66,7 +63,7 @@ def plan(app: App, binds: Mapping[str, str], jobs: Collection[str], problems: Pr
     reaches = {route: _reach(app, route, places, problems) for route in fits}
     sizes = {route: one for route, one in fits.items() if isinstance(one, Size)}
     machines = {route: one for route, one in fits.items() if isinstance(one, Machine)}
-    groups = grouped(sizes, reaches, _feeding(app, machines, problems))
+    groups = grouped(sizes, reaches, _feeding(app, sizes, machines, problems))
     for group in groups:
         _tell_unbounded(group, sizes, problems)
     return Plan(app, places, groups, sizes, machines, reaches, problems)
@@ -94,13 +91,31 @@ def _check(app: App, jobs: Collection[str], problems: Problems) -> None:
         _check_fed(app, route, problems)
 
 
-def _feeding(app: App, machines: Mapping[Route, Machine], problems: Problems) -> dict[str, list[Route]]:
-    """Return the routes that the messages of each queue of the user's own may trigger."""
-    fed = {name: _fed(app, name) for name, source in app.sources.items() if isinstance(source, Queue)}
-    for name, routes in fed.items():
-        for route in routes:
+def _feeding(
+    app: App, sizes: Mapping[Route, Size], machines: Mapping[Route, Machine], problems: Problems
+) -> dict[str, list[Route]]:
+    """Return the routes whose function each queue of the user's own feeds."""
+    found: dict[str, list[Route]] = {}
+    for name in (name for name, source in app.sources.items() if isinstance(source, Queue)):
+        started = fed(app, name)
+        for route in started:
             _check_messages(route, name, machines.get(route), problems)
-    return fed
+        found[name] = started or _carrier(app, name, sizes, problems)
+    return found
+
+
+def _carrier(app: App, queue: str, sizes: Mapping[Route, Size], problems: Problems) -> list[Route]:
+    """Return the route whose function is given the messages of a queue that start none there: it hands them on.
+
+    Without one, they would wait until the queue drops them. A route that takes what is handed on is preferred.
+    """
+    found = sorted(sizes, key=lambda route: not by_bus(app, route))[:1]
+    if not found:
+        problems.add(
+            f"queue {queue!r} has no function to feed, since no route of the app is one: its messages would wait there"
+            " until it drops them; add a small route that takes what it brings, or leave the queue out"
+        )
+    return found
 
 
 def _check_messages(route: Route, queue: str, machine: Machine | None, problems: Problems) -> None:
@@ -142,22 +157,6 @@ def queue_arn(queue: Queue) -> Json:
     """Return the ARN of a queue of the user's own: in the stack's account, unless its URL names another."""
     account = re.search(r"//sqs\.[^/]+/([0-9]{12})/", queue.url or "")
     return arn("sqs", queue.queue, account[1] if account else None)
-
-
-def _fed(app: App, name: str) -> list[Route]:
-    """Return the routes that a queue's messages may trigger: what it says in its own words, and what nobody emits."""
-    emitted = {kind for route in app.routes.values() for kind in route.emits}
-    return [
-        route
-        for route in app.routes.values()
-        if route.source == name
-        or (route.source is None and (route.trigger is MessageReceived or _foreign(route, emitted)))
-    ]
-
-
-def _foreign(route: Route, emitted: Collection[str]) -> bool:
-    kind = route.trigger.__event_type__
-    return kind not in emitted and not kind.startswith("triggers.") and route.trigger.__module__ != "triggers.events"
 
 
 def _check_names(app: App, problems: Problems) -> None:
