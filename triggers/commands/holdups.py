@@ -15,7 +15,6 @@ from triggers.downstream import of_downstream
 from triggers.holdings import limit_of
 from triggers.journal import backlog, views
 from triggers.journal.backlog import OpenRun
-from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
 from triggers.quantities import in_bytes
 
@@ -79,8 +78,8 @@ class Holdups:
         holders = self._holders(last.reason.partition(": ")[0])
         if holders:
             return Holdup("gate", f"{plain(last.reason)}; held by {named(holders)}", numbers(holders))
-        until = last.until if last.until < math.inf else None
-        return Holdup("gate", f"{plain(last.reason)}{opening(last, '; it opens at')}", until=until)
+        opens = f"; it opens at {clock(last.until)}" if last.until < math.inf else ""
+        return Holdup("gate", f"{plain(last.reason)}{opens}", until=last.until if opens else None)
 
     def _holders(self, resource: str) -> list[OpenRun]:
         """Return the runs that have one of a limit that is found out: the reason of its gate begins with its name."""
@@ -149,13 +148,6 @@ class Holdups:
             most = self._capacity.get("memory", run.terms.memory)
             needs["memory"] = max(needs.get("memory", 0.0), min(run.terms.memory, most))
         return needs
-
-
-def opening(gate: Shut, lead: str) -> str:
-    """Return when a gate opens, after `lead`; nothing where no moment opens it, or its reason says when already."""
-    if gate.until == math.inf or f"until {clock(gate.until)[-8:]}" in gate.reason:
-        return ""
-    return f"{lead} {clock(gate.until)}"
 
 
 def named(runs: Sequence[OpenRun]) -> str:

@@ -14,7 +14,6 @@ import apsw
 import click
 
 from triggers.commands.foresight import outlook, own_policy, said, shown
-from triggers.commands.holdups import opening
 from triggers.commands.output import can_write, clock, note, paint, plain, print_table, save, say, say_json
 from triggers.commands.output import iso as as_iso
 from triggers.commands.parameters import json_option, state_option
@@ -73,7 +72,8 @@ def timeline(connection: apsw.Connection, epoch: int, now: float, until: float) 
     lines = {name: _line(route, paused, now, until) for name, route in routes.items()}
     for gate in views.closed(connection):
         if gate.route in lines and not lines[gate.route].reason:
-            lines[gate.route].reason = f"{plain(gate.reason)}{opening(gate, ' until')}"
+            opens = f" until {clock(gate.until)}" if gate.until < math.inf else ""
+            lines[gate.route].reason = f"{plain(gate.reason)}{opens}"
     _place(found, lines)
     return Timeline(app.name if app else "", now, until, list(lines.values()))
 
