@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from math import inf
 
 from tests.kit import Life, Start
 from tests.test_keys import Bench, Order, sent
 from triggers.gates import Closed
 from triggers.journal import Shut
-from triggers.journal.views import closed
+from triggers.journal.views import closed, open_reader
+from triggers.state import StateFolder
 from triggers.terms import Terms
 
 
@@ -101,6 +103,33 @@ def test_many_keys_are_written_once_in_a_while(start: Start) -> None:
     life.clock.step(life.clock.monotonic() + 1)
     sent(life, Order(n=32, customer="z"))
     assert len(written(life)) == 29
+
+
+def test_what_was_not_written_at_once_is_written_although_nothing_else_happens(start: Start) -> None:
+    keys = [f"k{n}" for n in range(20)]
+    barrier = Barrier(**{key: Closed(1e12 + n, "closed") for n, key in enumerate(keys)})
+    _bench, life = barred(start, barrier)
+    for n, key in enumerate(keys):
+        sent(life, Order(n=n, customer=key))
+    with closing(open_reader(StateFolder(life.folder))) as reader:  # to ask the dispatcher would have it look
+        assert len(closed(reader)) == 10
+        life.advance(1)
+        assert len(closed(reader)) == 20
+
+
+def test_of_more_keys_than_are_written_it_is_said_that_there_are_more(start: Start) -> None:
+    keys = [f"k{n}" for n in range(101)]
+    barrier = Barrier(**{key: Closed(1e12 + n, "closed") for n, key in enumerate(keys)})
+    _bench, life = barred(start, barrier)
+    sent(life, *(Order(n=n, customer=key) for n, key in enumerate(keys)))
+    many = "101 of its keys are behind gates, too many to note which"
+    assert written(life) == [Shut("job", True, None, inf, many)]
+
+
+def test_what_readers_find_in_the_journal_is_not_written_once_more(start: Start) -> None:
+    _bench, life = barred(start, Barrier(a=NIGHT._replace(recorded=True), b=NIGHT))
+    sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"))
+    assert written(life) == [Shut("job", False, "b", *NIGHT[:2])]
 
 
 def test_the_next_owner_begins_with_none(start: Start) -> None:

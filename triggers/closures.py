@@ -6,7 +6,6 @@ They are in the journal as they were at the last look, rewritten only when they 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from itertools import islice
 from math import inf
 
 from triggers.flows import Flow, Lane
@@ -14,7 +13,7 @@ from triggers.gates import Closed
 from triggers.journal import Shut
 
 MOST = 100
-"""How many keys of a route are written down where their gates differ."""
+"""How many keys of a route are written down where their gates differ; of more, that there are so many."""
 
 FEW = 10
 """As many are rewritten with any commit."""
@@ -37,6 +36,8 @@ class Closures:
         self._flows: dict[str, Flow] = {}
         self._written: list[Shut] = []
         self._at = -inf
+        self.due: float | None = None
+        """When what was not written at the last look may be, in Unix seconds: so that it is, whatever happens."""
 
     def begin(self) -> None:
         """Begin another look."""
@@ -58,6 +59,7 @@ class Closures:
         otherwise keep the disk busy, and each commit has the dispatcher look again. So would many keys, of which some
         gates open with every commit: they are written once in a while.
         """
+        self.due = None
         if not self._found and not self._written:
             return None
         found = [row for route in self._found if route not in self.barred for row in self._rows(route)]
@@ -66,19 +68,30 @@ class Closures:
         others = {row[:3] for row in found} != {row[:3] for row in self._written}
         rested = not self._at <= now < self._at + PAUSE
         if not (rested or ((writing or others) and len(found) <= FEW)):
+            if {row[:4] for row in found} != {row[:4] for row in self._written}:  # other words alone can wait for ever
+                self.due = self._at + PAUSE
             return None
         self._written, self._at = found, now
         return found
 
     def _rows(self, route: str) -> Iterator[Shut]:
-        """Yield a row for the whole route where all that waits of it is held back alike, else for each key."""
-        closed = self._found[route]
+        """Yield a row for the whole route where all that waits of it is held back alike, else for each key.
+
+        What readers find in the journal anyway is left out. Of too many keys there is one row, which names none: of a
+        key that were left out it would be said that nothing holds it back.
+        """
+        closed = {kind: gate for kind, gate in self._found[route].items() if not gate.recorded}
+        if not closed:
+            return
         if closed.keys() >= self._flows[route].lanes.keys() and len(set(closed.values())) == 1:
             yield _shut(route, True, None, next(iter(closed.values())))
             return
         by_key = {key: gate for (_, key, _), gate in closed.items()}
-        for key in islice(by_key, MOST):
-            yield _shut(route, False, key, by_key[key])
+        if len(by_key) > MOST:
+            yield Shut(route, True, None, inf, f"{len(by_key):,} of its keys are behind gates, too many to note which")
+            return
+        for key, gate in by_key.items():
+            yield _shut(route, False, key, gate)
 
 
 def _shut(route: str, every: bool, key: str | None, closed: Closed) -> Shut:

@@ -109,6 +109,8 @@ class Dispatcher:
         """When the next delayed run is due, in the boot's monotonic seconds."""
         self._reopening = Alarm(journal.clock.sleep_until, self.pipeline.touch)
         """When the next gate opens that runs wait behind, by the wall clock."""
+        self._noting = Alarm(journal.clock.sleep_until, self.pipeline.touch)
+        """When gates are written down that were not at the last look. Nobody waits for it."""
         self._regulation = Regulation(router.routes.values(), limits, self.admission, self.times, self.clock)
         if self._regulation:
             self.listeners.append(self._regulation.hear)
@@ -163,6 +165,7 @@ class Dispatcher:
         self.admission.closed = True
         self.alarm.cancel()
         self._reopening.close()
+        self._noting.close()
         self._punctuality.close()
         self.reception.gathering.alarm.close()
         try:
@@ -243,6 +246,7 @@ class Dispatcher:
         if news is not None:
             turn.change.orders.append(shut(news))
             turn.order_answers.append(lambda _: None)
+        self._noting.set(self.admission.closures.due)
         if self.admission.reopens < inf:
             self._reopening.set(self.admission.reopens)
 

@@ -36,6 +36,8 @@ class Closed(NamedTuple):
     """What a person is told: `outside its window 22:00-06:00 Europe/Berlin`."""
     opens: bool = True
     """Whether it lets all through then that it holds back. If not, nobody is promised that moment."""
+    recorded: bool = False
+    """Whether rows of the journal say so, by which whoever reads it finds out by himself."""
 
 
 class Gate(Protocol):

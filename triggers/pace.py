@@ -7,12 +7,21 @@ restart they are read again, so that a crash lets nothing start too early.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from triggers.gates import Closed
 from triggers.rate import Rate
 from triggers.terms import Terms
+
+
+def paces(rates: Mapping[str, Rate], started: Iterable[tuple[str, str | None, float]]) -> dict[str, Pace]:
+    """Return the pace of each route by its rate, as the starts (route, key, until when they count) have it."""
+    found = {route: Pace(route, rate) for route, rate in rates.items()}
+    counted = list(started)
+    for route, pace in found.items():
+        pace.recall((key, until) for name, key, until in counted if name == route)
+    return found
 
 
 class Pace:
@@ -43,7 +52,7 @@ class Pace:
         of = "" if terms.key is None else f" of {terms.key!r}"
         runs = "1 run" if len(ends) == 1 else f"{len(ends)} runs"
         reason = f"{runs}{of} started in the last {self.rate.per:g} s (throttle={self.rate})"
-        return Closed(self.opens(terms.key, now), reason)
+        return Closed(self.opens(terms.key, now), reason, recorded=True)
 
     def lets(self, now: float, terms: Terms) -> tuple[str, int]:
         """Return how many runs of a key may start now."""

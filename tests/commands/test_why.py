@@ -44,8 +44,8 @@ def live(project: Project) -> Iterator[Any]:
     """Return a function that starts an app over the project's state folder, in this process."""
     lives: list[Life] = []
 
-    def start(app: App) -> Life:
-        lives.append(Life(app, Path(".triggers/churn")))
+    def start(app: App, *clock: Any) -> Life:
+        lives.append(Life(app, Path(".triggers/churn"), *clock))
         return lives[-1]
 
     yield start
@@ -516,12 +516,25 @@ def test_a_closed_gate_is_named_with_its_reason_and_when_it_opens(project: Proje
 def test_a_gate_that_holds_one_key_back_is_no_reason_for_another(
     project: Project, live: Any, gate: asyncio.Event
 ) -> None:
-    life = live(app_with(waits_for(gate), key="name", throttle=Rate(1, per=1000), needs={"gpu": 1}))
+    life = live(app_with(waits_for(gate), key="name", throttle=Rate(1, per=1000), needs={"gpu": 1}), SystemClock())
     life.append(Job(name="a"))
     life.until(lambda: life.dispatcher.running)
     life.append(Job(name="a"), Job(name="b"))
     assert "1 run of 'a' started in the last 1000 s" in why(project, "r2")
     assert why(project, "r3").startswith("r3 waiting: it needs 1 gpu, and 0 of 1 is free; held by r1")
+
+
+def test_however_many_keys_are_throttled_each_of_their_runs_is_told_so(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    life = live(app_with(work, key="name", throttle=Rate(1, per=7200)), SystemClock())
+    life.send(*(Job(name=f"k{n % 120}") for n in range(240)))
+    [last] = project("why", "r240", "--json").data
+    assert last["why"].startswith(
+        "1 run of 'k119' started in the last 7200 s (throttle=Rate(1, per=7200)); it opens at "
+    )
+    assert (last["waits_for"], last["starts"]["p50"]) == ("gate", last["until"])
+    assert "1 run of 'k0' started in the last 7200 s (throttle=Rate(1, per=7200)) until " in project("plan").err
 
 
 def test_waiting_for_others_of_its_key(project: Project, live: Any, gate: asyncio.Event) -> None:

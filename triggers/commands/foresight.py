@@ -41,7 +41,7 @@ def outlook(connection: apsw.Connection, epoch: int, now: float) -> Outlook:
     declared.counted = started(list(declared.throttles))(connection)
     open = Open(
         running=backlog.at_work(connection, epoch),
-        waiting={name: _waiting(connection, name, epoch) for name in routes},
+        waiting={name: best(connection, name, epoch) for name in routes},
         delayed=backlog.delayed(connection, MOST),
         counts=backlog.counts(connection, epoch),
     )
@@ -58,7 +58,8 @@ def _had(connection: apsw.Connection, app: Declared, now: float) -> Shares:
     return shares
 
 
-def _waiting(connection: apsw.Connection, route: str, epoch: int) -> list[backlog.OpenRun]:
+def best(connection: apsw.Connection, route: str, epoch: int) -> list[backlog.OpenRun]:
+    """Return the runs of a route that wait, as many as are played, the best-ranked first."""
     rows = waiting(route, epoch, FIRST, MOST)(connection)
     return [backlog.OpenRun(row.number, route, row.attempt, row.epoch, None, None, row.terms) for row in rows]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +16,12 @@ from triggers.downstream import of_downstream
 from triggers.holdings import limit_of
 from triggers.journal import backlog, views
 from triggers.journal.backlog import OpenRun
+from triggers.journal.counted import started
+from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
+from triggers.pace import Pace, paces
 from triggers.quantities import in_bytes
+from triggers.rate import Rate
 
 NAMED = 5
 """How many runs are named where more hold a limit."""
@@ -66,20 +71,41 @@ class Holdups:
         return found or Holdup("priority" if before else "turn", f"{run.route} starts it when its turn comes")
 
     def gate(self, run: OpenRun) -> Holdup | None:
-        """Return the gate that opens last of those that are closed."""
-        shut = [
-            gate
-            for gate in views.closed(self._connection)
-            if gate.route == run.route and (gate.every or gate.key == run.terms.key)
-        ]
-        if not shut:
+        """Return the gate that opens last of those that are closed, in words."""
+        last = self.shut(run)
+        if last is None:
             return None
-        last = max(shut, key=lambda gate: gate.until)
         holders = self._holders(last.reason.partition(": ")[0])
         if holders:
             return Holdup("gate", f"{plain(last.reason)}; held by {named(holders)}", numbers(holders))
         opens = f"; it opens at {clock(last.until)}" if last.until < math.inf else ""
         return Holdup("gate", f"{plain(last.reason)}{opens}", until=last.until if opens else None)
+
+    def shut(self, run: OpenRun) -> Shut | None:
+        """Return the gate that opens last of those that are closed for a run."""
+        noted = (gate for gate in self._noted.get(run.route, ()) if gate.every or gate.key == run.terms.key)
+        return max([*noted, *self._throttled(run)], key=lambda gate: gate.until, default=None)
+
+    @cached_property
+    def _noted(self) -> Mapping[str, Sequence[Shut]]:
+        """Return what the dispatcher noted, by the routes."""
+        found: defaultdict[str, list[Shut]] = defaultdict(list)
+        for gate in views.closed(self._connection):
+            found[gate.route].append(gate)
+        return found
+
+    def _throttled(self, run: OpenRun) -> Iterator[Shut]:
+        """Yield the gate of a throttle: reckoned from the starts that the journal has, however many keys there are."""
+        pace = self._paces.get(run.route)
+        closed = pace.closed(time.time(), run.terms, None) if pace else None
+        if closed:
+            yield Shut(run.route, False, run.terms.key, closed.until, closed.reason)
+
+    @cached_property
+    def _paces(self) -> Mapping[str, Pace]:
+        declared = {name: route.policy.get("throttle") for name, route in self._routes.items()}
+        rates = {name: Rate(*rate) for name, rate in declared.items() if rate}
+        return paces(rates, started(list(rates))(self._connection)) if rates else {}
 
     def _holders(self, resource: str) -> list[OpenRun]:
         """Return the runs that have one of a limit that is found out: the reason of its gate begins with its name."""

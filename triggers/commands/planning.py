@@ -6,20 +6,22 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import apsw
 import click
 
-from triggers.commands.foresight import outlook, own_policy, said, shown
+from triggers.commands.foresight import best, outlook, own_policy, said, shown
+from triggers.commands.holdups import Holdups
 from triggers.commands.output import can_write, clock, note, paint, plain, print_table, save, say, say_json
 from triggers.commands.output import iso as as_iso
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import living_epoch, reader
 from triggers.errors import ScheduleError
 from triggers.journal import pauses, views
+from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
 from triggers.outlook import Outlook
 from triggers.schedule import Window, firings
@@ -70,12 +72,22 @@ def timeline(connection: apsw.Connection, epoch: int, now: float, until: float) 
     found = outlook(connection, epoch, now)
     paused = pauses.paused(connection)
     lines = {name: _line(route, paused, now, until) for name, route in routes.items()}
-    for gate in views.closed(connection):
+    throttled = [name for name, route in routes.items() if route.policy.get("throttle")]
+    for gate in [*views.closed(connection), *_first_shut(connection, epoch, routes, throttled)]:
         if gate.route in lines and not lines[gate.route].reason:
             opens = f" until {clock(gate.until)}" if gate.until < math.inf else ""
             lines[gate.route].reason = f"{plain(gate.reason)}{opens}"
     _place(found, lines)
     return Timeline(app.name if app else "", now, until, list(lines.values()))
+
+
+def _first_shut(
+    connection: apsw.Connection, epoch: int, routes: Mapping[str, RouteView], names: Iterable[str]
+) -> Iterator[Shut]:
+    """Yield what holds back the best-ranked run of each route that anything holds back."""
+    holdups = Holdups(connection, epoch, routes)
+    for name in names:
+        yield from islice(filter(None, map(holdups.shut, best(connection, name, epoch))), 1)
 
 
 def _line(route: RouteView, paused: Iterable[str], now: float, until: float) -> Line:

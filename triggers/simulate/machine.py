@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from triggers.holdings import put_off
-from triggers.pace import Pace
+from triggers.pace import paces
 from triggers.policy.fit import fit
 from triggers.policy.order import dominant, order
 from triggers.policy.shares import HALF_LIFE, Shares
@@ -115,7 +115,7 @@ class Machine:
         self._predictor = rules.predictor()
         self._gated = {*rules.gates, *rules.throttles}
         self._lined_up = rules.lined_up - self._gated
-        self._paces = {route: _pace(route, rate, rules.counted) for route, rate in rules.throttles.items()}
+        self._paces = paces(rules.throttles, rules.counted)
         self._groups: dict[Hashable, _Group] = {}
         self._running: dict[int, _Running] = {}
         self._ends: list[tuple[float, int]] = []
@@ -277,12 +277,6 @@ class Machine:
         self._running[number] = _Running(job, now, math.inf if longest is None else now + longest, share, part)
         self._shares.begin(share or "", part, now)
         heappush(self._ends, (now + job.seconds, number))
-
-
-def _pace(route: str, rate: Rate, counted: Sequence[tuple[str, str | None, float]]) -> Pace:
-    pace = Pace(route, rate)
-    pace.recall((key, until) for name, key, until in counted if name == route)
-    return pace
 
 
 def _check(number: int, job: Job, capacity: Mapping[str, int]) -> None:
