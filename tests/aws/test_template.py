@@ -343,12 +343,27 @@ class TestJobs:
         [
             ({"timeout": 901}, "it may take 901 s, Lambda has 900 at most"),
             ({"needs": {"memory": "11GiB"}}, "it needs 11,264 MB of memory, Lambda has 10,240 at most"),
-            ({"needs": {"cpu": 6}}, "it needs 10,614 MB of memory, Lambda has 10,240 at most"),
+            ({"needs": {"cpu": 6}}, "it needs 6 cpu, which come with 10,614 MB of memory, Lambda has 10,240 at most"),
+            (
+                {"needs": {"memory": "12GiB", "cpu": 40}},
+                "it needs 40 cpu, which come with 70,760 MB of memory, Lambda has 10,240 at most",
+            ),
             ({"needs": {"storage": "20GiB"}}, "it needs 20,480 MB of storage, Lambda has 10,240 at most"),
         ],
     )
     def test_the_reason_is_told(self, policy: Any, why: str) -> None:
-        assert notes(made(one_route(**policy))) == [f"route 'work' is a Batch job: {why}"]
+        assert notes(made(one_route(**policy)))[0] == f"route 'work' is a Batch job: {why}"
+
+    @pytest.mark.parametrize("needs", [{"storage": "20GiB"}, {"storage": "5GiB", "gpu": 1}], ids=["because", "beside"])
+    def test_storage_is_left_to_the_machines_and_that_is_told(self, needs: Any) -> None:
+        [told] = [note for note in notes(made(one_route(needs=needs))) if "Batch job:" not in note]
+        storage = {"20GiB": "20,480", "5GiB": "5,120"}[needs["storage"]]
+        assert told.startswith(
+            f"route 'work' needs {storage} MB of storage, which Batch gives no job on machines of EC2"
+        )
+
+    def test_nothing_is_told_of_storage_that_a_job_does_not_ask_for(self) -> None:
+        assert len(notes(made(one_route(needs={"gpu": 1})))) == 1
 
     def test_a_route_may_be_chosen_to_be_one(self) -> None:
         template = made(one_route(), jobs=["work"])

@@ -74,9 +74,11 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     _tell_priority(route, problems)
     megabytes = max(math.ceil(memory / MIB), math.ceil(cpu * PER_CPU))
     disk = math.ceil(storage / MIB)
-    why = _too_large(route, megabytes, disk, gpus) or ("it was chosen to be one" if chosen else "")
+    why = _too_large(route, cpu, megabytes, disk, gpus) or ("it was chosen to be one" if chosen else "")
     if why:
-        return _machine(route, why, cpu, memory, gpus, problems)
+        machine = _machine(route, why, cpu, memory, gpus, problems)
+        _tell_storage(route, disk, problems)
+        return machine
     _check_concurrency(route, problems)
     plain = route.policy.timeout is not None and not route.coroutine
     return Size(
@@ -87,12 +89,16 @@ def fit(route: Route, chosen: bool, problems: Problems) -> Size | Machine:
     )
 
 
-def _too_large(route: Route, memory: int, storage: int, gpus: float) -> str:
-    """Return why a route does not fit into a function; nothing where it does."""
+def _too_large(route: Route, cpu: float, memory: int, storage: int, gpus: float) -> str:
+    """Return why a route does not fit into a function; nothing where it does.
+
+    `memory` is at least what a function needs to have so many `cpu`.
+    """
     if gpus:
         return "Lambda has no GPU"
     if memory > LARGEST:
-        return f"it needs {memory:,} MB of memory, Lambda has {LARGEST:,} at most"
+        needed = f"{cpu:g} cpu, which come with {memory:,}" if memory == math.ceil(cpu * PER_CPU) else f"{memory:,}"
+        return f"it needs {needed} MB of memory, Lambda has {LARGEST:,} at most"
     if storage > LARGEST:
         return f"it needs {storage:,} MB of storage, Lambda has {LARGEST:,} at most"
     if (route.policy.timeout or 0) > LONGEST:
@@ -116,6 +122,16 @@ def _machine(route: Route, why: str, cpu: float, memory: float, gpus: float, pro
         gpus=math.ceil(gpus),
         why=why,
     )
+
+
+def _tell_storage(route: Route, storage: int, problems: Problems) -> None:
+    """Say who must have a job's storage. `EphemeralStorage` of a definition is for Fargate, and these are for EC2."""
+    if storage:
+        problems.note(
+            f"route {route.name!r} needs {storage:,} MB of storage, which Batch gives no job on machines of EC2: give"
+            " those of the job queue's compute environment a disk with so much for each job at once, by a launch"
+            " template"
+        )
 
 
 _OVERLAPS: Mapping[str, str] = {
