@@ -240,6 +240,15 @@ def test_sending_in_a_function_is_refused_as_nobody_reads_what_it_writes(
     assert not list(tmp_path.iterdir())
 
 
+def test_sending_in_a_job_is_refused_as_its_folder_ends_with_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIGGERS_JOB", "train")
+    with pytest.raises(WiringError, match=r"in the job of route 'train' .* return the event from the handler"):
+        App("a").send(A(), state=tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
 def test_sending_to_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(StateError, match=r"is not a state folder: it holds 'thesis.tex'; name an empty one"):

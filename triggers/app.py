@@ -55,6 +55,8 @@ Where = Mapping[str, object] | str
 
 _FUNCTION = "AWS_LAMBDA_FUNCTION_NAME"
 """The environment variable by which Lambda names the function in whose environment this is."""
+JOB = "TRIGGERS_JOB"
+"""The one by which `triggers exec` says, to its handlers' processes too, which route's job this is."""
 
 
 class Registration(Protocol[E]):
@@ -235,13 +237,16 @@ class App:
         """Hand events in from any process: they are durable when this returns, whether or not the app runs.
 
         `state` is the app's state folder, `.triggers/NAME` if not given. Raises `EventError` for an event that cannot
-        be accepted, before any is handed in, and `WiringError` in a function of Lambda, where no dispatcher takes them.
+        be accepted, before any is handed in, and `WiringError` in a function of Lambda or a job, where no dispatcher
+        takes them.
         """
-        if function := os.environ.get(_FUNCTION):
+        function, job = os.environ.get(_FUNCTION), os.environ.get(JOB)
+        if function or job:
+            where = f"function {function!r} of Lambda" if function else f"the job of route {job!r}"
             raise WiringError(
-                f"app {self.name!r}: send() in function {function!r} of Lambda would write into a state folder there,"
-                " which nobody reads; return the event from the handler, or emit it by its context, or put it on the"
-                " app's event bus or into a queue"
+                f"app {self.name!r}: send() in {where} would write into a state folder there, which nobody reads;"
+                " return the event from the handler, or emit it by its context, or put it on the app's event bus or"
+                " into a queue"
             )
         from triggers.sources.inbox import line_of, write  # loads asyncio, which only a process that sends needs
         from triggers.state import StateFolder

@@ -472,6 +472,17 @@ def test_what_was_rejected_is_shown_whole_with_the_way_out(churn: Churn) -> None
     assert churn("dead", "show", "r77", "--json").data["body"] == '{"type": "Procesed"}'
 
 
+def test_of_a_long_message_that_was_rejected_the_reason_comes_first_and_then_its_beginning(churn: Churn) -> None:
+    churn.records.reject(77, "train", "orders", "m-1", "x" * 300_000, REASON, 1_800_000_000.0)
+    answer = churn("dead", "show", "r77")
+    head, _, body = answer.out.partition("message m-1 from orders: ")
+    assert f"rejected: {REASON}" in head
+    assert body.startswith("xxx")
+    assert len(body) < 3_000
+    assert "send it again" in answer.err
+    assert "it has 300,000 characters; `triggers dead show r77 --json --aws" in answer.err
+
+
 def test_a_rejected_message_that_a_record_has_no_room_for_is_shown_to_its_end(churn: Churn) -> None:
     churn.records.reject(77, "train", "orders", "m-1", "x" * 350_000 + " the end", REASON, 1_800_000_000.0)
     assert churn("dead", "show", "r77", "--json").data["body"] == "x" * 350_000 + " the end"

@@ -47,6 +47,8 @@ def train(event: Processed, ctx: Context) -> Trained:
     return Trained(n=event.n + 1)
 @app.on(Trained, timeout=1)
 def tune(event: Trained, ctx: Context) -> None:
+    if event.n == 3:
+        app.send(event)
     if event.n == 1 or ctx.attempt == 1:
         time.sleep(60)
 """
@@ -400,6 +402,15 @@ def test_a_handler_that_takes_too_long_is_ended_and_has_its_other_attempts(deplo
     assert [int(records[state]["counted"]) for state in ("dead", "done")] == [3, 2]
     assert records["dead"]["error"] == "HandlerError: handler 'tune' ran out of time: timeout=1 s"
     assert deployment.aws.left(url) == 0
+
+
+def test_sending_in_a_job_is_refused_in_the_process_of_its_handler_too(deployment: Deployment) -> None:
+    url = deployment.aws.queue("tune")
+    deployment.aws.sqs.send_message(QueueUrl=url, MessageBody=on_the_bus(row(Trained(n=3))))
+    assert deployment.job("--route", "tune").returncode == 6
+    [record] = deployment.aws.records()
+    assert "send() in the job of route 'tune' would write into a state folder" in record["error"]
+    assert not (deployment.folder / ".triggers").exists()
 
 
 @pytest.mark.usefixtures("short")

@@ -29,6 +29,11 @@ def test_an_emulation_that_is_given_no_data_ends_well(project: Project) -> None:
     assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in answer.err
 
 
+def test_a_state_folder_that_is_named_is_where_the_history_is_looked_for(project: Project) -> None:
+    answer = project("run", "app.py", "--aws", "--drain", "--state", "my state")
+    assert f"  triggers runs --state '{project.home / 'my state'}'\n" in answer.err
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -39,11 +39,14 @@ STILL = 3
 
 
 @contextmanager
-def dispatched(app: App, port: int, *, upload: bool) -> Iterator[tuple[App, str]]:
-    """Emulate what a dispatcher needs, and yield the app with its places there, and a state folder to forget."""
-    with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as state:
+def dispatched(app: App, port: int, folder: str | None, *, upload: bool) -> Iterator[tuple[App, str]]:
+    """Emulate what a dispatcher needs, and yield the app with its places there, and its state folder: the one that was
+    named, else one to forget.
+    """
+    with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as forgotten:
+        state = folder or forgotten
         emulation.polled(app).create()
-        _greet(app, endpoint, f"--state {quote(state)}")
+        _greet(app, endpoint, f"--state {quote(str(Path(state).absolute()))}")
         if upload:
             _upload(app)
         yield app.bound(emulation.places(app)), state

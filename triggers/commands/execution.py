@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
+from triggers.app import JOB
 from triggers.commands.failures import OK, NotFound
 from triggers.commands.loading import load_app
 from triggers.commands.output import note, span
@@ -27,6 +30,7 @@ def exec(target: str, route: str) -> int:
     from triggers.aws.template.jobs import ENDED_BADLY
     from triggers.binding import from_environment
 
+    os.environ[JOB] = route  # before the processes of handlers start, which inherit it
     app = load_app(target)
     app = app.bound(from_environment(app))
     if route not in app.routes:

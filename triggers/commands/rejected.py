@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
 
 MOST = 10_000
 """As many are looked through for those of a route, the newest."""
-LONGEST = 4_000
+LONGEST = 2_000
 """Characters of a body that are shown; `--json` has all that was kept."""
 
 
@@ -51,12 +51,14 @@ def show(one: Rejection, json: bool) -> None:
         say_json(as_json(one))
         return
     say(f"{paint(f'r{one.number} {_to(one)}', None, bold=True)}  {state('rejected')}  {clock(one.time)}")
-    say(f"message {plain(one.id)} from {plain(one.source)}: {plain(one.body, LONGEST)}")
     say(f"\nrejected: {plain(one.reason)}")
     note(
-        "\nnothing ran, and there is nothing to run again: mend what sends it, or deploy an app that takes it, and send"
+        "nothing ran, and there is nothing to run again: mend what sends it, or deploy an app that takes it, and send"
         f" it again; this record is kept until {clock(one.expires)}"
     )
+    say(f"\nmessage {plain(one.id)} from {plain(one.source)}: {plain(one.body, LONGEST)}")
+    if len(one.body) > LONGEST:
+        note(f"it has {len(one.body):,} characters; {written(f'dead show r{one.number} --json')} prints all of them")
 
 
 def as_json(one: Rejection) -> dict[str, Any]:

@@ -150,8 +150,8 @@ def _placed(app: App, folder: str | None, port: int | None, upload: bool) -> Ite
         return
     from triggers.commands.emulating import dispatched  # loads boto3
 
-    with dispatched(app, port, upload=upload) as (there, forgotten):
-        yield there, folder or forgotten
+    with dispatched(app, port, folder, upload=upload) as placed:
+        yield placed
 
 
 async def _to_the_end(session: Session) -> int:
