@@ -53,7 +53,7 @@ def test_what_is_wrong_with_the_wiring_is_refused_where_the_places_are_and_not_w
     apart = ("--bind", "incoming=s3://acme/in", "--bind", "tables=s3://acme/out")
     large = project("template", "loop.py", *apart)
     assert large.code == 0, large.err
-    assert "route 'process' is a Batch job: it needs 7,245," in large.err
+    assert "route 'process' is a Batch job: it needs 4096 cpu, which come with 7,245," in large.err
     within = project("template", "loop.py", *apart[:3], "tables=s3://acme/in/tables")
     assert within.code == 4
     assert "route 'process' writes" in within.err
