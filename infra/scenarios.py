@@ -238,9 +238,9 @@ def word(event: MessageReceived) -> Processed:
     return Processed(table=event.body)
 
 
-@_both.on(Processed, where={"table": ["one", "two", "a word"]}, concurrency=1)
+@_both.on(Processed, where={"table": ["one"]}, concurrency=1)
 def count(event: Processed, ctx: Context) -> Text:
-    """Take some of them, one at a time, whoever sends them."""
+    """Take one of them, by a queue that is ordered."""
     return Text(text=f"{event.table} of depth {ctx.envelope.depth}")
 
 
@@ -265,7 +265,6 @@ handed_on = Scenario(
     _both,
     [
         Message("both", "a word"),
-        Message("both", _typed("1", "one")),
         Message("both", _typed("1", "one")),
         Message("both", _typed("2", "two").replace("shell", "both/word")),
         Message("both", _typed("3", "three").replace("table", "tabel")),

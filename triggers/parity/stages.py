@@ -97,9 +97,10 @@ class Fed:
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         """Yield what is read of the messages, as many at once as came at once."""
         while True:
-            if self.messages.empty():
+            while self.messages.empty():
                 site.idle(self.name)
-            told = [await self._read(message, site) for message in await self.messages.get()]
+                await site.poked(self.name)
+            told = [await self._read(message, site) for message in self.messages.get_nowait()]
             yield [delivery for delivery in told if delivery]
 
     async def _read(self, message: Message, site: Site) -> Delivery | None:
