@@ -91,9 +91,10 @@ class Intake:
         return next((error for task in ended if (error := task.exception())), None)
 
     def poke(self, source: str) -> None:
-        """Have a source look again."""
-        self._busy.add(source)
-        self._pokes[source].set()
+        """Have a source look again; those that watch do so by themselves."""
+        if not self.watches:
+            self._busy.add(source)
+            self._pokes[source].set()
 
     # --- what a source asks its site for
 
