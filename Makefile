@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-commands unit-processes faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -21,7 +21,7 @@ aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put obj
 	@$(BIN)/python -m handlers aws $(HOW)
 
 test: lint                      ## what CI runs: format, lint, types, tests, examples of the docs
-	@$(MAKE) --no-print-directory --jobs=5 types $(UNIT)
+	@$(MAKE) --no-print-directory --jobs=6 types $(UNIT)
 
 format: $(STAMP)                ## put the code into shape
 	$(BIN)/ruff format .
@@ -36,10 +36,11 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in four processes: half of their time they wait, so two cores carry them
-	@$(MAKE) --no-print-directory --jobs=4 $(UNIT)
+unit: $(STAMP)                  ## in five processes: half of their time they wait, so two cores carry them
+	@$(MAKE) --no-print-directory --jobs=5 $(UNIT)
 
-UNIT := unit-engine unit-aws unit-commands unit-processes
+UNIT := unit-engine unit-aws unit-waiting unit-commands unit-processes
+WAITING := $(patsubst %,tests/aws/test_%.py,faults job bundle bad_input deployment deployment_kills queue template)
 COMMANDS := tests/commands tests/parity tests/faults
 PROCESSES := tests/crash tests/handlers tests/torture tests/test_docs.py
 BESIDE := tests/aws tests/test_typing.py $(COMMANDS) $(PROCESSES)
@@ -48,7 +49,10 @@ unit-engine: $(STAMP)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
 
 unit-aws: $(STAMP)
-	$(BIN)/python -m pytest tests/aws -o cache_dir=.pytest_cache/aws
+	$(BIN)/python -m pytest tests/aws $(addprefix --ignore=,$(WAITING)) -o cache_dir=.pytest_cache/aws
+
+unit-waiting: $(STAMP)          # half of AWS's by time
+	$(BIN)/python -m pytest $(WAITING) -o cache_dir=.pytest_cache/waiting
 
 unit-commands: $(STAMP)
 	$(BIN)/python -m pytest $(COMMANDS) -o cache_dir=.pytest_cache/commands

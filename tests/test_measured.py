@@ -49,7 +49,7 @@ def make(name: str, **options: Any) -> Route:
 def some_route(name: str) -> Route:
     draw = random.Random(name)
     needs = {name: draw.uniform(0.1, 4) for name in ("a", MEMORY) if draw.random() < 0.7}
-    key = {"key": str, "per_key": draw.randrange(1, 3)} if draw.random() < 0.3 else {}
+    key = {"key": lambda event: "x", "per_key": draw.randrange(1, 3)} if draw.random() < 0.3 else {}
     return make(name, needs=needs, concurrency=draw.randrange(1, 9), **key)
 
 
