@@ -183,6 +183,7 @@ def test_a_source_that_is_never_idle_holds_up_nothing_once_it_has_looked_or_for_
             if not life.clock.step(until):
                 return
 
+    life.until(lambda: life.engine.intake._unread <= {"endless"})  # the others look in threads, in real time
     life.run(passing())
     life.end()
     assert bench.told[0] == ("Sales", due, 1)

@@ -144,7 +144,7 @@ def prepare(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS)
             connection.execute("ROLLBACK")
             raise
     if version < len(migrations):  # so that the file itself says what it is: who only looks need not read the log
-        connection.execute("PRAGMA wal_checkpoint")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def check(connection: apsw.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
