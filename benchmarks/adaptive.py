@@ -16,8 +16,8 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from benchmarks.measure import Row, Trials
-from triggers.adaptive import FAILED, FIRST, LATE, ROUND, Limit
 from triggers.downstream import Adaptive
+from triggers.scheduling.adaptive import FAILED, FIRST, LATE, ROUND, Limit
 
 Result = dict[str, Any]
 HOUR = 3600.0

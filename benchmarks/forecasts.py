@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any, Protocol
 
 from benchmarks.measure import Row, Trials, percentile
-from triggers.forecast import LAST, Ended, Range, RunTimes, fit
+from triggers.prediction.forecast import LAST, Ended, Range, RunTimes, fit
 
 Result = dict[str, Any]
 Handler = Callable[[random.Random, int], Ended]

@@ -16,8 +16,8 @@ from benchmarks.measure import Row, Trials
 from triggers import App, Event, Retry, kernel
 from triggers.engine import Engine
 from triggers.events import encode
-from triggers.holdings import UNIT as UNITS
 from triggers.journal.views import runs
+from triggers.scheduling.holdings import UNIT as UNITS
 from triggers.sources import Delivery
 from triggers.state import StateFolder
 

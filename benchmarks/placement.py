@@ -1,7 +1,7 @@
 """Off-peak work: what is saved where a run starts when all of it is cheapest, by its predicted time, and what without.
 
-Each run is placed by the gate that the dispatcher asks (`triggers.gates.Placement`), with the run times that have been
-learned until then. Nothing else runs, so that where a run starts is all that makes a difference.
+Each run is placed by the gate that the dispatcher asks (`triggers.scheduling.gates.Placement`), with the run times that
+have been learned until then. Nothing else runs, so that where a run starts is all that makes a difference.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 from benchmarks.measure import TRACES, Row, Trials
 from triggers import Prices
-from triggers.forecast import RunTimes
-from triggers.gates import Placement
+from triggers.prediction.forecast import RunTimes
 from triggers.schedule.series import Series
 from triggers.schedule.window import Interval
-from triggers.terms import Terms
+from triggers.scheduling.gates import Placement
+from triggers.scheduling.terms import Terms
 
 HOUR, DAY = 3600.0, 86_400.0
 SLOT = 900.0

@@ -20,21 +20,21 @@ from typing import Any
 from benchmarks import gatherings, holding, placement
 from benchmarks.measure import TRACES, Row, Trials, percentile
 from triggers import Event
-from triggers.admission import Admission
-from triggers.forecast import RunTimes
-from triggers.holdings import UNIT
 from triggers.journal import WAITING, WaitingRow
 from triggers.options import make_policy
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
 from triggers.policy.view import PATIENCE, Busy, Lane, View
+from triggers.prediction.forecast import RunTimes
 from triggers.routing import make_route
+from triggers.scheduling.admission import Admission
+from triggers.scheduling.holdings import UNIT
+from triggers.scheduling.terms import Terms
 from triggers.simulate import Job, LastTwo, Perfect, Rules, figures, shaken, simulate
 from triggers.simulate.logs import read_swf
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed
-from triggers.terms import Terms
 
 Result = dict[str, Any]
 Workload = tuple[list[Job], Mapping[str, int]]

@@ -16,10 +16,10 @@ from tests.kit import Life, Start, delivery, numbers
 from triggers import App, Context, Event, Later, Reject, Retry, RunFailed
 from triggers.attempt import MAX_CHAIN
 from triggers.errors import StateError
-from triggers.flows import WINDOW
 from triggers.journal import Change, Journal
 from triggers.lineage import BUDGET, LAST
 from triggers.requests import Drop, Redrive, Replay, accept
+from triggers.scheduling.flows import WINDOW
 from triggers.sources import Delivery
 from triggers.state import StateFolder
 from triggers.testing import FakeClock

@@ -13,9 +13,9 @@ import pytest
 
 from tests.kit import Life, delivery
 from triggers import App, Event, Folder, Missing, ObjectCreated, cron, suffix
+from triggers.check.graph import check
 from triggers.errors import WiringError
 from triggers.expectation import Expectation, make_expectation
-from triggers.graph import check
 from triggers.schedule import Cron
 from triggers.sources import Delivery, Site, Source
 

@@ -19,7 +19,7 @@ from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Folder, Retry, RunFailed
 from triggers.errors import HandlerError
-from triggers.holdings import units
+from triggers.scheduling.holdings import units
 
 Start = Callable[..., Life]
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.kit import Life, Start
 from triggers import All, App, Batch, Context, Debounce, Event, Join, Retry, Tick, every
+from triggers.check.graph import check
 from triggers.errors import WiringError
-from triggers.graph import check
 from triggers.requests import Redrive, Replay
 
 

@@ -10,8 +10,8 @@ import pytest
 from tests.kit import Life, Start, delivery
 from triggers import App, Event
 from triggers.errors import WiringError
-from triggers.holdings import FEW
 from triggers.requests import Redrive, accept
+from triggers.scheduling.holdings import FEW
 
 
 class Order(Event):

@@ -12,8 +12,8 @@ from tests import jobs
 from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Retry
-from triggers.holdings import units
 from triggers.kernel import machine_resources
+from triggers.scheduling.holdings import units
 
 Start = Callable[..., Life]
 MIB = 2**20

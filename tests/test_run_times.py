@@ -11,8 +11,8 @@ import pytest
 
 from tests.kit import Life
 from triggers import App, Event, Retry
-from triggers.forecast import Range
-from triggers.holdings import Holdings
+from triggers.prediction.forecast import Range
+from triggers.scheduling.holdings import Holdings
 from triggers.testing import FakeClock
 
 Start = Callable[[App], Life]

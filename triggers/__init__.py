@@ -30,11 +30,11 @@ if TYPE_CHECKING:
         wildcard,
     )
     from triggers.places import Place
-    from triggers.pressure import Pressure
     from triggers.prices import Prices
     from triggers.rate import Rate
     from triggers.retry import Retry
     from triggers.schedule import Window, at, cron, every
+    from triggers.scheduling.pressure import Pressure
     from triggers.sources.bucket import Bucket
     from triggers.sources.folder import Folder
     from triggers.sources.queue import Queue
@@ -51,7 +51,7 @@ _HOMES = {
         "suffix", "wildcard",
     ],
     "triggers.places": ["Place"],
-    "triggers.pressure": ["Pressure"],
+    "triggers.scheduling.pressure": ["Pressure"],
     "triggers.prices": ["Prices"],
     "triggers.rate": ["Rate"],
     "triggers.retry": ["Retry"],

@@ -15,16 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 
-from triggers.admission import Admission
-from triggers.alarm import Alarm
 from triggers.awaited import Awaited
-from triggers.claims import Claims
-from triggers.displaced import Displaced
 from triggers.emission import emissions, emitted, within_budget, within_time
 from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
 from triggers.expectation import Expectation
-from triggers.flows import WINDOW
-from triggers.forecast import LAST, RunTimes
 from triggers.journal import (
     DELAYED,
     Ended,
@@ -45,19 +39,25 @@ from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
 from triggers.lineage import arrived, bounded
-from triggers.pauses import Pauses
 from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
-from triggers.preference import Preference
-from triggers.punctuality import Punctuality
+from triggers.prediction.forecast import LAST, RunTimes
 from triggers.reception import Reception
-from triggers.regulation import Regulation
 from triggers.routing import THREAD, Router
+from triggers.scheduling.admission import Admission
+from triggers.scheduling.alarm import Alarm
+from triggers.scheduling.claims import Claims
+from triggers.scheduling.displaced import Displaced
+from triggers.scheduling.flows import WINDOW
+from triggers.scheduling.pauses import Pauses
+from triggers.scheduling.preference import Preference
+from triggers.scheduling.punctuality import Punctuality
+from triggers.scheduling.regulation import Regulation
+from triggers.scheduling.sharing import Sharing
+from triggers.scheduling.turns import Turns
 from triggers.settling import in_part, remembered, settled
-from triggers.sharing import Sharing
 from triggers.sources import Delivery
-from triggers.turns import Turns
 
 log = logging.getLogger("triggers.dispatcher")
 

@@ -15,20 +15,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from triggers.app import App
+from triggers.check.graph import refuse
 from triggers.clock import Clock, SystemClock
 from triggers.dispatcher import Dispatcher
 from triggers.errors import TriggersError
 from triggers.executor import Executor
-from triggers.graph import refuse
 from triggers.housekeeping import Housekeeping
 from triggers.intake import OPERATORS, Intake
 from triggers.journal import Journal, Stranded, declare
 from triggers.journal.dues import Held
 from triggers.journal.groups import Left
-from triggers.preference import name_of
 from triggers.rejections import Rejections
 from triggers.resource import close_all
 from triggers.routing import Router, describe_route
+from triggers.scheduling.preference import name_of
 from triggers.sources import Source
 from triggers.sources.inbox import Inbox
 from triggers.sources.timer import Timer

@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import apsw
 
-from triggers.alarm import Alarm
-from triggers.appraisal import key_of, terms_of
 from triggers.attempt import Run
 from triggers.events import GATHERED, encode
 from triggers.gather import ALL, DEBOUNCE, JOIN, Gathered, Rule
@@ -24,6 +22,8 @@ from triggers.journal.groups import Left, left_over
 from triggers.lineage import EventRow
 from triggers.pipeline import Pipeline, Question, Turn
 from triggers.routing import Route
+from triggers.scheduling.alarm import Alarm
+from triggers.scheduling.appraisal import key_of, terms_of
 
 log = logging.getLogger("triggers.dispatcher")
 

@@ -17,7 +17,7 @@ from triggers.spans import Span, seconds
 if TYPE_CHECKING:  # a function in AWS chooses nothing, and many an app declares nothing of this
     from triggers.downstream import Downstream
     from triggers.policy import Policy, View
-    from triggers.pressure import Pressure
+    from triggers.scheduling.pressure import Pressure
 
 FORGET: Final = 60.0
 """Days that what tells a duplicate outlives the event: one that comes later than that is taken for a new event."""
@@ -147,7 +147,7 @@ def _check_downstreams(owner: str, downstreams: object) -> None:
 def _check_pressure(owner: str, pressure: object) -> None:
     if pressure is None:
         return
-    from triggers.pressure import Pressure
+    from triggers.scheduling.pressure import Pressure
 
     if not isinstance(pressure, Pressure):
         raise WiringError(f"{owner}: pressure={pressure!r} will not do; write e.g. pressure=Pressure(load=2.0)")

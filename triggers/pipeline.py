@@ -15,8 +15,8 @@ from typing import Any
 import apsw
 
 from triggers.executor import Run
-from triggers.flows import Flow, Head
 from triggers.journal import Change, Journal, Result, transient
+from triggers.scheduling.flows import Flow, Head
 
 log = logging.getLogger("triggers.dispatcher")
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from triggers.admission import Admission
-from triggers.alarm import Alarm
-from triggers.appraisal import first_start, terms_of
 from triggers.awaited import Awaited
-from triggers.claims import Claims
 from triggers.events import GATHERED
 from triggers.gathering import Gathering
 from triggers.journal import DELAYED, Journal, RunRow
 from triggers.journal.punctuality import postpone
 from triggers.lineage import EventRow
 from triggers.pipeline import Pipeline
-from triggers.punctuality import Punctuality
 from triggers.routing import Route, Router
+from triggers.scheduling.admission import Admission
+from triggers.scheduling.alarm import Alarm
+from triggers.scheduling.appraisal import first_start, terms_of
+from triggers.scheduling.claims import Claims
+from triggers.scheduling.punctuality import Punctuality
 
 
 class Reception:

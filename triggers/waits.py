@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from math import inf
 from typing import NamedTuple
 
-from triggers.admission import Admission
 from triggers.dispatcher import Dispatcher
 from triggers.journal.dues import Due, Held, dues, held_up
 from triggers.options import HOLD
+from triggers.scheduling.admission import Admission
 
 NAMED = 5
 """As many dead runs are named, and of each as many that it holds up."""

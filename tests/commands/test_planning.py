@@ -15,8 +15,8 @@ from tests.kit import Life
 from triggers import App, Event, cron, every
 from triggers.clock import SystemClock
 from triggers.commands.planning import MARKS, _chart
-from triggers.outlook import Moments
-from triggers.timeline import Bar, Line, Timeline, svg
+from triggers.prediction.outlook import Moments
+from triggers.prediction.timeline import Bar, Line, Timeline, svg
 
 
 class Job(Event):

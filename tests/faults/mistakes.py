@@ -13,21 +13,22 @@ from dataclasses import replace
 from typing import Any
 
 from tests.faults.storm import Replacements, live, replaced
-from triggers import admission, emission
 from triggers import dispatcher as dispatching
-from triggers.admission import Admission
+from triggers import emission
 from triggers.attempt import Dead, Done, Outcome, Run
-from triggers.claims import Claims
 from triggers.context import Emitted
 from triggers.dispatcher import Dispatcher
-from triggers.displaced import Displaced
 from triggers.faults import life
 from triggers.faults.loop import StuckError
 from triggers.gathering import Gathering
 from triggers.journal import Change, Result, change, gathered, journal, overlaps, reading
 from triggers.pipeline import Pipeline, Turn
 from triggers.routing import COROUTINE
-from triggers.turns import Turns
+from triggers.scheduling import admission
+from triggers.scheduling.admission import Admission
+from triggers.scheduling.claims import Claims
+from triggers.scheduling.displaced import Displaced
+from triggers.scheduling.turns import Turns
 
 Journal: Any = journal.Journal
 

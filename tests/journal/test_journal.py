@@ -34,8 +34,8 @@ from triggers.journal import journal as journal_module
 from triggers.journal.punctuality import due
 from triggers.journal.views import open_reader
 from triggers.lineage import EventRow
+from triggers.scheduling.terms import Terms
 from triggers.state import StateFolder
-from triggers.terms import Terms
 from triggers.testing import FakeClock
 
 Open = Callable[[], Journal]

@@ -10,16 +10,16 @@ from itertools import pairwise
 
 import pytest
 
-from triggers.gates import Closed
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
 from triggers.rate import Rate
+from triggers.scheduling.gates import Closed
+from triggers.scheduling.terms import Terms
 from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
 from triggers.simulate.figures import cost
 from triggers.simulate.predictors import UNKNOWN, Prediction
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed, offered
-from triggers.terms import Terms
 
 UNIT = 1_000_000
 ONE = {"slot": UNIT}

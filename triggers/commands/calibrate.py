@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from triggers.calibration import WANTED, Score
-from triggers.calibration import calibrate as scored
 from triggers.commands.failures import FAILED
 from triggers.commands.output import count, note, plain, print_table, say, say_json
 from triggers.commands.parameters import Moment, json_option, state_option
 from triggers.commands.reading import reader, require_names
-from triggers.forecast import LEAST
 from triggers.journal.times import all_ended, newest_began
+from triggers.prediction.calibration import WANTED, Score
+from triggers.prediction.calibration import calibrate as scored
+from triggers.prediction.forecast import LEAST
 
 
 @click.command()

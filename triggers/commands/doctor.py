@@ -244,8 +244,8 @@ def _interrupted(place: StateFolder, connection: apsw.Connection) -> int:
 
 
 def _app(target: str) -> Iterator[Finding]:
+    from triggers.check.graph import check
     from triggers.commands.loading import bind, load_app  # loads pydantic, which is for apps alone
-    from triggers.graph import check
 
     app = bind(load_app(target), {})
     problems = check(app)

@@ -7,15 +7,15 @@ from collections.abc import Collection
 import apsw
 
 from triggers.commands.output import clock, iso
-from triggers.forecast import LAST, RunTimes
 from triggers.journal import backlog, views
 from triggers.journal.counted import started
 from triggers.journal.orders import Shut
 from triggers.journal.reading import ended_since, waiting
 from triggers.journal.times import last_ended
 from triggers.journal.views import AppView, RouteView
-from triggers.outlook import MOST, Moments, Open, Outlook, foresee
 from triggers.policy import FORGOTTEN, Shares
+from triggers.prediction.forecast import LAST, RunTimes
+from triggers.prediction.outlook import MOST, Moments, Open, Outlook, foresee
 from triggers.simulate.declared import Declared
 
 FIRST = (float("-inf"), 0)

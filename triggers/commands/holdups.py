@@ -13,15 +13,15 @@ import apsw
 
 from triggers.commands.output import clock, count, plain
 from triggers.downstream import of_downstream
-from triggers.holdings import limit_of
 from triggers.journal import backlog, views
 from triggers.journal.backlog import OpenRun
 from triggers.journal.counted import started
 from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
-from triggers.pace import Pace, paces
 from triggers.quantities import in_bytes
 from triggers.rate import Rate
+from triggers.scheduling.holdings import limit_of
+from triggers.scheduling.pace import Pace, paces
 
 NAMED = 5
 """How many runs are named where more hold a limit."""

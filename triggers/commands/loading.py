@@ -70,7 +70,7 @@ def check_elsewhere(app: App, binds: Mapping[str, str]) -> None:
 
     Places are where `binds` says. Raises `WiringError`, a line for each error.
     """
-    from triggers.graph import check
+    from triggers.check.graph import check
 
     with suppress(WiringError):  # what cannot be bound so the template tells, with all else that it cannot take
         app = app.bound(binds)

@@ -23,11 +23,11 @@ from triggers.errors import ScheduleError
 from triggers.journal import pauses, views
 from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
-from triggers.outlook import Outlook
+from triggers.prediction.outlook import Outlook
+from triggers.prediction.timeline import Bar, Line, Timeline, svg
 from triggers.schedule import Window, firings
 from triggers.schedule.reading import read
 from triggers.schedule.window import Interval
-from triggers.timeline import Bar, Line, Timeline, svg
 
 FIRINGS = 500
 """Of each schedule, so many firings are shown at most."""

@@ -11,10 +11,10 @@ import click
 from triggers.commands.output import note, paint, plain, print_table, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import reader, require_names
-from triggers.consumption import Proposal, Spread, Usage, propose, usages
 from triggers.journal import views
 from triggers.journal.usages import Used, used
 from triggers.journal.views import RouteView
+from triggers.prediction.consumption import Proposal, Spread, Usage, propose, usages
 from triggers.quantities import as_text, in_bytes
 
 TITLES = ["route", "input", ">runs", ">memory p50", ">p95", ">most", ">cpu p50", ">p95", ">took p50", ">p95"]

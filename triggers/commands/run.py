@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from triggers.app import App, default_state
+from triggers.check.graph import check
 from triggers.commands import logs
 from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app, target_of
@@ -25,7 +26,6 @@ from triggers.commands.parameters import bind_option
 from triggers.commands.signals import Signals
 from triggers.engine import Engine
 from triggers.errors import StateError
-from triggers.graph import check
 from triggers.journal.dues import Held
 from triggers.journal.views import open_reader, runs
 from triggers.state import StateFolder

@@ -15,14 +15,14 @@ from triggers.commands.output import count, note, print_table, save, say_json, s
 from triggers.commands.parameters import Pair, json_option, state_option
 from triggers.commands.reading import reader
 from triggers.errors import WiringError, did_you_mean
-from triggers.gates import Placement
-from triggers.holdings import UNIT
 from triggers.journal import past, views
 from triggers.policy import Policy, order
-from triggers.preference import name_of
 from triggers.prices import Prices
 from triggers.quantities import quantity
 from triggers.schedule.window import Window
+from triggers.scheduling.gates import Placement
+from triggers.scheduling.holdings import UNIT
+from triggers.scheduling.preference import name_of
 from triggers.simulate import Rules
 from triggers.simulate.declared import Declared
 from triggers.simulate.logs import read_swf

@@ -35,7 +35,7 @@ from triggers.lineage import EventRow
 from triggers.quantities import in_bytes
 
 if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
-    from triggers.outlook import Expected, Outlook
+    from triggers.prediction.outlook import Expected, Outlook
 
 NAMED = 5
 """How many events are named where a run has emitted more."""
@@ -44,7 +44,7 @@ DECLARED = re.compile(r"\((overlap|rate_limit|debounce|repeated|late|missing|bat
 """What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
 
 PLAYED = 500
-"""As many runs of a route are played forward; see `triggers.outlook`, which what has ended does not need to load."""
+"""As many runs of a route are played forward; see `prediction.outlook`, which what has ended does not need to load."""
 
 APART = re.compile(r"\((repeated|late|batch|by)=")
 """What a reason says that is of an event which came together with no others: it can't be run by itself."""

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from triggers.app import default_state
+from triggers.check.foresight import foreseen
+from triggers.check.graph import check as problems_of
+from triggers.check.graph import check_here
 from triggers.commands.failures import INVALID, OK
 from triggers.commands.loading import bind, load_app
 from triggers.commands.output import count, note, paint, save, say, say_json
 from triggers.commands.parameters import bind_option, json_option, state_option
 from triggers.drawing import mermaid, picture, svg
-from triggers.foresight import foreseen
-from triggers.graph import check as problems_of
-from triggers.graph import check_here
 from triggers.state import StateFolder
 
 

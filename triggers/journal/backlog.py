@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from triggers.journal.schema import DELAYED, ENDLESS, RUNNING, WAITING
-from triggers.terms import COLUMNS, Terms
+from triggers.scheduling.terms import COLUMNS, Terms
 
 
 class OpenRun(NamedTuple):

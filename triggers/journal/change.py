@@ -17,8 +17,8 @@ import apsw
 from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DELAYED, DONE, RUNNING, WAITING
 from triggers.lineage import EventRow
-from triggers.terms import COLUMNS as TERMS
-from triggers.terms import Terms
+from triggers.scheduling.terms import COLUMNS as TERMS
+from triggers.scheduling.terms import Terms
 
 _T = TypeVar("_T")
 

@@ -18,8 +18,8 @@ from triggers.gather import ALL, BATCH, DEBOUNCE, JOIN, MOST, Rule
 from triggers.journal.change import COLUMNS
 from triggers.journal.schema import DROPPED
 from triggers.lineage import EventRow
-from triggers.terms import COLUMNS as TERMS
-from triggers.terms import Terms
+from triggers.scheduling.terms import COLUMNS as TERMS
+from triggers.scheduling.terms import Terms
 
 WHOLE: Final = "whole"
 """How a group ended that has all its events."""

@@ -13,8 +13,8 @@ from triggers.journal.change import BACK, Promoted, RunRow, promoted
 from triggers.journal.punctuality import INSERT, moments
 from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, WAITING
 from triggers.journal.turns import Ended
-from triggers.terms import COLUMNS as TERMS
-from triggers.terms import Terms
+from triggers.scheduling.terms import COLUMNS as TERMS
+from triggers.scheduling.terms import Terms
 
 
 def remember(source: str, known: Mapping[bytes, bytes]) -> Callable[[apsw.Connection], None]:

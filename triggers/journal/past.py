@@ -7,7 +7,7 @@ from typing import NamedTuple
 import apsw
 
 from triggers.journal.schema import DONE, RUNNING
-from triggers.terms import COLUMNS, Terms
+from triggers.scheduling.terms import COLUMNS, Terms
 
 
 class PastRun(NamedTuple):

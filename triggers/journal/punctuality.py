@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from triggers.journal.schema import DELAYED, DROPPED, RUNNING, WAITING
-from triggers.terms import Terms
+from triggers.scheduling.terms import Terms
 
 DEADLINE: Final = "deadline"
 EXPIRES: Final = "expires"

@@ -10,8 +10,8 @@ import apsw
 from triggers.journal.change import COLUMNS
 from triggers.journal.schema import DELAYED, DONE, ENDLESS, WAITING
 from triggers.lineage import EventRow
-from triggers.terms import COLUMNS as TERMS
-from triggers.terms import Terms
+from triggers.scheduling.terms import COLUMNS as TERMS
+from triggers.scheduling.terms import Terms
 
 
 class WaitingRow(NamedTuple):

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 
-from triggers.gates import Gate, Placement
-from triggers.holdings import UNIT, limit_of, limit_of_key, units
 from triggers.journal.views import AppView, RouteView
 from triggers.options import ALLOW
 from triggers.policy import Policy, Shares, dominant, order
 from triggers.prices import Prices
 from triggers.rate import Rate
 from triggers.schedule.window import Window
+from triggers.scheduling.gates import Gate, Placement
+from triggers.scheduling.holdings import UNIT, limit_of, limit_of_key, units
+from triggers.scheduling.terms import Terms
 from triggers.simulate.machine import Rules
 from triggers.simulate.predictors import Predictor
 from triggers.simulate.workload import Job, JobError
-from triggers.terms import Terms
 
 
 class Declared:

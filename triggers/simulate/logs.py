@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from triggers.holdings import UNIT
+from triggers.scheduling.holdings import UNIT
 from triggers.simulate.workload import Job, JobError
 
 LONGEST_LINE = 4096

@@ -13,20 +13,20 @@ from itertools import islice, repeat, takewhile
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from triggers.holdings import put_off
-from triggers.pace import paces
 from triggers.policy.fit import fit
 from triggers.policy.order import dominant, order
 from triggers.policy.shares import HALF_LIFE, Shares
 from triggers.policy.standing import Kept, late
 from triggers.policy.view import PATIENCE, Busy, Lane, Policy, Rank, View
+from triggers.scheduling.holdings import put_off
+from triggers.scheduling.pace import paces
+from triggers.scheduling.terms import Terms
 from triggers.simulate.predictors import Predictor, Quantiles, by_route
 from triggers.simulate.workload import Job, JobError
-from triggers.terms import Terms
 
 if TYPE_CHECKING:  # which needs nothing that gates know
-    from triggers.gates import Gate
     from triggers.rate import Rate
+    from triggers.scheduling.gates import Gate
 
 
 @dataclass(frozen=True, slots=True)

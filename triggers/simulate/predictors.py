@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
-from triggers.forecast import RunTimes
+from triggers.prediction.forecast import RunTimes
 from triggers.simulate.workload import Job
 
 Alike = Callable[[Job], Hashable]

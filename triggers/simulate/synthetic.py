@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from triggers.holdings import UNIT
+from triggers.scheduling.holdings import UNIT
 from triggers.simulate.workload import Job
 
 HOUR = 3600.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from triggers.policy import order
-from triggers.preference import Preference
+from triggers.scheduling.preference import Preference
 from triggers.simulate.figures import Figures, Prices, figures
 from triggers.simulate.machine import Rules, simulate
 from triggers.simulate.workload import Job

@@ -1,0 +1,1 @@
+"""What is wrong with an app, found before anything runs: by its wiring, its needs, and its times."""

@@ -1,0 +1,44 @@
+"""What is wrong with windows and deadlines that only a look ahead brings to light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from triggers.app import App
+from triggers.check.clashes import HOUR, clashes
+from triggers.check.problem import Problem
+from triggers.journal.times import last_ended
+from triggers.journal.views import open_reader
+from triggers.prediction.forecast import LAST, Ended, RunTimes
+from triggers.routing import Route
+from triggers.state import StateFolder
+
+
+def foreseen(app: App, state: StateFolder, now: float) -> list[Problem]:
+    """Return what a look ahead finds, by the run times that the journal in that folder knows, if there is one."""
+    found = [problem for route in app.routes.values() for problem in clashes(route, now)]
+    waiting = {name: route for name, route in app.routes.items() if route.policy.window and not route.policy.deadline}
+    if waiting and state.journal.exists():
+        with closing(open_reader(state)) as connection:
+            ended = last_ended(waiting, LAST)(connection)
+        found += [problem for name, took in ended.items() for problem in _too_long(waiting[name], took, now)]
+    return found
+
+
+def _too_long(route: Route, ended: list[Ended], now: float) -> Iterator[Problem]:
+    """Find work that waits for its window alone, and fits no opening of it."""
+    window, times = route.policy.window, RunTimes()
+    assert window is not None
+    times.load({route.name: ended})
+    longest = {size: times.bounds(route.name, size)[1] for size, _ in ended}
+    lengths = [seconds for seconds in longest.values() if seconds is not None]
+    too_long = [seconds for seconds in lengths if window.fits(now, seconds) is None]
+    if too_long:
+        whose = "runs" if len(too_long) == len(lengths) else "runs with the largest inputs"
+        yield Problem(
+            len(too_long) == len(lengths),
+            f"route {route.name!r}: its {whose} take up to {max(too_long) / HOUR:.1f} h, by those that ended last,"
+            f" which fits no opening of its window {window}, and have no deadline; widen the window, cut the work into"
+            " parts, or give it deadline=",
+        )

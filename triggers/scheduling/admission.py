@@ -1,0 +1,372 @@
+"""Which waiting runs are claimed: the flows, the free resources, and the policy's choice among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from heapq import merge
+from itertools import islice, repeat
+from math import inf
+
+from triggers import policy
+from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
+from triggers.lineage import EventRow
+from triggers.policy import Policy, View, dominant, fit, order
+from triggers.routing import PROCESS, Route
+from triggers.scheduling.closures import Closures
+from triggers.scheduling.flows import KEYED, Flow, Head, Lane, Ranked, room
+from triggers.scheduling.gates import Gate, Turnstile, declared
+from triggers.scheduling.holdings import MEMORY, UNIT, Holdings, limit_of, units
+from triggers.scheduling.overlap import Judged, SingleFile, kind_of
+from triggers.scheduling.pace import Pace
+from triggers.scheduling.sharing import Sharing
+from triggers.scheduling.terms import Terms
+
+
+@dataclass(slots=True)
+class Choice:
+    """What one look at all that waits decided."""
+
+    starts: list[tuple[Flow, RunRow, EventRow]] = field(default_factory=list)
+    """New runs that are claimed in the commit that inserts them."""
+    claims: list[tuple[Flow, Head]] = field(default_factory=list)
+    """Runs in the journal that are claimed now."""
+    forgiven: list[int] = field(default_factory=list)
+    """Claims whose interrupted attempt is not counted: an isolated handler has not brought the dispatcher down."""
+    buried: list[tuple[Flow, Head]] = field(default_factory=list)
+    """Runs whose process died in their last attempt."""
+
+
+Shown = tuple[Iterator[Lane], policy.Lane]
+"""What the policy is shown as a lane, and the lanes that the first of its runs, the second and so on lie in."""
+
+Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
+"""From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
+
+
+def unknown(route: str, size: int | None) -> tuple[None, None]:
+    """Know nothing of how long runs take."""
+    return None, None
+
+
+class Admission:
+    """The flows of all routes, and what is free of each resource.
+
+    `policy` says who is preferred; what it says can't make more start than `holdings` has room for.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        capacity: Mapping[str, float],
+        aging: float,
+        forecast: Forecast = unknown,
+        policy: Policy = order,
+        sharing: Sharing | None = None,
+    ) -> None:
+        self.holdings = Holdings({**capacity, **_limits(routes.values())})
+        self._aging = aging
+        self.flows = {name: self._flow(route) for name, route in routes.items()}
+        self.single = [flow for flow in self.flows.values() if isinstance(flow, SingleFile)]
+        """Those whose runs do not overlap."""
+        self.judged = [flow for flow in self.flows.values() if isinstance(flow, Judged)]
+        """Those about whose new runs the journal decides."""
+        self.paced = [flow.route.name for flow in self.flows.values() if flow.pace]
+        """The routes whose starts are throttled."""
+        self.closed = False
+        """Set when the dispatcher stops, and when it starts until what operators asked for meanwhile is carried out:
+        nothing is claimed."""
+        self.reopens = inf
+        """When the first gate opens that runs wait behind, in Unix seconds."""
+        self.closures = Closures()
+        """The gates that are closed, for those who ask why."""
+        self.forecast = forecast
+        self._policy = policy
+        self.sharing = sharing
+        """What each share has had; None where no route has any."""
+        self._at_once: dict[int, RunRow] = {}
+        """Those that were started without a choice: when they end is predicted once there is one."""
+        self._turns: set[str] = set()
+        """The resources of turnstiles, while a choice is made."""
+        self._bars: Mapping[str, Gate] = {}
+        """The gates that were put before routes from outside."""
+        self._clear = self._shut = False
+        self._top = max((_highest(route) for route in routes.values()), default=0.0)
+
+    def add(self, run: RunRow, event: EventRow) -> Head:
+        """Take a new run among those that wait."""
+        self._clear = self._shut = False
+        head = Head(run.number, run.event, run.terms, row=run, kept=event)
+        self.flows[run.route].add(head)
+        return head
+
+    def passed(self, flow: Flow, head: Head) -> None:
+        """Take a new run of which it is decided that it may start."""
+        self._clear = self._shut = False
+        Flow.add(flow, head)
+
+    def promote(self, promoted: Sequence[Promoted]) -> None:
+        """Take delayed runs back whose time has come."""
+        for row in promoted:
+            flow = self.flows.get(row.route)
+            if flow is not None:
+                self._clear = self._shut = False
+                flow.add(Head(row.run, row.event, row.terms, row.attempt))
+
+    def hold(self, delayed: Sequence[tuple[str, int, str | None]]) -> None:
+        """Take note of delayed runs (route, run, key) that hold up the others of their route and key."""
+        for route, run, key in delayed:
+            self.flows[route].hold(run, key)
+
+    def recall(self, started: Sequence[tuple[str, str | None, float]]) -> None:
+        """Take what the journal has of the starts (route, key, until when they count) of routes that are throttled."""
+        self._clear = self._shut = False
+        for route in self.paced:
+            if pace := self.flows[route].pace:
+                pace.recall((key, until) for name, key, until in started if name == route)
+
+    def bar(self, gates: Mapping[str, Gate]) -> None:
+        """Put gates before routes, by their names, in place of those that were put there before."""
+        self._clear = self._shut = False
+        for name, flow in self.flows.items():
+            own = [gate for gate in flow.gates if gate is not self._bars.get(name)]
+            flow.gates = [*own, gates[name]] if name in gates else own
+        self._bars, self.closures.barred = gates, gates.keys()
+
+    def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
+        """Take the journal's next waiting runs of a flow."""
+        heads = []
+        for row in rows:
+            interrupted = (row.attempt, row.epoch) if row.state == RUNNING else None
+            heads.append(Head(row.number, row.event, row.terms, row.attempt, interrupted=interrupted))
+        self._clear = self._shut = False
+        flow.fill(heads, flow.window)
+
+    def admit(self, run: RunRow) -> Flow | None:
+        """Take what a new run needs, if nothing waits that could rank before it: then there is nothing to choose."""
+        flow = self.flows[run.route]
+        if not self._clear or self.closed or run.terms.priority < self._top or not flow.free():
+            return None
+        needs = flow.takes(run.terms.key)
+        if not self.holdings.suffice(needs):
+            return None
+        self._take(run.number, flow, run.terms.key, needs)
+        self._at_once[run.number] = run
+        return flow
+
+    def choose(self, now: float) -> Choice:
+        """Let the policy choose, and take what the chosen runs need."""
+        choice = Choice()
+        if self._clear or self.closed:
+            return choice
+        self.reopens = inf
+        self.closures.begin()
+        waiting = [flow for flow in self.flows.values() if flow.lanes]
+        self.holdings.tidy(sum(len(flow.lanes) for flow in waiting if not self._in_line(flow)))
+        shown = list(self._open(now))
+        if shown:
+            self._predict()
+            lanes = [lane for _, lane in shown]
+            usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
+            free, capacity = self.holdings.free, self.holdings.capacity
+            view = View(now, lanes, free, capacity, self.holdings.busy(now), usage, self._aging)
+            for index in fit(view, self._policy(view)):
+                behind, lane = shown[index]
+                self._start(next(behind), now, lane.longest, choice)
+        while self._turns:
+            self.holdings.remove(self._turns.pop())
+        self._clear = self.empty()
+        self._shut = not (self._clear or shown or any(flow.horizon for flow in self.flows.values()))
+        return choice
+
+    def low(self) -> list[Flow]:
+        """Return the flows whose window should be filled from the journal."""
+        return [] if self._clear or self.closed else [flow for flow in self.flows.values() if flow.runs_low()]
+
+    def drop(self, duplicates: set[int]) -> None:
+        """Forget the runs of events that turned out to be duplicates."""
+        for flow in self.flows.values():
+            if flow.held or flow.filling:
+                flow.discard(lambda head: head.event in duplicates)
+
+    def release(self, run: int) -> None:
+        """Give back what a run had taken."""
+        if self.sharing:
+            self.sharing.end(run)
+        self._at_once.pop(run, None)
+        self.holdings.release(run)
+
+    def withdraw(self, run: int, flow: Flow, key: str | None) -> None:
+        """Give back what a run had taken that does not start after all."""
+        self.release(run)
+        if flow.pace:
+            flow.pace.withdraw(key)
+
+    def memory(self, flow: Flow, terms: Terms) -> float | None:
+        """Return how many bytes a run may have, None where its route does not say."""
+        most = flow.takes(None, terms.memory).get(MEMORY)
+        return None if most is None else most / UNIT
+
+    def gate(self, route: str, gate: Gate) -> None:
+        """Have runs of a route wait for another gate."""
+        flow = self.flows[route]
+        flow.gates = [*flow.gates, gate]
+
+    def turnstile(self, route: str, turnstile: Turnstile) -> None:
+        """Have runs of a route wait for another gate that lets only some of them through in one choice."""
+        self.gate(route, turnstile)
+        flow = self.flows[route]
+        flow.turnstiles = [*flow.turnstiles, turnstile]
+
+    def resize(self, name: str, amount: float) -> None:
+        """Set how much there is of a resource from now on, see `Holdings.resize`.
+
+        What waits is looked at again: whoever calls this hands the next turn over.
+        """
+        self.holdings.resize(name, amount)
+        self._shut = False
+
+    def waits_for(self, route: str) -> str:
+        """Return in a few words what the runs wait for that wait; nothing where they are about to start."""
+        flow = self.flows[route]
+        if not flow.held:
+            return ""
+        if closed := max(self.closures.of(route), key=lambda gate: gate.until, default=None):
+            return closed.reason
+        short = self.holdings.short_of(flow.needs)
+        return "its limit (concurrency=)" if limit_of(route) in short else " and ".join(short)
+
+    def undecided(self) -> bool:
+        """Say whether anything may wait that `choose` has not looked at, or could not start when it did."""
+        return not self._clear
+
+    def empty(self) -> bool:
+        """Say whether nothing waits, in memory or behind a horizon."""
+        return all(flow.empty() for flow in self.flows.values())
+
+    def still(self) -> bool:
+        """Say whether nothing waits but behind gates that are closed, or runs that are delayed."""
+        return self._shut or self.empty()
+
+    def _flow(self, route: Route) -> Flow:
+        own = {route.kind: 1, **route.policy.needs}
+        part = dominant(self.holdings.capacity, units(own))
+        if route.policy.concurrency is not None:
+            own[limit_of(route.name)] = 1
+        flow = kind_of(route)(route, units(own), part, gates=declared(route, self._aging))
+        flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
+        if route.policy.key is not None:
+            flow.window = KEYED
+        if route.policy.per_key is not None:
+            flow.per_key = partial(self.holdings.of_key, route.name, route.policy.per_key)
+        if route.policy.throttle is not None:
+            flow.pace = Pace(route.name, route.policy.throttle)
+            flow.gates, flow.turnstiles = [*flow.gates, flow.pace], [flow.pace]
+        return flow
+
+    def _grown(self, declared: int, memory: float) -> Mapping[str, int]:
+        """Return what a run takes whose attempts need more memory than is declared: no more than there is."""
+        return {MEMORY: max(declared, min(round(memory * UNIT), self.holdings.capacity[MEMORY]))}
+
+    def _open(self, now: float) -> Iterator[Shown]:
+        """Yield the lanes whose first run nothing holds back but what the policy decides about."""
+        for flow in self.flows.values():
+            if not flow.held:
+                continue
+            if self._in_line(flow):
+                yield from self._lined_up(flow)
+                continue
+            for lane in flow.ready():
+                if self._full(lane):
+                    continue
+                expected, longest = self.forecast(flow.route.name, lane.first.terms.size)
+                if not flow.gates:
+                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest)
+                elif closed := flow.closed(now, lane.first, longest):
+                    self.reopens = min(self.reopens, closed.until)
+                    self.closures.add(lane, closed)
+                else:
+                    if flow.turnstiles:
+                        lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
+                    passes = partial(self._passes, flow, now)
+                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest, passes)
+
+    def _in_line(self, flow: Flow) -> bool:
+        """Say whether the policy sees the keys of a flow as one lane. One of the app's own may go by what it likes."""
+        return self._policy is order and flow.in_line
+
+    def _lined_up(self, flow: Flow) -> Iterator[Shown]:
+        """Yield the lanes that differ in their keys alone as one: of each as many runs as its key has room for."""
+        held_up, free = flow.held_up(), self.holdings.free
+        for memory, lineup in flow.lined_up():
+            most = room(free, flow.own(memory))
+            lanes = lineup.first(most, lambda lane: lane.key not in held_up and not self._full(lane))
+            if not lanes:
+                continue
+            each = [[(rank, lane) for rank, _ in islice(lane.heads, room(free, lane.needs))] for lane in lanes]
+            heads = list(islice(merge(*each), most))
+            expected, longest = self.forecast(flow.route.name, lanes[0].first.terms.size)
+            seen = lanes[0].seen(free, expected, longest)
+            ranks = [rank for rank, _ in heads]
+            yield (lane for _, lane in heads), seen._replace(heads=ranks, needs=flow.own(memory), deadlines=())
+
+    def _full(self, lane: Lane) -> bool:
+        """Reckon what a run of a lane takes, and say whether its key has as many at work as it may."""
+        lane.needs = lane.flow.takes(lane.key, lane.memory)
+        return self.holdings.shuts(lane.needs)
+
+    def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
+        """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
+        _, longest = self.forecast(flow.route.name, item[1].terms.size)
+        return flow.closed(now, item[1], longest) is None
+
+    def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
+        """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""
+        passing = dict(filter(None, [turnstile.lets(now, terms) for turnstile in flow.turnstiles]))
+        for name, many in passing.items():
+            self.holdings.add(name, many)
+        self._turns.update(passing)
+        return dict.fromkeys(passing, UNIT)
+
+    def _start(self, lane: Lane, now: float, longest: float | None, choice: Choice) -> None:
+        flow, head = lane.flow, lane.flow.pop(lane)
+        isolated = flow.route.kind == PROCESS
+        if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
+            choice.buried.append((flow, head))
+            return
+        needs = flow.takes(lane.key, lane.memory) if flow.turnstiles else lane.needs
+        if flow.pace:
+            flow.pace.start(lane.key, now)
+        self._take(head.number, flow, lane.key, needs)
+        if longest is not None:
+            self.holdings.predict(head.number, now, now + longest)
+        if head.row and head.kept:
+            choice.starts.append((flow, head.row, head.kept))
+            return
+        choice.claims.append((flow, head))
+        if head.interrupted and isolated:
+            head.attempt -= 1
+            choice.forgiven.append(head.number)
+
+    def _predict(self) -> None:
+        """Predict the ends of the runs that were started at once."""
+        for number, run in self._at_once.items():
+            _, longest = self.forecast(run.route, run.terms.size)
+            if longest is not None and run.started is not None:
+                self.holdings.predict(number, run.started, run.started + longest)
+        self._at_once.clear()
+
+    def _take(self, run: int, flow: Flow, key: str | None, needs: Mapping[str, int]) -> None:
+        self.holdings.take(run, needs)
+        if self.sharing:
+            self.sharing.begin(run, flow, key)
+
+
+def _highest(route: Route) -> float:
+    priority = route.policy.priority
+    return priority if isinstance(priority, int) else inf
+
+
+def _limits(routes: Iterable[Route]) -> dict[str, float]:
+    return {limit_of(one.name): one.policy.concurrency for one in routes if one.policy.concurrency is not None}

@@ -1,0 +1,169 @@
+"""Claims: from a run that waits to one that may start.
+
+A claim counts the attempt and rides in a commit; the handler starts after it. A run that finds a free slot and nobody
+before it is claimed in the very commit that inserts it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from triggers.executor import Dead, Failure, Run
+from triggers.journal import RUNNING, Change, Journal, Result, RunRow, event_row, waiting
+from triggers.journal.counted import starts
+from triggers.journal.overlaps import Verdict
+from triggers.lineage import EventRow
+from triggers.pipeline import Pipeline, Turn
+from triggers.places import Place
+from triggers.routing import ONE
+from triggers.scheduling.admission import Admission, Choice
+from triggers.scheduling.flows import Flow, Head
+from triggers.scheduling.overlap import Judged
+from triggers.scheduling.terms import Terms
+
+
+class Claims:
+    """Makes the claims of each turn. `settle` is called for a run whose attempts are used up before it can start,
+    `dropped` with what was decided about runs that must not overlap."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        pipeline: Pipeline,
+        admission: Admission,
+        places: Mapping[str, Place],
+        settle: Callable[[Run, Dead, int], None],
+        dropped: Callable[[Judged, Verdict], None],
+    ) -> None:
+        self._journal = journal
+        self._clock = journal.clock
+        self._pipeline = pipeline
+        self._admission = admission
+        self._places = places
+        self._settle = settle
+        self._dropped = dropped
+
+    def take(self, turn: Turn, run: RunRow, event: EventRow) -> None:
+        """Claim a new run at once, or let it wait."""
+        if flow := self._admission.admit(run):
+            turn.starts.append(self._claimed(flow, run, event))
+            self._read(turn.change, flow, event.number)
+        else:
+            turn.fresh.append(self._admission.add(run, event))
+
+    def choose(self, turn: Turn) -> None:
+        """Claim what the policy chooses, and ask the journal for more where a window runs low."""
+        turn.change.at = self._clock.now()
+        choice = self._admission.choose(turn.change.at)
+        for flow, row, event in choice.starts:
+            turn.starts.append(self._claimed(flow, row, event))
+            self._read(turn.change, flow, event.number)
+        turn.claims = choice.claims
+        turn.change.forgiven.extend(choice.forgiven)
+        for flow, head in choice.claims:
+            self._claim(turn.change, flow, head)
+        for flow, head in choice.buried:
+            self._bury(flow, head)
+        if self._admission.paced:
+            self._count(turn, choice)
+        for judged in self._admission.judged:
+            if judged.new:
+                self._decide(turn, judged)
+        for flow in self._admission.low():
+            self._fill(flow)
+        for head in turn.fresh:
+            head.handed_over()
+
+    def granted(self, turn: Turn, result: Result) -> Iterator[Run]:
+        """Yield the runs whose claims are durable now, and give back what the others had taken."""
+        for run in turn.starts:
+            if run.event.number in result.void:
+                self._admission.withdraw(run.number, self._admission.flows[run.route.name], run.key)
+            else:
+                run.members = result.members.get(run.event.number, ())
+                yield run
+        if result.duplicates:
+            self._admission.drop(result.duplicates)
+        for flow, head in turn.claims:
+            if head.number in result.gone:
+                self._admission.withdraw(head.number, flow, head.terms.key)
+                continue
+            event = head.kept or result.read[head.event]
+            run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms)
+            run.first = result.begun.get(head.number)
+            run.members = result.members.get(head.event, ())
+            run.restored, run.origin = result.left.get(head.number, (None, None))
+            yield run
+
+    def _claim(self, change: Change, flow: Flow, head: Head) -> None:
+        attempt = head.attempt + 1
+        change.claims.setdefault(attempt, []).append(head.number)
+        self._read(change, flow, head.event)
+        if head.interrupted:
+            change.interrupted.append(head.number)
+        if flow.route.takes_context:
+            change.resumed.append(head.number)
+        if not head.kept:
+            change.unread.append(head.event)
+        if attempt > 1 and flow.route.policy.retry.within is not None:
+            change.again.append(head.number)
+
+    def _read(self, change: Change, flow: Flow, event: int) -> None:
+        """Have the events read that come together in one run."""
+        if flow.route.shape != ONE:
+            change.groups.append(event)
+
+    def _count(self, turn: Turn, choice: Choice) -> None:
+        """Have the starts counted of routes that are throttled."""
+        began = [(flow, row.number) for flow, row, _ in choice.starts]
+        began += [(flow, head.number) for flow, head in choice.claims]
+        for name in self._admission.paced:
+            rate = self._admission.flows[name].route.policy.throttle
+            if rate and (runs := [run for flow, run in began if flow.route.name == name]):
+                turn.change.orders.append(starts(name, runs, rate, turn.change.at))
+                turn.order_answers.append(lambda _: None)
+
+    def _decide(self, turn: Turn, flow: Judged) -> None:
+        """Have it decided, in the commit that inserts them, which new runs go on and which runs are dropped."""
+        order, new = flow.order(self._clock.now(), self._journal.epoch)
+
+        def decided(verdict: Verdict) -> None:
+            for number in verdict.passed:
+                self._admission.passed(flow, new[number])
+            if verdict.parked:
+                flow.forget(verdict.parked)
+            if verdict.dropped:
+                self._dropped(flow, verdict)
+
+        turn.change.orders.append(order)
+        turn.order_answers.append(decided)
+
+    def _fill(self, flow: Flow) -> None:
+        question = waiting(flow.route.name, self._journal.epoch, flow.ask(), flow.window)
+        self._pipeline.ask(question, lambda rows: self._admission.fill(flow, rows))
+
+    def _bury(self, flow: Flow, head: Head) -> None:
+        """Settle a run as dead whose process died in its last attempt."""
+        attempt, epoch = head.interrupted or (0, 0)
+        message = (
+            f"the process died in attempt {attempt} of {flow.route.policy.retry.attempts}; isolate=True contains it"
+        )
+        dead = Dead(Failure("HandlerError", message, ""))
+
+        def found(event: EventRow) -> None:
+            run = self._run(flow, head.number, attempt, event, self._clock.now(), head.terms)
+            self._settle(run, dead, epoch)
+
+        self._pipeline.ask(event_row(head.event), found)
+
+    def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
+        """Turn a row that has not been handed over yet into a claimed one."""
+        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self._clock.now()
+        return self._run(flow, row.number, 1, event, row.started, row.terms)
+
+    def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, terms: Terms) -> Run:
+        run = Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=terms.key)
+        run.size = terms.size
+        run.memory = self._admission.memory(flow, terms)
+        run.deadline = terms.deadline
+        return run

@@ -1,0 +1,318 @@
+"""What waits: one flow for each route, of which only the best-ranked runs are held in memory.
+
+A flow's window holds the heads up to its `horizon`; whatever ranks behind the horizon is in the journal alone and is
+read when the window runs low. So memory does not grow with the backlog.
+
+What the window holds lies in lanes: the runs of a lane are alike to the policy, so that it need only look at the first
+of them. A route has one lane, unless its runs have keys or differ in priority. Lanes that differ in their keys alone
+are lined up, so that the policy sees the first of them, and not a lane for each key.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+from math import inf
+from operator import itemgetter
+
+from triggers import policy
+from triggers.journal import RunRow
+from triggers.lineage import EventRow
+from triggers.policy import Rank
+from triggers.routing import Route
+from triggers.scheduling.gates import Closed, Gate, Turnstile
+from triggers.scheduling.lineup import Lineup
+from triggers.scheduling.pace import Pace
+from triggers.scheduling.terms import Terms
+
+WINDOW = 1000
+"""How many waiting runs of a route are held in memory; twice as many at most for a moment."""
+
+KEYED = 100_000
+"""The same of a route whose runs have keys: a key that may not run must not hide the others. They are small."""
+
+KEPT = 2048
+"""The largest payload, in characters, that is held in memory with a waiting run."""
+
+BEFORE_ALL: Rank = (-inf, 0)
+
+_rank = itemgetter(0)
+
+
+@dataclass(slots=True)
+class Head:
+    """A waiting run, as its flow holds it.
+
+    `row` is there until the journal has been handed it. `kept` is its event, where that is new and small: it need not
+    be read again. A run that an earlier owner had claimed is `interrupted`, and holds that claim as (attempt, epoch).
+    """
+
+    number: int
+    event: int
+    terms: Terms
+    attempt: int = 0
+    """The attempts that it has used."""
+    row: RunRow | None = None
+    kept: EventRow | None = None
+    interrupted: tuple[int, int] | None = None
+
+    @property
+    def rank(self) -> Rank:
+        """Return its place among what waits: the smallest is served first."""
+        return self.terms.rank, self.number
+
+    def handed_over(self) -> None:
+        """Forget what the journal has from now on, but for a small event."""
+        self.row = None
+        if self.kept and len(self.kept.data) > KEPT:
+            self.kept = None
+
+
+Ranked = tuple[Rank, Head]
+
+
+@dataclass(slots=True, eq=False)
+class Lane:
+    """Waiting runs of a flow that are alike to the policy, in order. `needs` is what each takes while it runs."""
+
+    flow: Flow
+    priority: int
+    key: str | None
+    memory: float | None
+    needs: Mapping[str, int]
+    heads: deque[Ranked] = field(default_factory=deque)
+
+    @property
+    def first(self) -> Head:
+        """Return the run that is next; a lane is never empty."""
+        return self.heads[0][1]
+
+    def add(self, rank: Rank, head: Head) -> None:
+        """Take a run; new ones rank last."""
+        if not self.heads or self.heads[-1][0] < rank:
+            self.heads.append((rank, head))
+        else:
+            self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
+
+    def seen(
+        self,
+        free: Mapping[str, int],
+        expected: float | None,
+        longest: float | None,
+        passes: Callable[[Ranked], bool] | None = None,
+    ) -> policy.Lane:
+        """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one.
+
+        Where some may have to wait all the same, only those are seen that come before the first which does not pass.
+        """
+        most = room(free, self.needs)
+        heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
+        deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
+        ranks = [rank for rank, _ in heads]
+        share = self.flow.route.share(self.key)
+        part = self.flow.part
+        return policy.Lane(ranks, self.needs, self.priority, expected, longest, deadlines, share, part)
+
+
+def room(free: Mapping[str, int], needs: Mapping[str, int]) -> int:
+    """Return how many runs the policy is shown of those that are alike: as many as might start, at least one."""
+    return max(1, min(free[name] // amount for name, amount in needs.items()))
+
+
+def nothing_more(memory: float) -> Mapping[str, int]:
+    """Let a run take no more memory than is declared."""
+    return {}
+
+
+@dataclass(slots=True, eq=False)
+class Flow:
+    """The waiting runs of one route. `needs` is what every run of it takes, the executor's slot included."""
+
+    route: Route
+    needs: Mapping[str, int]
+    part: float = 0.0
+    """The part of the machine that a run takes."""
+    per_key: Callable[[str | None], Mapping[str, int]] | None = None
+    """What a run takes beside that, by its key."""
+    grown: Callable[[float], Mapping[str, int]] = nothing_more
+    """What a run takes instead whose memory has grown."""
+    horizon: Rank | None = BEFORE_ALL
+    """The last rank that is in memory; None when everything that waits is."""
+    filling: bool = False
+    held: int = 0
+    """How many waiting runs are in memory."""
+    window: int = WINDOW
+    gates: Sequence[Gate] = ()
+    turnstiles: Sequence[Turnstile] = ()
+    """Those of the gates that let only some runs through in one choice."""
+    pace: Pace | None = None
+    """What throttles the starts of its runs: one of those."""
+    lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
+    """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
+    lineups: dict[tuple[int, float | None], Lineup[Lane]] = field(default_factory=dict)
+    """The same in order, by priority and memory, where they differ in their keys alone."""
+    _late: list[Ranked] = field(default_factory=list)
+    """What came behind the horizon while the journal was being asked."""
+    _missed: Rank | None = None
+    """The best rank among what came behind the horizon and is in the journal alone."""
+    _asked: Rank = BEFORE_ALL
+
+    @property
+    def keyed(self) -> bool:
+        """Say whether it has lanes that differ in their keys alone: none has a deadline, or a share of its own."""
+        policy = self.route.policy
+        return policy.key is not None and policy.deadline is None and policy.share is not True
+
+    @property
+    def in_line(self) -> bool:
+        """Say whether the policy sees those as one lane: no gate is asked for each of them."""
+        return self.keyed and not self.gates
+
+    def empty(self) -> bool:
+        """Say whether nothing waits, in memory or behind the horizon."""
+        return self.horizon is None and not self.held
+
+    def add(self, head: Head) -> None:
+        """Take a run that waits from now on; behind the horizon it is left to the journal."""
+        rank = head.rank
+        if self.horizon is not None and rank > self.horizon:
+            if self.filling and len(self._late) < self.window:
+                self._late.append((rank, head))
+            else:
+                self._miss(rank)
+            return
+        self._put(rank, head)
+        if self.held > 2 * self.window:
+            self._draw_in()
+
+    def takes(self, key: str | None, memory: float | None = None) -> Mapping[str, int]:
+        """Return what a run with that key takes, and with that memory instead of what is declared."""
+        needs = self.own(memory)
+        return needs if self.per_key is None else {**needs, **self.of_key(key)}
+
+    def own(self, memory: float | None) -> Mapping[str, int]:
+        """Return what every run takes, whatever its key."""
+        return self.needs if memory is None else {**self.needs, **self.grown(memory)}
+
+    def of_key(self, key: str | None) -> Mapping[str, int]:
+        """Return what a run takes of the limit of its key, where it has one."""
+        return {} if self.per_key is None or key is None else self.per_key(key)
+
+    def free(self) -> bool:
+        """Say whether a new run may start at once, as far as the flow goes: where it has gates, they are asked."""
+        return not self.gates
+
+    def hold(self, run: int, key: str | None) -> None:
+        """Take note that a run waits for another attempt. Here that holds nobody up."""
+
+    def held_up(self) -> Collection[str | None]:
+        """Return the keys of which nothing may start, as far as the flow goes."""
+        return ()
+
+    def ready(self) -> Iterable[Lane]:
+        """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
+        held_up = self.held_up()
+        return [lane for lane in self.lanes.values() if lane.key not in held_up] if held_up else self.lanes.values()
+
+    def lined_up(self) -> list[tuple[float | None, Lineup[Lane]]]:
+        """Return the lanes in order, those of each priority and memory (which is said) for themselves."""
+        for kind in [kind for kind, lineup in self.lineups.items() if not lineup]:
+            del self.lineups[kind]
+        return [(memory, lineup) for (_, memory), lineup in self.lineups.items()]
+
+    def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
+        """Return the gate that opens last, of those that are closed for a run."""
+        found = [closed for gate in self.gates if (closed := gate.closed(now, head.terms, longest))]
+        return max(found, key=lambda closed: closed.until, default=None)
+
+    def pop(self, lane: Lane) -> Head:
+        """Take the first run of a lane out of the window."""
+        self.held -= 1
+        head = lane.heads.popleft()[1]
+        if not lane.heads:
+            del self.lanes[lane.priority, lane.key, lane.memory]
+        elif self.keyed:
+            self._line_up(lane)
+        return head
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Forget runs that do not run any more."""
+        gone = set(runs)
+        self.discard(lambda head: head.number in gone)
+
+    def discard(self, gone: Callable[[Head], bool]) -> None:
+        """Forget the runs that do not wait any more."""
+        left = [item for item in self if not gone(item[1])]
+        self._late = [item for item in self._late if not gone(item[1])]
+        if len(left) < self.held:
+            self._set(left)
+
+    def runs_low(self) -> bool:
+        """Say whether the journal should be asked for more."""
+        return self.horizon is not None and not self.filling and self.held < self.window // 2
+
+    def ask(self) -> Rank:
+        """Note that the journal is being asked, and return the rank behind which it should look."""
+        assert self.horizon is not None  # runs_low() said so
+        self.filling, self._missed = True, None
+        self._asked = self.horizon
+        return self.horizon
+
+    def fill(self, heads: Sequence[Head], most: int) -> None:
+        """Take the journal's answer: the next heads behind the horizon, at most `most`."""
+        self.filling = False
+        late, self._late = self._late, []
+        if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
+            return
+        if self._missed is None and len(heads) < most:  # with what came meanwhile, this is all that waits
+            answered = {head.number for head in heads}
+            for head in [*heads, *(head for _, head in late if head.number not in answered)]:
+                self._put(head.rank, head)
+            self.horizon = None
+            return
+        for rank, _ in late:
+            self._miss(rank)
+        if self._missed is not None:  # it may rank before a part of the answer: leave that part for the next question
+            missed = self._missed
+            heads = [head for head in heads if head.rank < missed]
+        self.horizon = heads[-1].rank if heads else self.horizon
+        for head in heads:
+            self._put(head.rank, head)
+
+    def __iter__(self) -> Iterator[Ranked]:
+        """Yield what is in memory, in order."""
+        return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
+
+    def _put(self, rank: Rank, head: Head) -> None:
+        kind = head.terms.priority, head.terms.key, head.terms.memory
+        lane = self.lanes.get(kind)
+        if lane is None:
+            lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key, head.terms.memory))
+        lane.add(rank, head)
+        if lane.first is head and self.keyed:
+            self._line_up(lane)
+        self.held += 1
+
+    def _line_up(self, lane: Lane) -> None:
+        """Give a lane the place of its first run."""
+        self.lineups.setdefault((lane.priority, lane.memory), Lineup()).put(lane)
+
+    def _draw_in(self) -> None:
+        """Keep the best-ranked runs, and leave the rest to the journal."""
+        best = list(islice(self, self.window))
+        self._set(best)
+        self.horizon = best[-1][0]
+
+    def _set(self, items: Iterable[Ranked]) -> None:
+        self.lanes.clear()
+        self.lineups.clear()
+        self.held = 0
+        for rank, head in items:
+            self._put(rank, head)
+
+    def _miss(self, rank: Rank) -> None:
+        self._missed = rank if self._missed is None else min(self._missed, rank)

@@ -1,0 +1,156 @@
+"""What there is of each resource, and what the runs at work hold of it.
+
+Amounts are whole numbers of millionths: 0.1 and 0.2 given back must make 0.3. A limit (`concurrency=`) is a resource of
+which each run takes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from math import inf
+
+from triggers.policy import Busy
+from triggers.scheduling.measured import unseen
+
+UNIT = 1_000_000
+
+MEMORY = "memory"
+"""The resource that is measured."""
+
+FEW = 100
+"""As many limits of keys are kept that nobody waits for any more."""
+
+
+def units(amounts: Mapping[str, float]) -> dict[str, int]:
+    """Return amounts of resources as they are counted: at least one millionth of each."""
+    return {name: max(1, round(amount * UNIT)) for name, amount in amounts.items()}
+
+
+def limit_of(route: str) -> str:
+    """Return the name under which the `concurrency=` of a route is counted."""
+    return f"concurrency of {route}"
+
+
+def limit_of_key(route: str, key: str | None) -> str:
+    """Return the name under which the `per_key=` of a key is counted, or of the runs without any."""
+    return f"concurrency of {route} without a key" if key is None else f"concurrency of {route} for {key}"
+
+
+def put_off(began: float, now: float) -> float:
+    """Return when a run is taken to end that should have ended by now: half as long again as it has run.
+
+    So the steps grow (Tsafrir, Etsion and Feitelson 2007): who is long over time will hardly end at once.
+    """
+    return now + (now - began) / 2
+
+
+class Holdings:
+    """The resources of a dispatcher. `free` is what the `capacity` leaves beside what the runs at work have taken."""
+
+    def __init__(self, capacity: Mapping[str, float]) -> None:
+        self.capacity = units(capacity)
+        self.free = dict(self.capacity)
+        self._busy: dict[int, Busy] = {}
+        """What the runs at work have taken, by their numbers."""
+        self._began: dict[int, float] = {}
+        """When those began whose end is predicted."""
+        self._next = inf
+        """When the first of the predicted ends is, or was."""
+        self._passing: set[str] = set()
+        """The limits of keys, which are there while a run counts against them or is looked at."""
+        self._unseen = 0
+        """Memory in use that no run has taken."""
+
+    def busy(self, now: float) -> Collection[Busy]:
+        """Return what runs. Who has run for longer than predicted is put off."""
+        if self._next <= now:
+            late, self._next = self._began.items(), inf
+            for run, began in late:
+                ends = self._busy[run].until
+                self.predict(run, began, ends if ends > now else put_off(began, now))
+        return self._busy.values()
+
+    def suffice(self, needs: Mapping[str, int]) -> bool:
+        """Say whether so much is free."""
+        return all(self.free.get(name, 0) >= amount for name, amount in needs.items())
+
+    def short_of(self, needs: Mapping[str, int]) -> list[str]:
+        """Return the resources of which a run lacks something; nothing is said of those that nobody counts."""
+        return [name for name, amount in needs.items() if self.free.get(name, amount) < amount]
+
+    def take(self, run: int, needs: Mapping[str, int]) -> None:
+        """Have a run take what it needs. Nobody knows when it ends."""
+        self._busy[run] = Busy(needs, inf)
+        for name, amount in needs.items():
+            self.free[name] -= amount
+
+    def predict(self, run: int, began: float, ends: float) -> None:
+        """Predict when a run at work ends that began then, in Unix seconds."""
+        self._busy[run] = Busy(self._busy[run].needs, ends)
+        self._began[run] = began
+        self._next = min(self._next, ends)
+
+    def release(self, run: int) -> None:
+        """Give back what a run had taken."""
+        self._began.pop(run, None)
+        for name, amount in self._busy.pop(run).needs.items():
+            self.free[name] += amount
+            if name in self._passing and self.free[name] == self.capacity[name]:
+                self._passing.discard(name)
+                self.remove(name)
+
+    def taken(self, name: str) -> float:
+        """Return how much runs at work have taken of a resource."""
+        return (self.capacity[name] - self.free[name]) / UNIT
+
+    def left(self, name: str) -> float:
+        """Return how much is free of a resource."""
+        return self.free[name] / UNIT
+
+    def resize(self, name: str, amount: float) -> None:
+        """Set how much there is of a resource from now on; what runs have taken of it stays taken."""
+        capacity = round(amount * UNIT)
+        self.free[name] += capacity - self.capacity[name]
+        self.capacity[name] = capacity
+
+    def of_key(self, route: str, most: int, key: str | None) -> Mapping[str, int]:
+        """Return what a run of a key takes of its limit, and see to it that there is one."""
+        name = limit_of_key(route, key)
+        if name not in self.capacity:
+            self._passing.add(name)
+            self.add(name, most)
+        return {name: UNIT}
+
+    def tidy(self, wanted: int) -> None:
+        """Count the limits of keys no more that no run counts against, where there are far more than are `wanted`."""
+        if len(self._passing) <= 2 * wanted + FEW:
+            return
+        for name in [name for name in self._passing if self.free[name] == self.capacity[name]]:
+            self._passing.discard(name)
+            self.remove(name)
+
+    def shuts(self, needs: Mapping[str, int]) -> bool:
+        """Say whether a key has as many runs at work as it may: then nobody need look at the next."""
+        passing = self._passing
+        return bool(passing) and any(self.free[name] < amount for name, amount in needs.items() if name in passing)
+
+    def add(self, name: str, amount: int) -> None:
+        """Count another resource, whole units of it."""
+        self.capacity[name] = self.free[name] = amount * UNIT
+
+    def remove(self, name: str) -> None:
+        """Count a resource no more."""
+        self.capacity.pop(name, None)
+        self.free.pop(name, None)
+
+    def correct(self, held: Mapping[int, float], left: float) -> bool:
+        """Count memory that is in use, though no run has taken it; say whether more is free than before.
+
+        `held` has the bytes of the runs that are measured, `left` what the machine has left.
+        """
+        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
+        amounts = {run: round(amount * UNIT) for run, amount in held.items()}
+        before, most = self._unseen, self.capacity[MEMORY]
+        self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
+        self.free[MEMORY] += before - self._unseen
+        return self._unseen < before
