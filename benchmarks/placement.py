@@ -104,9 +104,9 @@ def _best(series: Series, one: Work, seconds: float, latest: float) -> float:
     if one.deadline == math.inf:
         return one.arrival
     latest = min(latest, one.arrival + DAY)
-    found = (
-        series.cheapest(seconds, latest, [Interval(one.arrival, latest + seconds)]) if latest > one.arrival else None
-    )
+    if latest <= one.arrival:
+        return one.arrival
+    found = series.offers(seconds, [Interval(one.arrival, latest + seconds)]).cheapest(one.arrival, latest)
     return one.arrival if found is None else found
 
 

@@ -25,23 +25,26 @@ def made(prices: list[float]) -> Series:
 @given(
     prices=st.lists(st.integers(-5, 9).map(float), min_size=2, max_size=12),
     seconds=st.integers(1, 30),
+    first=st.integers(0, 30),
     latest=st.integers(0, 60),
     open_at=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=3),
 )
-@example([5.0, 1.0], 4, 3, [(0, 40)])
-@settings(max_examples=60, deadline=None)
+@example([5.0, 1.0], 4, 0, 3, [(0, 40)])
+@settings(max_examples=150, deadline=None)
 def test_no_second_would_have_been_cheaper_to_start_at(
-    prices: list[float], seconds: int, latest: int, open_at: list[tuple[int, int]]
+    prices: list[float], seconds: int, first: int, latest: int, open_at: list[tuple[int, int]]
 ) -> None:
     where = [Interval(start, start + length) for start, length in open_at]
-    found = made(prices).cheapest(seconds, latest, where)
+    offers = made(prices).offers(seconds, where)
+    offers.cheapest(first + 7, latest + 9)  # what was asked before changes nothing
+    found = offers.cheapest(first, latest)
 
     def cost(start: int) -> float:
         return sum(prices[second // STEP] for second in range(start, start + seconds))
 
     fits = [
         start
-        for start in range(min(latest, STEP * len(prices) - seconds) + 1)
+        for start in range(first, min(latest, STEP * len(prices) - seconds) + 1)
         if any(one.start <= start and start + seconds <= one.end for one in where)
     ]
     costs = {start: cost(start) for start in fits}

@@ -113,10 +113,6 @@ NIGHT = "22:00-06:00"
             {"window": NIGHT, "price": Prices(float, within=HOUR)},
             "it may wait for its price for 3600 s after its event, which are over in 112 of the 168 hours of a week",
         ),
-        (
-            {"price": Prices(float), "expires": HOUR},
-            "it may wait for its price for 86400 s after its event, and expires (expires=3600 s) always before that",
-        ),
     ],
 )
 def test_times_that_contradict_each_other_at_some_hours_are_warned_of(

@@ -192,6 +192,15 @@ def test_the_price_is_waited_for_within_the_window_and_for_the_deadline_only(sta
     assert bench.begun == [(1, "01 15:00")]
 
 
+def test_the_price_is_waited_for_until_a_run_expires_and_not_beyond(start: Start, tmp_path: Path) -> None:
+    prices = Prices(price_list(tmp_path / "prices.csv", [9, 8, 5, 9, 2, 9, 1, 9]))
+    bench = Bench(price=prices, expires=3 * HOUR)
+    life = bench.at_work(start, (HOUR, HOUR))
+    life.send(Job(n=1))
+    hours(life, 8)
+    assert bench.begun == [(1, "01 14:00")]
+
+
 def test_a_new_price_list_changes_what_is_waited_for(start: Start, tmp_path: Path) -> None:
     file = price_list(tmp_path / "prices.csv", [9, 9, 9, 9, 1])
     bench = Bench(price=Prices(file))

@@ -52,8 +52,6 @@ class Clash(NamedTuple):
     wrong: Callable[[Course], bool]
     words: str
     """With `{often}`, `{example}` and `{start}` for the arrivals, and `{0}` for the policy."""
-    fatal: bool = True
-    """Whether it is an error where it is so for all arrivals: one of the keywords then says nothing."""
 
 
 CLASHES = (
@@ -81,13 +79,6 @@ CLASHES = (
         "it may wait for its price for {0.price.within:g} s after its event, which are over {often} before {start}"
         "{example}; such runs start whatever it costs: give Prices a longer within=",
     ),
-    Clash(
-        lambda policy: policy.price is not None and policy.expires is not None,
-        lambda course: course.start < course.expires < min(course.priced, course.deadline),
-        "it may wait for its price for {0.price.within:g} s after its event, and expires (expires={0.expires}) {often}"
-        " before that{example}; such runs are dropped where it is cheapest later: give Prices a shorter within=",
-        fatal=False,
-    ),
 )
 
 
@@ -108,7 +99,7 @@ def clashes(route: Route, now: float) -> Iterator[Problem]:
             always = all(map(clash.wrong, closely))
         if wrong:
             of = f"at {len(wrong)} of its next {len(courses)} firings" if scheduled else _hours(len(wrong))
-            yield Problem(always and clash.fatal, _said(route, clash, "always" if always else of, wrong[0]))
+            yield Problem(always, _said(route, clash, "always" if always else of, wrong[0]))
 
 
 def _gathered(route: Route) -> Iterator[Problem]:

@@ -51,35 +51,75 @@ class Series:
         """Return the integral of the price over a run, in price times seconds. It must lie within the series."""
         return self._until(start + seconds) - self._until(start)
 
-    def cheapest(self, seconds: float, latest: float, where: Iterable[Interval]) -> float | None:
-        """Return when a run of so many seconds costs least, or None where it does not fit.
-
-        It starts at `latest` at the latest, and lies wholly in one of the intervals and in the series. Of starts that
-        cost the same the earliest is taken.
-        """
-        starts = sorted({start for one in where for start in self._starts(seconds, latest, one)})
-        if not starts:
-            return None
-        costs = [self.cost(start, seconds) for start in starts]
-        least = min(costs)
-        tolerance = 1e-9 * max(abs(self.sums[-1]), abs(least))
-        return next(start for start, cost in zip(starts, costs, strict=True) if cost <= least + tolerance)
-
-    def _starts(self, seconds: float, latest: float, where: Interval) -> Iterator[float]:
-        """Yield the starts that may cost least: the cost bends only where a run begins or ends at an edge."""
-        first = max(where.start, self.start)
-        last = min(where.end - seconds, self.end - seconds, latest)
-        if first > last:
-            return
-        yield first
-        yield last
-        for shift in (0.0, seconds):
-            low, high = bisect_right(self.edges, first + shift), bisect_left(self.edges, last + shift)
-            yield from (edge - shift for edge in self.edges[low:high])
+    def offers(self, seconds: float, where: Iterable[Interval]) -> Offers:
+        """Return where a run of so many seconds may cost least, that lies wholly in one of the intervals."""
+        return Offers(self, seconds, where)
 
     def _until(self, moment: float) -> float:
         index = min(max(bisect_right(self.edges, moment) - 1, 0), len(self.prices) - 1)
         return self.sums[index] + (moment - self.edges[index]) * self.prices[index]
+
+
+class Offers:
+    """Where runs of so many seconds may start: wholly in one of the intervals and in the series.
+
+    The starts that may cost least are found once for all such runs, so that each finds its own by a few comparisons.
+    """
+
+    def __init__(self, prices: Series, seconds: float, where: Iterable[Interval]) -> None:
+        self._series = prices
+        self._seconds = seconds
+        self._open = sorted(self._clipped(where))
+        self._starts = sorted({start for one in self._open for start in self._bends(one)})
+        self._costs = [prices.cost(start, seconds) for start in self._starts]
+        self._tolerance = 1e-9 * max([abs(prices.sums[-1]), *map(abs, self._costs)])
+        self._from = -1
+        self._best: list[int] = []
+        """The cheapest of the starts from `_from` on up to each."""
+
+    def cheapest(self, first: float, latest: float) -> float | None:
+        """Return when between two moments a run costs least, or None where it does not fit.
+
+        Of starts that cost the same the earliest is taken.
+        """
+        low, high = bisect_left(self._starts, first), bisect_right(self._starts, latest)
+        found = [(start, self._series.cost(start, self._seconds)) for start in (first, latest) if self._allows(start)]
+        if low < high:
+            index = self._cheapest_from(low)[high - 1 - low]
+            found.append((self._starts[index], self._costs[index]))
+        if not found or first > latest:
+            return None
+        least = min(cost for _, cost in found) + self._tolerance
+        return min(start for start, cost in found if cost <= least)
+
+    def _clipped(self, where: Iterable[Interval]) -> Iterator[Interval]:
+        """Yield from when to when a run may start."""
+        for one in where:
+            start, end = max(one.start, self._series.start), min(one.end, self._series.end) - self._seconds
+            if start <= end:
+                yield Interval(start, end)
+
+    def _bends(self, where: Interval) -> Iterator[float]:
+        """Yield the starts that may cost least: the cost bends only where a run begins or ends at an edge."""
+        yield from where
+        edges = self._series.edges
+        for shift in (0.0, self._seconds):
+            low, high = bisect_right(edges, where.start + shift), bisect_left(edges, where.end + shift)
+            yield from (edge - shift for edge in edges[low:high])
+
+    def _allows(self, start: float) -> bool:
+        return any(one.start <= start <= one.end for one in self._open)
+
+    def _cheapest_from(self, low: int) -> list[int]:
+        """Return the cheapest of the starts from that one on up to each: most runs ask from the same moment on."""
+        if low != self._from:
+            costs, tolerance = self._costs, self._tolerance
+
+            def cheaper(best: int, other: int) -> int:
+                return other if costs[other] < costs[best] - tolerance else best
+
+            self._from, self._best = low, list(accumulate(range(low, len(costs)), cheaper))
+        return self._best
 
 
 def series(name: str, rows: Sequence[Row]) -> Series:

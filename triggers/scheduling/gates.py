@@ -8,23 +8,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from triggers.scheduling.terms import Terms
 
 if TYPE_CHECKING:  # an app that runs at any time need not load them
     from triggers.prices import Prices
     from triggers.routing import Route
-    from triggers.schedule.series import Series
+    from triggers.schedule.series import Offers, Series
     from triggers.schedule.window import Interval, Window
 
 log = logging.getLogger("triggers.dispatcher")
+L = TypeVar("L")
 
 GRACE = 60.0
 """Seconds that a decision may be late: who was to start when a window opened may start a little later, instead of at
 its next opening."""
-KEPT = 10_000
-"""How many starts are remembered; then they are found anew."""
+KEPT = 256
+"""Of so many lengths of runs it is remembered where there is room and what is cheap; of more, of the last ones."""
 
 
 class Closed(NamedTuple):
@@ -71,10 +72,25 @@ class Start(NamedTuple):
     """When a run may start."""
 
     at: float
+    reason: str
+    """Why it waits until then."""
+
+
+class Opening(NamedTuple):
+    """Where in its window runs of one length find room."""
+
+    start: float
     until: float
     """The last moment for which that was found out."""
     reason: str
-    """Why it waits until then."""
+
+
+class Bargains(NamedTuple):
+    """Where runs of one length may cost least, for starts between two moments."""
+
+    begin: float
+    end: float
+    offers: Offers
 
 
 class Placement:
@@ -82,7 +98,10 @@ class Placement:
 
     A run starts where all of it is predicted to lie in the window (`longest`, its p90). While nobody knows how long it
     takes, it starts when the window is open, and does not wait for a price. What is too long for any opening starts
-    when it is open, and the log says so. The latest start for a deadline is `longest` before it.
+    when it is open, and the log says so. The latest start for a deadline is `longest` before it, and for a price it is
+    not waited until a run expires.
+
+    What is found out is kept by how long runs take, not by their deadlines: each may have its own.
     """
 
     def __init__(self, route: str, window: Window | None, price: Prices | None, aging: float) -> None:
@@ -90,7 +109,8 @@ class Placement:
         self._window = window
         self._price = price
         self._aging = aging
-        self._starts: dict[tuple[float, ...], Start] = {}
+        self._openings: dict[float | None, Opening] = {}
+        self._bargains: dict[float, Bargains] = {}
         self._series: Series | None = None
         self._said = False
 
@@ -103,49 +123,64 @@ class Placement:
         """Return when a run that waits is to start, as far as is known now."""
         latest = inf if terms.deadline is None else terms.deadline - (longest or 0.0)
         if latest <= now:
-            return Start(now, now, "")
-        until = latest
-        if self._price is not None:
-            until = min(latest, terms.rank + self._aging * terms.priority + self._price.within)
-            self._look(now, until + (longest or 0.0))
-        key = (latest, until, -1.0 if longest is None else longest)
-        found = self._starts.get(key)
-        if found is None or found.until < now:
-            if len(self._starts) >= KEPT:
-                self._starts.clear()
-            found = self._starts[key] = self._find(now, latest, until, longest)
-        return found
+            return Start(now, "")
+        if self._price is not None and longest is not None:
+            cheapest = self._cheapest(self._price, now, terms, longest, latest)
+            if cheapest is not None:
+                return Start(cheapest, f"it is cheapest then, by {self._price}")
+        if self._window is None:
+            return Start(now, "")
+        opening = self._opening(self._window, now, longest, latest)
+        if opening.start <= latest and not (longest is None and opening.start >= latest):
+            return Start(opening.start, opening.reason)
+        if longest is None:  # its deadline comes first, and nobody knows when it must start for that
+            return Start(now, "")
+        return Start(latest, f"{opening.reason}; its deadline has it start then")
 
-    def _look(self, now: float, end: float) -> None:
-        """Find all starts anew where the prices are no longer those that were known."""
-        assert self._price is not None
-        series = self._price.between(now, end, now)
+    def _cheapest(self, price: Prices, now: float, terms: Terms, longest: float, latest: float) -> float | None:
+        """Return the start that costs least, None where there is no price of any.
+
+        What was best a moment ago still is, for a run that waited for it then.
+        """
+        arrival = min(now, terms.rank + self._aging * terms.priority)
+        until = min(latest, arrival + price.within)
+        if terms.expires is not None and terms.expires > now:  # else it has been started before, and expires no more
+            until = min(until, max(now, terms.expires - GRACE))
+        bargains = self._look(price, now, longest)
+        return None if bargains is None else bargains.offers.cheapest(max(arrival, now - GRACE), until)
+
+    def _look(self, price: Prices, now: float, longest: float) -> Bargains | None:
+        """Return where runs of that length may cost least, found anew where other prices are known than before."""
+        series = price.between(now, now + price.within + longest, now)
         if series is not self._series:
             self._series = series
-            self._starts.clear()
+            self._bargains.clear()
+        if series is None:
+            return None
+        found = self._bargains.get(longest)
+        if found is None or not found.begin <= now - GRACE or found.end < now + price.within:
+            _make_room(self._bargains)
+            begin, end = now - GRACE, now + 2 * price.within
+            where = self._intervals(begin, end + longest)
+            found = self._bargains[longest] = Bargains(begin, end, series.offers(longest, where))
+        return found
 
-    def _find(self, now: float, latest: float, until: float, longest: float | None) -> Start:
-        """Return the start that is best; `until` so long the price may be waited for."""
-        if longest is not None and self._series is not None:
-            where = self._intervals(now, until + longest)
-            cheapest = self._series.cheapest(longest, until, where)
-            if cheapest is not None:
-                return Start(cheapest, cheapest + GRACE, f"it is cheapest then, by {self._price}")
-        if self._window is None:
-            return Start(now, now, "")
-        place = self._place(self._window, now, longest, latest)
-        if place.start <= latest and not (longest is None and place.start >= latest):
-            # who was to start when it opens may do so a little later, or would have to wait for its next opening
-            last = place.end - (longest or 0.0)
-            return Start(place.start, max(last, place.start + GRACE) if place.start > now else last, self._reason(now))
-        if longest is None:  # its deadline comes first, and nobody knows when it must start for that
-            return Start(now, now, "")
-        return Start(latest, latest, f"{self._reason(now)}; its deadline has it start then")
-
-    def _intervals(self, now: float, end: float) -> Iterable[Interval]:
+    def _intervals(self, start: float, end: float) -> Iterable[Interval]:
         from triggers.schedule.window import Interval
 
-        return [Interval(now, end)] if self._window is None else self._window.intervals(now, end)
+        return [Interval(start, end)] if self._window is None else self._window.intervals(start, end)
+
+    def _opening(self, window: Window, now: float, longest: float | None, latest: float) -> Opening:
+        """Return where in the window there is room."""
+        found = self._openings.get(longest)
+        if found is None or found.until < now:
+            _make_room(self._openings)
+            place = self._place(window, now, longest, latest)
+            # who was to start when it opens may do so a little later, or would have to wait for its next opening
+            last = place.end - (longest or 0.0)
+            last = max(last, place.start + GRACE) if place.start > now else last
+            found = self._openings[longest] = Opening(place.start, last, self._reason(now))
+        return found
 
     def _place(self, window: Window, now: float, longest: float | None, latest: float) -> Interval:
         """Return where in the window there is room; if nowhere, where it is open next, which the log says."""
@@ -166,3 +201,9 @@ class Placement:
         if self._window.contains(now):
             return f"it would not end within its window {self._window}"
         return f"outside its window {self._window}"
+
+
+def _make_room(found: dict[L, Any]) -> None:
+    """Forget what was found first, where there is no room for more."""
+    if len(found) >= KEPT:
+        del found[next(iter(found))]
