@@ -18,6 +18,8 @@ def train(event: Sized) -> None:
 
 @app.on(Sized)
 def counts(event: Sized) -> None: ...
+@app.on(Sized)
+def marks(event: Sized) -> None: ...
 """
 
 
@@ -25,7 +27,7 @@ def test_what_runs_used_is_shown_and_less_is_proposed_where_more_is_declared(pro
     project.write("app.py", APP)
     project("send", "Sized", "-", "--state", str(project.state), input='{"mib": 60}\n' * 6)
     assert project("run", "app.py", "--drain").code == 0
-    counts, train = project("profile", "--json").data
+    counts, _, train = project("profile", "--json").data
     assert train["declared"] == {"memory": 2**31, "cpu": 1.0}
     (measured,) = train["measured"]
     assert measured["runs"] == 6
@@ -33,8 +35,8 @@ def test_what_runs_used_is_shown_and_less_is_proposed_where_more_is_declared(pro
     assert train["proposed"]["memory"].endswith("MiB")
     assert counts == {"route": "counts", "declared": {}, "measured": [], "proposed": None, "why": counts["why"]}
     text = project("profile").out
-    assert "\ntrain: declares memory 2GiB, cpu 1; needs={'memory': '" in text
+    assert "\ntrain: declared memory 2GiB, cpu 1, proposed needs={'memory': '" in text
     assert "(by 6 runs only)" in text
-    assert "counts: declares nothing (not measured, as it runs in a thread; isolate=True runs it" in text
+    assert "\ncounts, marks: nothing declared (not measured in a thread; isolate=True" in text
     assert [one["route"] for one in project("profile", "--route", "train", "--json").data] == ["train"]
     assert "did you mean 'train'?" in project("profile", "--route", "trian").err

@@ -43,24 +43,27 @@ def profile(route: str | None, folder: str | None, as_json: bool) -> None:
     if rows := [_row(one, usage) for one, measured, _ in profiles for usage in measured]:
         print_table(TITLES, rows)
         say()
+    advised = defaultdict[str, list[str]](list)  # routes of which the same is to be said share a line
     for one, _, proposal in profiles:
-        say(f"{paint(one.name, None, bold=True)}: {_advice(one, proposal)}")
+        advised[_advice(one, proposal)].append(paint(one.name, None, bold=True))
+    for advice, names in advised.items():
+        say(f"{', '.join(names)}: {advice}")
     if not profiles:
         note("no routes: no app has run over this state folder yet")
 
 
 def _proposal(route: RouteView, runs: Sequence[Used]) -> Proposal:
     if not runs and route.policy.get("kind") != "process":
-        way = "isolate=True runs it in a process of its own, which is measured"
-        return Proposal({}, f"not measured, as it runs in a {route.policy.get('kind')}; {way}")
+        where = "on the loop" if route.policy.get("kind") == "coroutine" else "in a thread"
+        return Proposal({}, f"not measured {where}; isolate=True measures a handler in a process of its own")
     return propose(runs, route.policy.get("needs", {}))
 
 
 def _advice(route: RouteView, proposal: Proposal) -> str:
     needs = route.policy.get("needs") or {}
-    declares = f"declares {_shown(needs)}" if needs else "declares nothing"
-    wanted = f"; needs={ {**_kept(needs), **proposal.needs}!r}" if proposal.needs else ""
-    return f"{declares}{wanted} ({proposal.why})"
+    declared = f"declared {_shown(needs)}" if needs else "nothing declared"
+    wanted = f", proposed needs={ {**_kept(needs), **proposal.needs}!r}" if proposal.needs else ""
+    return f"{declared}{wanted} ({proposal.why})"
 
 
 def _kept(needs: Mapping[str, float]) -> dict[str, str | float]:
