@@ -22,15 +22,20 @@ def test_what_lies_in_the_folders_is_uploaded_and_runs_through(project: Project,
     assert os.environ == before
 
 
-def test_an_emulation_that_is_given_no_data_ends_well(project: Project) -> None:
-    answer = project("run", "app.py", "--aws", "--drain")
+def test_an_emulation_that_is_given_no_data_ends_well_and_names_all_that_it_listens_to(project: Project) -> None:
+    project.write("queues.py", QUEUES)
+    answer = project("run", "queues.py", "--aws", "--drain", "--bind", "orders=orders-staging")
     assert answer.code == 0
+    assert "; listening to incoming (s3://churn-data/incoming), orders (queue orders-staging); state in" in answer.err
     assert "export AWS_ACCESS_KEY_ID=emulated" in answer.err
     assert "AWS_ENDPOINT_URL=http://127.0.0.1:" in answer.err
 
 
 def test_a_state_folder_that_is_named_is_where_the_history_is_looked_for(project: Project) -> None:
-    answer = project("run", "app.py", "--aws", "--drain", "--state", "my state")
+    project.write("elsewhere/notes.txt", "none of the routes takes it")
+    bound = ("--upload", "--bind", "incoming=elsewhere")
+    answer = project("run", "app.py", "--aws", "--drain", "--state", "my state", *bound)
+    assert "uploaded 1 file of elsewhere to s3://churn-data/incoming" in answer.err
     assert f"  triggers runs --state '{project.home / 'my state'}'\n" in answer.err
 
 
@@ -41,6 +46,18 @@ def test_a_state_folder_that_is_named_is_where_the_history_is_looked_for(project
         (["--port", "5600"], "--port: only for an emulated AWS; add --aws"),
         (["--aws", "--requirement", "app.py"], "--requirement: only for packed functions; add --aws --lambda"),
         (
+            ["--aws", "--drain", "--bind", "incoming=s3://x"],
+            "--bind incoming: with --aws a place is a bucket that is emulated",
+        ),
+        (
+            ["--aws", "--drain", "--bind", "incoming=."],
+            "--bind incoming: with --aws a place is a bucket that is emulated",
+        ),
+        (
+            ["--aws", "--drain", "--upload", "--bind", "incoming=s3://x"],
+            "leave it out, or bind a source to the folder to --upload",
+        ),
+        (
             ["--aws", "--lambda", "--state", "x", "--grace", "3", "--adopt", "-q", "--log-format", "json"],
             "--state, --grace, --adopt, --quiet, --log-format: only for a dispatcher, and with --lambda there is none",
         ),
@@ -50,6 +67,16 @@ def test_an_option_that_would_change_nothing_is_refused(project: Project, option
     answer = project("run", "app.py", *options)
     assert answer.code == 2
     assert said in answer.err
+
+
+QUEUES = """
+from triggers import App, Folder, MessageReceived, Queue
+
+app = App("churn", sources=[Folder("incoming"), Queue("orders")])
+
+@app.on(MessageReceived)
+def take(event: MessageReceived) -> None: ...
+"""
 
 
 def test_a_file_that_the_emulation_cannot_take_is_named(project: Project) -> None:

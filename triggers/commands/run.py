@@ -28,6 +28,8 @@ from triggers.engine import Engine
 from triggers.errors import StateError
 from triggers.journal.dues import Held
 from triggers.journal.views import open_reader, runs
+from triggers.sources.folder import Folder
+from triggers.sources.queue import Queue
 from triggers.state import StateFolder
 from triggers.waits import Wait
 
@@ -104,6 +106,8 @@ def run(
     _check_that_all_is_of_use(aws, functions)
     loaded = load_app(target)
     app = bind(loaded, dict(binds))
+    if aws:
+        _check_binds(app, [name for name, _ in binds], upload)
     if functions:
         from triggers.commands.emulating import by_functions  # loads boto3
 
@@ -132,6 +136,18 @@ def _check_that_all_is_of_use(aws: bool, functions: bool) -> None:
         raise click.UsageError(f"{given}: only for packed functions; add --aws --lambda")
     if functions and (given := _given(_FOR_DISPATCHERS)):
         raise click.UsageError(f"{given}: only for a dispatcher, and with --lambda there is none; leave it out")
+
+
+def _check_binds(app: App, names: Sequence[str], upload: bool) -> None:
+    """Raise `UsageError` for places that are bound to where an emulated AWS does not look."""
+    of_use = {
+        name for name, one in app.sources.items() if isinstance(one, Queue) or (upload and isinstance(one, Folder))
+    }
+    if ignored := ", ".join(name for name in names if name not in of_use):
+        raise click.UsageError(
+            f"--bind {ignored}: with --aws a place is a bucket that is emulated; leave it out, or bind a source to the"
+            " folder to --upload"
+        )
 
 
 def _given(names: Sequence[str]) -> str:
@@ -273,8 +289,7 @@ class Session:
             log.info("%s", said)
 
     def _greet(self) -> None:
-        places = {name: os.fsencode(str(at)) for name, at in self.app.places().items() if name in self.app.sources}
-        sources = ", ".join(f"{name} ({path.decode('utf-8', 'backslashreplace')})" for name, path in places.items())
+        sources = ", ".join(_listened_to(self.app))
         routes = count(len(self.app.routes), "route")
         if not self.display:
             listening = f"; listening to {sources}" if sources else ""
@@ -310,6 +325,16 @@ class Session:
         if self.signal:
             return 128 + self.signal
         return FAILED if failed else OK
+
+
+def _listened_to(app: App) -> Iterator[str]:
+    """Yield where each source of an app is: its folder or bucket, or its queue."""
+    places = app.places()
+    for name, source in app.sources.items():
+        if isinstance(source, Queue):
+            yield f"{name} (queue {source.queue})"
+        elif name in places:
+            yield f"{name} ({os.fsencode(str(places[name])).decode('utf-8', 'backslashreplace')})"
 
 
 def _held_up(held: Held) -> str:
