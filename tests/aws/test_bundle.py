@@ -329,6 +329,21 @@ def test_a_requirements_file_is_included_however_pip_lets_it_be_named(line: str,
     assert requirements([tmp_path / "all.txt"]) == ["numpy==2.0", "--requires-nothing"]
 
 
+def test_constraints_count_more_than_what_is_installed_and_lie_where_the_file_that_names_them_says(
+    index: Callable[..., Path], tmp_path: Path
+) -> None:
+    index("rich", "0.1")
+    index("rich")
+    for name, lines in (("all", "-c 'the bounds.txt'\nrich"), ("the bounds", "-c more.txt"), ("more", "rich==0.1")):
+        (tmp_path / f"{name}.txt").write_text(lines)
+    assert "rich-0.1.dist-info/METADATA" in downloaded(requirements([tmp_path / "all.txt"]), HERE)
+    (tmp_path / "more.txt").write_text("rich>0.1")
+    assert f"rich-{version('rich')}.dist-info/METADATA" in downloaded(requirements([tmp_path / "all.txt"]), HERE)
+    (tmp_path / "more.txt").write_text("-c all.txt")
+    with pytest.raises(WiringError, match=r"requirements files that include each other have no end"):
+        downloaded(requirements([tmp_path / "all.txt"]), HERE)
+
+
 def test_requirements_that_include_each_other_are_refused_and_those_that_share_one_are_not(tmp_path: Path) -> None:
     for name, included in (("all", "a b"), ("a", "base"), ("b", "base"), ("base", "")):
         text = "".join(f"--requirement={one}.txt\n" for one in included.split())
@@ -404,8 +419,13 @@ def test_a_package_over_the_limit_is_refused_with_its_largest_parts(tmp_path: Pa
     mb = 1024 * 1024
     entries = {f"p{n}/x": Entry(n * 10 * mb, lambda: b"") for n in range(8)}
     made = Bundle({**entries, "p1/y": Entry(1, lambda: b"")})
-    with pytest.raises(WiringError, match=r"280\.0 MB unpacked, and Lambda takes 250\.0 MB; .* p7 \(70\.0 MB\), p6"):
+    with pytest.raises(
+        WiringError, match=r"280\.0 MB unpacked, and Lambda takes 250\.0 MB; .* p7 \(70\.0 MB\), p6"
+    ) as error:
         made.write(tmp_path / "a.zip")
+    assert "deploy an image (infra/Dockerfile), or have the routes that need the large parts run as Batch jobs" in str(
+        error.value
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -36,8 +36,8 @@ _SELF: Final = "triggers-ml"
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "arm64": "aarch64"}
 _GLIBC: Final = {"3.11": 26}
 """The minor version of the C library, by the function's Python; 34 for all newer ones."""
-_LONG: Final = {"-r": "--requirement", "-e": "--editable"}
-_OPTION: Final = re.compile(r"(-[re])\s*(.+)|(--requirement|--editable)[\s=]+(.+)")
+_LONG: Final = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable"}
+_OPTION: Final = re.compile(r"(-[rce])\s*(.+)|(--requirement|--constraint|--editable)[\s=]+(.+)")
 _PINNED: Final = re.compile(r"[=<>~!@]")
 
 
@@ -76,6 +76,7 @@ Libraries = Callable[[Sequence[str], Platform], Mapping[str, Entry]]
 def requirements(files: Iterable[Path]) -> list[str]:
     """Return the lines of requirements files, with those that they include by `-r`. Raises `WiringError`.
 
+    A file of constraints (`-c`) is named by its whole path: as for pip, it lies where the file that names it says.
     triggers itself is left out, since only a part of it goes into a zip.
     """
     return [line for file in files for line in _included(file, ())]
@@ -88,7 +89,9 @@ def _included(file: Path, within: Sequence[Path]) -> Iterator[str]:
         raise WiringError(f"{way}: requirements files that include each other have no end; take one of the lines out")
     for line in _lines(file):
         option, value = _option(line)
-        if option == "--requirement":
+        if option == "--constraint":
+            yield line if "://" in value else f"{option}={shlex.quote(str(whole.parent / value))}"
+        elif option == "--requirement":
             if "://" in value:
                 raise WiringError(f"{file}: {_shown(line)!r}: only a file can be included; download it")
             yield from _included(file.parent / value, (*within, whole))
@@ -99,7 +102,7 @@ def _included(file: Path, within: Sequence[Path]) -> Iterator[str]:
 
 
 def _option(line: str) -> tuple[str, str]:
-    """Return `--requirement` or `--editable` and what a line gives it; two empty texts for any other line.
+    """Return the long name of an option of `_LONG`, and what a line gives it; two empty texts for any other line.
 
     As pip reads them: `-r x`, `-rx`, `--requirement x` or `--requirement=x`, quoted as for a shell.
     """
@@ -174,9 +177,10 @@ def _is_packed(name: str, lines: Sequence[str]) -> bool:
 
 def _wheels(lines: Sequence[str], platform: Platform) -> Path:
     """Return a folder with the wheels, which is filled once for the same requirements, versions and platform."""
-    pins = _pins(lines)
+    bounds = list(_constraints(lines))
+    pins = _pins([*lines, *bounds])
     files = [_digest(line) for line in lines]
-    told = json.dumps([lines, files, pins, platform.python, platform.architecture])
+    told = json.dumps([lines, files, bounds, pins, platform.python, platform.architecture])
     folder = _cache() / hashlib.sha256(told.encode()).hexdigest()[:24]
     if folder.is_dir():
         return folder
@@ -195,6 +199,17 @@ def _wheels(lines: Sequence[str], platform: Platform) -> Path:
 
 def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "triggers" / "wheels"
+
+
+def _constraints(lines: Iterable[str], within: Sequence[Path] = ()) -> Iterator[str]:
+    """Yield the lines of the files of constraints that lines name, and of those that these name."""
+    for line in lines:
+        option, value = _option(line)
+        if option == "--constraint" and "://" not in value:
+            file = Path(value).resolve()
+            bounds = list(_included(file, within))
+            yield from bounds
+            yield from _constraints(bounds, (*within, file))
 
 
 def _digest(line: str) -> str | None:
