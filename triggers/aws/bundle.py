@@ -79,8 +79,8 @@ class Bundle:
             raise WiringError(
                 f"the package has {megabytes(self.size)} unpacked, and Lambda takes {megabytes(UNPACKED)}; the largest"
                 f" parts are {self._largest()}; leave out what the functions do not need, deploy an image"
-                " (infra/Dockerfile), or have the routes that need the large parts run as Batch jobs (--job ROUTE), with an"
-                " image of their own that has them, and import those in their handlers"
+                " (infra/Dockerfile), or have the routes that need the large parts run as Batch jobs (--job ROUTE),"
+                " whose image has them, and import those in their handlers"
             )
 
     def _largest(self) -> str:

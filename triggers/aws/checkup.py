@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from triggers.app import App
 from triggers.aws import names
@@ -21,6 +21,7 @@ from triggers.aws.refusals import explained
 from triggers.clock import SystemClock
 from triggers.errors import TriggersError, WiringError
 from triggers.events import moment
+from triggers.findings import Finding, Verdict
 from triggers.journal import views
 from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
@@ -40,45 +41,32 @@ LOOKED_AT: Final = 10_000
 NAMED: Final = 5
 """As many of those are named."""
 
-OK: Final = "ok"
-WARNING: Final = "warning"
-PROBLEM: Final = "problem"
-
-
-class Seen(NamedTuple):
-    """What was looked at, its verdict (`ok`, `warning`, `problem`), and what was seen."""
-
-    what: str
-    verdict: str
-    seen: str
-
-
-Look = Callable[[], Seen | str]
+Look = Callable[[], Finding | str]
 """Looks at one thing. What it returns as text is well; a `TriggersError` is a problem."""
 
 
-def of_app(app: App) -> list[Seen]:
+def of_app(app: App) -> list[Finding]:
     """Look at what the sources and outputs of an app need, which has some in AWS."""
     return _looked(dict(_looks(app)))
 
 
-def of_deployed(app: str) -> list[Seen]:
+def of_deployed(app: str) -> list[Finding]:
     """Look at the run table of an app that is deployed."""
     what = f"run table {names.table(app)}"
     return _looked({what: partial(_records, app, what)})
 
 
-def _looked(looks: Mapping[str, Look]) -> list[Seen]:
+def _looked(looks: Mapping[str, Look]) -> list[Finding]:
     """Look at credentials and region, and where those are well at the rest."""
     found = [*_together({"aws credentials": _credentials, "aws region": _region})]
-    if all(one.verdict == OK for one in found):
+    if all(one.verdict == Verdict.OK for one in found):
         found += _together(looks)
     return found
 
 
-def _together(looks: Mapping[str, Look]) -> Iterator[Seen]:
+def _together(looks: Mapping[str, Look]) -> Iterator[Finding]:
     """Look at several things at once, and yield them in their order."""
-    answers: dict[str, Seen | Exception] = {}
+    answers: dict[str, Finding | Exception] = {}
     clock = SystemClock()
     threads = [Thread(target=_look, args=(what, look, answers), daemon=True) for what, look in looks.items()]
     until = clock.monotonic() + PATIENCE
@@ -88,18 +76,18 @@ def _together(looks: Mapping[str, Look]) -> Iterator[Seen]:
         thread.join(max(0.0, until - clock.monotonic()))
     silent = f"AWS did not answer within {PATIENCE:g} s; check the network, AWS_ENDPOINT_URL and the proxy"
     for what in looks:
-        answer = answers.get(what, Seen(what, PROBLEM, silent))
+        answer = answers.get(what, Finding(what, Verdict.PROBLEM, silent))
         if isinstance(answer, Exception):
             raise answer
         yield answer
 
 
-def _look(what: str, look: Look, answers: dict[str, Seen | Exception]) -> None:
+def _look(what: str, look: Look, answers: dict[str, Finding | Exception]) -> None:
     try:
         found = look()
-        answers[what] = Seen(what, OK, found) if isinstance(found, str) else found
+        answers[what] = Finding(what, Verdict.OK, found) if isinstance(found, str) else found
     except TriggersError as error:
-        answers[what] = Seen(what, PROBLEM, str(error))
+        answers[what] = Finding(what, Verdict.PROBLEM, str(error))
     except Exception as error:  # a mistake of ours, which must not die with a thread
         answers[what] = error
 
@@ -188,7 +176,7 @@ def _counts(sqs: Any, url: str, thing: str) -> str:
     return "it would count, since the queue has dead letters" if said else ""
 
 
-def _records(app: str, what: str) -> Seen | str:
+def _records(app: str, what: str) -> Finding | str:
     """Say whether the run table may be read, and what in it a person should look at."""
     from triggers.aws.deployed import Deployed
 
@@ -196,7 +184,7 @@ def _records(app: str, what: str) -> Seen | str:
     found = [*_ended(deployed), *_left(deployed)]
     if not found:
         return "may be read; nothing is dead or rejected, and nothing waits that was due long ago"
-    return Seen(what, WARNING, f"may be read; {'; '.join(found)}")
+    return Finding(what, Verdict.WARNING, f"may be read; {'; '.join(found)}")
 
 
 def _ended(deployed: Deployed) -> Iterator[str]:
@@ -224,4 +212,4 @@ def _left(deployed: Deployed) -> Iterator[str]:
     )
 
 
-__all__ = ["Seen", "of_app", "of_deployed"]
+__all__ = ["of_app", "of_deployed"]

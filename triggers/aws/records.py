@@ -35,7 +35,7 @@ REJECTED: Final = "rejected"
 KNOWN: Final = "known"
 """The state of a run that is none: its route was told before of what its event tells, or of what came after it."""
 
-LISTED: Final = (
+INDEXED: Final = (
     *("route", "source", "event_id", "event", "state", "attempt", "counted", "error"),
     *("first", "started", "ended", "due", "lease", "parts", "expires"),
 )
@@ -412,8 +412,8 @@ def _part(start: int, number: int | None = None) -> str:
 __all__ = [
     "DEAD",
     "DONE",
+    "INDEXED",
     "KNOWN",
-    "LISTED",
     "REJECTED",
     "REST",
     "RUNNING",

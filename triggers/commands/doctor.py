@@ -9,7 +9,6 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from triggers.commands.output import can_write, clock, count, note, plain, say, 
 from triggers.commands.parameters import deployed_option, find_state, json_option, state_option
 from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
+from triggers.findings import Finding, Verdict
 from triggers.journal import views
 from triggers.journal.groups import left_over
 from triggers.journal.journal import SAFE_SQLITE
@@ -35,17 +35,9 @@ from triggers.state import StateFolder
 LITTLE_DISK: Final = 500 * 1024**2
 FEW_WATCHES: Final = 65_536
 FEW_INSTANCES: Final = 128
+MARKS: Final = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.PROBLEM: "✗"}
 BLIND: Final = {"nfs", "nfs4", "cifs", "smb3", "9p", "vboxsf", "virtiofs", "ceph", "glusterfs", "lustre"}
 """File systems whose kernel does not tell of what other machines write, and whose locks may not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What was looked at, how it is (`ok`, `warning` or `problem`), and what was seen."""
-
-    what: str
-    verdict: str
-    seen: str
 
 
 @click.command()
@@ -64,23 +56,23 @@ def doctor(target: str | None, folder: str | None, aws: str | None, deep: bool, 
     if deep and aws is not None:
         raise click.UsageError("--deep looks at a state folder, --aws at an app that has none; give one of them")
     found = [*_machine(), *(_deployed(aws) if aws else _state(folder, deep)), *(_app(target) if target else [])]
-    problems = sum(finding.verdict == "problem" for finding in found)
+    problems = sum(finding.verdict is Verdict.PROBLEM for finding in found)
     if as_json:
-        findings = [{"what": one.what, "verdict": one.verdict, "seen": one.seen} for one in found]
+        findings = [one._asdict() for one in found]
         say_json({"ok": not problems, "findings": findings})
         return FAILED if problems else OK
     wide = max(len(one.what) for one in found)
     for one in found:
-        mark = {"ok": "✓", "warning": "!", "problem": "✗"}[one.verdict] if can_write("✓✗") else one.verdict.ljust(7)
+        mark = MARKS[one.verdict] if can_write("✓✗") else one.verdict.ljust(7)
         word = state(one.verdict)
         say(f"{word.replace(one.verdict, mark)} {one.what.ljust(wide)}  {one.seen}")
-    warnings = sum(finding.verdict == "warning" for finding in found)
+    warnings = sum(finding.verdict is Verdict.WARNING for finding in found)
     note(f"{count(problems, 'problem')}, {count(warnings, 'warning')}")
     return FAILED if problems else OK
 
 
 def _finding(what: str, seen: str, *, warning: bool = False, problem: bool = False) -> Finding:
-    return Finding(what, "problem" if problem else "warning" if warning else "ok", seen)
+    return Finding(what, Verdict.PROBLEM if problem else Verdict.WARNING if warning else Verdict.OK, seen)
 
 
 # --- this machine --------------------------------------------------------------------------------
@@ -128,7 +120,7 @@ def _state(folder: str | None, deep: bool) -> Iterator[Finding]:
     if deep:
         from triggers.commands import leftovers
 
-        yield from (Finding(*seen) for seen in leftovers.of_files(place))
+        yield from leftovers.of_files(place)
 
 
 def _mode(place: StateFolder) -> Finding:
@@ -259,13 +251,13 @@ def _app(target: str) -> Iterator[Finding]:
     if any(isinstance(one, Bucket | Queue) for one in (*app.sources.values(), *app.outputs.values())):
         from triggers.aws import checkup  # loads botocore
 
-        yield from (Finding(*seen) for seen in checkup.of_app(app))
+        yield from checkup.of_app(app)
 
 
 def _deployed(app: str) -> Iterator[Finding]:
     from triggers.aws import checkup  # the same
 
-    yield from (Finding(*seen) for seen in checkup.of_deployed(app))
+    yield from checkup.of_deployed(app)
 
 
 def _folder(name: str, path: Path, *, watched: bool) -> Iterator[Finding]:

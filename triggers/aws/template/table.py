@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from triggers.aws import names
-from triggers.aws.records import LISTED
+from triggers.aws.records import INDEXED
 from triggers.aws.template.references import Json
 
 
@@ -37,7 +37,7 @@ def _index(name: str, attribute: str) -> Json:
         "KeySchema": _key(attribute, "changed"),
         "Projection": {
             "ProjectionType": "INCLUDE",
-            "NonKeyAttributes": sorted(set(LISTED) - {attribute}),
+            "NonKeyAttributes": sorted(set(INDEXED) - {attribute}),
         },
     }
 
