@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -19,7 +20,7 @@ from tests.aws.memory import EventBus, Killed, Life, Mortal
 from triggers import App, Event, ObjectCreated, Retry
 from triggers.aws import checkup, entrance, names, wire
 from triggers.aws.bus import Bus
-from triggers.aws.deployed import declared
+from triggers.aws.deployed import Deployed, declared
 from triggers.aws.records import Claim, Records
 from triggers.aws.runs import Runs
 from triggers.aws.template import jobs
@@ -251,6 +252,39 @@ def test_a_redrive_that_is_killed_before_its_message_is_named_by_a_doctor_and_he
     assert "due for long" not in churn("doctor").out
 
 
+def test_a_run_that_was_killed_and_that_no_message_brings_back_is_named_with_the_way_out(
+    churn: Churn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event, now = row(Processed(table="good"), "3"), time.time()
+    run, text = wire.run_number(event, "train"), wire.write(event)
+    churn.records.claim(run, "train", event, text, "one", now - 90, now - 60)
+    assert "interrupted" not in churn("doctor").out  # its message might still come
+    assert (
+        f"where neither will be, as after an invocation that waited for its answer, `triggers retry r{run} --aws"
+        in (churn("why", f"r{run}").out)
+    )
+    monkeypatch.setattr(checkup, "LATE", 0.0)
+    told = churn("doctor").out
+    assert f"1 interrupted, and left for long, since {datetime.fromtimestamp(now - 60, UTC):%Y-%m-%d %H:%M} UTC" in told
+    assert f"`triggers dead redrive r{run} --aws {churn.app.name}` sends it again" in told
+    assert churn("retry", f"r{run}").out == f"retried r{run}; now 1 delayed\n"
+    assert [event.id for event in churn.receive("train")] == ["3"]
+    assert "train ended well" in churn("why", f"r{run}").out
+
+
+def test_a_run_that_somebody_is_at_work_on_is_neither_retried_nor_named(
+    churn: Churn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event, now = row(Processed(table="good"), "3"), time.time()
+    churn.records.claim(3, "train", event, wire.write(event), "one", now, now + 60)
+    monkeypatch.setattr(checkup, "LATE", 0.0)
+    assert "interrupted" not in churn("doctor").out
+    assert "r3 is running; only what is dead or delayed or interrupted can be retried" in churn("retry", "r3").err
+    with pytest.raises(TriggersError, match="r3 is no longer dead or dropped or delayed or interrupted; look again"):
+        Deployed(churn.app.name).redrive([3])
+    assert churn.receive("train") == []
+
+
 class NoMessage(Life):
     """A life that ends where a message would be sent."""
 
@@ -310,7 +344,7 @@ def test_what_is_done_cannot_be_redriven(churn: Churn) -> None:
     [done] = [run["run"] for run in churn("runs", "--json").data if run["route"] == "deploy"]
     answer = churn("dead", "redrive", done)
     assert answer.code != 0
-    assert f"{done} is done; only what is dead or delayed or dropped can run again" in answer.err
+    assert f"{done} is done; only what is dead or delayed or dropped or interrupted can run again" in answer.err
 
 
 def test_a_replayed_event_runs_again_in_its_chain(churn: Churn) -> None:

@@ -7,7 +7,7 @@ process where AWS does not answer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from threading import Thread
@@ -27,17 +27,18 @@ from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
 
 if TYPE_CHECKING:
-    from triggers.aws.deployed import Deployed
+    from triggers.aws.deployed import Deployed, Overdue
 
 PATIENCE: Final = 10.0
 """Seconds until looks that were begun together are given up."""
 MOST: Final = 100
 """As many run records of a state are counted."""
 LATE: Final = 2 * 3600.0
-"""Seconds that a run may wait after it was due before it is named. Where its message could not be hidden until then,
-that comes when its queue says so: after six times the function's time, 90 minutes at most."""
+"""Seconds that a run may wait after it was due, or its attempt's lease was over, before it is named. Where its message
+could not be hidden until then, that comes when its queue says so: after six times the function's time, 90 minutes at
+most."""
 LOOKED_AT: Final = 10_000
-"""As many runs that wait are looked at, to find the late ones."""
+"""As many runs that wait, or run, are looked at, to find the late ones."""
 NAMED: Final = 5
 """As many of those are named."""
 
@@ -181,7 +182,7 @@ def _records(app: str, what: str) -> Finding | str:
     from triggers.aws.deployed import Deployed
 
     deployed = Deployed(app)
-    found = [*_ended(deployed), *_left(deployed)]
+    found = [*_ended(deployed), *_left(deployed), *_interrupted(deployed)]
     if not found:
         return "may be read; nothing is dead or rejected, and nothing waits that was due long ago"
     return Finding(what, Verdict.WARNING, f"may be read; {'; '.join(found)}")
@@ -201,15 +202,32 @@ def _left(deployed: Deployed) -> Iterator[str]:
     So it is where a redrive was killed between the two. One whose message only waits its turn loses nothing by it: what
     comes of a run comes of it once, however many messages there are.
     """
-    late = deployed.overdue(SystemClock().now() - LATE, LOOKED_AT)
-    if not late:
-        return
-    named = [f"r{run.number}" for run in late[:NAMED]]
-    yield (
-        f"{len(late)} delayed and due for long, since {moment(late[0].due_time or 0.0):%Y-%m-%d %H:%M} UTC or later:"
-        f" {', '.join(named)}{' and others' if late[NAMED:] else ''}; where no message of theirs is left,"
-        f" `triggers dead redrive {' '.join(named)} --aws {deployed.app}` sends it again"
-    )
+    if late := deployed.overdue(SystemClock().now() - LATE, LOOKED_AT):
+        told = _told(late, "delayed and due for long")
+        yield f"{told}; where no message of theirs is left, {_again(late, deployed.app)}"
+
+
+def _interrupted(deployed: Deployed) -> Iterator[str]:
+    """Tell of runs whose function was killed amid an attempt, and of which nothing came since: an invocation that waits
+    for its answer, which Lambda makes once, has no message that would come again.
+    """
+    if left := deployed.abandoned(SystemClock().now() - LATE, LOOKED_AT):
+        told = _told(left, "interrupted, and left for long")
+        yield (
+            f"{told}; where no message of theirs is left, their next attempts begin when the same events are invoked"
+            f" again, or {_again(left, deployed.app)}"
+        )
+
+
+def _told(runs: Sequence[Overdue], how: str) -> str:
+    """Return how many runs there are of a kind, since when, and the first of them."""
+    named = ", ".join(f"r{run.number}" for run in runs[:NAMED]) + (" and others" if runs[NAMED:] else "")
+    return f"{len(runs)} {how}, since {moment(runs[0].since):%Y-%m-%d %H:%M} UTC or later: {named}"
+
+
+def _again(runs: Sequence[Overdue], app: str) -> str:
+    """Return what sends the events of the first of some runs once more."""
+    return f"`triggers dead redrive {' '.join(f'r{run.number}' for run in runs[:NAMED])} --aws {app}` sends it again"
 
 
 __all__ = ["of_app", "of_deployed"]

@@ -37,6 +37,8 @@ DECLARED: Final = "app"
 _WORDS: Final = {"running": "running", "waiting": "delayed", "done": "done", "dead": "dead", "dropped": "dropped"}
 """The states of a record as a journal calls them: a run waits only to be tried again."""
 _ENDED: Final = ("done", "dead", "dropped")
+_STALE: Final = {"waiting": "delayed", "running": "interrupted"}
+"""What states of a record are called in which it may be asked to begin again."""
 
 
 def declared(app: str, routes: Sequence[Sequence[str | None]], sources: Sequence[str] = ()) -> dict[str, Any]:
@@ -63,6 +65,13 @@ class Rejection(NamedTuple):
     reason: str
     time: float
     expires: float
+
+
+class Overdue(NamedTuple):
+    """A run of which something should have come since a moment, in Unix seconds."""
+
+    number: int
+    since: float
 
 
 class Rejected(TriggersError):
@@ -110,16 +119,24 @@ class Deployed:
             items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
             return self._journal(items, emitted=True)
 
-    def overdue(self, before: float, most: int) -> list[RunView]:
-        """Return runs that wait although they were due before a moment, in Unix seconds, what waits longest first.
+    def overdue(self, before: float, most: int) -> list[Overdue]:
+        """Return runs that wait although they were due before a moment, in Unix seconds, what waits longest first."""
+        return self._over("waiting", "due", before, most)
 
-        No more than `most` are read, those first that have waited longest for whatever: what nobody is told of is among
+    def abandoned(self, before: float, most: int) -> list[Overdue]:
+        """Return runs of which an attempt began and never ended, and whose lease was over before a moment: likewise."""
+        return self._over("running", "lease", before, most)
+
+    def _over(self, state: str, moment: str, before: float, most: int) -> list[Overdue]:
+        """Return runs in a state for which some moment was before another one, what has been so for longest first.
+
+        No more than `most` are read, those first that have longest been in that state: what nobody is told of is among
         them before long.
         """
         with explained(self._thing):
-            waiting = islice(self._query("by-state", "state", "waiting"), most)
-            runs = [_run(item) for item in waiting if number_in(item, "due") < before]
-        return sorted(runs, key=lambda run: run.due_time or 0.0)
+            found = islice(self._query("by-state", "state", state), most)
+            runs = [Overdue(int(text_in(item, "run")[1:]), number_in(item, moment)) for item in found]
+        return sorted((run for run in runs if run.since < before), key=lambda run: run.since)
 
     def rejections(self, most: int | None = None) -> list[Rejection]:
         """Return what came and could be no event, the newest last; no more of it than `most`, the newest."""
@@ -242,7 +259,7 @@ class Deployed:
         return []
 
     def redrive(self, runs: Iterable[int]) -> None:
-        """Have dead, dropped or waiting runs begin again, with all their attempts before them."""
+        """Have runs begin again, with all their attempts before them: dead, dropped, waiting or interrupted ones."""
         for run in runs:
             with explained(self._thing):
                 found = self._ended(run)
@@ -250,8 +267,8 @@ class Deployed:
                 item = self._change(
                     run,
                     "SET #state = :state, #due = :now, #changed = :now, #redriven = :now, #counted = :zero"
-                    " REMOVE #ended, #expires",
-                    ("dead", "dropped", "waiting"),
+                    " REMOVE #ended, #expires, #lease",
+                    ("dead", "dropped", "waiting", "running"),
                     {":state": {"S": "waiting"}, ":zero": {"N": "0"}},
                     ("due", "redriven", "counted", "ended", "expires"),
                 )
@@ -286,15 +303,21 @@ class Deployed:
     def _change(
         self, run: int, update: str, states: Sequence[str], values: Mapping[str, Any], named: Sequence[str]
     ) -> Item:
-        """Update a run that is in one of these states, and return its record; raise `TriggersError` for any other."""
+        """Update a run that is in one of these states, and return its record; raise `TriggersError` for any other.
+
+        One that runs has been interrupted: a lease that goes on is somebody's, who is left alone.
+        """
         marks = {f":was{number}": {"S": state} for number, state in enumerate(states)}
         try:
             answer = self._client.update_item(
                 TableName=self.table,
                 Key={"run": {"S": f"r{run}"}, "part": {"S": "run"}},
                 UpdateExpression=update,
-                ConditionExpression=f"#state IN ({', '.join(marks)}) AND NOT #published = :unsaid",
-                ExpressionAttributeNames={f"#{name}": name for name in ("state", "changed", "published", *named)},
+                ConditionExpression=f"#state IN ({', '.join(marks)}) AND NOT #published = :unsaid"
+                " AND NOT #lease >= :now",
+                ExpressionAttributeNames={
+                    f"#{name}": name for name in ("state", "changed", "published", "lease", *named)
+                },
                 ExpressionAttributeValues={
                     **marks,
                     **values,
@@ -304,7 +327,8 @@ class Deployed:
                 ReturnValues="ALL_NEW",
             )
         except self._client.exceptions.ConditionalCheckFailedException as error:
-            raise TriggersError(f"r{run} is no longer {' or '.join(states)}; look again") from error
+            words = " or ".join(_STALE.get(state, state) for state in states)
+            raise TriggersError(f"r{run} is no longer {words}; look again") from error
         item: Item = answer["Attributes"]
         return item
 

@@ -146,7 +146,9 @@ def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
 def redrive(
     ids: Sequence[str], everything: bool, route: str | None, folder: str | None, aws: str | None, as_json: bool
 ) -> None:
-    """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs."""
+    """Run dead letters again, with all their attempts before them. Dropped and delayed runs too, by their IDs, and in
+    AWS interrupted ones.
+    """
     if bool(ids) + everything + bool(route) != 1:
         raise click.UsageError("say which: RUN..., --all or --route NAME")
     numbers = _numbers(ids)
@@ -181,7 +183,7 @@ def drop(ids: Sequence[str], folder: str | None, aws: str | None, as_json: bool)
 @deployed_option
 @json_option
 def retry(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
-    """Run a dead or delayed run again, now, with all its attempts before it."""
+    """Run a dead or delayed run again, now, with all its attempts before it; in AWS an interrupted one, too."""
     numbers = _numbers([id])
     with looking(folder, aws, lambda deployed: deployed.some(numbers)) as (place, connection):
         runs = _chosen(place, connection, numbers, {"dead", "delayed"}, "be retried")
@@ -199,11 +201,16 @@ def _numbers(ids: Sequence[str]) -> list[int]:
 def _chosen(
     place: StateFolder | Deployed, connection: apsw.Connection, numbers: Sequence[int], states: set[str], what: str
 ) -> list[RunView]:
-    """Return the runs, or raise where one is in no state for it."""
+    """Return the runs, or raise where one is in no state for it.
+
+    In AWS one that was interrupted is as good as delayed: nobody but its message has it begin again.
+    """
     runs = [find_run(connection, number) for number in numbers]
+    if not isinstance(place, StateFolder) and "delayed" in states:
+        states = {*states, INTERRUPTED}
     for run in runs:
-        if run.state not in states:
-            word = state_of(run, living_epoch(place, connection))
+        word = state_of(run, living_epoch(place, connection))
+        if word not in states:
             allowed = " or ".join(sorted(states))
             instead = _instead(place, run, word)
             raise TriggersError(f"r{run.number} is {word}; only what is {allowed} can {what}{instead}")

@@ -154,7 +154,7 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
         case "running":
             return _running(scene, run) + _come_to(scene, run, run.started)
         case "interrupted":
-            ended = f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene)}"
+            ended = f"the process that ran {run.route} has ended in attempt {run.attempt}; {_restart(scene, run)}"
             return ended + _halted(scene, run) + _come_to(scene, run)
         case "delayed":
             return _delayed(scene, run) + _halted(scene, run) + _come_to(scene, run)
@@ -186,7 +186,12 @@ def _come_to(scene: Scene, run: RunView, started: float | None = None) -> str:
     return f"; it has come to {said}" if said else ""
 
 
-def _restart(scene: Scene) -> str:
+def _restart(scene: Scene, run: RunView) -> str:
+    if scene.aws:
+        return (
+            "the next attempt begins when its message comes again, or the same event is invoked again; where neither"
+            f" will be, as after an invocation that waited for its answer, {written(f'retry r{run.number}')} begins it"
+        )
     if scene.holder:
         return f"{scene.holder} starts it again when its turn comes"
     return "no dispatcher is running; it starts again with `triggers run`"
