@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios fuzz audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios coverage fuzz audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -39,6 +39,7 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 unit: $(STAMP)                  ## in five processes: half of their time they wait, so two cores carry them
 	@$(MAKE) --no-print-directory --jobs=5 $(UNIT)
 
+PYTEST := $(BIN)/python -m pytest
 UNIT := unit-engine unit-aws unit-waiting unit-commands unit-processes
 WAITING := $(patsubst %,tests/aws/test_%.py,faults job bundle bad_input deployment deployment_kills queue template)
 COMMANDS := tests/commands tests/parity tests/faults
@@ -46,19 +47,25 @@ PROCESSES := tests/crash tests/handlers tests/torture tests/test_docs.py
 BESIDE := tests/aws tests/test_typing.py $(COMMANDS) $(PROCESSES)
 
 unit-engine: $(STAMP)
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
+	$(PYTEST) $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
 
 unit-aws: $(STAMP)
-	$(BIN)/python -m pytest tests/aws $(addprefix --ignore=,$(WAITING)) -o cache_dir=.pytest_cache/aws
+	$(PYTEST) tests/aws $(addprefix --ignore=,$(WAITING)) -o cache_dir=.pytest_cache/aws
 
 unit-waiting: $(STAMP)          # half of AWS's by time
-	$(BIN)/python -m pytest $(WAITING) -o cache_dir=.pytest_cache/waiting
+	$(PYTEST) $(WAITING) -o cache_dir=.pytest_cache/waiting
 
 unit-commands: $(STAMP)
-	$(BIN)/python -m pytest $(COMMANDS) -o cache_dir=.pytest_cache/commands
+	$(PYTEST) $(COMMANDS) -o cache_dir=.pytest_cache/commands
 
 unit-processes: $(STAMP)        # those that start apps, kill them, and tell their stories
-	$(BIN)/python -m pytest $(PROCESSES) -o cache_dir=.pytest_cache/processes
+	$(PYTEST) $(PROCESSES) -o cache_dir=.pytest_cache/processes
+
+coverage: $(STAMP)             ## which lines and branches of the package no test reaches, processes included; half an hour
+	rm -rf .coverage
+	-$(MAKE) --no-print-directory --keep-going $(UNIT) PYTEST="$(BIN)/coverage run -m pytest"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
@@ -98,7 +105,7 @@ $(CHECKERS):                    # in environments of their own: they pin what we
 	$(@D)/python -m pip install --quiet $(if $(findstring parliament,$@),"parliament>=1.6" "setuptools<81","checkov>=3.3")
 
 clean:
-	rm -rf $(VENV) $(VENV)-checkov $(VENV)-parliament .mypy_cache .ruff_cache .pytest_cache .triggers demo build dist
+	rm -rf $(VENV) $(VENV)-checkov $(VENV)-parliament .mypy_cache .ruff_cache .pytest_cache .coverage .triggers demo build dist
 
 audit: $(STAMP)                 ## bandit, licences, and whether what is installed is what is locked
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive triggers handlers infra

@@ -12,7 +12,7 @@ import pytest
 from infra.audit import LOCK, allowed, locked, normal, problems
 from tests.docs.pages import ROOT
 
-GROUPS = ("pipeline", "test", "aws", "lint", "types", "audit", "build")
+GROUPS = ("pipeline", "test", "aws", "lint", "types", "audit", "coverage", "build")
 
 
 def declared() -> set[str]:
