@@ -88,3 +88,10 @@ def test_a_price_is_not_waited_for_until_a_run_expires() -> None:
     assert start(NOON + 3 * HOUR + 59) == 3 * HOUR - 1  # a minute is left to the dispatcher
     assert start(NOON + 30) == 0
     assert start(expires, expires + HOUR) == 5 * HOUR  # it has been started before: now it expires no more
+
+
+def test_who_plays_the_future_again_finds_the_openings_that_are_first_then() -> None:
+    night = placement(Counted("22:00-06:00"), None)
+    later = Terms(NOON + 24 * HOUR)
+    assert [night.start(now, later, HOUR).at - NOON for now in (NOON, NOON + 24 * HOUR)] == [10 * HOUR, 34 * HOUR]
+    assert night.start(NOON, later, HOUR).at - NOON == 10 * HOUR

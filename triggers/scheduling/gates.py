@@ -80,8 +80,10 @@ class Opening(NamedTuple):
     """Where in its window runs of one length find room."""
 
     start: float
+    since: float
+    """The first moment for which that was found out: who plays what may come, time and again, begins anew."""
     until: float
-    """The last moment for which that was found out."""
+    """The last one."""
     reason: str
 
 
@@ -173,13 +175,13 @@ class Placement:
     def _opening(self, window: Window, now: float, longest: float | None, latest: float) -> Opening:
         """Return where in the window there is room."""
         found = self._openings.get(longest)
-        if found is None or found.until < now:
+        if found is None or not found.since <= now <= found.until:
             _make_room(self._openings)
             place = self._place(window, now, longest, latest)
             # who was to start when it opens may do so a little later, or would have to wait for its next opening
             last = place.end - (longest or 0.0)
             last = max(last, place.start + GRACE) if place.start > now else last
-            found = self._openings[longest] = Opening(place.start, last, self._reason(now))
+            found = self._openings[longest] = Opening(place.start, now, last, self._reason(now))
         return found
 
     def _place(self, window: Window, now: float, longest: float | None, latest: float) -> Interval:
