@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from inspect import iscoroutinefunction
+from contextlib import suppress
+from inspect import isasyncgenfunction, iscoroutinefunction, signature
 from math import inf
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
@@ -112,23 +113,34 @@ def make_limits(owner: str, options: Mapping[str, Any]) -> Limits:
     _check_pressure(owner, limits.pressure)
     if not (is_number(limits.retention) and 0 < limits.retention < inf):
         raise WiringError(f"{owner}: retention={limits.retention!r} is in days and must be above 0")
-    _check_choice(owner, limits.policy)
+    if limits.policy is not None:
+        check_policy(f"{owner}: policy={limits.policy!r}", limits.policy)
     return limits
 
 
-def _check_choice(owner: str, policy: object) -> None:
-    """Refuse as a policy what is no function, and one that returns a coroutine: a decision can't be waited for."""
-    if policy is None:
-        return
-    wrong = None
+def check_policy(named: str, policy: object) -> None:
+    """Refuse as a policy what cannot decide: no function, a class, one that is to be waited for, or takes no view.
+
+    `named` is how its user has written it, for the error (`WiringError`).
+    """
+    if wrong := _unfit(policy):
+        raise WiringError(f"{named} {wrong}; write a function from a view to the lanes' indexes in order")
+
+
+def _unfit(policy: object) -> str | None:
+    """Return what keeps something from being a policy, None where nothing does."""
     if not callable(policy):
-        wrong = "no function"
-    elif iscoroutinefunction(policy) or iscoroutinefunction(policy.__call__):
-        wrong = "async, and nothing waits for a decision"
-    if wrong:
-        raise WiringError(
-            f"{owner}: policy={policy!r} is {wrong}; write one from a view to the lanes' indexes in order"
-        )
+        return "is no function"
+    if isinstance(policy, type):
+        return "is a class"
+    if any(kind(one) for kind in (iscoroutinefunction, isasyncgenfunction) for one in (policy, policy.__call__)):
+        return "is async, and nothing waits for a decision"
+    with suppress(ValueError):  # of some built-in functions nobody knows what they take
+        try:
+            signature(policy).bind(None)
+        except TypeError as error:
+            return f"is called with the view alone, and that will not do: {error}"
+    return None
 
 
 def _check_downstreams(owner: str, downstreams: object) -> None:

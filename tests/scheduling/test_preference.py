@@ -151,7 +151,7 @@ def test_an_app_works_on_under_a_policy_that_always_fails(start: Start, caplog: 
 
 
 def test_what_is_no_function_is_refused() -> None:
-    with pytest.raises(WiringError, match="app 'a': policy='fifo' is no function; write one from a view"):
+    with pytest.raises(WiringError, match="app 'a': policy='fifo' is no function; write a function from a view"):
         App("a", policy="fifo")  # type: ignore[arg-type]
 
 
@@ -166,7 +166,26 @@ class Waits:
 
 @pytest.mark.parametrize("policy", [waits, Waits(), partial(waits)], ids=["function", "object", "partial"])
 def test_what_would_have_to_be_waited_for_is_refused(policy: Any) -> None:
-    with pytest.raises(WiringError, match=r"app 'a': policy=.* is async, and nothing waits for a decision; write one"):
+    with pytest.raises(
+        WiringError, match=r"app 'a': policy=.* is async, and nothing waits for a decision; write a function"
+    ):
+        App("a", policy=policy)
+
+
+class Chooser:
+    def __init__(self, seen: View) -> None:
+        pass
+
+
+def of_two(seen: View, other: View) -> list[int]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"), [(Chooser, "is a class"), (of_two, "missing a required argument: 'other'")], ids=str
+)
+def test_what_cannot_be_called_with_a_view_is_refused(policy: Any, words: str) -> None:
+    with pytest.raises(WiringError, match=words):
         App("a", policy=policy)
 
 
