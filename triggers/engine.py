@@ -29,6 +29,7 @@ from triggers.rejections import Rejections
 from triggers.resource import close_all
 from triggers.routing import Router, describe_route
 from triggers.scheduling.preference import name_of
+from triggers.scheduling.regulation import regulated
 from triggers.sources import Source
 from triggers.sources.inbox import Inbox
 from triggers.sources.timer import Timer
@@ -164,7 +165,8 @@ class Engine:
         own = {"name": self.app.name, "sources": sorted(self.intake.sources)}
         policy = None if limits.policy is None else name_of(limits.policy)
         decided_by = {"aging": limits.aging, "policy": policy, "shares": dict(limits.shares)}
-        return {**own, "capacity": limits.capacity(), **decided_by, "target": self._target}
+        found_out = regulated(limits, self.app.routes.values())
+        return {**own, "capacity": limits.capacity(), **decided_by, "target": self._target, "regulated": found_out}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

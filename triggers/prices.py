@@ -52,6 +52,12 @@ class Prices:
         self._next_look = 0.0
         self._version: tuple[int, int] | None = None
 
+    def afresh(self) -> Prices:
+        """Return the same prices as nobody has asked for them yet: for a simulation, in which time begins anew."""
+        source = self.file or self._function
+        assert source is not None
+        return Prices(source, within=self.within, timezone=self.timezone, step=self.step)
+
     def require(self) -> Series | None:
         """Return what stands in its file, if it has one; `ScheduleError` where that cannot be read, or has a gap."""
         return None if self.file is None else self._read(self.file)

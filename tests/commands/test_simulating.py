@@ -92,16 +92,89 @@ def test_a_window_is_tried_on_what_has_run(project: Project) -> None:
     assert waits[1] < 60 < 3600 <= waits[2] <= 7200
 
 
-def test_windows_and_prices_are_tried(project: Project) -> None:
-    hours = [f"{hour * 3600},{1 if 3 <= hour % 24 < 6 else 10}" for hour in range(200)]
-    prices = project.write("prices.csv", "moment,price\n" + "\n".join(hours))
-    options = ("--synthetic", "1", "--runs", "60", "--prices", str(prices), "--json")
-    routes = ("train", "features", "process")
-    night = [word for route in routes for word in ("--window", f"{route}=03:00-06:00 UTC")]
-    before, after = project("simulate", *options, *night).data["schedules"]
+def listed(project: Project, name: str, cheap: range, hours: int = 400) -> str:
+    """Return a file of hourly prices from the year 2000 on that are low at some hours of the day."""
+    first = 946_684_800
+    lines = [f"{first + 3600 * hour},{1 if hour % 24 in cheap else 10}" for hour in range(hours)]
+    return str(project.write(name, "moment,price\n" + "\n".join(lines)))
+
+
+SYNTHETIC = ("--synthetic", "1", "--runs", "60", "--start", "2000-01-03T00:00Z", "--json")
+
+
+def test_windows_are_tried_and_cost_what_a_list_says(project: Project) -> None:
+    prices = listed(project, "prices.csv", range(3, 6))
+    night = [word for route in ("train", "features", "process") for word in ("--window", f"{route}=03:00-06:00 UTC")]
+    before, after = project("simulate", *SYNTHETIC, "--cost", prices, *night).data["schedules"]
     assert after["schedule"].startswith("train in 03:00-06:00 UTC, features in")
-    assert after["cost"] < before["cost"] / 2
+    assert after["costs"][prices] < before["costs"][prices] / 2
     assert after["mean"] > before["mean"]
+
+
+def test_a_route_that_waits_for_a_price_list_costs_less_by_it_and_all_lists_are_compared(project: Project) -> None:
+    night, day = listed(project, "night.csv", range(2, 6)), listed(project, "day.csv", range(11, 15))
+    hourly = [f"{n} {3600 * n} -1 1800 1 -1 -1 1 -1 -1 1 1 1 1 -1 -1 -1 -1\n" for n in range(40)]
+    log = str(project.write("hourly.swf", "; MaxProcs: 40\n; UnixStartTime: 946857600\n" + "".join(hourly)))
+    options = ("simulate", "--swf", log, "--price", f"application 1={night}")
+    before, after = project(*options, "--json").data["schedules"]
+    assert after["schedule"] == f"application 1 by {night}"
+    assert after["costs"][night] < before["costs"][night] * 0.3
+    by_day = project(*options, "--cost", day, "--json").data["schedules"]
+    assert by_day[1]["costs"][day] > by_day[0]["costs"][day]
+    log = str(project.write("hourly.swf", "".join(hourly[:3]) + "9 9 -1 9 1 -1 -1 1 -1 -1 1 2 1 2 -1 -1 -1 -1\n"))
+    answer = project(*options, "--price", f"application 2={day}", "--start", "2000-01-03T00:00Z")
+    titles = answer.out.splitlines()[0]
+    assert (titles.count("COST BY"), titles.endswith("DAY.CSV")) == (2, True)
+
+
+PRICED = """
+from triggers import App, Event, Prices
+
+class Order(Event):
+    n: int
+
+app = App("shop")
+
+@app.on(Order, price=Prices("prices.csv", within=3))
+def bill(event: Order) -> None: ...
+"""
+
+
+def test_a_replay_waits_by_the_prices_of_the_app_and_says_where_it_has_them_no_more(project: Project) -> None:
+    project.write("shop.py", PRICED)
+    prices, now = project.write("prices.csv", ""), int(datetime.now(UTC).timestamp())
+    prices.write_text("".join(f"{now - 60 + n},{n % 7}\n" for n in range(200)))
+    project("send", "Order", "--app", "shop.py", '{"n": 1}')
+    project("run", "shop.py", "--drain")
+    answer = project("simulate", "--json", "--state", ".triggers/shop")
+    assert [list(one["costs"]) for one in answer.data["schedules"]] == [["prices.csv"]] * 2
+    prices.write_text("0,1\n60,1\n120,1\n240,1\n")
+    answer = project("simulate", "--json", "--state", ".triggers/shop")
+    said = "warning: bill waits for a price, by prices.csv, and here for none: prices.csv, line 4: between"
+    assert (answer.code, said in answer.err) == (0, True)
+    assert "--price bill=FILE tries a list" in answer.err
+    assert answer.data["schedules"][1]["costs"] == {}
+
+
+def test_a_list_that_does_not_cover_the_runs_is_told_of(project: Project) -> None:
+    prices = listed(project, "prices.csv", range(3, 6), hours=49)
+    answer = project("simulate", *SYNTHETIC, "--cost", prices)
+    assert "its first or last price counts" in answer.err
+    answer = project("simulate", "--synthetic", "1", "--runs", "9", "--cost", prices, "--json")
+    assert (
+        "has prices from 2000-01-01 00:00 UTC to 2000-01-03 01:00 UTC, and the runs are of 1970-01-05 00" in answer.err
+    )
+    assert answer.data["schedules"][0]["costs"] == {}
+
+
+def test_what_holds_runs_back_and_is_not_simulated_is_named(project: Project) -> None:
+    source = PRICED.replace(', price=Prices("prices.csv", within=3)', ', downstream="bank"')
+    source = source.replace('App("shop")', 'App("shop", downstreams={"bank": Downstream()}, pressure=Pressure())')
+    project.write("shop.py", source.replace("App, Event", "App, Downstream, Event, Pressure"))
+    project("send", "Order", "--app", "shop.py", '{"n": 1}')
+    project("run", "shop.py", "--drain")
+    answer = project("simulate", "--state", ".triggers/shop")
+    assert "warning: nothing is held back here by the breaker of bank, by the pressure on the machine" in answer.err
 
 
 WRONG = {
@@ -109,11 +182,19 @@ WRONG = {
     ("--window", "trian=22:00-06:00 UTC"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
     ("--window", "train=at night"): (4, "'at night'"),
     ("--window", "train="): (2, "'train=' must be ROUTE=HOURS, as in train=22:00-06:00"),
-    ("--prices", "app.py"): (4, "app.py, line"),
+    ("--cost", "app.py"): (4, "app.py, line"),
+    ("--cost", "none.csv"): (4, "none.csv cannot be read"),
+    ("--price", "train=app.py"): (4, "app.py, line"),
+    ("--price", "trian=app.py"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
+    ("--start", "2026-01-05"): (2, "--start moves --swf and --synthetic; what is in a journal has its own time"),
     ("--capacity", "cpu"): (2, "'cpu' must be NAME=AMOUNT, as in cpu=8"),
     ("--capacity", "cpu=many"): (2, "needs cpu='many' is no quantity"),
     ("--capacity", "thread=0.5"): (1, "needs 1 thread, the machine has 0.5; give it more"),
-    ("--policy", "mine"): (2, "'mine' is no policy; write MODULE:FUNCTION"),
+    ("--policy", "asyncio:sleep"): (4, "--policy asyncio:sleep is async, and nothing waits for a decision"),
+    ("--policy", "pathlib:Path"): (4, "--policy pathlib:Path is a class; write a function from a view"),
+    ("--policy", "math:pi"): (4, "--policy math:pi is no function; write a function from a view"),
+    ("--policy", "shutil:move"): (4, "--policy shutil:move is called with the view alone, and that will not do"),
+    ("--policy", "mine"): (3, "'mine' is no policy; write MODULE:FUNCTION"),
     ("--policy", "triggers.policy:fifo"): (3, "triggers.policy has no function 'fifo'"),
     ("--policy", "nothing:here"): (3, "no module 'nothing'"),
     ("--svg", "nowhere/x.svg"): (4, "nowhere/x.svg cannot be written: No such file or directory"),

@@ -13,6 +13,7 @@ import pytest
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
 from triggers.rate import Rate
+from triggers.schedule.series import Row, series
 from triggers.scheduling.gates import Closed
 from triggers.scheduling.terms import Terms
 from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
@@ -149,10 +150,12 @@ def test_idle_counts_what_is_free_while_something_waits_and_only_then() -> None:
 
 
 def test_cost_is_the_price_while_it_runs_by_the_part_of_the_machine() -> None:
-    prices = [(0.0, 10.0), (3600.0, 2.0)]
-    assert cost(job(0, 3600), 1800, {"slot": 2 * UNIT}, prices) == pytest.approx((5 + 1) / 2)
-    assert cost(job(0, 3600), -7200, {"slot": UNIT}, prices) == pytest.approx(10)
-    assert cost(job(0, 3600), 7200, {"slot": UNIT}, prices) == pytest.approx(2)
+    prices = series("p", [Row(0.0, 10.0, ""), Row(3600.0, 2.0, "")])
+    one = [job(0, 3600)]
+    assert cost(one, [1800], {"slot": 2 * UNIT}, prices) == pytest.approx((5 + 1) / 2)
+    assert cost(one, [-7200], {"slot": UNIT}, prices) == pytest.approx(10)
+    assert cost(one, [7200], {"slot": UNIT}, prices) == pytest.approx(2)
+    assert cost(one * 2, [0, 3600], {"slot": UNIT}, prices) == pytest.approx(12)
 
 
 def test_shaking_moves_arrivals_a_little_and_nothing_else() -> None:

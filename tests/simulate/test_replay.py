@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.kit import Life
-from triggers import App, Event, Rate, Retry
+from triggers import App, Event, Prices, Rate, Retry
 from triggers.journal import views
 from triggers.journal.past import ended_well, others
 from triggers.policy import order
@@ -110,6 +110,8 @@ def remembered(life: Life) -> tuple[Workload, Rules]:
         app = views.app(connection)
         assert app is not None
         declared = Declared(app, views.routes(connection))
+        routes = life.dispatcher.router.routes
+        declared.prices = {name: route.policy.price for name, route in routes.items() if route.policy.price}
         well = ended_well(connection, 10_000)
         workload = history(well, others(connection, well[0].number, life.clock.now()), declared)
         return workload, declared.rules(order, Learned)
@@ -148,6 +150,8 @@ def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Li
         {"throttle": Rate(3, per=600)},
         {"throttle": Rate(2, per=900), "key": "tenant"},
         {"window": "00:10-00:40 UTC; 01:00-03:00 UTC"},
+        {"price": Prices(lambda moment: moment // 900 * 7 % 11, within=7200)},
+        {"price": Prices(lambda moment: moment // 900 * 7 % 11), "deadline": 2400},
         {"share": True, "key": "tenant", "needs": {"cpu": 3}},
         {"overlap": "queue", "key": "tenant"},
     ],

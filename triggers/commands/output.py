@@ -170,7 +170,7 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for cell, title, wide in zip(row, titles, widths, strict=True):
             gap = " " * (wide - width(cell))
             cells.append(gap + cell if title.startswith(">") else cell + gap)
-        cells[-1] = _fit(row[-1], last)
+        cells[-1] = _fit(cells[-1] if titles[-1].startswith(">") else row[-1], last)
         line = "  ".join(cells).rstrip()
         say(paint(line, None, bold=True) if number == 0 else line)
 

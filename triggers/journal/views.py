@@ -102,6 +102,8 @@ class AppView:
     shares: dict[str, float] = field(default_factory=dict)
     target: str | None = None
     """`module:app`, as `triggers run` loaded it, or None."""
+    regulated: list[str] = field(default_factory=list)
+    """What bounds its starts by what happens at work, in words: a breaker, say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Nothing of it outlives the process: a start begins as if all were well, with few
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from triggers.attempt import Again, Dead, Done, Outcome, Run
 from triggers.clock import Clock
@@ -142,3 +142,14 @@ def counts(outcome: Outcome) -> bool:
             return outcome.transient
         case Again():
             return outcome.counted
+
+
+def regulated(limits: Limits, routes: Iterable[Route]) -> list[str]:
+    """Return in words what of an app is regulated: what bounds its starts is in no declaration then."""
+    routes = list(routes)
+    called = {name: one for name, one in limits.downstreams.items() if name in {r.policy.downstream for r in routes}}
+    words = [f"the breaker of {name}" for name, one in called.items() if one.breaker]
+    found_out = [name for name, one in called.items() if isinstance(one.concurrency, Adaptive)]
+    found_out += [route.name for route in routes if route.policy.adaptive]
+    words += [f"how many of {name} go well at once" for name in found_out]
+    return words + ["the pressure on the machine"] * (limits.pressure is not None)

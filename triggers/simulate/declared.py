@@ -41,8 +41,8 @@ class Declared:
         """The starts that still count against them: of which route and key, and until when."""
         self.throttles = {name: Rate(*rate) for name, rate in rates.items() if rate}
         self.windows = {name: Window(text) for name in routes if (text := routes[name].policy.get("window"))}
-        self.prices: Prices | None = None
-        """What the routes go by that wait for a price."""
+        self.prices: dict[str, Prices] = {}
+        """By route, what it waits for a price by: the journal has no more than the names of price lists."""
         self._routes = routes
 
     def knows(self, route: str) -> bool:
@@ -81,22 +81,18 @@ class Declared:
         policy = self._routes[route].policy
         return dominant(self.machine, units({**policy.get("needs", {}), policy["kind"]: 1}))
 
-    def rules(self, policy: Policy, predictor: Callable[[], Predictor]) -> Rules:
-        """Return what the app decides by. A policy of its own is shown each key, as `Admission` has it."""
+    def rules(self, policy: Policy, predictor: Callable[[], Predictor], aging: float | None = None) -> Rules:
+        """Return what the app decides by, for one run of a workload; another `aging` than its own is to be tried.
+
+        A policy of its own is shown each key, as `Admission` has it.
+        """
+        aging = self.aging if aging is None else aging
         lined_up = self._keyed() if policy is order else frozenset()
         return Rules(
-            policy, predictor=predictor, aging=self.aging, share=self.share, weights=self.weights, machine=self.machine,
+            policy, predictor=predictor, aging=aging, share=self.share, weights=self.weights, machine=self.machine,
             alike=in_flow, of_keys=self.of_keys, lined_up=lined_up, throttles=self.throttles, counted=self.counted,
-            had=self.had, gates=self.gates(),
+            had=self.had, gates=gates(self.windows, self.prices, aging),
         )  # fmt: skip
-
-    def gates(self) -> dict[str, Sequence[Gate]]:
-        """Return what keeps runs of a route from starting although there is room."""
-        priced = {name for name, route in self._routes.items() if self.prices and route.policy.get("price")}
-        return {
-            name: [Placement(name, self.windows.get(name), self.prices if name in priced else None, self.aging)]
-            for name in self.windows.keys() | priced
-        }
 
     def _keyed(self) -> Set[str]:
         """Return the routes whose lanes differ in their keys alone, as `Flow.keyed` has it."""
@@ -111,6 +107,15 @@ class Declared:
         """See to it that there is a limit, which is a resource like any other, and return its name."""
         self.capacity[name] = most * UNIT
         return name
+
+
+def gates(windows: Mapping[str, Window], prices: Mapping[str, Prices], aging: float) -> dict[str, Sequence[Gate]]:
+    """Return, by route, what keeps runs from starting although there is room, as nobody has asked it yet."""
+    own = {one: one.afresh() for one in prices.values()}
+    return {
+        name: [Placement(name, windows.get(name), own[prices[name]] if name in prices else None, aging)]
+        for name in windows.keys() | prices.keys()
+    }
 
 
 def in_flow(job: Job) -> Hashable:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
+from triggers.schedule.series import Series
 from triggers.simulate.workload import Job
 
 TAU = 10.0
 """Seconds: shorter jobs count as this long in the slowdown, or waiting some seconds for a short job would be all."""
-
-Prices = Sequence[tuple[float, float]]
-"""From each moment on, the price of the whole machine for an hour; in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +30,12 @@ class Figures:
     """Deadlines."""
     idle: float
     """Part of the machine that was free while something waited, by the resource that was used most at the time."""
-    cost: float
 
 
-def figures(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, int], prices: Prices = ()) -> Figures:
-    """Measure a schedule: when each job started. `capacity` names what is idle and costs; limits do neither."""
+def figures(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, int]) -> Figures:
+    """Measure a schedule: when each job started. `capacity` names what can be idle; limits cannot."""
     if not jobs:
-        return Figures(1.0, 0.0, 0.0, 0.0, 0, 0.0, 0.0)
+        return Figures(1.0, 0.0, 0.0, 0.0, 0, 0.0)
     waits = [start - job.arrival for job, start in zip(jobs, starts, strict=True)]
     ordered = sorted(waits)
     return Figures(
@@ -54,26 +50,21 @@ def figures(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str,
             for job, start in zip(jobs, starts, strict=True)
         ),
         idle=_idle(jobs, starts, capacity),
-        cost=sum(cost(job, start, capacity, prices) for job, start in zip(jobs, starts, strict=True))
-        if prices
-        else 0.0,
     )
 
 
-def cost(job: Job, start: float, capacity: Mapping[str, int], prices: Prices) -> float:
-    """Return what a job costs: the price while it runs, by its dominant part of the machine.
+def cost(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, int], prices: Series) -> float:
+    """Return what a schedule costs: the price while each job runs, by its dominant part of the machine.
 
-    Before the first price the first one counts, after the last one the last.
+    A price is that of the whole machine for an hour. Before the first one the first counts, after the last the last.
     """
-    part = max((amount / capacity[name] for name, amount in job.needs.items() if name in capacity), default=0.0)
-    end = start + job.seconds
-    index = max(0, bisect_right(prices, (start, math.inf)) - 1)
-    spent, moment = 0.0, start
-    while moment < end:
-        until = min(end, prices[index + 1][0] if index + 1 < len(prices) else math.inf)
-        spent += (until - moment) / 3600 * prices[index][1] * part
-        moment, index = until, index + 1
-    return spent
+    return sum(
+        prices.cost(start, job.seconds) / 3600 * _part(job, capacity) for job, start in zip(jobs, starts, strict=True)
+    )
+
+
+def _part(job: Job, capacity: Mapping[str, int]) -> float:
+    return max((amount / capacity[name] for name, amount in job.needs.items() if name in capacity), default=0.0)
 
 
 def _idle(jobs: Sequence[Job], starts: Sequence[float], capacity: Mapping[str, int]) -> float:

@@ -33,6 +33,8 @@ class Log(NamedTuple):
     jobs: list[Job]
     lines: list[int]
     """Where each of them stands."""
+    begin: float
+    """When it began, in Unix seconds, as its head says; 0 where that is not known."""
     machine: dict[str, int]
     """As many `cpu` as its head says."""
     idle: int
@@ -46,11 +48,14 @@ def read_swf(path: Path) -> Log:
     application. `JobError` names the first line that isn't one.
     """
     found: list[tuple[int, Job]] = []
-    processors = idle = 0
+    processors = begin = idle = 0
     for number, line in enumerate(_lines(path), 1):
         if line.startswith(";"):
             name, _, value = line[1:].partition(":")
-            processors = _count(path, number, value) if name.strip() == "MaxProcs" else processors
+            if name.strip() == "MaxProcs":
+                processors = _count(path, number, "MaxProcs", value)
+            elif name.strip() == "UnixStartTime":
+                begin = _count(path, number, "UnixStartTime", value)
         elif line.strip():
             job = _swf_job(path, number, line)
             idle += job is None
@@ -59,7 +64,7 @@ def read_swf(path: Path) -> Log:
         processors = max((job.needs["cpu"] for _, job in found), default=0) // UNIT
     fit = [(number, job) for number, job in found if job.needs["cpu"] <= processors * UNIT]
     jobs, lines = [job for _, job in fit], [number for number, _ in fit]
-    return Log(jobs, lines, {"cpu": processors * UNIT}, idle, len(found) - len(fit))
+    return Log(jobs, lines, max(begin, 0), {"cpu": processors * UNIT}, idle, len(found) - len(fit))
 
 
 def _swf_job(path: Path, number: int, line: str) -> Job | None:
@@ -80,12 +85,12 @@ def _swf_job(path: Path, number: int, line: str) -> Job | None:
     return Job(fields[_ARRIVAL], route, user, {"cpu": used * UNIT}, 0, 0, fields[_SECONDS])
 
 
-def _count(path: Path, number: int, value: str) -> int:
+def _count(path: Path, number: int, name: str, value: str) -> int:
     try:
         return int(value)
     except ValueError:
         shown = value.strip()[:60]
-        raise JobError(f"{path}, line {number}: MaxProcs is {shown!r}, not a number; correct it") from None
+        raise JobError(f"{path}, line {number}: {name} is {shown!r}, not a number; correct it") from None
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from triggers.policy import order
+from triggers.schedule.series import Series
 from triggers.scheduling.preference import Preference
-from triggers.simulate.figures import Figures, Prices, figures
+from triggers.simulate.figures import Figures, cost, figures
 from triggers.simulate.machine import Rules, simulate
 from triggers.simulate.workload import Job
 
@@ -41,23 +42,29 @@ class Schedule:
     """Jobs that never start."""
     failed: int = 0
     """Decisions that its policy failed to make, so that the default one made them."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """What it costs, by the name of each price list."""
 
 
-def happened(name: str, workload: Workload, prices: Prices = ()) -> Schedule:
+def happened(name: str, workload: Workload) -> Schedule:
     """Return what really happened as a schedule."""
     jobs, starts = workload.jobs[: workload.decided], workload.starts[: workload.decided]
-    return Schedule(name, jobs, starts, workload.machine, figures(jobs, starts, workload.machine, prices))
+    return Schedule(name, jobs, starts, workload.machine, figures(jobs, starts, workload.machine))
 
 
-def carried_out(
-    name: str, workload: Workload, rules: Rules, monotonic: Callable[[], float], prices: Prices = ()
-) -> Schedule:
+def carried_out(name: str, workload: Workload, rules: Rules, monotonic: Callable[[], float]) -> Schedule:
     """Carry a workload out. A policy of somebody's own is watched as the dispatcher does it, by a `monotonic` clock."""
     watched = None if rules.policy is order else Preference(rules.policy, monotonic)
     rules = replace(rules, policy=watched or order, of_keys=workload.of_keys, machine=workload.machine)
     found = simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
     started = [(job, start) for job, start in zip(workload.jobs, found, strict=False) if not math.isnan(start)]
     jobs, starts = [job for job, _ in started], [start for _, start in started]
-    result = figures(jobs, starts, workload.machine, prices)
+    result = figures(jobs, starts, workload.machine)
     failed = watched.failed if watched else 0
     return Schedule(name, jobs, starts, workload.machine, result, len(found) - len(starts), failed)
+
+
+def priced(schedule: Schedule, lists: Mapping[str, Series]) -> Schedule:
+    """Return a schedule with what it costs by each price list."""
+    costs = {name: cost(schedule.jobs, schedule.starts, schedule.machine, one) for name, one in lists.items()}
+    return replace(schedule, costs=costs)

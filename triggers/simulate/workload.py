@@ -71,6 +71,11 @@ def shaken(jobs: Sequence[Job], seed: int, most: float = 0.1) -> list[Job]:
     return result
 
 
+def moved(jobs: Sequence[Job], by: float) -> list[Job]:
+    """Return the jobs so many seconds later, of a log that counts its seconds from its beginning."""
+    return [_moved(job, job.arrival + by) for job in jobs]
+
+
 def _moved(job: Job, arrival: float) -> Job:
     deadline = None if job.deadline is None else job.deadline + arrival - job.arrival
     return replace(job, arrival=arrival, deadline=deadline)
