@@ -182,7 +182,9 @@ def of_two(seen: View, other: View) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("policy", "words"), [(Chooser, "is a class"), (of_two, "missing a required argument: 'other'")], ids=str
+    ("policy", "words"),
+    [(Chooser, "is a class"), (of_two, "missing a required argument: 'other'")],
+    ids=["class", "two arguments"],
 )
 def test_what_cannot_be_called_with_a_view_is_refused(policy: Any, words: str) -> None:
     with pytest.raises(WiringError, match=words):

@@ -155,7 +155,7 @@ def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Li
         {"share": True, "key": "tenant", "needs": {"cpu": 3}},
         {"overlap": "queue", "key": "tenant"},
     ],
-    ids=str,
+    ids=" and ".join,
 )
 def test_what_a_route_declares_holds_in_the_replay_too(shop: Callable[..., Life], options: dict[str, Any]) -> None:
     workload, rules = remembered(shop(busy_hours(3, 40), **options))
