@@ -24,12 +24,14 @@ from triggers.journal import WAITING, WaitingRow
 from triggers.options import make_policy
 from triggers.policy.fit import fit
 from triggers.policy.order import by_rank, order
+from triggers.policy.shares import Shares
 from triggers.policy.standing import SHORTEST, Kept, nobody, typical
 from triggers.policy.view import PATIENCE, Busy, Lane, View
 from triggers.prediction.forecast import RunTimes
 from triggers.routing import make_route
 from triggers.scheduling.admission import Admission
 from triggers.scheduling.holdings import UNIT
+from triggers.scheduling.sharing import Sharing
 from triggers.scheduling.terms import Terms
 from triggers.simulate import Job, LastTwo, Perfect, Rules, figures, shaken, simulate
 from triggers.simulate.logs import read_swf
@@ -40,6 +42,7 @@ Result = dict[str, Any]
 Workload = tuple[list[Job], Mapping[str, int]]
 NASA = "nasa-ipsc-1993-3.1-cln.swf.zip"
 HOUR = 3600.0
+DEADLINE = 36 * HOUR
 NOW = 1.8e9
 
 
@@ -222,12 +225,13 @@ def decision(folder: Path, lanes: int, free: int, waiting: int, rounds: int) -> 
     }
 
 
-def choice(folder: Path, routes: int, keys: int, waiting: int, rounds: int) -> Result:
+def choice(folder: Path, routes: int, keys: int, waiting: int, rounds: int, each: str = "") -> Result:
     """Choose as the dispatcher does, when one of 32 slots is free again, with so many runs waiting; in microseconds.
 
-    `keys` are those of each route, of which one run each may be at work; 0 is a route without keys.
+    `keys` are those of each route, of which one run each may be at work; 0 is a route without keys. `each` says what
+    they have beside: a `deadline`, or a `share` for every key.
     """
-    admission, taken = _admission(routes, keys, waiting), []
+    admission, taken = _admission(routes, keys, waiting, each), []
     running = [head.number for _, head in admission.choose(NOW).claims]
     for number in range(1, rounds + 1):
         admission.release(running.pop(0))
@@ -239,10 +243,12 @@ def choice(folder: Path, routes: int, keys: int, waiting: int, rounds: int) -> R
     return {"median": percentile(taken, 50), "p99": percentile(taken, 99), "fastest": min(taken)}
 
 
-def _admission(routes: int, keys: int, waiting: int) -> Admission:
+def _admission(routes: int, keys: int, waiting: int, each: str) -> Admission:
     """Return what waits of so many routes, all of it in memory, with run times that are known."""
     drawn, times = random.Random(routes), RunTimes()
     options: dict[str, Any] = {"key": lambda event: None, "per_key": 1} if keys else {}
+    if each:
+        options[each] = DEADLINE if each == "deadline" else True
     made = [
         make_route(_work, Work, name=f"r{number}", where=None, source=None, policy=make_policy("r", options))
         for number in range(routes)
@@ -250,14 +256,18 @@ def _admission(routes: int, keys: int, waiting: int) -> Admission:
     for route in made:
         for _ in range(30):
             times.learn(route.name, 100, drawn.lognormvariate(3, 1))
-    admission = Admission({route.name: route for route in made}, {"thread": 32}, 600, times.bounds)
+    sharing = Sharing(Shares({}), lambda: NOW) if each == "share" else None
+    admission = Admission({route.name: route for route in made}, {"thread": 32}, 600, times.bounds, sharing=sharing)
     numbers = count(1)
     for route in made:
         flow = admission.flows[route.name]
         flow.window = waiting + 1
         flow.ask()
         ranks = sorted(NOW - drawn.uniform(0, 9000) for _ in range(waiting // routes))
-        named = (Terms(rank, key=f"k{n % keys}" if keys else None, size=100) for n, rank in enumerate(ranks))
+        named = (
+            Terms(rank, 0, f"k{n % keys}" if keys else None, 100, rank + DEADLINE if each == "deadline" else None)
+            for n, rank in enumerate(ranks)
+        )
         admission.fill(flow, [WaitingRow(next(numbers), 1, WAITING, 0, 0, terms) for terms in named])
     return admission
 
@@ -301,11 +311,15 @@ def rows(trials: Trials) -> list[Row]:
         started = cost["started"]
         figure = f"a decision, 100,000 waiting in {lanes:,} lanes, {started} start{'s' if started == 1 else ''}"
         found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
-    for routes, keys in ((1, 0), (10, 0), (50, 0), (1, 1000), (1, 10_000), (10, 100)):
-        cost = trials.run("scheduling.choice", routes=routes, keys=keys, waiting=100_000, rounds=few(1000, 100))
-        figure = f"a slot is free, 100,000 waiting of {routes} route{'s' * (routes > 1)}" + f", {keys:,} keys" * (
-            keys > 0
+    for routes, keys, each in (
+        (1, 0, ""), (10, 0, ""), (50, 0, ""), (1, 1000, ""), (1, 10_000, ""), (10, 100, ""), (1, 1000, "deadline"),
+        (1, 1000, "share"),
+    ):  # fmt: skip
+        cost = trials.run(
+            "scheduling.choice", routes=routes, keys=keys, waiting=100_000, rounds=few(1000, 100), each=each
         )
+        figure = f"a slot is free, 100,000 waiting of {routes} route{'s' * (routes > 1)}"
+        figure += f", {keys:,} keys" * (keys > 0) + f", each with a {each}" * bool(each)
         found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
     return found
 

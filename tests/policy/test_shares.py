@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from triggers.policy import Shares
 from triggers.policy.shares import KEPT
@@ -41,6 +45,29 @@ def test_a_clock_that_was_set_back_adds_nothing_and_takes_nothing() -> None:
     then = shares.usage(NOW + HOUR)
     shares.recall("a", 0.5, NOW + 2 * HOUR, NOW + 3 * HOUR, NOW + HOUR)
     assert shares.usage(NOW) == then
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from([0.2, 0.0, -0.2]), st.sampled_from([0.0, 1.0, HOUR, 90 * HOUR])), max_size=20
+)
+
+
+@given(steps)
+def test_the_floor_of_a_share_never_falls_and_it_has_no_less_than_that(steps: list[tuple[float, float]]) -> None:
+    shares, now, floor, held = Shares({"a": 3.0}), NOW, -math.inf, 0
+    for part, later in steps:
+        if part > 0:
+            shares.begin("a", part, now)
+        elif part and held:
+            shares.end("a", -part, now)
+        held = held + 1 if part > 0 else max(0, held - bool(part))
+        now += later
+        usage, higher = shares.standing("a", now)
+        assert higher >= floor - 1e-9
+        assert usage == shares.usage(now).get("a", 0.0)
+        assert shares.least(higher, now) <= usage * (1 + 1e-9)
+        assert held or shares.least(higher, now) == pytest.approx(usage, abs=1e-9)
+        floor = higher
 
 
 def test_of_very_many_shares_those_are_remembered_that_had_most_or_hold_something() -> None:

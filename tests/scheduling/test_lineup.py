@@ -38,6 +38,7 @@ def test_those_that_are_passed_over_keep_their_places_and_those_that_have_change
     b.heads.popleft()
     lineup.put(b)
     c.heads.popleft()
+    lineup.put(c)
     assert firsts(lineup.first(9, lambda lane: True)) == [1, 5]
     a.heads.appendleft(((0.0, 0), 0))
     lineup.put(a)
@@ -101,6 +102,14 @@ def test_of_a_key_of_which_a_run_is_to_be_tried_again_nothing_starts() -> None:
     assert started(made) == [2]
     wait(made, (7, "a", -1))
     assert started(made) == [7]
+
+
+def test_of_a_key_no_more_start_than_may_however_their_priorities_differ() -> None:
+    made = admission(threads=2, per_key=1)
+    for number in range(2):
+        made.flows["r"].add(Head(number, number, Terms(-600 * number, number, "a")))
+    made.fill(made.flows["r"], [])
+    assert started(made) == [1]
 
 
 ops = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30)

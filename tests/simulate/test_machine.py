@@ -60,6 +60,12 @@ def test_keys_of_a_route_that_are_lined_up_go_in_the_order_of_their_arrival_as_f
     assert simulate(jobs, machine, rules) == [0, 1, 100, 31, 1031, 200]
 
 
+def test_of_a_key_no_more_run_than_it_may_however_their_priorities_differ() -> None:
+    machine = {"slot": 2 * UNIT, "a": UNIT}
+    jobs = [replace(job(0, 10, priority=n, key="a"), needs={**ONE, "a": UNIT}) for n in range(2)]
+    assert simulate(jobs, machine, Rules(predictor=Perfect, of_keys={"a"}, lined_up={"r"})) == [10, 0]
+
+
 def test_a_job_larger_than_the_machine_is_refused() -> None:
     with pytest.raises(JobError, match="job 1 of 'r' needs 2 slot, the machine has 1; give it more"):
         simulate([job(0, 1), job(0, 1, slots=2)], ONE)

@@ -42,6 +42,7 @@ class Shares:
     """What a share is due beside the others, 1 where it is not named."""
     half_life: float = HALF_LIFE
     _standings: dict[str, _Standing] = field(default_factory=dict)
+    _latest: float = -math.inf
 
     def begin(self, share: str, part: float, now: float) -> None:
         """Take note that a run has taken a part of the machine."""
@@ -68,7 +69,24 @@ class Shares:
             found[name] = (standing.usage + standing.part) / self.weights.get(name, 1.0)
         return found
 
+    def standing(self, name: str, now: float) -> tuple[float, float]:
+        """Return what a share had of late and holds now, over its weight, and its floor.
+
+        That is a number for what it had alone. It does not fall as time goes by, so that the floors of shares can be
+        compared whenever each was asked for.
+        """
+        if name not in self._standings:
+            return 0.0, -math.inf
+        standing, weight = self._at(name, now), self.weights.get(name, 1.0)
+        floor = math.log2(standing.usage / weight) + standing.at / self.half_life if standing.usage > 0 else -math.inf
+        return (standing.usage + standing.part) / weight, floor
+
+    def least(self, floor: float, now: float) -> float:
+        """Return what a share with that floor, or a higher one, has at least."""
+        return math.exp2(min(64.0, floor - max(now, self._latest) / self.half_life))
+
     def _at(self, share: str, now: float) -> _Standing:
+        self._latest = max(self._latest, now)
         standing = self._standings.get(share)
         if standing is None:
             if len(self._standings) >= 2 * KEPT:

@@ -54,6 +54,11 @@ _STUDENT: Mapping[int, float] = {2: 1.886, 3: 1.638, 4: 1.533, 5: 1.476, 6: 1.44
 Ended = tuple[int | None, float]
 """The size of the input in bytes, and the seconds that the run took."""
 
+Bounds = tuple[float | None, float | None]
+"""The seconds that a run will take: half below the first, nine of ten below the second. None is not known."""
+
+UNKNOWN: Bounds = None, None
+
 
 class Range(NamedTuple):
     """The seconds that a run will take: eight of ten between `p10` and `p90`, half below `p50`."""
@@ -93,10 +98,10 @@ class RunTimes:
         fit = history.fit() if history else None
         return 1.0 if fit is None or size is None else math.exp(fit.line.at(_log2(size)))
 
-    def bounds(self, route: str, size: int | None) -> tuple[float | None, float | None]:
-        """Return p50 and p90, as the policy asks for them."""
-        found = self.range(route, size)
-        return (found.p50, found.p90) if found else (None, None)
+    def bounds(self, route: str, size: int | None) -> Bounds:
+        """Return p50 and p90, as the policy asks for them: the tuple of before where they have not changed."""
+        history = self._routes.get(route)
+        return history.bounds(size) if history else UNKNOWN
 
 
 @dataclass(slots=True)
@@ -114,6 +119,7 @@ class _History:
     _fit: Fit | None = None
     _ranges: dict[int | None, Range | None] = field(default_factory=dict)
     """What was asked for of late, by size."""
+    _bounds: dict[int | None, Bounds] = field(default_factory=dict)
 
     def learn(self, size: int | None, seconds: float) -> None:
         self.ended.append((size, seconds))
@@ -126,7 +132,17 @@ class _History:
         if self._due:
             self._fit, self._due = fit(list(self.ended)[: len(self.ended) - self._since][-LAST:]), False
             self._ranges.clear()
+            self._bounds.clear()
         return self._fit
+
+    def bounds(self, size: int | None) -> Bounds:
+        """Return what the policy knows of a run with an input of this size: each decision asks for all routes."""
+        if self._due or size not in self._bounds:
+            found = self.range(size)
+            if len(self._bounds) >= ASKED:
+                self._bounds.clear()
+            self._bounds[size] = (found.p50, found.p90) if found else UNKNOWN
+        return self._bounds[size]
 
     def range(self, size: int | None) -> Range | None:
         """Return how long a run with an input of this size will take: each decision asks for the first that waits."""

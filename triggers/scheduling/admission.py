@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from heapq import merge
-from itertools import islice, repeat
 from math import inf
 
-from triggers import policy
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
 from triggers.policy import Policy, View, dominant, fit, order
 from triggers.routing import PROCESS, Route
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.flows import KEYED, Flow, Head, Lane, Ranked, room
+from triggers.scheduling.display import Display, Forecast, Shown, unknown
+from triggers.scheduling.flows import KEYED, Flow, Head, Lane
 from triggers.scheduling.gates import Gate, Turnstile, declared
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings, limit_of, units
 from triggers.scheduling.overlap import Judged, SingleFile, kind_of
@@ -36,18 +34,6 @@ class Choice:
     """Claims whose interrupted attempt is not counted: an isolated handler has not brought the dispatcher down."""
     buried: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs whose process died in their last attempt."""
-
-
-Shown = tuple[Iterator[Lane], policy.Lane]
-"""What the policy is shown as a lane, and the lanes that the first of its runs, the second and so on lie in."""
-
-Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
-"""From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
-
-
-def unknown(route: str, size: int | None) -> tuple[None, None]:
-    """Know nothing of how long runs take."""
-    return None, None
 
 
 class Admission:
@@ -77,8 +63,6 @@ class Admission:
         self.closed = False
         """Set when the dispatcher stops, and when it starts until what operators asked for meanwhile is carried out:
         nothing is claimed."""
-        self.reopens = inf
-        """When the first gate opens that runs wait behind, in Unix seconds."""
         self.closures = Closures()
         """The gates that are closed, for those who ask why."""
         self.forecast = forecast
@@ -87,12 +71,16 @@ class Admission:
         """What each share has had; None where no route has any."""
         self._at_once: dict[int, RunRow] = {}
         """Those that were started without a choice: when they end is predicted once there is one."""
-        self._turns: set[str] = set()
-        """The resources of turnstiles, while a choice is made."""
+        self._display = Display(self.flows, self.holdings, self.closures, sharing, each=policy is not order)
         self._bars: Mapping[str, Gate] = {}
         """The gates that were put before routes from outside."""
         self._clear = self._shut = False
         self._top = max((_highest(route) for route in routes.values()), default=0.0)
+
+    @property
+    def reopens(self) -> float:
+        """Return when the first gate opens that runs wait behind, in Unix seconds."""
+        return self._display.reopens
 
     def add(self, run: RunRow, event: EventRow) -> Head:
         """Take a new run among those that wait."""
@@ -160,25 +148,23 @@ class Admission:
         choice = Choice()
         if self._clear or self.closed:
             return choice
-        self.reopens = inf
-        self.closures.begin()
-        waiting = [flow for flow in self.flows.values() if flow.lanes]
-        self.holdings.tidy(sum(len(flow.lanes) for flow in waiting if not self._in_line(flow)))
-        shown = list(self._open(now))
+        shown = self._display.show(now, self.forecast)
         if shown:
             self._predict()
-            lanes = [lane for _, lane in shown]
-            usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
-            free, capacity = self.holdings.free, self.holdings.capacity
-            view = View(now, lanes, free, capacity, self.holdings.busy(now), usage, self._aging)
-            for index in fit(view, self._policy(view)):
-                behind, lane = shown[index]
+            for behind, lane in self._chosen(shown, now):
                 self._start(next(behind), now, lane.longest, choice)
-        while self._turns:
-            self.holdings.remove(self._turns.pop())
+        self._display.clear()
         self._clear = self.empty()
         self._shut = not (self._clear or shown or any(flow.horizon for flow in self.flows.values()))
         return choice
+
+    def _chosen(self, shown: Sequence[Shown], now: float) -> Iterable[Shown]:
+        """Let the policy choose among what it is shown."""
+        lanes = [lane for _, lane in shown]
+        usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
+        free, capacity = self.holdings.free, self.holdings.capacity
+        view = View(now, lanes, free, capacity, self.holdings.busy(now), usage, self._aging)
+        return [shown[index] for index in fit(view, self._policy(view))]
 
     def low(self) -> list[Flow]:
         """Return the flows whose window should be filled from the journal."""
@@ -268,66 +254,6 @@ class Admission:
     def _grown(self, declared: int, memory: float) -> Mapping[str, int]:
         """Return what a run takes whose attempts need more memory than is declared: no more than there is."""
         return {MEMORY: max(declared, min(round(memory * UNIT), self.holdings.capacity[MEMORY]))}
-
-    def _open(self, now: float) -> Iterator[Shown]:
-        """Yield the lanes whose first run nothing holds back but what the policy decides about."""
-        for flow in self.flows.values():
-            if not flow.held:
-                continue
-            if self._in_line(flow):
-                yield from self._lined_up(flow)
-                continue
-            for lane in flow.ready():
-                if self._full(lane):
-                    continue
-                expected, longest = self.forecast(flow.route.name, lane.first.terms.size)
-                if not flow.gates:
-                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest)
-                elif closed := flow.closed(now, lane.first, longest):
-                    self.reopens = min(self.reopens, closed.until)
-                    self.closures.add(lane, closed)
-                else:
-                    if flow.turnstiles:
-                        lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
-                    passes = partial(self._passes, flow, now)
-                    yield repeat(lane), lane.seen(self.holdings.free, expected, longest, passes)
-
-    def _in_line(self, flow: Flow) -> bool:
-        """Say whether the policy sees the keys of a flow as one lane. One of the app's own may go by what it likes."""
-        return self._policy is order and flow.in_line
-
-    def _lined_up(self, flow: Flow) -> Iterator[Shown]:
-        """Yield the lanes that differ in their keys alone as one: of each as many runs as its key has room for."""
-        held_up, free = flow.held_up(), self.holdings.free
-        for memory, lineup in flow.lined_up():
-            most = room(free, flow.own(memory))
-            lanes = lineup.first(most, lambda lane: lane.key not in held_up and not self._full(lane))
-            if not lanes:
-                continue
-            each = [[(rank, lane) for rank, _ in islice(lane.heads, room(free, lane.needs))] for lane in lanes]
-            heads = list(islice(merge(*each), most))
-            expected, longest = self.forecast(flow.route.name, lanes[0].first.terms.size)
-            seen = lanes[0].seen(free, expected, longest)
-            ranks = [rank for rank, _ in heads]
-            yield (lane for _, lane in heads), seen._replace(heads=ranks, needs=flow.own(memory), deadlines=())
-
-    def _full(self, lane: Lane) -> bool:
-        """Reckon what a run of a lane takes, and say whether its key has as many at work as it may."""
-        lane.needs = lane.flow.takes(lane.key, lane.memory)
-        return self.holdings.shuts(lane.needs)
-
-    def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
-        """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
-        _, longest = self.forecast(flow.route.name, item[1].terms.size)
-        return flow.closed(now, item[1], longest) is None
-
-    def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
-        """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""
-        passing = dict(filter(None, [turnstile.lets(now, terms) for turnstile in flow.turnstiles]))
-        for name, many in passing.items():
-            self.holdings.add(name, many)
-        self._turns.update(passing)
-        return dict.fromkeys(passing, UNIT)
 
     def _start(self, lane: Lane, now: float, longest: float | None, choice: Choice) -> None:
         flow, head = lane.flow, lane.flow.pop(lane)

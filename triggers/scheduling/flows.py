@@ -25,7 +25,7 @@ from triggers.lineage import EventRow
 from triggers.policy import Rank
 from triggers.routing import Route
 from triggers.scheduling.gates import Closed, Gate, Turnstile
-from triggers.scheduling.lineup import Lineup
+from triggers.scheduling.lineup import Lineup, Tenants
 from triggers.scheduling.pace import Pace
 from triggers.scheduling.terms import Terms
 
@@ -85,6 +85,10 @@ class Lane:
     memory: float | None
     needs: Mapping[str, int]
     heads: deque[Ranked] = field(default_factory=deque)
+    shown: policy.Lane | None = None
+    """As the policy saw it last, if it has had the same runs since."""
+    bounds: tuple[float | None, float | None] = (None, None)
+    """How long they took then, as far as was known."""
 
     @property
     def first(self) -> Head:
@@ -93,10 +97,16 @@ class Lane:
 
     def add(self, rank: Rank, head: Head) -> None:
         """Take a run; new ones rank last."""
+        self.shown = None
         if not self.heads or self.heads[-1][0] < rank:
             self.heads.append((rank, head))
         else:
             self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
+
+    def pop(self) -> Head:
+        """Take the first run out."""
+        self.shown = None
+        return self.heads.popleft()[1]
 
     def seen(
         self,
@@ -128,6 +138,29 @@ def nothing_more(memory: float) -> Mapping[str, int]:
     return {}
 
 
+def by_deadline(lane: Lane) -> tuple[float, ...]:
+    """Return the deadline of the first run, and its rank."""
+    return lane.first.terms.deadline or inf, *lane.heads[0][0]
+
+
+class Row:
+    """The lanes of a flow that differ in their keys alone, in the orders by which the next ones are found."""
+
+    def __init__(self, route: Route) -> None:
+        self.ranked: Lineup[Lane] = Lineup()
+        self.due: Lineup[Lane] | None = None if route.policy.deadline is None else Lineup(by_deadline)
+        self.tenants: Tenants[Lane] | None = Tenants() if route.policy.share is True else None
+        self._route = route
+
+    def put(self, lane: Lane) -> None:
+        """Take note that a lane has another first run than before, or none."""
+        self.ranked.put(lane)
+        if self.due is not None:
+            self.due.put(lane)
+        if self.tenants is not None:
+            self.tenants.put(lane, self._route.share(lane.key))
+
+
 @dataclass(slots=True, eq=False)
 class Flow:
     """The waiting runs of one route. `needs` is what every run of it takes, the executor's slot included."""
@@ -153,8 +186,8 @@ class Flow:
     """What throttles the starts of its runs: one of those."""
     lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
-    lineups: dict[tuple[int, float | None], Lineup[Lane]] = field(default_factory=dict)
-    """The same in order, by priority and memory, where they differ in their keys alone."""
+    rows: dict[tuple[int, float | None], Row] = field(default_factory=dict)
+    """The same in their orders, by priority and memory, where they differ in their keys alone."""
     _late: list[Ranked] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
@@ -163,14 +196,14 @@ class Flow:
 
     @property
     def keyed(self) -> bool:
-        """Say whether it has lanes that differ in their keys alone: none has a deadline, or a share of its own."""
-        policy = self.route.policy
-        return policy.key is not None and policy.deadline is None and policy.share is not True
+        """Say whether it has lanes that differ in their keys alone."""
+        return self.route.policy.key is not None
 
     @property
     def in_line(self) -> bool:
-        """Say whether the policy sees those as one lane: no gate is asked for each of them."""
-        return self.keyed and not self.gates
+        """Say whether the policy need not see each of those: no gate is asked for them, and there is an order."""
+        policy = self.route.policy
+        return self.keyed and not self.gates and not (policy.share is True and policy.deadline is not None)
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind the horizon."""
@@ -215,14 +248,13 @@ class Flow:
 
     def ready(self) -> Iterable[Lane]:
         """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
-        held_up = self.held_up()
-        return [lane for lane in self.lanes.values() if lane.key not in held_up] if held_up else self.lanes.values()
+        return self.lanes.values()
 
-    def lined_up(self) -> list[tuple[float | None, Lineup[Lane]]]:
+    def lined_up(self) -> list[tuple[float | None, Row]]:
         """Return the lanes in order, those of each priority and memory (which is said) for themselves."""
-        for kind in [kind for kind, lineup in self.lineups.items() if not lineup]:
-            del self.lineups[kind]
-        return [(memory, lineup) for (_, memory), lineup in self.lineups.items()]
+        for kind in [kind for kind, row in self.rows.items() if not row.ranked]:
+            del self.rows[kind]
+        return [(memory, row) for (_, memory), row in self.rows.items()]
 
     def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
         """Return the gate that opens last, of those that are closed for a run."""
@@ -232,10 +264,10 @@ class Flow:
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
         self.held -= 1
-        head = lane.heads.popleft()[1]
+        head = lane.pop()
         if not lane.heads:
             del self.lanes[lane.priority, lane.key, lane.memory]
-        elif self.keyed:
+        if self.keyed:
             self._line_up(lane)
         return head
 
@@ -299,7 +331,10 @@ class Flow:
 
     def _line_up(self, lane: Lane) -> None:
         """Give a lane the place of its first run."""
-        self.lineups.setdefault((lane.priority, lane.memory), Lineup()).put(lane)
+        kind = lane.priority, lane.memory
+        if kind not in self.rows:
+            self.rows[kind] = Row(self.route)
+        self.rows[kind].put(lane)
 
     def _draw_in(self) -> None:
         """Keep the best-ranked runs, and leave the rest to the journal."""
@@ -309,7 +344,7 @@ class Flow:
 
     def _set(self, items: Iterable[Ranked]) -> None:
         self.lanes.clear()
-        self.lineups.clear()
+        self.rows.clear()
         self.held = 0
         for rank, head in items:
             self._put(rank, head)

@@ -121,6 +121,10 @@ class Holdings:
             self.add(name, most)
         return {name: UNIT}
 
+    def crowded(self) -> bool:
+        """Say whether there may be more limits of keys than are wanted."""
+        return len(self._passing) > FEW
+
     def tidy(self, wanted: int) -> None:
         """Count the limits of keys no more that no run counts against, where there are far more than are `wanted`."""
         if len(self._passing) <= 2 * wanted + FEW:

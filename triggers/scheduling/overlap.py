@@ -20,7 +20,7 @@ from triggers.journal.turns import in_turn
 from triggers.options import ALLOW, HOLD, NEWEST, QUEUE, REPLACE, SKIP
 from triggers.routing import Route
 from triggers.scheduling.appraisal import place_of
-from triggers.scheduling.flows import Flow, Head
+from triggers.scheduling.flows import Flow, Head, Lane
 
 Order = Callable[[apsw.Connection], Verdict]
 
@@ -85,6 +85,11 @@ class SingleFile(Judged):
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
         return not (self.gates or self._decides() or self._delayed)
+
+    def ready(self) -> Iterable[Lane]:
+        """Return the lanes of whose key no run is to be tried again."""
+        held_up = self.held_up()
+        return [lane for lane in Judged.ready(self) if lane.key not in held_up]
 
     def held_up(self) -> Collection[str | None]:
         """Return the keys of which a run is to be tried again."""

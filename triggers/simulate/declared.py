@@ -95,13 +95,9 @@ class Declared:
         )  # fmt: skip
 
     def _keyed(self) -> Set[str]:
-        """Return the routes whose lanes differ in their keys alone, as `Flow.keyed` has it."""
+        """Return the routes whose keys are lined up, as `Flow.in_line` has it; where they are shares, all are seen."""
         policies = {name: route.policy for name, route in self._routes.items()}
-        return {
-            name
-            for name, policy in policies.items()
-            if policy.get("key") and not policy.get("deadline") and policy.get("share") is not True
-        }
+        return {name for name, policy in policies.items() if policy.get("key") and policy.get("share") is not True}
 
     def _limit(self, name: str, most: int) -> str:
         """See to it that there is a limit, which is a resource like any other, and return its name."""

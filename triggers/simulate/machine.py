@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, merge
@@ -175,7 +175,7 @@ class Machine:
         groups = [group for group in waiting if self._open(now, group)]
         if not groups:
             return False
-        shown = [self._shown(line) for line in self._lines(groups)]
+        shown = list(self._display(groups))
         view = self._view(now, [lane for _, lane in shown])
         chosen = fit(view, self.rules.policy(view), self.rules.kept)
         for index in chosen:
@@ -183,26 +183,59 @@ class Machine:
             self._start(now, next(behind), lane.longest)
         return bool(chosen)
 
-    def _lines(self, groups: Sequence[_Group]) -> Iterable[Sequence[_Group]]:
+    def _display(self, groups: Sequence[_Group]) -> Iterator[tuple[Iterator[_Group], Lane]]:
+        """Yield the lanes that are seen. What `Display` has of keys in more than one line holds here, too."""
+        lines = self._lines(groups)
+        bounds = Counter(name for line in lines for group in line for name in self.rules.of_keys & group.needs.keys())
+        contested = {name for name, many in bounds.items() if many > 1}
+        for line in lines:
+            yield from ((repeat(one), self._lane(one)) for one in line if not contested.isdisjoint(one.needs))
+            if others := [one for one in line if contested.isdisjoint(one.needs)]:
+                yield self._shown(others)
+
+    def _lines(self, groups: Sequence[_Group]) -> Sequence[Sequence[_Group]]:
         """Return the groups that the policy sees as one lane, which are most often one."""
         if not self._lined_up:
             return [[group] for group in groups]
         lines: dict[Hashable, list[_Group]] = {}
         for number, group in enumerate(groups):
-            own = tuple(item for item in group.needs.items() if item[0] not in self.rules.of_keys)
+            own = tuple(self._own(group).items())
             kind = (group.route, group.priority, group.share, own) if group.route in self._lined_up else number
             lines.setdefault(kind, []).append(group)
-        return lines.values()
+        return [queue for line in lines.values() for queue in self._queues(line)]
+
+    def _queues(self, line: Sequence[_Group]) -> Sequence[Sequence[_Group]]:
+        """Return the groups that come first, those with the next deadlines that can be met for themselves.
+
+        It is `Display` that has it so.
+        """
+        if len(line) == 1:
+            return [line]
+        most, ranked = self._room(self._own(line[0])), sorted(line, key=lambda group: group.waiting[0])
+        first = self.jobs[ranked[0].waiting[0][1]]
+        if first.deadline is None:
+            return [ranked[:most]]
+        met = self._now + (self._predictor.predict(first)[0] or 0.0)
+        until = [(_deadline(self.jobs[group.waiting[0][1]]), number) for number, group in enumerate(ranked)]
+        due = {number for _, number in sorted(one for one in until if one[0] >= met)[:most]}
+        others = [group for number, group in enumerate(ranked[:most]) if number not in due]
+        return [queue for queue in ([ranked[number] for number in sorted(due)], others) if queue]
+
+    def _own(self, group: _Group) -> Mapping[str, int]:
+        """Return what a job of a group needs, whatever its key."""
+        return {name: amount for name, amount in group.needs.items() if name not in self.rules.of_keys}
 
     def _shown(self, line: Sequence[_Group]) -> tuple[Iterator[_Group], Lane]:
         """Return the lane that is seen, and the groups that its first run, its second and so on are of."""
         if len(line) == 1 and line[0].needs.keys().isdisjoint(self.rules.of_keys):
             return repeat(line[0]), self._lane(line[0])
         first = min(line, key=lambda group: group.waiting[0])
-        needs = {name: amount for name, amount in first.needs.items() if name not in self.rules.of_keys}
+        needs = self._own(first)
         each = [[(head, group) for head in islice(group.waiting, self._room(group.needs))] for group in line]
         heads = list(islice(merge(*each, key=itemgetter(0)), self._room(needs)))
-        lane = self._lane(first)._replace(heads=[rank for (rank, _), _ in heads], needs=needs, deadlines=())
+        lane = self._lane(first)
+        deadlines = [_deadline(self.jobs[number]) for (_, number), _ in heads] if lane.deadlines else ()
+        lane = lane._replace(heads=[rank for (rank, _), _ in heads], needs=needs, deadlines=deadlines)
         return (group for _, group in heads), lane
 
     def _room(self, needs: Mapping[str, int]) -> int:

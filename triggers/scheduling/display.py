@@ -1,0 +1,207 @@
+"""What the policy is shown of what waits: as few lanes as decide the same as all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from functools import partial
+from heapq import merge
+from itertools import islice, repeat
+from math import inf
+from operator import itemgetter
+
+from triggers import policy
+from triggers.policy import Shares
+from triggers.scheduling.closures import Closures
+from triggers.scheduling.flows import Flow, Lane, Ranked, Row, room
+from triggers.scheduling.holdings import UNIT, Holdings
+from triggers.scheduling.lineup import Tenants
+from triggers.scheduling.sharing import Sharing
+from triggers.scheduling.terms import Terms
+
+Shown = tuple[Iterator[Lane], policy.Lane]
+"""What the policy is shown as a lane, and the lanes that the first of its runs, the second and so on lie in."""
+
+Queue = tuple[int, list[Lane]]
+"""Lanes that can be shown as one, and how many of their runs at most."""
+
+Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
+"""From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
+
+
+def unknown(route: str, size: int | None) -> tuple[None, None]:
+    """Know nothing of how long runs take."""
+    return None, None
+
+
+class Display:
+    """Shows what waits.
+
+    Where a policy of the app's own may go by anything (`each`), it is shown the lane of every key.
+    """
+
+    def __init__(
+        self, flows: Mapping[str, Flow], holdings: Holdings, closures: Closures, sharing: Sharing | None, each: bool
+    ) -> None:
+        self.reopens = inf
+        """When the first gate opens that runs wait behind, in Unix seconds."""
+        self._flows = flows
+        self._holdings = holdings
+        self._closures = closures
+        self._sharing = sharing
+        self._shares = sharing.shares if sharing else Shares({})
+        self._now = 0.0
+        self._each = each
+        self._forecast: Forecast = unknown
+        self._turns: set[str] = set()
+        """The resources of turnstiles, while a choice is made."""
+        self._names = tuple({name: None for flow in flows.values() for name in flow.needs})
+        self._amounts = [-1] * len(self._names)
+        """How much of these was free at the last look."""
+
+    def show(self, now: float, forecast: Forecast) -> list[Shown]:
+        """Return the lanes whose first run nothing holds back but what the policy decides about."""
+        self._now, self._forecast = now, forecast
+        self.reopens = inf
+        self._closures.begin()
+        self._tidy()
+        changed, found = self._changed(), list[Shown]()
+        for flow in self._flows.values():
+            if not flow.held:
+                continue
+            if flow.route.policy.key is not None and self._in_line(flow):
+                found += self._lined_up(flow)
+            elif flow.gates or flow.per_key:
+                found += self._gated(flow, now)
+            else:
+                self._plain(flow, changed, found)
+        return found
+
+    def clear(self) -> None:
+        """Forget what turnstiles let through: the choice is made."""
+        while self._turns:
+            self._holdings.remove(self._turns.pop())
+
+    def _tidy(self) -> None:
+        """Count the limits of keys no more that nobody is shown for."""
+        if self._holdings.crowded():
+            waiting = [flow for flow in self._flows.values() if flow.lanes]
+            self._holdings.tidy(sum(len(flow.lanes) for flow in waiting if not self._in_line(flow)))
+
+    def _changed(self) -> set[str]:
+        """Return the resources of which another amount is free than at the last look."""
+        free = self._holdings.free
+        before, self._amounts = self._amounts, [free[name] for name in self._names]
+        if before == self._amounts:
+            return set()
+        return {name for name, a, b in zip(self._names, before, self._amounts, strict=True) if a != b}
+
+    def _in_line(self, flow: Flow) -> bool:
+        """Say whether the policy sees not each key of a flow."""
+        return not self._each and flow.in_line
+
+    def _plain(self, flow: Flow, changed: set[str], found: list[Shown]) -> None:
+        """Show the lanes of a flow that nothing else holds back, as they were seen last where nothing has changed."""
+        name, forecast, same = flow.route.name, self._forecast, changed.isdisjoint(flow.needs)
+        for lane in flow.ready():
+            bounds, seen = forecast(name, lane.heads[0][1].terms.size), lane.shown
+            if not same or seen is None or lane.bounds is not bounds:
+                lane.needs = flow.takes(lane.key, lane.memory)
+                seen = lane.shown = lane.seen(self._holdings.free, *bounds)
+                lane.bounds = bounds
+            found.append((repeat(lane), seen))
+
+    def _gated(self, flow: Flow, now: float) -> Iterator[Shown]:
+        """Yield the lanes of which no gate holds the first run back, and whose key has room."""
+        for lane in flow.ready():
+            if self._full(lane):
+                continue
+            expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
+            if closed := flow.closed(now, lane.first, longest):
+                self.reopens = min(self.reopens, closed.until)
+                self._closures.add(lane, closed)
+                continue
+            if flow.turnstiles:
+                lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
+            passes = partial(self._passes, flow, now) if flow.gates else None
+            yield repeat(lane), lane.seen(self._holdings.free, expected, longest, passes)
+
+    def _lined_up(self, flow: Flow) -> Iterator[Shown]:
+        """Yield of the lanes that differ in their keys alone those that may be next."""
+        held_up = flow.held_up()
+
+        def wanted(lane: Lane) -> bool:
+            return lane.key not in held_up and not self._full(lane)
+
+        queues: list[Queue] = []
+        for memory, row in flow.lined_up():
+            most = room(self._holdings.free, flow.own(memory))
+            if row.tenants is not None:
+                yield from map(self._alone, self._poorest(row, row.tenants, most, wanted))
+            else:
+                queues += [(most, lanes) for lanes in self._next(row, most, wanted)]
+        contested = _contested(queues) if flow.per_key and len(queues) > 1 else ()
+        for most, lanes in queues:
+            if contested:
+                yield from [self._alone(lane) for lane in lanes if lane.key in contested]
+                lanes = [lane for lane in lanes if lane.key not in contested]
+            if lanes:
+                yield self._as_one(lanes, most)
+
+    def _poorest(self, row: Row, tenants: Tenants[Lane], most: int, wanted: Callable[[Lane], bool]) -> Collection[Lane]:
+        """Return the lanes whose shares had least, and the first to come: if it is late, what it needs is kept."""
+        now = self._sharing.now() if self._sharing else self._now
+        return dict.fromkeys([*tenants.first(most, wanted, self._shares, now), *row.ranked.first(1, wanted)])
+
+    def _next(self, row: Row, most: int, wanted: Callable[[Lane], bool]) -> Iterator[list[Lane]]:
+        """Yield the lanes that come first, those with the next deadlines that can be met for themselves."""
+        ranked = row.ranked.first(most, wanted)
+        if ranked and row.due is not None:
+            expected, _ = self._forecast(ranked[0].flow.route.name, ranked[0].first.terms.size)
+            if due := row.due.first(most, wanted, (self._now + (expected or 0.0),)):
+                yield due
+                ranked = [lane for lane in ranked if lane not in set(due)]
+        if ranked:
+            yield ranked
+
+    def _alone(self, lane: Lane) -> Shown:
+        """Show a lane by itself, whatever it takes of the limit of its key."""
+        bounds = self._forecast(lane.flow.route.name, lane.first.terms.size)
+        return repeat(lane), lane.seen(self._holdings.free, *bounds)
+
+    def _as_one(self, lanes: list[Lane], most: int) -> Shown:
+        """Show lanes as one: of each as many runs as its key has room for."""
+        free = self._holdings.free
+        each = [[(*item, lane) for item in islice(lane.heads, room(free, lane.needs))] for lane in lanes]
+        heads = list(islice(merge(*each, key=itemgetter(0)), most))
+        _, first, lane = heads[0]
+        flow, ranks = lane.flow, [rank for rank, _, _ in heads]
+        bounds = self._forecast(flow.route.name, first.terms.size)
+        deadlines = [head.terms.deadline or inf for _, head, _ in heads] if first.terms.deadline else ()
+        share, needs = flow.route.share(lane.key), flow.own(lane.memory)
+        seen = policy.Lane(ranks, needs, lane.priority, *bounds, deadlines, share, flow.part)
+        return (lane for _, _, lane in heads), seen
+
+    def _full(self, lane: Lane) -> bool:
+        """Reckon what a run of a lane takes, and say whether its key has as many at work as it may."""
+        lane.needs = lane.flow.takes(lane.key, lane.memory)
+        return self._holdings.shuts(lane.needs)
+
+    def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
+        """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
+        _, longest = self._forecast(flow.route.name, item[1].terms.size)
+        return flow.closed(now, item[1], longest) is None
+
+    def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
+        """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""
+        passing = dict(filter(None, [turnstile.lets(now, terms) for turnstile in flow.turnstiles]))
+        for name, many in passing.items():
+            self._holdings.add(name, many)
+        self._turns.update(passing)
+        return dict.fromkeys(passing, UNIT)
+
+
+def _contested(queues: Iterable[Queue]) -> Set[str | None]:
+    """Return the keys that have lanes in more than one of them: shown as part of each, both would be let in."""
+    times = Counter(lane.key for _, lanes in queues for lane in lanes)
+    return {key for key, many in times.items() if many > 1}
