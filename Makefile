@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios coverage fuzz audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -82,6 +82,9 @@ torture-scenarios: $(STAMP)     ## 100,000 scenarios of the engine under seeded 
 fuzz: $(STAMP)                  ## every reader of what strangers send, a minute each (SECONDS=60), guided by coverage
 	$(BIN)/python -m pip install --quiet --group fuzz
 	$(BIN)/python -m tests.fuzz $(SECONDS)
+
+cgroups: $(STAMP)               ## runs that a kernel keeps to their memory, in User Mode Linux (apt-get install user-mode-linux)
+	tests/cgroup/boot.sh $(abspath $(BIN)/python) tests/cgroup/kept.py
 
 parity: $(STAMP)                ## every scenario by a dispatcher and by functions: the same comes of it
 	$(BIN)/python -m triggers parity infra.scenarios

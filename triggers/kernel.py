@@ -73,10 +73,10 @@ def oom_kills() -> int:
     return 0
 
 
-def membership() -> str:
-    """Return which control groups this process is in, as the kernel writes it."""
+def membership(process: int | None = None) -> str:
+    """Return which control groups a process is in, this one if none is named, as the kernel writes it."""
     with suppress(OSError):
-        return _read("/proc/self/cgroup")
+        return _read(f"/proc/{process or 'self'}/cgroup")
     return ""
 
 
@@ -195,6 +195,14 @@ def cpu_of(process: int) -> float:
         fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()  # the name before it may hold anything
         return sum(map(int, fields[11:15])) / TICKS
     return 0.0
+
+
+def birth_of(process: int) -> int | None:
+    """Return when a process began, in ticks since the boot: with its number, it names one process only. None if it is
+    gone."""
+    with suppress(OSError):
+        return int(_read(f"/proc/{process}/stat").rpartition(")")[2].split()[19])
+    return None
 
 
 def _read(path: str) -> str:

@@ -142,6 +142,13 @@ class StateFolder:
                 return _read_holder(lock.fileno())
         return None
 
+    def owner(self) -> int | None:
+        """Return the number of the process that owns the folder now, if there is one on this machine."""
+        match (self.holder() or "").split():
+            case ["process", number, "on", node, *_] if number.isdecimal() and node == os.uname().nodename:
+                return int(number)
+        return None
+
     def _forget(self) -> None:
         """Let go of the lock in a forked child, without unlocking: it ends with the owner, not with its children."""
         if self._lock is not None:

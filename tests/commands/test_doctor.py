@@ -6,14 +6,21 @@ import os
 from pathlib import Path
 
 import apsw
+import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
+from tests.test_kernel import lay_out
 from triggers import App, Event
 
 
 class Job(Event):
     """Something to do."""
+
+
+def doctor(project: Project) -> list[dict[str, str]]:
+    findings: list[dict[str, str]] = project("doctor", "--json").data["findings"]
+    return findings
 
 
 def found(project: Project) -> dict[str, list[tuple[str, str]]]:
@@ -102,3 +109,19 @@ def test_an_app_in_aws_has_no_state_folder_to_be_looked_at(project: Project) -> 
     answer = project("doctor", "--deep", "--aws", "churn")
     assert answer.code == 2
     assert "give one of them" in answer.err
+
+
+def test_who_keeps_isolated_runs_to_their_memory_is_told_with_the_reason(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.drain("a.csv")
+    monkeypatch.setattr("triggers.kernel.CGROUP", tmp_path / "cgroup")
+    seen = f"kept by watching, every 0.02 to 1 s: {tmp_path}/cgroup holds no control groups of version 2"
+    assert ("memory limits", "ok", seen) in [tuple(one.values()) for one in doctor(project)]
+    given = {"cgroup.type": "domain", "cgroup.controllers": "memory", "cgroup.procs": f"{os.getpid()}"}
+    lay_out(tmp_path / "cgroup", {**given, "cgroup.subtree_control": ""})
+    monkeypatch.setattr("triggers.kernel.membership", lambda process=None: "0::/" if process == os.getpid() else "")
+    life = Life(App("churn"), project.state)  # the one that is at work is looked at, not who asks
+    seen = f"kept by the kernel: in control group {tmp_path}/cgroup"
+    assert ("memory limits", "ok", seen) in [tuple(one.values()) for one in doctor(project)]
+    life.stop()

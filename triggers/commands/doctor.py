@@ -15,7 +15,8 @@ from typing import Final
 import apsw
 import click
 
-from triggers import __version__
+from triggers import __version__, kernel
+from triggers.cgroup import delegation
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, plain, say, say_json, state
 from triggers.commands.parameters import deployed_option, find_state, json_option, state_option
@@ -115,6 +116,7 @@ def _state(folder: str | None, deep: bool) -> Iterator[Finding]:
     yield _mode(place)
     yield from _disk("state folder", place.path, local=True)
     yield _lock(place)
+    yield _memory(place)
     yield from _inbox(place)
     yield from _journal(place, deep)
     if deep:
@@ -168,6 +170,15 @@ def _lock(place: StateFolder) -> Finding:
     except StateError as error:
         return _finding("dispatcher", str(error), problem=True)
     return _finding("dispatcher", holder or "none is running; `triggers run` starts one")
+
+
+def _memory(place: StateFolder) -> Finding:
+    """Say who keeps isolated runs to their memory: for the dispatcher that is there, else for one started from here."""
+    process = place.owner() or os.getpid()
+    folder, said = delegation(kernel.membership(process), process)
+    return _finding(
+        "memory limits", f"{'kept by the kernel' if folder else 'kept by watching, every 0.02 to 1 s'}: {said}"
+    )
 
 
 def _inbox(place: StateFolder) -> Iterator[Finding]:

@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 from triggers.attempt import GIVEN_BACK, Again, Done, Finished, Outcome, Run, describe, judge, timed_out
+from triggers.cgroup import ControlGroups
 from triggers.checkpoints import Keeper
 from triggers.context import Emitted
 from triggers.errors import HandlerError, Later
 from triggers.executor import shortage
 from triggers.executor.groups import Groups
-from triggers.executor.meter import Measured, Meter, unmeasured
+from triggers.executor.meter import Measured, Meter, Reading, unmeasured
 from triggers.executor.process import Worker
-from triggers.kernel import memory_of
 
 STARTING = 120.0
 """Seconds in which a process must have started and imported its handler; `timeout=` begins after that."""
@@ -40,6 +40,7 @@ class Isolated:
         self._finished = finished
         self._meter = Meter(measured)
         self._groups = Groups()
+        self._control_groups = ControlGroups()
         self._idle: list[Worker] = []
         self._ending: list[Worker] = []
         """Killed ones that may not have ended yet."""
@@ -67,6 +68,7 @@ class Isolated:
             worker.wait()
         self._idle, self._ending = [], []
         self._groups.close()
+        self._control_groups.sweep()
         self._meter.close()
 
     async def _take(self, run: Run) -> Worker:
@@ -80,7 +82,7 @@ class Isolated:
             if worker.alive() and _leaves_room(worker, run):
                 return worker
             await self._end(worker)
-        return await Worker.spawn(self._groups)
+        return await Worker.spawn(self._groups, self._control_groups)
 
     async def _end(self, worker: Worker) -> None:
         """Kill a process, and go on when what it held is free again."""
@@ -104,15 +106,16 @@ class Isolated:
         self._failed_starts.pop(run.number, None)
         worker.run = run
         run.keeper = Keeper(partial(run.told, run))
-        reading = self._meter.begin(run.number, worker.number, run.memory, worker.kill)
+        reading = self._meter.begin(run.number, Reading(worker.number, run.memory, worker.kill, worker.control))
         try:
             outcome = _outcome(run, await _reply(run, worker))
         except asyncio.CancelledError:
             await self._end(worker)
             raise
         except Exception as error:  # whatever went wrong with the process or its answer ends the attempt
+            cause = shortage.cause(run, worker.fate, reading, error)  # before what tells it is gone, too
             await self._end(worker)
-            return judge(run, shortage.cause(run, worker.fate, reading, error))
+            return judge(run, cause)
         finally:
             run.usage = self._meter.end(run.number)
         worker.route, worker.run = run.route.name, None
@@ -135,9 +138,9 @@ class Isolated:
 
 def _leaves_room(worker: Worker, run: Run) -> bool:
     """Say whether what a process holds already leaves the run its memory."""
-    if run.memory is None or (memory := memory_of(worker.number)) is None:
+    if run.memory is None or (held := worker.held()) is None:
         return True
-    return memory.held < (KEPT if worker.route == run.route.name else KEPT_OF_OTHERS) * run.memory
+    return held < (KEPT if worker.route == run.route.name else KEPT_OF_OTHERS) * run.memory
 
 
 async def _reply(run: Run, worker: Worker) -> dict[str, Any]:

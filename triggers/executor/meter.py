@@ -19,6 +19,7 @@ from math import inf
 
 from triggers import kernel
 from triggers.attempt import Usage
+from triggers.cgroup import ControlGroup, Events
 
 INTERVAL = 0.25
 """Seconds between two looks."""
@@ -54,11 +55,13 @@ class Reading:
     """How many bytes they may have; None is not bounded."""
     exceed: Callable[[], object]
     """What ends the attempt, called on the loop."""
+    control: ControlGroup | None = None
+    """The control group of the process, whose memory the kernel then keeps to the limit."""
     held: float = 0.0
     most: float = 0.0
     exceeded: bool = False
-    kills: int = field(default_factory=kernel.oom_kills)
-    """How many processes the kernel had killed before, as memory had run out."""
+    _shortage: Events = field(init=False)
+    """What want of memory had led to before."""
     _anew: bool = False
     _cpu: float = 0.0
     _before: float = 0.0
@@ -68,6 +71,9 @@ class Reading:
     def __post_init__(self) -> None:
         self._anew = kernel.forget_most(self.process)
         self._before = kernel.cpu_of(self.process)
+        self._shortage = self._short()
+        if self.control:
+            self.control.limit(self.limit)
 
     def look(self) -> None:
         """Look at the processes. Where they have ended, what was seen before stands."""
@@ -75,7 +81,8 @@ class Reading:
         seen = [memory for memory in map(kernel.memory_of, processes) if memory]
         if not seen:
             return
-        self.held = self._shared_out(processes, sum(memory.held for memory in seen))
+        held = self.control.held() if self.control else None
+        self.held = self._shared_out(processes, sum(memory.held for memory in seen)) if held is None else held
         self.most = max(self.most, self.held, seen[0].most if self._anew and len(seen) == 1 else 0.0)
         self._cpu = max(self._cpu, sum(map(kernel.cpu_of, processes)) - self._before)
 
@@ -86,6 +93,18 @@ class Reading:
     def too_much(self) -> bool:
         """Say whether the attempt has more than it may have."""
         return self.limit is not None and self.held > self.limit
+
+    def used_up(self) -> bool:
+        """Say whether the kernel has kept the attempt from having more than it may have."""
+        return self.limit is not None and self._short().oom > self._shortage.oom
+
+    def ran_out(self) -> bool:
+        """Say whether the kernel has ended a process meanwhile, as memory had run out: of this attempt where its group
+        tells, else anywhere."""
+        return self._short().oom_kill > self._shortage.oom_kill
+
+    def _short(self) -> Events:
+        return self.control.events() if self.control else Events(0, kernel.oom_kills())
 
     def near(self) -> bool:
         """Say whether the attempt had most of what it may have, now or before."""
@@ -113,10 +132,10 @@ class Meter:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def begin(self, run: int, process: int, limit: float | None, exceed: Callable[[], object]) -> Reading:
-        """Look at a process and its descendants from now on. `exceed` is called once they have more than the limit."""
+    def begin(self, run: int, reading: Reading) -> Reading:
+        """Look at an attempt's processes from now on, and end it once they have more than they may have."""
         self._loop = asyncio.get_running_loop()
-        reading = self._readings[run] = Reading(process, limit, exceed)
+        self._readings[run] = reading
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="triggers-meter", daemon=True)
             self._thread.start()

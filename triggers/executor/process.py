@@ -19,8 +19,10 @@ from contextlib import suppress
 from typing import Any
 
 from triggers.attempt import Run
+from triggers.cgroup import ControlGroup, ControlGroups
 from triggers.errors import HandlerError
 from triggers.executor.groups import Groups
+from triggers.kernel import memory_of
 
 ENDING = 1.0
 """Seconds that are given to a process that is about to end, before its run is settled without knowing how it ended."""
@@ -33,11 +35,14 @@ class Worker:
         self,
         process: subprocess.Popen[bytes],
         groups: Groups,
+        control: ControlGroup | None,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
         self._process = process
         self._groups = groups
+        self.control = control
+        """The control group that keeps it to its memory, where there is one."""
         self._reader = reader
         self._writer = writer
         self.number = process.pid
@@ -49,15 +54,17 @@ class Worker:
         """How it ended before anybody here has ended it: a negative one is the signal."""
 
     @classmethod
-    async def spawn(cls, groups: Groups) -> Worker:
+    async def spawn(cls, groups: Groups, control_groups: ControlGroups) -> Worker:
         """Start a process and connect to it. Raises `OSError` where the machine has no room for one."""
         process, ours = _start_process()
+        control = None
         try:
+            control = control_groups.make(process.pid)  # at once, so that all that it takes counts
             groups.add(process.pid)
-            worker = cls(process, groups, *await asyncio.open_connection(sock=ours))
+            worker = cls(process, groups, control, *await asyncio.open_connection(sock=ours))
         except BaseException:
             ours.close()
-            _kill_group(process.pid, groups)
+            _kill_all(process.pid, groups, control)
             process.wait()
             raise
         worker._send({"path": sys.path, "level": logging.getLogger().getEffectiveLevel()})
@@ -86,6 +93,14 @@ class Worker:
             value, done, total = checkpoint
             self.run.keeper.put(self.run.route.name, value, done, total)
 
+    def held(self) -> float | None:
+        """Return how many bytes it has and can't give back, what it has started included where a control group knows;
+        None if it is gone."""
+        if self.control:
+            return self.control.held()
+        memory = memory_of(self.number)
+        return memory.held if memory else None
+
     def alive(self) -> bool:
         """Say whether the process is there and listens."""
         return self._process.poll() is None and not self._reader.at_eof()
@@ -96,7 +111,7 @@ class Worker:
 
     def kill(self) -> None:
         """End the process and everything that it started, at once."""
-        _kill_group(self._process.pid, self._groups)
+        _kill_all(self._process.pid, self._groups, self.control)
         self._writer.close()
 
     async def ended(self) -> int | None:
@@ -147,10 +162,12 @@ def _start_process() -> tuple[subprocess.Popen[bytes], socket.socket]:
     return process, ours
 
 
-def _kill_group(number: int, groups: Groups) -> None:
+def _kill_all(number: int, groups: Groups, control: ControlGroup | None) -> None:
     with suppress(ProcessLookupError):
         os.killpg(number, signal.SIGKILL)
     groups.discard(number)
+    if control:
+        control.kill()
 
 
 async def _end_of(process: int) -> None:

@@ -1,0 +1,1 @@
+"""What the kernel does with control groups that are really handed over: `make cgroups` boots one that does."""
