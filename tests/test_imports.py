@@ -24,7 +24,7 @@ DOCUMENTED = {
 
 ENTRY = {
     "triggers", "triggers.app", "triggers.attempt", "triggers.aws", "triggers.aws.arrivals",
-    "triggers.aws.attributes", "triggers.aws.bus", "triggers.aws.handback", "triggers.aws.items", "triggers.aws.logs",
+    "triggers.aws.bus", "triggers.aws.handback", "triggers.aws.items", "triggers.aws.logs",
     "triggers.aws.messages", "triggers.aws.names", "triggers.aws.records", "triggers.aws.refusals",
     "triggers.aws.runs", "triggers.aws.serverless", "triggers.aws.wire", "triggers.binding", "triggers.checkpoints",
     "triggers.cloudevents", "triggers.content", "triggers.context", "triggers.copies", "triggers.emission",

@@ -54,7 +54,7 @@ class Usage(NamedTuple):
     """Seconds."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)  # each method made takes 0.3 ms when the module is loaded
 class Run:
     """A claimed run, as the executor gets it.
 

@@ -1,6 +1,6 @@
 """How much an app does at once: the executor's slots, the machine's resources, the bound of the backlog."""
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple or a typed dictionary would compile
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -43,12 +43,12 @@ class LimitOptions(TypedDict, total=False):
     """How long a wait makes up for one level of `priority=`: seconds, or text like `"1h"`; 600 if not given."""
     shares: Mapping[str, float]
     """The weights of shares, see `share=`: `{"acme": 2}` is due twice what others are; 1 where not given."""
-    downstreams: Mapping[str, Downstream]
+    downstreams: "Mapping[str, Downstream]"
     """What routes call, by the names that `downstream=` goes by: `{"warehouse": Downstream(concurrency=8)}`."""
-    pressure: Pressure | None
+    pressure: "Pressure | None"
     """From when on the machine is under pressure: then what needs `cpu` or `memory`, or runs isolated, starts one at a
     time. None, if not given, never is."""
-    policy: Callable[[View], Iterable[int]] | None
+    policy: "Callable[[View], Iterable[int]] | None"
     """What decides which waiting run starts next, in place of the default: see `triggers.policy`."""
 
 
@@ -65,10 +65,10 @@ class Limits(NamedTuple):
     max_events: int = BUDGET
     aging: float = 600.0
     """Seconds of waiting that make up for one level of priority."""
-    policy: Policy | None = None
+    policy: "Policy | None" = None
     shares: Mapping[str, float] = MappingProxyType({})
-    downstreams: Mapping[str, Downstream] = MappingProxyType({})
-    pressure: Pressure | None = None
+    downstreams: "Mapping[str, Downstream]" = MappingProxyType({})
+    pressure: "Pressure | None" = None
     machine: Mapping[str, float] | None = None
     """What the machine has, where it is not to be looked at."""
 

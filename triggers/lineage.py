@@ -4,7 +4,7 @@ The lineage (`cause`, `root`, `depth`, `budget`) says what chain the event belon
 to.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 from typing import NamedTuple
 

@@ -1,6 +1,6 @@
 """The policy keywords of an app and its routes, checked: how a run is tried, bounded, ordered and kept apart."""
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple or a typed dictionary would compile
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ class PolicyOptions(TypedDict, total=False):
     timeout: Span
     """How long one attempt may take: seconds, or text like `"2h"`, as wherever a span of time is declared. A plain
     function with a timeout runs isolated, because a thread can't be stopped."""
-    concurrency: int | Adaptive
+    concurrency: "int | Adaptive"
     """How many runs of the route may be running at once: a number, or `Adaptive(most=32)`, which finds it out."""
     downstream: str
     """The name of what the handler calls, as `App(downstreams=)` declares it: its routes are bounded together, and wait
@@ -71,11 +71,11 @@ class PolicyOptions(TypedDict, total=False):
     one (`"order.customer"`), or a function of the event. None is no key."""
     per_key: int
     """How many runs of one key may be running at once."""
-    debounce: Debounce
+    debounce: "Debounce"
     """How long to wait for a burst of events to be over; the run is for the latest of them."""
-    throttle: Rate
+    throttle: "Rate"
     """How many runs of the route, or of each key, may start in how many seconds; the others wait."""
-    rate_limit: Rate
+    rate_limit: "Rate"
     """How many new runs of the route, or of each key, are taken in how many seconds; the others are dropped."""
     in_order: str | Callable[[Any], object]
     """What orders the runs of the route, or of each key: the name of a field of the event, or a function of it (a
@@ -87,10 +87,10 @@ class PolicyOptions(TypedDict, total=False):
     """Runs that compete with others for the machine have it in fair shares: of those that wait, the share that had
     least of late, over its weight in `App(shares=)`, goes first. True has a share for each key (a tenant), together
     with what other routes run for that key; text names the one share that all runs of the route count for."""
-    window: str | Window | Sequence[str | Window]
+    window: "str | Window | Sequence[str | Window]"
     """The hours in which runs may start, if they are predicted to end in them, too: `"Mon-Fri 22:00-06:00
     Europe/Berlin"`, a `Window`, or several, of which any will do. A deadline makes an exception."""
-    price: Prices
+    price: "Prices"
     """What an hour costs: a run starts when it is cheapest."""
     deadline: Span
     """By when a run should have ended: how long after the event arrived, or the next time of the day after that
@@ -111,7 +111,7 @@ class Policy(NamedTuple):
     retry: Retry = Retry()
     timeout: float | None = None
     concurrency: int | None = None
-    adaptive: Adaptive | None = None
+    adaptive: "Adaptive | None" = None
     """Where `concurrency` is the most, and how many it is, is found out."""
     downstream: str | None = None
     overlap: Overlap = ALLOW
@@ -123,18 +123,18 @@ class Policy(NamedTuple):
     priority: int | Callable[[Any], int] = 0
     key: str | Callable[[Any], object] | None = None
     per_key: int | None = None
-    debounce: Debounce | None = None
-    batch: Batch | All | None = None
-    throttle: Rate | None = None
-    rate_limit: Rate | None = None
+    debounce: "Debounce | None" = None
+    batch: "Batch | All | None" = None
+    throttle: "Rate | None" = None
+    rate_limit: "Rate | None" = None
     in_order: str | Callable[[Any], object] | None = None
     if_dead: IfDead | None = None
     share: bool | str = False
-    window: Window | None = None
-    price: Prices | None = None
-    deadline: Moment | None = None
-    not_before: Moment | None = None
-    expires: Moment | None = None
+    window: "Window | None" = None
+    price: "Prices | None" = None
+    deadline: "Moment | None" = None
+    not_before: "Moment | None" = None
+    expires: "Moment | None" = None
     max_depth: int | None = None
     allow_loops: frozenset[str] = frozenset()
 

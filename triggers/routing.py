@@ -38,7 +38,7 @@ THREAD: Final = "thread"
 PROCESS: Final = "process"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)  # each method made takes 0.3 ms of every start
 class Route:
     """One handler, what triggers it, and how it is run."""
 

@@ -15,15 +15,15 @@ Span = float | str
 UNITS: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 """Seconds by the letters in such a text."""
 
-_AMOUNTS = re.compile(rf"(\d+)([{''.join(UNITS)}])")
+_AMOUNTS = rf"(\d+)([{''.join(UNITS)}])"  # as text, which is compiled where one asks for it: every app loads this
 
 
 def span(value: object) -> float | None:
     """Return how many seconds a span has, 0 or more; None where the value is no span."""
     if isinstance(value, str):
         text = value.replace(" ", "")
-        whole = bool(text) and _AMOUNTS.sub("", text) == ""
-        return float(sum(int(count) * UNITS[unit] for count, unit in _AMOUNTS.findall(text))) if whole else None
+        whole = bool(text) and re.sub(_AMOUNTS, "", text) == ""
+        return float(sum(int(count) * UNITS[unit] for count, unit in re.findall(_AMOUNTS, text))) if whole else None
     return float(value) if is_number(value) and isfinite(value) and value >= 0 else None
 
 

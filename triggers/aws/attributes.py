@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from triggers.aws.messages import LONGEST_HIDDEN
 from triggers.aws.refusals import explained, is_denied
 from triggers.errors import WiringError
 
 HIDDEN: Final = 6
 """A message that was taken comes back after so many times the function's time: Lambda's advice, "Using Lambda with
 Amazon SQS". Less than the function's time itself Lambda refuses."""
-LONGEST_HIDDEN: Final = 43_200
-"""Seconds that SQS hides a message in all, from its receipt on: the longest visibility time-out."""
 RECEIVES: Final = 1_000
 """A message that was received so often is dead. It is the net below the run records, which count attempts themselves,
 and the most that SQS counts to: putting a run back takes a receive."""
@@ -102,9 +102,7 @@ def _given_up(thing: str, url: str, policy: Mapping[str, Any]) -> str | None:
 
 def _setting(url: str, attributes: str) -> str:
     """Return the command that sets attributes of a queue."""
-    import shlex  # every function loads this module, and none of them tells commands
-
     return shlex.join(["aws", "sqs", "set-queue-attributes", "--queue-url", url, "--attributes", attributes])
 
 
-__all__ = ["HIDDEN", "LONGEST_HIDDEN", "RECEIVES", "check_feed", "hidden_for", "messages_in", "said_by"]
+__all__ = ["HIDDEN", "RECEIVES", "check_feed", "hidden_for", "messages_in", "said_by"]

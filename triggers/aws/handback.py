@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from triggers.aws import names, wire
 from triggers.aws.arrivals import Arrival
-from triggers.aws.attributes import LONGEST_HIDDEN
+from triggers.aws.messages import LONGEST_HIDDEN
 from triggers.aws.records import Standing
 from triggers.aws.refusals import explained
 from triggers.events import moment

@@ -21,12 +21,11 @@ from typing import Any, Final, NamedTuple, Self
 from triggers.app import App
 from triggers.aws import names, wire
 from triggers.aws.arrivals import Arrival, Arrivals
-from triggers.aws.attributes import LONGEST_HIDDEN
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.handback import Deployment
 from triggers.aws.logs import JsonLines
-from triggers.aws.messages import record
+from triggers.aws.messages import LONGEST_HIDDEN, record
 from triggers.aws.processes import Processes
 from triggers.aws.records import DEAD, DONE, REJECTED, RUNNING, WAITING, Records, Sighting, Standing
 from triggers.aws.refusals import explained

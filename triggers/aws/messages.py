@@ -32,6 +32,9 @@ FORM = '{"specversion": "1.0", "id": "1", "source": "me", "type": "Retrain", "da
 TOLD = frozenset(kind.__event_type__ for kind in (ObjectCreated, ObjectDeleted, Tick, Missing))
 """The types of what only a source of the app tells."""
 
+LONGEST_HIDDEN = 43_200
+"""Seconds that SQS hides a message in all, from its receipt on: the longest visibility time-out."""
+
 _CLOUD = '"specversion"'
 _TOPIC = '"TopicArn"'
 _BUS = '"detail-type"'  # one of the three is in every body that is more than a body
@@ -222,4 +225,4 @@ def _parsed(event: Mapping[str, Any] | bytes) -> object:
     return read_json("the event", event) if isinstance(event, bytes) else event
 
 
-__all__ = ["FORM", "Message", "as_json", "check_told", "delivery_of", "event_of", "read", "record"]
+__all__ = ["FORM", "LONGEST_HIDDEN", "Message", "as_json", "check_told", "delivery_of", "event_of", "read", "record"]
