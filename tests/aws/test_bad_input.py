@@ -541,11 +541,14 @@ def test_a_notice_of_a_foreign_bucket_is_in_the_way_of_no_other(caplog: pytest.L
     def train(event: ObjectCreated) -> None:
         ran.append(event.key)
 
-    notices = [json.loads(told_of(bucket))["Records"][0] for bucket in ("foreign", "acme", "foreign")]
-    assert Deployed(app).failures(batch(record(json.dumps({"Records": notices})))) == []
+    notices = [json.loads(told_of(bucket))["Records"][0] for bucket in ("foreign", "acme", *30 * ["strange"])]
+    deployed = Deployed(app)
+    assert deployed.failures(batch(record(json.dumps({"Records": notices})))) == []
     assert ran == [KEY]
-    assert "the app declares no source in bucket 'foreign'" in caplog.text
-    assert "(and 1 more of its notices)" in caplog.text
+    assert "31 of its 32 notices can be no events: (1) ObjectCreated:Put of" in caplog.text
+    [kept] = [item for item in deployed.table.records() if item["state"] == "rejected"]
+    assert kept["error"].count("the app declares no source in bucket 'foreign'") == 1
+    assert kept["error"].count("the app declares no source in bucket 'strange'") == 30
 
 
 def test_a_record_that_is_malformed_is_rejected_by_its_place_and_in_the_way_of_no_other() -> None:

@@ -552,8 +552,11 @@ def test_what_of_a_message_is_malformed_or_foreign_holds_up_nothing_else_in_it(p
     assert [one.subject for one in place.run(idle)] == ["b.csv"]
     ((_, _, content, why),) = place.site.rejected
     assert content == json.dumps({"Records": told})
-    assert why.startswith("ObjectCreated:Put of 'raw/a.csv': the message is about the bucket 'somebody-elses'")
-    assert why.endswith(" (and 1 more of its notices)")
+    assert why.startswith(
+        "2 of its 3 notices can be no events: (1) ObjectCreated:Put of 'raw/a.csv': the message is about the bucket"
+        " 'somebody-elses', and "
+    )
+    assert "; (2) Records[0].s3.object.key " in why
 
 
 # --- in an app

@@ -81,14 +81,17 @@ class Told(NamedTuple):
     malformed: Sequence[str] = ()
 
     def rejection(self, refused: Sequence[tuple[Notice, EventError]]) -> str | None:
-        """Return why some of it can be no events, if there are such; `refused` are notices that are well-formed."""
-        several = len(self.notices) + len(self.malformed) > 1
-        why = [
-            f"{notice.reason} of {notice.key[:80]!r}: {error}" if several else str(error) for notice, error in refused
-        ]
+        """Return why some of it can be no events, if there are such; `refused` are notices that are well-formed.
+
+        Of several each has its own reason.
+        """
+        all = len(self.notices) + len(self.malformed)
+        why = [f"{one.reason} of {one.key[:80]!r}: {error}" if all > 1 else str(error) for one, error in refused]
         why += self.malformed
-        more = f" (and {len(why) - 1} more of its notices)" if why[1:] else ""
-        return f"{why[0]}{more}" if why else None
+        if not why[1:]:
+            return why[0] if why else None
+        each = "; ".join(f"({number}) {reason}" for number, reason in enumerate(why, 1))
+        return f"{len(why)} of its {all} notices can be no events: {each}"
 
 
 def told(body: object) -> Told | None:

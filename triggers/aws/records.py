@@ -49,6 +49,8 @@ REST: Final = "rejected#"
 LARGEST_PART = 350_000
 """Bytes of emitted events in one part."""
 LONGEST_ERROR = 2_000
+LONGEST_REASON = 30_000
+"""Bytes of why something was rejected: of each notice in a message."""
 LONGEST_TRACEBACK = 30_000
 """Bytes of an error's message and traceback that are kept."""
 SHORTEST_KEPT = 14.0
@@ -291,7 +293,7 @@ class Records:
             "event_id": {"S": plain(id)},
             "event": {"S": begin},
             "parts": as_number(len(rest)),
-            "error": {"S": cut(reason, LONGEST_ERROR)},
+            "error": {"S": cut(reason, LONGEST_REASON)},
             "started": moment,
             "changed": moment,
             "ended": moment,

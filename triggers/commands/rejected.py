@@ -16,6 +16,8 @@ MOST = 10_000
 """As many are looked through for those of a route, the newest."""
 LONGEST = 2_000
 """Characters of a body that are shown; `--json` has all that was kept."""
+REASON = 500
+"""Characters of a reason in a list: of several notices of a message each has its own, and `dead show` has them all."""
 
 
 def among(deployed: Deployed, route: str | None, limit: int) -> list[Rejection]:
@@ -37,7 +39,14 @@ def print_all(found: Sequence[Rejection]) -> None:
     if not found:
         return
     rows = [
-        [f"r{one.number}", _to(one), clock(one.time), plain(one.source, 20), plain(one.body, 32), plain(one.reason)]
+        [
+            f"r{one.number}",
+            _to(one),
+            clock(one.time),
+            plain(one.source, 20),
+            plain(one.body, 32),
+            plain(one.reason, REASON),
+        ]
         for one in found
     ]
     print_table(["rejected", "route", "came", "source", "what", "why"], rows)
