@@ -102,7 +102,8 @@ class Prices:
             with file.open(encoding="utf-8", newline="") as lines:
                 return read(str(file), lines, self.timezone)
         except (OSError, UnicodeDecodeError) as error:
-            raise ScheduleError(f"{file} cannot be read: {error}; make it a text file of moments and prices") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ScheduleError(f"{file} cannot be read: {why}; make it a text file of moments and prices") from error
 
     def _sampled(self, start: float, end: float) -> Series:
         assert self._function is not None

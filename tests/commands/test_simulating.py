@@ -183,7 +183,7 @@ WRONG = {
     ("--window", "train=at night"): (4, "'at night'"),
     ("--window", "train="): (2, "'train=' must be ROUTE=HOURS, as in train=22:00-06:00"),
     ("--cost", "app.py"): (4, "app.py, line"),
-    ("--cost", "none.csv"): (4, "none.csv cannot be read"),
+    ("--cost", "none.csv"): (4, "none.csv cannot be read: No such file or directory;"),
     ("--price", "train=app.py"): (4, "app.py, line"),
     ("--price", "trian=app.py"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
     ("--start", "2026-01-05"): (2, "--start moves --swf and --synthetic; what is in a journal has its own time"),

@@ -167,13 +167,13 @@ def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Sche
     other.prices = setting.waited_by(declared.prices)
     _tell_left_out(app, routes)
     workload = history(well, rest, declared)
-    replayed = carried_out("replayed as it is", workload, declared.rules(live, Learned), time.monotonic)
+    replayed = carried_out("replayed as it is", workload, declared.rules(live, Learned), time.thread_time)
     found = [happened("as it was", workload), replayed]
     if setting.differs():
         tried = history(well, rest, other)
         for name, one in (setting.policies or {policy: live}).items():
             rules = other.rules(one, Learned, setting.aging)
-            found.append(carried_out(setting.said(name), tried, rules, time.monotonic))
+            found.append(carried_out(setting.said(name), tried, rules, time.thread_time))
     found = setting.charged(found, [*declared.prices.values(), *other.prices.values()])
     return found, None if replayed.waiting else deviation(replayed.starts, workload.starts)
 
@@ -209,14 +209,14 @@ def _imported(jobs: Sequence[Job], machine: Mapping[str, int], setting: Setting)
     setting.check(machine, {job.route for job in jobs})
     prices = setting.waited_by({})
     workload = Workload(jobs, len(jobs), machine, machine)
-    found = [carried_out("as it is", workload, Rules(predictor=Quantiles), time.monotonic)]
+    found = [carried_out("as it is", workload, Rules(predictor=Quantiles), time.thread_time)]
     if setting.differs():
         larger = {**machine, **{name: round(amount * UNIT) for name, amount in setting.capacity.items()}}
         aging = Rules().aging if setting.aging is None else setting.aging
         for name, policy in (setting.policies or {DEFAULT: order}).items():
             rules = Rules(policy, predictor=Quantiles, aging=aging, gates=gates(setting.windows, prices, aging))
             tried = Workload(jobs, len(jobs), larger, larger)
-            found.append(carried_out(setting.said(name), tried, rules, time.monotonic))
+            found.append(carried_out(setting.said(name), tried, rules, time.thread_time))
     return setting.charged(found, prices.values())
 
 

@@ -53,7 +53,11 @@ def happened(name: str, workload: Workload) -> Schedule:
 
 
 def carried_out(name: str, workload: Workload, rules: Rules, monotonic: Callable[[], float]) -> Schedule:
-    """Carry a workload out. A policy of somebody's own is watched as the dispatcher does it, by a `monotonic` clock."""
+    """Carry a workload out. A policy of somebody's own is watched as the dispatcher does it, by a `monotonic` clock.
+
+    Where other work may slow the machine down, that is best one of this thread's own time: what the policy did not do
+    is not to be held against it.
+    """
     watched = None if rules.policy is order else Preference(rules.policy, monotonic)
     rules = replace(rules, policy=watched or order, of_keys=workload.of_keys, machine=workload.machine)
     found = simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
