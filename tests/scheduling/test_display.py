@@ -19,6 +19,8 @@ from triggers.scheduling.terms import Terms
 
 DAY = 86_400.0
 SPAN = 1800.0
+WEIGHTS = {"a": 2.0, "b": 1.31, "c": 0.73, "d": 1.67, "e": 1.93, "f": 0.89, "": 1.13}
+"""No two shares have had the same, where both had anything: who is next does not hang on the last digit of a float."""
 KEYED: dict[str, dict[str, Any]] = {
     "keys": {"per_key": 1},
     "keys that do not overlap": {"overlap": "queue"},
@@ -55,7 +57,7 @@ class Machine:
             name: make_route(handler, A, name=name, where=None, source=None, policy=make_policy(name, one))
             for name, one in declared.items()
         }
-        self.shares = Counted({"a": 2.0})
+        self.shares = Counted(WEIGHTS)
         sharing = Sharing(self.shares, lambda: self.now)
         lasts = (600.0, 900.0), (60.0, 90.0)
 
