@@ -17,7 +17,7 @@ from math import inf
 
 from triggers.awaited import Awaited
 from triggers.emission import emissions, emitted, within_budget, within_time
-from triggers.executor import GIVEN_BACK, Dead, Done, Executor, Outcome, Run
+from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run
 from triggers.expectation import Expectation
 from triggers.journal import (
     DELAYED,
@@ -214,7 +214,7 @@ class Dispatcher:
                 turn.change.memories.append((delivery.source, *delivery.memory, number))
             if delivery.unique or not delivery.memory:
                 turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self.reception.add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events))
+            self.reception.add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events), now)
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))
@@ -263,17 +263,19 @@ class Dispatcher:
         if result.stale and (lost := result.stale - self._displaced.expected(result.stale)):
             log.error("refused to settle %s: the journal knows of no such claims", sorted(lost))
         self._journal.open_runs += len(turn.change.runs) - turn.ended
+        now, awake = self.clock.now(), self.clock.awake()
         for run in self.claims.granted(turn, result):
-            self._start(run)
+            self._start(run, now, awake)
         self.admission.promote(result.promoted)
         if turn.change.promote:
             self.pipeline.ask(next_due, self.alarm.set)
 
-    def _start(self, run: Run) -> None:
+    def _start(self, run: Run, now: float, awake: float) -> None:
         self.running[run.number] = run
-        self._keeping.begin(run)
-        run.claimed, run.began = run.started, self.clock.awake()
-        run.started = self.clock.now()  # the claim is older where the disk has refused it for a while
+        if run.route.takes_context:
+            self._keeping.begin(run)
+        run.claimed, run.began = run.started, awake
+        run.started = now  # the claim is older where the disk has refused it for a while
         self._tell(run, None)
         if run.deadline is not None:
             self._punctuality.begun(run)
@@ -295,8 +297,9 @@ class Dispatcher:
         del self.running[run.number]
         self.admission.release(run.number)
         try:
-            outcome = within_time(run, within_budget(run, outcome, self.limits.max_events), self.clock.now())
-            self._settle(run, outcome, self._journal.epoch)
+            now = self.clock.now()
+            outcome = within_time(run, within_budget(run, outcome, self.limits.max_events), now)
+            self._settle(run, outcome, self._journal.epoch, now)
         except Exception as error:  # half a settled run must never be committed
             self.pipeline.fail(error)
 
@@ -304,41 +307,47 @@ class Dispatcher:
         for listener in self.listeners:
             listener(run, outcome)
 
-    def _settle(self, run: Run, outcome: Outcome, epoch: int) -> None:
-        now, turn = self.clock.now(), self.pipeline.turn
+    def _settle(self, run: Run, outcome: Outcome, epoch: int, now: float) -> None:
+        turn = self.pipeline.turn
         self._tell(run, outcome)
         self._keeping.end(run, outcome)
         if run.usage:
             turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
-        if isinstance(outcome, Done | Dead):
-            self.turns.ended(run)
         if isinstance(outcome, Done):
-            turn.change.done.setdefault(run.attempt, []).append(run.number)
-            self._learn(turn, run, now)
-            self.counts["done"] += 1
-            turn.ended += 1
-            if outcome.failed:
-                turn.change.attempts.append(in_part(run, outcome, self._journal.epoch, now))
-                for event, new in self.reception.gathering.split(run, outcome.failed):
-                    self.reception.take(event, new)
+            self._end_well(turn, run, outcome, now)
         else:
-            row = settled(run, outcome, epoch, now, self.clock.monotonic())
-            turn.change.settles.append(row)
-            turn.change.attempts.append(remembered(run, outcome, epoch, now))
-            if isinstance(outcome, Dead):
-                self.counts["dead"] += 1
-                turn.ended += 1
-            else:
-                self.counts[outcome.word] += 1
-                self.alarm.set(row.due)
-                if row.state == DELAYED:
-                    self.admission.flows[run.route.name].hold(run.number, run.key)
+            self._end_otherwise(turn, run, outcome, epoch, now)
         if events := emissions(run, outcome):
             self.counts["emitted"] += len(events)
             source, leading = f"{self.app}/{run.route.name}", self.router.leading
             for event in emitted(run, source, events, self._journal.number_event, now, leading):
-                self.reception.add(event)
+                self.reception.add(event, now)
         self.pipeline.touch()
+
+    def _end_well(self, turn: Turn, run: Run, done: Done, now: float) -> None:
+        turn.change.done.setdefault(run.attempt, []).append(run.number)
+        turn.ended += 1
+        self.counts["done"] += 1
+        self.turns.ended(run)
+        self._learn(turn, run, now)
+        if done.failed:
+            turn.change.attempts.append(in_part(run, done, self._journal.epoch, now))
+            for event, new in self.reception.gathering.split(run, done.failed):
+                self.reception.take(event, new)
+
+    def _end_otherwise(self, turn: Turn, run: Run, outcome: Again | Dead, epoch: int, now: float) -> None:
+        row = settled(run, outcome, epoch, now, self.clock.monotonic())
+        turn.change.settles.append(row)
+        turn.change.attempts.append(remembered(run, outcome, epoch, now))
+        if isinstance(outcome, Dead):
+            self.counts["dead"] += 1
+            turn.ended += 1
+            self.turns.ended(run)
+        else:
+            self.counts[outcome.word] += 1
+            self.alarm.set(row.due)
+            if row.state == DELAYED:
+                self.admission.flows[run.route.name].hold(run.number, run.key)
 
     def _recall(self, past: Sequence[Ended]) -> None:
         """Reckon in what the shares had before this start."""

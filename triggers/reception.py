@@ -37,6 +37,8 @@ class Reception:
     ) -> None:
         self.gathering = Gathering(app, router.routes, journal, pipeline, aging, self.take)
         self._router = router
+        self._later = {name: route for name, route in router.routes.items() if route.policy.not_before}
+        """The routes whose runs do not start as soon as they could."""
         self._journal = journal
         self._clock = journal.clock
         self._pipeline = pipeline
@@ -47,29 +49,29 @@ class Reception:
         self._aging = aging
         self._awaited = awaited
 
-    def add(self, event: EventRow) -> None:
-        """Put an event, and a run for each route that it triggers, into the pending turn."""
+    def add(self, event: EventRow, now: float) -> None:
+        """Put an event that comes now, and a run for each route that it triggers, into the pending turn."""
         self._pipeline.turn.change.events.append(event)
         if self._awaited:
             self._awaited.see(event)
-        for run in self.new_runs(event, self.gathering.take):
-            self._put(event, run)
+        for run in self.new_runs(event, now, self.gathering.take):
+            self._put(event, run, now)
 
     def take(self, event: EventRow, run: RunRow) -> None:
         """Put a run into the pending turn that was made of several events; its event, too, where it is new."""
         if event.type == GATHERED:
             self._pipeline.turn.change.events.append(event)
-        self._put(event, run)
+        self._put(event, run, self._clock.now())
         self._pipeline.touch()
 
     def new_runs(
-        self, event: EventRow, gather: Callable[[Route, EventRow], None], only: str | None = None
+        self, event: EventRow, now: float, gather: Callable[[Route, EventRow], None], only: str | None = None
     ) -> list[RunRow]:
-        """Return a new run for each route that the event triggers, or for `only` that route of them.
+        """Return a run, made now, for each route that the event triggers, or for `only` that route of them.
 
         `gather` takes it for the routes that make one run of several events.
         """
-        runs, now = [], self._clock.now()
+        runs = []
         for route in self._router.match(event.type, event.source, event.subject, event.data):
             if only is None or route.name == only:
                 if route.rule and event.type != GATHERED:
@@ -79,22 +81,21 @@ class Reception:
                 runs.append(RunRow(self._journal.number_run(), event.number, route.name, terms))
         return runs
 
-    def _put(self, event: EventRow, run: RunRow) -> None:
+    def _put(self, event: EventRow, run: RunRow, now: float) -> None:
         """Put a run into the pending turn: it is claimed at once, waits, or is delayed until it may start at all."""
         turn = self._pipeline.turn
         turn.change.runs.append(run)
-        route = self._router.routes[run.route]
-        start = first_start(route, run.terms, self._clock.now()) if route.policy.not_before else None
+        start = first_start(self._later[run.route], run.terms, now) if run.route in self._later else None
         if start is None:
-            self._claims.take(turn, run, event)
+            self._claims.take(turn, run, event, now)
         else:
-            self._postpone(run, start)
-        if run.terms.expires or run.terms.deadline:
+            self._postpone(run, start, now)
+        if run.terms.expires is not None or run.terms.deadline is not None:
             self._punctuality.watch(run.terms)
 
-    def _postpone(self, run: RunRow, start: float) -> None:
+    def _postpone(self, run: RunRow, start: float, now: float) -> None:
         """Insert a run as one that is delayed until a moment of the wall clock."""
-        run.state, due = DELAYED, self._clock.monotonic() + start - self._clock.now()
+        run.state, due = DELAYED, self._clock.monotonic() + start - now
         flow = self._admission.flows[run.route]
 
         def postponed(there: bool) -> None:

@@ -146,7 +146,8 @@ def _replayed(dispatcher: Dispatcher, identity: str, events: Sequence[EventRow],
     def gather(route: Route, event: EventRow) -> None:
         together.append((route, event))
 
-    runs = [run for event in events for run in dispatcher.reception.new_runs(event, gather, only)]
+    now = dispatcher.clock.now()
+    runs = [run for event in events for run in dispatcher.reception.new_runs(event, now, gather, only)]
     again = dispatcher.reception.gathering.again(together, runs)
 
     def resume(promoted: Sequence[Promoted]) -> None:

@@ -49,18 +49,18 @@ def _apart(order: Callable[..., None]) -> Replacements:
     """Have events that a run emits, and its end, in commits of their own."""
     settle = Dispatcher._settle
 
-    def apart(self: Dispatcher, run: Run, outcome: Outcome, epoch: int) -> None:
+    def apart(self: Dispatcher, run: Run, outcome: Outcome, epoch: int, now: float) -> None:
         if not isinstance(outcome, Done) or not outcome.emitted:
-            settle(self, run, outcome, epoch)
+            settle(self, run, outcome, epoch, now)
             return
 
         def emit() -> None:
             now, number = self.clock.now(), self._journal.number_event
             source, leading = f"{self.app}/{run.route.name}", self.router.leading
             for event in emission.emitted(run, source, outcome.emitted, number, now, leading):
-                self.reception.add(event)
+                self.reception.add(event, now)
 
-        order(self, emit, lambda: settle(self, run, Done([]), epoch))
+        order(self, emit, lambda: settle(self, run, Done([]), epoch, now))
 
     return {(Dispatcher, "_settle"): apart}
 
@@ -212,7 +212,7 @@ def started_before_it_is_claimed() -> Replacements:
         dispatcher = self._after.__self__  # type: ignore[attr-defined]  # a method of the dispatcher
         starts, turn.starts = turn.starts, []
         for run in starts:
-            dispatcher._start(run)
+            dispatcher._start(run, dispatcher.clock.now(), dispatcher.clock.awake())
         commit(self, turn)
 
     return {(Pipeline, "_commit"): eager}

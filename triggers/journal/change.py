@@ -249,7 +249,10 @@ class Change:
                 (r.number, r.event, r.route, r.state, r.attempt, r.epoch, r.started, *r.terms)
                 for r in runs
             ]))  # fmt: skip
-            list(_many(connection, _MOMENT, moments((run.number, run.terms) for run in runs)))
+            if timed := [
+                (r.number, r.terms) for r in runs if r.terms.deadline is not None or r.terms.expires is not None
+            ]:
+                list(_many(connection, _MOMENT, moments(timed)))
 
     def _emitted_by(self, runs: set[int]) -> set[int]:
         """Return the events that some runs emitted. What a source delivered is none of them, whichever run wrote it."""

@@ -43,7 +43,6 @@ def moments(runs: Iterable[tuple[int, Terms]]) -> list[tuple[float, int, str]]:
     return [
         (at, number, kind)
         for number, terms in runs
-        if terms.deadline is not None or terms.expires is not None
         for kind, at in ((DEADLINE, terms.deadline), (EXPIRES, terms.expires))
         if at is not None
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from triggers.policy.standing import Kept, late
@@ -29,7 +29,7 @@ def fit(view: View, order: Iterable[int], kept: Callable[[View], Kept] = late) -
     what is no lane, is passed over. An order must end.
     """
     started: list[int] = []
-    room = _Room(view, kept)
+    room = _Room(view, kept, started)
     if room.full():
         return started
     taken = [0] * len(view.lanes)
@@ -51,10 +51,10 @@ def fit(view: View, order: Iterable[int], kept: Callable[[View], Kept] = late) -
 class _Room:
     """What is left while runs are started, and what of it is kept for the late."""
 
-    def __init__(self, view: View, kept: Callable[[View], Kept]) -> None:
+    def __init__(self, view: View, kept: Callable[[View], Kept], started: Sequence[int]) -> None:
         self._view = view
         self._left = dict(view.free)
-        self._begun: list[Busy] = []
+        self._started = started
         self._reservations: list[Reservation] = []
         self._makes_kept = kept
         self._kept: Kept | None = None
@@ -63,20 +63,25 @@ class _Room:
 
     def take(self, index: int, head: int) -> bool:
         """Take what a head needs, if it fits; keep it for one that is late and does not."""
-        lane, left, now = self._view.lanes[index], self._left, self._view.now
+        lane, left = self._view.lanes[index], self._left
         if not _holds(left, lane.needs):
             self._keep(index, head)
             return False
-        if not all(_ends_before(one, now, lane) or _holds(one.beside, lane.needs) for one in self._reservations):
+        if self._reservations and not self._beside(lane):
             return False
-        for one in self._reservations:
-            if not _ends_before(one, now, lane):
-                _subtract(one.beside, lane.needs)
         for name, amount in lane.needs.items():
             left[name] -= amount
             if not left[name]:
                 self._gone.add(name)
-        self._begun.append(Busy(lane.needs, now + (math.inf if lane.longest is None else lane.longest)))
+        return True
+
+    def _beside(self, lane: Lane) -> bool:
+        """Take it from what is left beside the late, if it is enough for those that do not end before they start."""
+        beside = [one.beside for one in self._reservations if not _ends_before(one, self._view.now, lane)]
+        if not all(_holds(left, lane.needs) for left in beside):
+            return False
+        for left in beside:
+            _subtract(left, lane.needs)
         return True
 
     def full(self) -> bool:
@@ -91,8 +96,13 @@ class _Room:
             return
         self._kept = self._kept or self._makes_kept(self._view)
         if self._kept(index, head):
-            running = [*self._view.running, *self._begun]
+            running = [*self._view.running, *map(self._begun, self._started)]
             self._reservations += reserve(self._view.now, self._view.lanes[index], self._left, running)
+
+    def _begun(self, index: int) -> Busy:
+        """Return a run that is started here."""
+        lane = self._view.lanes[index]
+        return Busy(lane.needs, math.inf if lane.longest is None else self._view.now + lane.longest)
 
 
 def reserve(now: float, lane: Lane, left: Mapping[str, int], running: Iterable[Busy]) -> list[Reservation]:

@@ -16,6 +16,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heapreplace
+from itertools import repeat
 
 from triggers.policy.standing import SHORTEST, Deadlines, overdue, typical
 from triggers.policy.view import View
@@ -91,7 +92,7 @@ def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[in
         for name, members in shares.items()
     ]
     heapify(queues)
-    while queues:
+    while len(queues) > 1:
         usage, name, queue = queues[0]
         if not queue.places:
             heappop(queues)
@@ -99,6 +100,8 @@ def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[in
         index = queue.next()
         yield index
         heapreplace(queues, (usage + view.lanes[index].part, name, queue))
+    for *_, queue in queues:
+        yield from queue.rest()
 
 
 def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int]:
@@ -152,6 +155,13 @@ class _Queue:
         else:
             heappop(self.places)
         return index
+
+    def rest(self) -> Iterator[int]:
+        """Take out all that is left. The heads of the last lane need no places: they are in order."""
+        while len(self.places) > 1:
+            yield self.next()
+        for *_, index, head in self.places:
+            yield from repeat(index, len(self._view.lanes[index].heads) - head)
 
     def _place(self, index: int, head: int) -> Place:
         lane = self._view.lanes[index]

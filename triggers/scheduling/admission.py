@@ -15,7 +15,7 @@ from triggers.scheduling.closures import Closures
 from triggers.scheduling.display import Display, Forecast, Shown, unknown
 from triggers.scheduling.flows import KEYED, Flow, Head, Lane
 from triggers.scheduling.gates import Gate, Turnstile, declared
-from triggers.scheduling.holdings import MEMORY, UNIT, Holdings, limit_of, units
+from triggers.scheduling.holdings import MEMORY, UNIT, AtWork, Holdings, limit_of, units
 from triggers.scheduling.overlap import Judged, SingleFile, kind_of
 from triggers.scheduling.pace import Pace
 from triggers.scheduling.sharing import Sharing
@@ -163,7 +163,7 @@ class Admission:
         lanes = [lane for _, lane in shown]
         usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
         free, capacity = self.holdings.free, self.holdings.capacity
-        view = View(now, lanes, free, capacity, self.holdings.busy(now), usage, self._aging)
+        view = View(now, lanes, free, capacity, AtWork(self.holdings, now), usage, self._aging)
         return [shown[index] for index in fit(view, self._policy(view))]
 
     def low(self) -> list[Flow]:
@@ -191,7 +191,7 @@ class Admission:
 
     def memory(self, flow: Flow, terms: Terms) -> float | None:
         """Return how many bytes a run may have, None where its route does not say."""
-        most = flow.takes(None, terms.memory).get(MEMORY)
+        most = flow.own(terms.memory).get(MEMORY)
         return None if most is None else most / UNIT
 
     def gate(self, route: str, gate: Gate) -> None:

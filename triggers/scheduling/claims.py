@@ -32,7 +32,7 @@ class Claims:
         pipeline: Pipeline,
         admission: Admission,
         places: Mapping[str, Place],
-        settle: Callable[[Run, Dead, int], None],
+        settle: Callable[[Run, Dead, int, float], None],
         dropped: Callable[[Judged, Verdict], None],
     ) -> None:
         self._journal = journal
@@ -43,20 +43,20 @@ class Claims:
         self._settle = settle
         self._dropped = dropped
 
-    def take(self, turn: Turn, run: RunRow, event: EventRow) -> None:
+    def take(self, turn: Turn, run: RunRow, event: EventRow, now: float) -> None:
         """Claim a new run at once, or let it wait."""
         if flow := self._admission.admit(run):
-            turn.starts.append(self._claimed(flow, run, event))
+            turn.starts.append(self._claimed(flow, run, event, now))
             self._read(turn.change, flow, event.number)
         else:
             turn.fresh.append(self._admission.add(run, event))
 
     def choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
-        turn.change.at = self._clock.now()
-        choice = self._admission.choose(turn.change.at)
+        now = turn.change.at = self._clock.now()
+        choice = self._admission.choose(now)
         for flow, row, event in choice.starts:
-            turn.starts.append(self._claimed(flow, row, event))
+            turn.starts.append(self._claimed(flow, row, event, now))
             self._read(turn.change, flow, event.number)
         turn.claims = choice.claims
         turn.change.forgiven.extend(choice.forgiven)
@@ -92,7 +92,8 @@ class Claims:
             run = self._run(flow, head.number, head.attempt + 1, event, turn.change.at, head.terms)
             run.first = result.begun.get(head.number)
             run.members = result.members.get(head.event, ())
-            run.restored, run.origin = result.left.get(head.number, (None, None))
+            if head.number in result.left:
+                run.restored, run.origin = result.left[head.number]
             yield run
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
@@ -151,19 +152,18 @@ class Claims:
         dead = Dead(Failure("HandlerError", message, ""))
 
         def found(event: EventRow) -> None:
-            run = self._run(flow, head.number, attempt, event, self._clock.now(), head.terms)
-            self._settle(run, dead, epoch)
+            now = self._clock.now()
+            self._settle(self._run(flow, head.number, attempt, event, now, head.terms), dead, epoch, now)
 
         self._pipeline.ask(event_row(head.event), found)
 
-    def _claimed(self, flow: Flow, row: RunRow, event: EventRow) -> Run:
+    def _claimed(self, flow: Flow, row: RunRow, event: EventRow, now: float) -> Run:
         """Turn a row that has not been handed over yet into a claimed one."""
-        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, self._clock.now()
-        return self._run(flow, row.number, 1, event, row.started, row.terms)
+        row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, now
+        return self._run(flow, row.number, 1, event, now, row.terms)
 
     def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, terms: Terms) -> Run:
-        run = Run(number, attempt, flow.route, event, started, self._journal.id, self._places, key=terms.key)
-        run.size = terms.size
-        run.memory = self._admission.memory(flow, terms)
-        run.deadline = terms.deadline
-        return run
+        return Run(
+            number, attempt, flow.route, event, started, self._journal.id, self._places, key=terms.key,
+            memory=self._admission.memory(flow, terms), deadline=terms.deadline, size=terms.size,
+        )  # fmt: skip

@@ -6,7 +6,7 @@ which each run takes one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from math import inf
 
 from triggers.policy import Busy
@@ -16,6 +16,8 @@ UNIT = 1_000_000
 
 MEMORY = "memory"
 """The resource that is measured."""
+
+_UNKNOWN = -inf, inf
 
 FEW = 100
 """As many limits of keys are kept that nobody waits for any more."""
@@ -44,31 +46,50 @@ def put_off(began: float, now: float) -> float:
     return now + (now - began) / 2
 
 
+class AtWork(Collection[Busy]):
+    """What runs, found out when a policy looks at it: most never do, and there may be a thousand runs at work."""
+
+    def __init__(self, holdings: Holdings, now: float) -> None:
+        self._holdings = holdings
+        self._now = now
+
+    def __iter__(self) -> Iterator[Busy]:
+        return self._holdings.busy(self._now)
+
+    def __len__(self) -> int:
+        return len(self._holdings)
+
+    def __contains__(self, busy: object) -> bool:
+        return any(one == busy for one in self)
+
+
 class Holdings:
     """The resources of a dispatcher. `free` is what the `capacity` leaves beside what the runs at work have taken."""
 
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self.capacity = units(capacity)
         self.free = dict(self.capacity)
-        self._busy: dict[int, Busy] = {}
+        self._taken: dict[int, Mapping[str, int]] = {}
         """What the runs at work have taken, by their numbers."""
-        self._began: dict[int, float] = {}
-        """When those began whose end is predicted."""
-        self._next = inf
-        """When the first of the predicted ends is, or was."""
+        self._predicted: dict[int, tuple[float, float]] = {}
+        """When those began whose end is predicted, and when that is."""
         self._passing: set[str] = set()
         """The limits of keys, which are there while a run counts against them or is looked at."""
         self._unseen = 0
         """Memory in use that no run has taken."""
 
-    def busy(self, now: float) -> Collection[Busy]:
-        """Return what runs. Who has run for longer than predicted is put off."""
-        if self._next <= now:
-            late, self._next = self._began.items(), inf
-            for run, began in late:
-                ends = self._busy[run].until
-                self.predict(run, began, ends if ends > now else put_off(began, now))
-        return self._busy.values()
+    def busy(self, now: float) -> Iterator[Busy]:
+        """Yield what runs. Who has run for longer than predicted is put off."""
+        for run, needs in self._taken.items():
+            began, ends = self._predicted.get(run, _UNKNOWN)
+            if ends <= now:
+                ends = put_off(began, now)
+                self.predict(run, began, ends)
+            yield Busy(needs, ends)
+
+    def __len__(self) -> int:
+        """Return how many runs are at work."""
+        return len(self._taken)
 
     def suffice(self, needs: Mapping[str, int]) -> bool:
         """Say whether so much is free."""
@@ -80,20 +101,18 @@ class Holdings:
 
     def take(self, run: int, needs: Mapping[str, int]) -> None:
         """Have a run take what it needs. Nobody knows when it ends."""
-        self._busy[run] = Busy(needs, inf)
+        self._taken[run] = needs
         for name, amount in needs.items():
             self.free[name] -= amount
 
     def predict(self, run: int, began: float, ends: float) -> None:
         """Predict when a run at work ends that began then, in Unix seconds."""
-        self._busy[run] = Busy(self._busy[run].needs, ends)
-        self._began[run] = began
-        self._next = min(self._next, ends)
+        self._predicted[run] = began, ends
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""
-        self._began.pop(run, None)
-        for name, amount in self._busy.pop(run).needs.items():
+        self._predicted.pop(run, None)
+        for name, amount in self._taken.pop(run).items():
             self.free[name] += amount
             if name in self._passing and self.free[name] == self.capacity[name]:
                 self._passing.discard(name)
@@ -152,7 +171,7 @@ class Holdings:
 
         `held` has the bytes of the runs that are measured, `left` what the machine has left.
         """
-        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
+        taken = {run: needs.get(MEMORY, 0) for run, needs in self._taken.items()}
         amounts = {run: round(amount * UNIT) for run, amount in held.items()}
         before, most = self._unseen, self.capacity[MEMORY]
         self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
