@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from triggers.errors import WiringError
-from triggers.quantities import is_whole
+from triggers.quantities import is_number, is_whole
 from triggers.spans import Span, seconds
 
 UNBOUNDED = 1_000_000
@@ -32,7 +32,7 @@ class Breaker:
     ) -> None:
         if not is_whole(failures) or failures < 1:
             raise WiringError(f"Breaker(failures={failures!r}): write a whole number above 0")
-        if not 0 < share <= 1:
+        if not (is_number(share) and 0 < share <= 1):
             raise WiringError(f"Breaker(share={share!r}): write a part of all attempts, above 0 and at most 1")
         spans = {"within": within, "pause": pause, "longest": longest}
         times = {name: seconds("Breaker", name, value) for name, value in spans.items()}

@@ -263,6 +263,7 @@ def test_a_downstream_that_nobody_declared_is_refused(tmp_path: Path) -> None:
     [
         (lambda: Breaker(failures=0), r"Breaker\(failures=0\): write a whole number above 0"),
         (lambda: Breaker(share=2), r"Breaker\(share=2\): write a part of all attempts"),
+        (lambda: Breaker(share=True), r"Breaker\(share=True\): write a part of all attempts"),
         (lambda: Breaker(pause=900), r"Breaker\(pause=900\): .* at most longest=600"),
         (lambda: Breaker(within=0), "Breaker: within=0 is no span of time above 0"),
         (lambda: Downstream(concurrency=0), r"Downstream\(concurrency=0\)"),

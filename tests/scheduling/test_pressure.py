@@ -191,6 +191,8 @@ def test_any_of_load_memory_and_stalls_may_press(strain: Strain, words: str | No
     ("make", "words"),
     [
         (lambda: Pressure(load=0), r"Pressure\(load=0\): write processes for each core, above 0, or None"),
+        (lambda: Pressure(load=True), r"Pressure\(load=True\): write processes for each core"),
+        (lambda: Pressure(ease=False), r"Pressure\(ease=False\): write a part"),
         (lambda: Pressure(memory=5), r"Pressure\(memory=5\): write a part between 0 and 1, or None"),
         (lambda: Pressure(stall=1.5), r"Pressure\(stall=1.5\)"),
         (lambda: Pressure(ease=1), r"Pressure\(ease=1\)"),

@@ -8,6 +8,7 @@ from math import inf
 
 from triggers.errors import WiringError
 from triggers.kernel import Strain
+from triggers.quantities import is_number
 from triggers.scheduling.gates import Closed
 from triggers.scheduling.terms import Terms
 
@@ -36,13 +37,13 @@ class Pressure:
     ease: float = 0.2
 
     def __post_init__(self) -> None:
-        if self.load is not None and not 0 < self.load < inf:
+        if self.load is not None and not (is_number(self.load) and 0 < self.load < inf):
             raise WiringError(f"Pressure(load={self.load!r}): write processes for each core, above 0, or None")
         for name in ("memory", "stall"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
+            if value is not None and not (is_number(value) and 0 < value < 1):
                 raise WiringError(f"Pressure({name}={value!r}): write a part between 0 and 1, or None")
-        if not 0 <= self.ease < 1:
+        if not (is_number(self.ease) and 0 <= self.ease < 1):
             raise WiringError(f"Pressure(ease={self.ease!r}): write a part, 0 or more and below 1")
 
     def reason(self, now: Strain, before: bool) -> str | None:
