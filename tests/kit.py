@@ -86,6 +86,20 @@ class Life:
 
         self.run(passing())
 
+    def meanwhile(self, first: Event, *then: Event, seconds: float = 0.0) -> None:
+        """Hand an event or request in, and others while the commit that has it is on its way, which takes so long."""
+
+        def more(_: object) -> None:  # a question is asked inside of the commit
+            self.dispatcher.append([delivery(one) for one in then])
+            self.clock.suspend(seconds)
+
+        async def handing_in() -> None:
+            self.dispatcher.pipeline.ask(more, lambda _: None)
+            await accept(self.dispatcher, [delivery(first)])
+            await self.engine.quiet()
+
+        self.run(handing_in())
+
     def until(self, condition: Any) -> None:
         """Let the loop turn until the condition holds."""
 

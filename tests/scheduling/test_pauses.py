@@ -56,6 +56,17 @@ def test_of_a_paused_route_nothing_starts_and_all_is_recorded_until_it_is_resume
     assert bench.called[2:] == ["train 1", "train 2"]
 
 
+def test_nothing_starts_that_comes_while_the_pause_is_being_written_down(start: Start) -> None:
+    bench = Bench()
+    life = start(bench.app)
+    life.send(Call(n=1))  # nothing waits, so that the next one would start at once
+    life.meanwhile(pause("train"), Call(n=2))
+    assert sorted(bench.called) == ["test 1", "test 2", "train 1"]
+    assert life.states("train") == [("done", 1), ("waiting", 0)]
+    life.accept(resume("train"))
+    assert life.states("train") == [("done", 1), ("done", 1)]
+
+
 def test_a_paused_app_starts_nothing_and_a_route_that_was_paused_for_itself_stays_so(start: Start) -> None:
     bench = Bench()
     life = start(bench.app)

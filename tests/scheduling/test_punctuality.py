@@ -357,6 +357,20 @@ def test_what_has_not_started_when_it_expires_is_dropped_with_the_reason(
     assert [n for n, _ in bench.begun] == [1]  # somebody asked for it: it does not expire
 
 
+@pytest.mark.parametrize("waits", [False, True], ids=["claimed at once", "chosen"])
+def test_what_expires_before_it_can_be_written_down_does_not_start(start: Start, waits: bool) -> None:
+    bench = Bench(expires=10, **({"priority": lambda job: job.n} if waits else {}))
+    life = bench.at_work(start)
+    life.send(Job(n=1))
+    life.meanwhile(Job(n=2), Job(n=3), seconds=20)
+    hours(life, 1)
+    assert [n for n, _ in bench.begun] == [1, 2]
+    assert life.states()[2:] == [("dropped", 0)]
+    assert life.engine.journal.open_runs == 0
+    life.send(Job(n=4))
+    assert bench.begun[-1][0] == 4
+
+
 def test_what_expires_while_nobody_is_at_work_is_dropped_at_the_next_start(start: Start) -> None:
     bench = Bench(expires=HOUR, window=NIGHT)
     life = bench.at_work(start)

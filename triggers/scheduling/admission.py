@@ -58,6 +58,8 @@ class Admission:
         """Those whose runs do not overlap."""
         self.judged = [flow for flow in self.flows.values() if isinstance(flow, Judged)]
         """Those about whose new runs the journal decides."""
+        self.fleeting = {flow.route.name for flow in self.flows.values() if flow.route.policy.expires is not None}
+        """The routes whose runs expire."""
         self.paced = [flow.route.name for flow in self.flows.values() if flow.pace]
         """The routes whose starts are throttled."""
         self.closed = False
@@ -72,7 +74,7 @@ class Admission:
         self._at_once: dict[int, RunRow] = {}
         """Those that were started without a choice: when they end is predicted once there is one."""
         self._display = Display(self.flows, self.holdings, self.closures, sharing, each=policy is not order)
-        self._bars: Mapping[str, Gate] = {}
+        self.bars: Mapping[str, Gate] = {}
         """The gates that were put before routes from outside."""
         self._clear = self._shut = False
         self._top = max((_highest(route) for route in routes.values()), default=0.0)
@@ -118,9 +120,9 @@ class Admission:
         """Put gates before routes, by their names, in place of those that were put there before."""
         self._clear = self._shut = False
         for name, flow in self.flows.items():
-            own = [gate for gate in flow.gates if gate is not self._bars.get(name)]
+            own = [gate for gate in flow.gates if gate is not self.bars.get(name)]
             flow.gates = [*own, gates[name]] if name in gates else own
-        self._bars, self.closures.barred = gates, gates.keys()
+        self.bars, self.closures.barred = gates, gates.keys()
 
     def fill(self, flow: Flow, rows: Sequence[WaitingRow]) -> None:
         """Take the journal's next waiting runs of a flow."""
@@ -257,6 +259,8 @@ class Admission:
 
     def _start(self, lane: Lane, now: float, longest: float | None, choice: Choice) -> None:
         flow, head = lane.flow, lane.flow.pop(lane)
+        if head.row and head.terms.expired(now):
+            return  # it is inserted in this commit, and dropped by then or after it
         isolated = flow.route.kind == PROCESS
         if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
             choice.buried.append((flow, head))

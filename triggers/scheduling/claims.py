@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from triggers.executor import Dead, Failure, Run
-from triggers.journal import RUNNING, Change, Journal, Result, RunRow, event_row, waiting
+from triggers.journal import RUNNING, WAITING, Change, Journal, Result, RunRow, event_row, waiting
 from triggers.journal.counted import starts
 from triggers.journal.overlaps import Verdict
 from triggers.lineage import EventRow
@@ -54,6 +54,8 @@ class Claims:
     def choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
         now = turn.change.at = self._clock.now()
+        if turn.starts and (self._admission.bars or self._admission.fleeting):
+            self._hold_back(turn)
         choice = self._admission.choose(now)
         for flow, row, event in choice.starts:
             turn.starts.append(self._claimed(flow, row, event, now))
@@ -95,6 +97,22 @@ class Claims:
             if head.number in result.left:
                 run.restored, run.origin = result.left[head.number]
             yield run
+
+    def _hold_back(self, turn: Turn) -> None:
+        """Let those wait after all that were claimed at once, and whose route was paused, or which have expired, while
+        the commit before theirs was under way."""
+        rows = {row.number: row for row in turn.change.runs}
+        starts, turn.starts = turn.starts, []
+        for run in starts:
+            row, flow = rows[run.number], self._admission.flows[run.route.name]
+            barred, expired = run.route.name in self._admission.bars, row.terms.expired(turn.change.at)
+            if not (barred or expired):
+                turn.starts.append(run)
+                continue
+            self._admission.withdraw(run.number, flow, run.key)
+            row.state, row.attempt, row.epoch, row.started = WAITING, 0, 0, None
+            if not expired:
+                turn.fresh.append(self._admission.add(row, run.event))
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
         attempt = head.attempt + 1

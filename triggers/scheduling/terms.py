@@ -21,5 +21,9 @@ class Terms(NamedTuple):
     memory: float | None = None
     """Bytes that its attempts may have, where one has died of less. This alone changes, and ranks nothing."""
 
+    def expired(self, now: float) -> bool:
+        """Say whether the run must not start any more, unless it has been started before."""
+        return self.expires is not None and self.expires <= now
+
 
 COLUMNS = ",".join(Terms._fields)
