@@ -68,6 +68,16 @@ def hours(life: Life, count: float) -> None:
 # --- Windows ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_clock_that_was_wrong_for_a_while_keeps_nothing_from_its_window(start: Start) -> None:
+    bench = Bench(window=NIGHT)
+    life = bench.at_work(start)
+    life.clock.set_wall(datetime(2026, 1, 5, 7, tzinfo=UTC))
+    life.send(Job(n=1))
+    life.clock.set_wall(datetime(2026, 1, 1, 12, tzinfo=UTC))
+    hours(life, 11)
+    assert bench.begun == [(1, "01 22:00")]
+
+
 def test_work_waits_for_its_window_and_within_it_for_nothing(start: Start) -> None:
     bench = Bench(window=NIGHT)
     life = bench.at_work(start)
