@@ -61,7 +61,7 @@ unit-commands: $(STAMP)
 unit-processes: $(STAMP)        # those that start apps, kill them, and tell their stories
 	$(PYTEST) $(PROCESSES) -o cache_dir=.pytest_cache/processes
 
-coverage: $(STAMP)             ## which lines and branches of the package no test reaches, processes included; half an hour
+coverage: $(STAMP)             ## which lines and branches of the package no test reaches, processes included
 	rm -rf .coverage
 	-$(MAKE) --no-print-directory --keep-going $(UNIT) PYTEST="$(BIN)/coverage run -m pytest"
 	$(BIN)/coverage combine --quiet
