@@ -119,6 +119,7 @@ class Machine:
         with self._watched() as (platter, inbox):
             life = Life(app, self.home / "state", durable=True, threaded=True)
             life.engine.journal._connection.pragma("cache_size", 10)  # pages, so that some are read
+            life.engine.journal._connection.pragma("wal_autocheckpoint", 0)
             while batches > 0 or not self.failed.keys() >= {"read", "write", "sync"}:
                 batches -= 1
                 platter.before = self._refuse
