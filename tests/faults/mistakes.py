@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tests.faults import negligence
 from tests.faults.storm import Replacements, live, replaced
 from triggers import dispatcher as dispatching
 from triggers import emission
@@ -255,7 +256,7 @@ MISTAKES = (
     told_before_it_is_durable, stale_ends_emit, delayed_forgotten_at_the_start, no_takeover, duplicates_start,
     epoch_not_raised, death_without_news, slots_that_are_not_given_back, drops_counted_twice,
     started_before_it_is_claimed, promoted_to_nobody, turns_not_passed_on, groups_forgotten_at_the_start,
-    told_of_twice, checkpoints_forgotten, starts_counted_in_memory,
+    told_of_twice, checkpoints_forgotten, starts_counted_in_memory, *negligence.MISTAKES,
 )  # fmt: skip
 
 

@@ -15,27 +15,48 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.faults import pipeline
-from tests.faults.pipeline import KINDS, app, letter, world
+from tests.faults import world as outside
+from tests.faults.pipeline import KINDS, Start, app, wired
+from tests.faults.promises import watch
 from tests.faults.verdict import APART, MINUTES, OPEN, clock_set, judged
+from tests.faults.world import Desk, letter, world
+from triggers import App
 from triggers import engine as engine_module
 from triggers.attempt import Done
 from triggers.faults import life as life_module
 from triggers.faults import trial as trial_module
-from triggers.faults.life import Life, SimulatedJournal, measured
+from triggers.faults.life import CLOSED, Life, SimulatedEngine, SimulatedJournal, measured
 from triggers.faults.loop import Crash
 from triggers.faults.search import reduce
 from triggers.faults.seeds import Fault, Faults, begin, end
 from triggers.faults.trial import Trial
+from triggers.intake import OPERATORS
 from triggers.journal import DONE, RUNNING, Change, Result
 from triggers.journal.soundness import unsound
 from triggers.pipeline import Turn
+from triggers.policy.shares import NOTHING
+from triggers.requests import PauseRoutes, ResumeRoutes
+from triggers.state import StateFolder
 
 EPOCH = "SELECT value FROM meta WHERE name = 'epoch'"
 
 Replacements = Mapping[tuple[Any, str], Any]
 
+_sources = SimulatedEngine._sources
+
 app.limits = measured(app.limits)
+
+LASTING = {"limited", "timed", "beat"}
+"""Kinds for which it matters that time passes between letters."""
+
+CROWD = 3
+"""How many more letters there are where all compete for shares: weights tell only where there is much to choose."""
+
+DESK: Replacements = {
+    (SimulatedEngine, "_sources"): lambda self: [*_sources(self), Desk()],
+    (StateFolder, "asked"): lambda self: bool(world.wishes),
+}
+"""What lets operators be heard, as they are by the inbox of requests."""
 
 
 @contextmanager
@@ -54,16 +75,20 @@ def replaced(table: Replacements) -> Iterator[None]:
 class WatchedJournal(SimulatedJournal):
     """A journal that looks whether what is settled was claimed as it says, and by its present owner.
 
-    If it is `deep`, it looks at all rows after each commit.
+    It looks, too, whether what is claimed may start. If it is `deep`, it looks at all rows after each commit.
     """
 
     deep = False
 
     def _apply(self, change: Change) -> Result | BaseException:
+        if self._connection is CLOSED:  # a process that was frozen goes on, to be told so
+            return super()._apply(change)
         ends = {run: (attempt, change.epoch, DONE) for attempt, runs in change.done.items() for run in runs}
         ends.update({row.run: (row.attempt, row.epoch, row.state) for row in change.settles})
         before = {run: self._row(run) for run in ends}
+        looks = watch(self._connection, change, self._faults.taken)
         result = super()._apply(change)
+        world.wrong.extend(words for look in looks for words in look(self._connection))
         owner = self._connection.execute(EPOCH).get if ends else None
         for run, (attempt, epoch, state) in ends.items():
             stale = before[run] != (RUNNING, attempt, epoch) or epoch != owner
@@ -101,7 +126,7 @@ class FrozenLife(Life):
 class Storm(Trial):
     """The trial of the app, with an eye on it."""
 
-    def __init__(self, folder: Path, faults: Faults) -> None:
+    def __init__(self, app: App, folder: Path, faults: Faults) -> None:
         self.frozen: list[tuple[Any, Any]] = []
         world.trial = self
         super().__init__(app, folder, faults)
@@ -109,6 +134,19 @@ class Storm(Trial):
     def look_again(self) -> None:
         """Have the mail looked at."""
         self._alive().engine.intake.poke("mail")
+
+    def ask(self, request: PauseRoutes | ResumeRoutes) -> None:
+        """Have an operator ask for something, whether or not a process is there to hear it."""
+        world.ask(request)
+        if self._lives and not self._lives[-1].loop.dead:
+            self._lives[-1].engine.intake.poke(OPERATORS)
+
+    def resume(self) -> None:
+        """Have all go on that was paused."""
+        if world.halts:
+            self.ask(ResumeRoutes(routes=[]))
+            self.ask(ResumeRoutes(routes=list(self.app.routes)))
+            self.settle()
 
     def finish(self) -> None:
         """Let time pass until nothing is to be tried again, and nothing to come together."""
@@ -120,7 +158,7 @@ class Storm(Trial):
     def _open(self) -> list[Any]:
         """Return what is left to do, but for groups that end in an hour, or a day: by a clock that was wrong."""
         sql = OPEN if clock_set(self._faults) else f"{OPEN} UNION ALL {APART}"
-        return self._ask(lambda connection: connection.execute(f"{sql} LIMIT 1"))
+        return self._ask(lambda connection: list(connection.execute(f"{sql} LIMIT 1")))
 
     def stop(self) -> None:
         """Stop the app as a signal does; whatever looks at it next starts it again."""
@@ -170,21 +208,27 @@ def live(seed: int, faults: Faults | None = None) -> Faults:
     """
     faults = faults or Faults(seed)
     chance = random.Random(f"storm {seed}")
-    vars(pipeline)["world"].__init__()
+    vars(outside)["world"].__init__()
+    kinds = KINDS if chance.random() < 0.5 else (chance.choice(KINDS),)
+    letters = chance.randint(3, 6) + (CROWD if kinds == ("shared",) else 0)
+    sent = {n: chance.choice(kinds) for n in range(1, letters)}
+    world.fair, world.halts = "shared" in sent.values(), chance.random() < 0.25
     table: dict[tuple[Any, str], Any] = {
         (engine_module, "refuse"): lambda app, state: None,  # the app is wired the same in all lives
         (life_module, "SimulatedJournal"): WatchedJournal,
         (trial_module, "Life"): FrozenLife,
         (FrozenLife, "freezes"): chance.random() < 0.5,
         (WatchedJournal, "deep"): seed % 10 == 0,
+        **(DESK if world.halts else {}),
     }
     begin(faults)
     try:
         with TemporaryDirectory(prefix="storm-", dir=_fast()) as folder, replaced(table):
-            storm = Storm(Path(folder), faults)
+            storm = Storm(wired(frozenset(sent.values())), Path(folder), faults)
             try:
-                sent = scenario(storm, chance)
+                scenario(storm, chance, sent)
                 storm.advance(minutes=MINUTES)
+                storm.resume()
                 storm.finish()
                 wrong = [*world.wrong, *storm._ask(lambda connection: judged(connection, sent, faults)), *inside(storm)]
                 storm.check()
@@ -200,23 +244,32 @@ def _fast() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
-def scenario(storm: Storm, chance: random.Random) -> dict[int, str]:
-    """Send letters of all kinds, some of them twice, in one or two bursts."""
-    kinds = KINDS if chance.random() < 0.5 else (chance.choice(KINDS),)
-    sent = {n: chance.choice(kinds) for n in range(1, chance.randint(3, 6))}
+def scenario(storm: Storm, chance: random.Random, sent: Mapping[int, str]) -> None:
+    """Send letters, some of them twice, in one or two bursts, while operators pause and resume what they like."""
     first = chance.randint(1, len(sent))
     for burst in (list(sent)[:first], list(sent)[first:]):
         now = storm.clock.monotonic()
         for n in burst:
             for _ in range(chance.choice((1, 1, 2))):
                 late = chance.choice((0.0, 0.0, 0.4, 2.0))
-                world.letters.append(letter(n, sent[n], storm.clock.now(), now + late))
+                world.letters.append(letter(Start(n=n, kind=sent[n]), n, storm.clock.now(), now + late))
         chance.shuffle(world.letters)
+        if world.halts:
+            pausing(storm, chance)
         storm.look_again()
         if chance.random() < 0.2:
             storm.stop()
         storm.settle()
-    return sent
+        if LASTING & set(sent.values()) and chance.random() < 0.5:
+            storm.advance(seconds=30)
+
+
+def pausing(storm: Storm, chance: random.Random) -> None:
+    """Have operators pause or resume the app, or some of its routes, once or twice: before letters come or after."""
+    for _ in range(chance.randint(1, 2)):
+        routes = chance.choice(([], chance.sample(sorted(storm.app.routes), chance.randint(1, 3))))
+        pauses = chance.random() < 0.7
+        storm.ask(PauseRoutes(routes=routes, by="operator") if pauses else ResumeRoutes(routes=routes))
 
 
 def inside(storm: Storm) -> Iterator[str]:
@@ -228,6 +281,10 @@ def inside(storm: Storm) -> Iterator[str]:
         yield f"nothing runs, and yet is taken: { ({name: some for name, some in taken.items() if some}) }"
     if storm._engine.journal.open_runs:
         yield f"nothing is open, and {storm._engine.journal.open_runs} runs are believed to be"
+    if sharing := dispatcher.admission.sharing:
+        for share, standing in sharing.shares._standings.items():
+            if abs(standing.part) > NOTHING:
+                yield f"nothing runs, and yet share {share!r} holds {standing.part:.4f} of the machine"
     if dispatcher.running:
         yield f"{len(dispatcher.running)} runs are believed to be at work"
 

@@ -9,10 +9,13 @@ from typing import Any
 
 import apsw
 
-from tests.faults.pipeline import EMITS, app, world
+from tests.faults.pipeline import EMITS, TRIGGERED, app
+from tests.faults.promises import promised
+from tests.faults.world import world
 from triggers.faults.seeds import Faults
 from triggers.gather import Gathered
 from triggers.journal import DEAD, DELAYED, DONE, DROPPED, RUNNING, WAITING
+from triggers.requests import REQUESTS
 
 OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED})"
 APART = "SELECT number FROM gathered WHERE whole IS NULL"
@@ -20,6 +23,8 @@ APART = "SELECT number FROM gathered WHERE whole IS NULL"
 MINUTES = 2
 GATHERED = Gathered.__event_type__
 SINGLE = ("skipping", "queueing", "replacing")
+DROPS = ("skipping", "replacing", "last", "limited", "fleeting")
+"""The routes that drop runs."""
 
 
 def clock_set(faults: Faults) -> bool:
@@ -44,6 +49,7 @@ def judged(connection: apsw.Connection, sent: Mapping[int, str], faults: Faults)
         *_effects(connection),
         *_files(faults),
         *_ticks(connection, faults),
+        *promised(connection, faults.taken),
     ]
 
 
@@ -57,13 +63,6 @@ def _events(connection: apsw.Connection, sent: Mapping[int, str]) -> Iterator[st
         yield f"{len(world.letters)} letters were never taken in"
 
 
-TRIGGERED = {
-    "chain": ("clean",), "single": ("skipping", "queueing", "replacing"), "keyed": ("keyed",),
-    "isolated": ("keyed", "isolated"), "later": ("waiting",), "bad": ("failing",),
-    "ordered": ("ordered", "paced"), "long": ("resuming",),
-}  # fmt: skip
-
-
 def _runs(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
     """Every event has one run of each of its routes, and each has ended, with all that it emits or nothing."""
     emitted = Counter((cause, kind) for cause, kind in connection.execute("SELECT cause, type FROM event"))
@@ -72,7 +71,8 @@ def _runs(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
         "SELECT number, type, json_extract(data, '$.kind'), subject FROM event"
     ):
         routes = {"Start": TRIGGERED.get(which, ()), "Cleaned": ("train",), "Trained": ("report", "last"),
-                  "RunFailed": ("mourn",), "Tick": ("tick",), GATHERED: (subject,)}[kind]  # fmt: skip
+                  "RunFailed": ("mourn",), "Tick": ("tick",), "Missing": ("missed",), GATHERED: (subject,),
+                  **dict.fromkeys(REQUESTS, ())}[kind]  # fmt: skip
         wanted.update((number, route) for route in routes)
     wanted.subtract((event, "last") for event in apart(connection, "last", faults))
     found: Counter[tuple[int, str]] = Counter()
@@ -96,6 +96,8 @@ def _groups(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
     given: dict[int, list[tuple[str, int]]] = {}
     for route, kinds in GATHERS.items():
         wanted = Counter(number for number, (kind, _) in events.items() if kind in kinds)
+        if route == "together":
+            wanted.update(_taken_out(connection, events))
         rows = list(connection.execute("SELECT event, whole FROM gathered WHERE route = ?", (route,)))
         found = Counter(number for number, whole in rows if whole is not None) + Counter(
             apart(connection, route, faults)
@@ -107,6 +109,13 @@ def _groups(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
     for run, whole in connection.execute(f"SELECT number, event FROM run WHERE state = {DONE}"):
         if whole in given and sorted(world.inputs.get(run, ())) != sorted(given[whole]):
             yield f"r{run} got {world.inputs.get(run)}, and its rows say {given[whole]}"
+
+
+def _taken_out(connection: apsw.Connection, events: Mapping[int, tuple[str, int]]) -> Iterator[int]:
+    """Yield the events that batches said they could not do: each of them is in a batch of its own besides."""
+    numbers = {int(n): number for number, (kind, n) in events.items() if kind == "Trained"}
+    for (run,) in connection.execute(f"SELECT number FROM run WHERE route = 'together' AND state = {DONE}"):
+        yield from (numbers[n] for n in world.failed.get(run, ()))
 
 
 def _bursts(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
@@ -133,7 +142,7 @@ def _ended(run: int, route: str, state: int, attempt: int, error: str | None, em
         yield f"{words} has not ended: state {state}, attempt {attempt}"
     if route != "failing" and state == DEAD:
         yield f"{words} is dead: {error}"
-    if state == DROPPED and route not in ("skipping", "replacing", "last"):
+    if state == DROPPED and route not in DROPS:
         yield f"{words} was dropped: {error}"
     if attempt > app.routes[route].policy.retry.attempts and route != "isolated":
         yield f"{words} has used {attempt} attempts"
@@ -158,9 +167,13 @@ def _effects(connection: apsw.Connection) -> Iterator[str]:
     for run, used in keys.items():
         if len(used) > 1:
             yield f"r{run} has acted under {len(used)} keys"
-    for (run,) in connection.execute(f"SELECT number FROM run WHERE state = {DONE}"):
-        if run not in keys:
+    for run, route, state in connection.execute(
+        f"SELECT number, route, state FROM run WHERE state IN ({DONE}, {DROPPED})"
+    ):
+        if state == DONE and run not in keys:
             yield f"r{run} is done and has never acted"
+        if state == DROPPED and run in keys and route != "replacing":
+            yield f"r{run} of {route} was dropped and has acted"
 
 
 def _ticks(connection: apsw.Connection, faults: Faults) -> Iterator[str]:
