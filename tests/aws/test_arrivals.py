@@ -194,7 +194,7 @@ def test_what_comes_by_a_declared_queue_is_a_message_whatever_it_says_of_s3(body
 
 @pytest.mark.parametrize(
     ("claim", "said"),
-    [({"type": "ObjectCreated"}, "a ObjectCreated is told by"), ({"source": "incoming"}, "its source is 'incoming'")],
+    [({"type": "ObjectCreated"}, "ObjectCreated is told by"), ({"source": "incoming"}, "its source is 'incoming'")],
 )
 def test_a_message_of_a_declared_queue_cannot_speak_for_another_source(claim: dict[str, str], said: str) -> None:
     raw = record(json.dumps({**DIRECT, **claim}), id="m7")

@@ -450,7 +450,9 @@ def test_an_app_that_is_not_deployed_is_named(endpoint: str) -> None:
 
 
 def test_an_unknown_id_is_named(churn: Churn) -> None:
-    assert "no run r1 in this journal" in churn("why", "r1").err
+    name = churn.app.name
+    said = f"no run r1 in the records of {name!r} in AWS; `triggers runs --aws {name}` lists them"
+    assert said in churn("why", "r1").err
 
 
 # --- what was rejected ---------------------------------------------------------------------------
@@ -556,7 +558,8 @@ def test_events_are_those_that_ran_something_and_those_that_were_emitted(churn: 
 
 def test_events_are_filtered_by_the_sources_that_the_app_has(churn: Churn) -> None:
     assert churn("events", "--source", "incoming").err.startswith("no events like that")
-    assert "no source 'incomin' in this journal; did you mean 'incoming'?" in churn("events", "--source", "incomin").err
+    said = f"no source 'incomin' in the records of {churn.app.name!r} in AWS; did you mean 'incoming'?"
+    assert said in churn("events", "--source", "incomin").err
 
 
 def test_several_events_are_replayed_by_their_ids(churn: Churn) -> None:

@@ -165,7 +165,7 @@ def test_what_claims_to_be_an_event_and_cannot_be_one_is_refused(body: str, said
 def test_no_message_tells_of_files_objects_or_the_time(kind: str) -> None:
     data = {"key": "a", "uri": "file:///etc/passwd", "size": 1, "version": "1-1-1"}
     body = json.dumps({**CLOUD, "type": kind, "source": "incoming", "data": data})
-    with pytest.raises(EventError, match=f"a {kind} is told by the app's own sources, .* and not by a message"):
+    with pytest.raises(EventError, match=f"^{kind} is told by the app's own sources, .* and not by a message"):
         delivery_of(read(record(body)), "orders", 9.0, {*KNOWN, kind})
 
 

@@ -57,4 +57,3 @@ def test_code_that_the_function_would_not_find_is_an_error(project: Project, pin
 
 def test_the_platform_is_the_templates(project: Project) -> None:
     assert Platform() == Platform("3.13", "x86_64")
-    assert project("package", "app", "--python", "2.7", "-o", "a.zip").code == 4

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.commands.conftest import Project
 
 BIND = ("--bind", "incoming=s3://acme-incoming/raw")
@@ -15,6 +17,14 @@ def test_the_template_of_an_app_goes_to_stdout(project: Project) -> None:
     function = answer.data["Resources"]["ProcessFunction"]["Properties"]
     assert function["Environment"]["Variables"]["TRIGGERS_APP"] == "app:app"
     assert function["Runtime"] == "python3.13"
+
+
+@pytest.mark.parametrize("command", ["template", "package"])
+@pytest.mark.parametrize("python", ["banana", "3.10", "3.99"])
+def test_a_python_that_functions_cannot_have_is_refused(project: Project, command: str, python: str) -> None:
+    answer = project(command, "app", "--python", python, "-o", "made")
+    assert answer.code == 2
+    assert f"{python!r} is not one of '3.11', '3.12', '3.13'" in answer.err
 
 
 def test_it_is_written_to_a_file_and_says_how_large_the_stack_is(project: Project) -> None:

@@ -413,7 +413,7 @@ def test_delayed_says_until_when_and_after_what(project: Project, live: Any) -> 
     said = why(project, "r1")
     assert said.startswith("r1 delayed: work is tried again at ")
     assert "attempt 1 of 3 done after OSError: the disk had a moment" in said
-    assert said.endswith("`triggers retry` does it now")
+    assert said.endswith("`triggers retry r1` does it now")
 
 
 def test_a_run_that_is_not_to_start_yet_is_no_retry(project: Project, live: Any) -> None:
@@ -422,7 +422,7 @@ def test_a_run_that_is_not_to_start_yet_is_no_retry(project: Project, live: Any)
     live(app_with(work, not_before=600)).send(Job())
     said = why(project, "r1")
     assert said.startswith(f"r1 delayed: work does not start it before {clock(START.timestamp() + 600)}")
-    assert said.endswith(" (not_before=); `triggers retry` does it now")
+    assert said.endswith(" (not_before=); `triggers retry r1` does it now")
     assert f"until {clock(START.timestamp() + 600)} (not_before=)" in project("runs").out
 
 

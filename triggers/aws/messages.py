@@ -156,7 +156,7 @@ def check_told(kind: str, source: str, queue: str, names: Collection[str]) -> No
     """
     if kind in TOLD:
         raise EventError(
-            f"a {kind} is told by the app's own sources, which have seen it, and not by a message; send an event of a"
+            f"{kind} is told by the app's own sources, which have seen it, and not by a message; send an event of a"
             " type of your own with what the handler needs to know"
         )
     if source != queue and source in names:

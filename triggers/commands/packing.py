@@ -20,10 +20,13 @@ _A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _A_PATH = click.Path(exists=True, path_type=Path)
 
 PLATFORM: Final = (
-    click.option("--python", default="3.13", show_default=True, metavar="X.Y", help="The functions' Python."),
+    click.option(
+        "--python", type=click.Choice(["3.11", "3.12", "3.13"]), default="3.13", show_default=True,
+        help="The functions' Python.",
+    ),
     click.option("--arch", type=click.Choice(["x86_64", "arm64"]), default="x86_64", show_default=True),
-)
-"""Which Python a function has, and which processor."""
+)  # fmt: skip
+"""Which Python a function has, and which processor: those that Lambda has and that this library is for."""
 PACKED: Final = (
     click.option(
         "--requirement", "requirements", type=_A_FILE, multiple=True, metavar="FILE",

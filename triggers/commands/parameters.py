@@ -78,6 +78,12 @@ def written(command: str) -> str:
     return f"`triggers {command} --aws {aws}`" if aws else f"`triggers {command}`"
 
 
+def looked_at() -> str:
+    """Return what the present command looks at: a journal here, or the records of an app in AWS."""
+    aws = named_app()
+    return f"the records of {aws!r} in AWS" if aws else "this journal"
+
+
 def state_option(command: F) -> F:
     """Add `--state` to a command."""
     return click.option("--state", "folder", type=click.Path(), metavar="DIR", help="The app's state folder.")(command)

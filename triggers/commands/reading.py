@@ -13,7 +13,7 @@ import click
 
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, plain
-from triggers.commands.parameters import find_state, written
+from triggers.commands.parameters import find_state, looked_at, written
 from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.journal import views
 from triggers.journal.views import RunView
@@ -100,14 +100,14 @@ def find_run(connection: apsw.Connection, number: int) -> RunView:
     """Return a run, or raise `NotFound`."""
     for run in views.runs(connection, number=number):
         return run
-    raise NotFound(f"no run r{number} in this journal; {written('runs')} lists them")
+    raise NotFound(f"no run r{number} in {looked_at()}; {written('runs')} lists them")
 
 
 def find_event(connection: apsw.Connection, number: int) -> EventRow:
     """Return an event, or raise `NotFound`."""
     for event in views.events(connection, number=number):
         return event
-    raise NotFound(f"no event e{number} in this journal; {written('events')} lists them")
+    raise NotFound(f"no event e{number} in {looked_at()}; {written('events')} lists them")
 
 
 def require_names(
@@ -126,7 +126,7 @@ def require_names(
 
 def _require(what: str, name: str, known: Collection[str]) -> None:
     if name not in known:
-        raise NotFound(f"no {what} {name!r} in this journal{did_you_mean(name, known)}")
+        raise NotFound(f"no {what} {name!r} in {looked_at()}{did_you_mean(name, known)}")
 
 
 def find(connection: apsw.Connection, id: str) -> EventRow | RunView:
@@ -141,7 +141,7 @@ def find(connection: apsw.Connection, id: str) -> EventRow | RunView:
         hint = f"; did you mean e{id} or r{id}?" if id.isdigit() else "; write e12 for an event, r7 for a run"
         if id in views.routes(connection):
             hint = f", which is a route; `triggers runs --route {id}` lists its runs"
-        raise NotFound(f"nothing has the ID {id!r} in this journal{hint}")
+        raise NotFound(f"nothing has the ID {id!r} in {looked_at()}{hint}")
     return find_event(connection, numbers[0])
 
 

@@ -264,11 +264,15 @@ def _in_turn(scene: Scene, run: RunView) -> str:
     if found is None:
         return f"{run.route} starts it when its turn comes (in_order=)"
     number, word = f"r{found[0]}", STATES[found[1]]
-    now = f"; {written(f'retry r{run.number}')} does it now"
+    now = f"; {_now(run)}"
     if word != "dead":
         return f"{run.route} goes in the order of its data (in_order=): {number} is before it, and {word}{now}"
     ways = f"{written(f'dead redrive {number}')} or {written(f'dead drop {number}')} lets it go on"
     return f"{run.route} goes in the order of its data (in_order=): {number} before it is dead; {ways}{now}"
+
+
+def _now(run: RunView) -> str:
+    return f"{written(f'retry r{run.number}')} does it now"
 
 
 def _delayed(scene: Scene, run: RunView) -> str:
@@ -279,9 +283,9 @@ def _delayed(scene: Scene, run: RunView) -> str:
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
     idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
     if untried(run):
-        return f"{run.route} does not start it before {when} (not_before=){idle}; {written('retry')} does it now"
+        return f"{run.route} does not start it before {when} (not_before=){idle}; {_now(run)}"
     done = f"{_attempt(scene, run)} done{after}"
-    return f"{run.route} is tried again at {when}, {done}{idle}; {written('retry')} does it now"
+    return f"{run.route} is tried again at {when}, {done}{idle}; {_now(run)}"
 
 
 def _done(scene: Scene, run: RunView) -> str:
