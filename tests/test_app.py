@@ -125,30 +125,30 @@ def test_binding_moves_a_folder_and_leaves_the_app_as_it_was(tmp_path: Path) -> 
 def test_a_folder_is_bound_to_a_folder_and_to_no_other_url(tmp_path: Path) -> None:
     app = App("a", sources=[Folder("x")])
     assert app.bound({"x": f"{(tmp_path / 'a b').as_uri()}"}).places()["x"].path == tmp_path / "a b"
-    assert app.bound({"x": "odd/s3://b"}).places()["x"].path == Path("odd/s3://b")
+    assert app.bound({"x": "odd/s3://acme"}).places()["x"].path == Path("odd/s3://acme")
     for place in ("gs://b", "https://a.b/c", "file://host/c"):
         with pytest.raises(WiringError, match=f"'x' cannot be bound to {place}; bind it to a folder or to a bucket"):
             app.bound({"x": place})
 
 
 def test_a_folder_that_is_bound_to_a_bucket_is_a_bucket_and_the_other_way_round(tmp_path: Path) -> None:
-    app = App("a", sources=[Folder("x", deletions=True, ignore=["*.log"])], outputs=[Bucket("s3://b/y")])
-    bound = app.bound({"x": "s3://b/raw", "y": tmp_path})
+    app = App("a", sources=[Folder("x", deletions=True, ignore=["*.log"])], outputs=[Bucket("s3://acme/y")])
+    bound = app.bound({"x": "s3://acme/raw", "y": tmp_path})
     source, output = bound.sources["x"], bound.outputs["y"]
     assert isinstance(source, Bucket)
-    assert (source.uri, source.name, source.deletions, source.ignore) == ("s3://b/raw/", "x", True, ("*.log",))
+    assert (source.uri, source.name, source.deletions, source.ignore) == ("s3://acme/raw/", "x", True, ("*.log",))
     assert isinstance(output, Folder)
     assert (output.path, output.name) == (tmp_path, "y")
-    assert app.bound({"x": "s3://b/100%2541%3F/"}).places()["x"].uri == "s3://b/100%2541%3F/"
-    assert [place.uri for place in bound.places().values()] == ["s3://b/raw/", tmp_path.as_uri()]
+    assert app.bound({"x": "s3://acme/100%2541%3F/"}).places()["x"].uri == "s3://acme/100%2541%3F/"
+    assert [place.uri for place in bound.places().values()] == ["s3://acme/raw/", tmp_path.as_uri()]
     back = bound.bound({"x": tmp_path}).sources["x"]
     assert isinstance(back, Folder)
     assert (back.deletions, back.ignore) == (True, ("*.log",))
 
 
 def test_what_a_bucket_cannot_honour_is_refused_where_a_folder_is_bound_to_one() -> None:
-    with pytest.raises(WiringError, match="'x' cannot be bound to s3://b/raw: marker='_SUCCESS' is for folders"):
-        App("a", sources=[Folder("x", marker="_SUCCESS")]).bound({"x": "s3://b/raw"})
+    with pytest.raises(WiringError, match="'x' cannot be bound to s3://acme/raw: marker='_SUCCESS' is for folders"):
+        App("a", sources=[Folder("x", marker="_SUCCESS")]).bound({"x": "s3://acme/raw"})
 
 
 @pytest.mark.parametrize(

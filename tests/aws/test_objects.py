@@ -434,7 +434,7 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
     objects.forget()
     try:
         with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .*; check AWS_"):
-            Place("s3://b").read("a")
+            Place("s3://acme").read("a")
     finally:
         objects.forget()
 
@@ -445,7 +445,7 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
 )
 def test_a_key_that_s3_cannot_have_is_refused(endpoint: str, key: str, error: str) -> None:
     with pytest.raises(HandlerError, match=error):
-        Place("s3://b/out").exists(key)
+        Place("s3://acme/out").exists(key)
 
 
 WITHOUT = """
@@ -459,9 +459,9 @@ WITHOUT = """
     sys.meta_path[sys.meta_path.index(PathFinder)] = Without
     from triggers import App, Folder, ObjectCreated, Place
     for use in (
-        lambda: App("a", sources=[Folder("in")]).bound({"in": "s3://b/in"}),
-        lambda: Place("s3://b/in").read("a"),
-        lambda: ObjectCreated(key="a", uri="s3://b/a", size=1, version="1").open(),
+        lambda: App("a", sources=[Folder("in")]).bound({"in": "s3://acme/in"}),
+        lambda: Place("s3://acme/in").read("a"),
+        lambda: ObjectCreated(key="a", uri="s3://acme/a", size=1, version="1").open(),
     ):
         try:
             use()

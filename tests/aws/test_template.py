@@ -544,7 +544,7 @@ def test_a_calendar_that_fails_is_refused_as_any_calendar_is() -> None:
 def test_all_problems_are_told_at_once() -> None:
     app = one_route(overlap="skip", needs={"licence": 1})
     with pytest.raises(WiringError) as refused:
-        render(app, "a:app", {"in": "s3://x"}, jobs=["word"])
+        render(app, "a:app", {"in": "s3://acme"}, jobs=["word"])
     assert len(str(refused.value).splitlines()) == 4
 
 

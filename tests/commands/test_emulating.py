@@ -46,7 +46,7 @@ def test_a_state_folder_that_is_named_is_where_the_history_is_looked_for(project
         (["--port", "5600"], "--port: only for an emulated AWS; add --aws"),
         (["--aws", "--requirement", "app.py"], "--requirement: only for packed functions; add --aws --lambda"),
         (
-            ["--aws", "--drain", "--bind", "incoming=s3://x"],
+            ["--aws", "--drain", "--bind", "incoming=s3://acme"],
             "--bind incoming: with --aws a place is a bucket that is emulated",
         ),
         (
@@ -54,7 +54,7 @@ def test_a_state_folder_that_is_named_is_where_the_history_is_looked_for(project
             "--bind incoming: with --aws a place is a bucket that is emulated",
         ),
         (
-            ["--aws", "--drain", "--upload", "--bind", "incoming=s3://x"],
+            ["--aws", "--drain", "--upload", "--bind", "incoming=s3://acme"],
             "leave it out, or bind a source to the folder to --upload",
         ),
         (

@@ -87,7 +87,7 @@ def places(app: App) -> dict[str, str]:
 def bucket(app: App) -> str:
     """Return the name of the bucket that has an app's places; S3 takes small letters only, and 63 characters."""
     plain = names.bus(app.name).lower().replace("_", "-")[: _LONGEST_BUCKET - len(_DATA)]
-    return f"{plain.strip('-')}{_DATA}"
+    return f"{plain.strip('-')}{_DATA}".lstrip("-")
 
 
 def checked(key: str) -> str:

@@ -16,6 +16,7 @@ AUDIT = 3600.0
 """Seconds after which a bucket is listed again, to find what nobody told of."""
 
 _SCHEME = "s3://"
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")  # S3's rule for general purpose buckets
 _UNORDERED = "--x-s3"  # how the name of a directory bucket ends
 
 
@@ -99,9 +100,10 @@ def _read_uri(uri: str) -> tuple[str, str]:
     if not isinstance(uri, str) or not uri.startswith(_SCHEME):
         raise WiringError(f"{uri!r} is no bucket; write it as 's3://bucket/prefix'")
     bucket, _, rest = uri.removeprefix(_SCHEME).partition("/")
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,255}", bucket):
+    if not _NAME.fullmatch(bucket):
         raise WiringError(
-            f"{uri!r} names no bucket: {bucket!r} is not what one can be called; write 's3://bucket/prefix'"
+            f"{uri!r} names no bucket: {bucket!r} is not what one can be called, which is 3 to 63 lower-case letters,"
+            " digits, dots and hyphens, with a letter or digit at both ends; write 's3://bucket/prefix'"
         )
     if bucket.endswith(_UNORDERED):
         raise WiringError(
