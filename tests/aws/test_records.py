@@ -114,6 +114,14 @@ def test_a_run_of_another_event_is_an_error(records: Records) -> None:
         records.claim(5, "train", other, wire.write(other), "one", NOW, NOW + 60)
 
 
+def test_a_run_of_which_only_the_key_is_there_is_tried_again_and_not_taken_for_another(
+    records: Records, table: Table
+) -> None:
+    table.items["r5", "run"] = {"run": {"S": "r5"}, "part": {"S": "run"}}
+    with pytest.raises(TriggersError, match=r"run r5 in table 'churn-runs' is not there yet: .* try again"):
+        claim(records)
+
+
 def test_every_attempt_has_the_event_of_the_first_claim(records: Records, table: Table) -> None:
     records.wait(claimed(records), None, NOW + 1, NOW, counted=True)
     again = row(Processed(n=2), id="7")

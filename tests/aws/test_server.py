@@ -6,11 +6,20 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from subprocess import PIPE
+from threading import Barrier
+from typing import Any
 
 import boto3
 import pytest
+from moto import mock_aws
+from moto.dynamodb.models.table import Table
 
+from tests.aws.deployed import create_table, row
+from triggers import Event
+from triggers.aws import names, wire
+from triggers.aws.records import Claim, Records
 from triggers.aws.server import serve
 from triggers.errors import TriggersError
 
@@ -54,3 +63,43 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = int(endpoint.rsplit(":", 1)[1])
         with pytest.raises(TriggersError, match=f"did not start on port {port}"), serve(port):
             pass
+
+
+class Ordered(Event):
+    n: int
+
+
+def winners(records: Records, run: int, claimants: int) -> int:
+    """Return how many of those that claim a run at once have it."""
+    event = row(Ordered(n=1))
+
+    def claim(holder: int) -> bool:
+        claimed = records.claim(run, "ship", event, wire.write(event), f"holder-{holder}", 1.8e9, 1.8e9 + 60)
+        return isinstance(claimed, Claim)
+
+    with ThreadPoolExecutor(claimants) as pool:
+        return sum(pool.map(claim, range(claimants)))
+
+
+def test_one_of_those_that_claim_a_run_at_once_has_it(endpoint: str, unique: str) -> None:
+    dynamodb = boto3.client("dynamodb")
+    create_table(dynamodb, unique)
+    records = Records(dynamodb, names.table(unique), 30)
+    assert [winners(records, run, claimants=4) for run in range(6)] == [1] * 6
+
+
+def test_moto_itself_lets_two_claim_one_run(monkeypatch: pytest.MonkeyPatch, unique: str) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    past_the_condition, put = Barrier(2, timeout=30), Table.put_item
+
+    def put_late(table: Table, *given: Any) -> Any:
+        past_the_condition.wait()
+        return put(table, *given)
+
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb")
+        create_table(dynamodb, unique)
+        monkeypatch.setattr(Table, "put_item", put_late)
+        two = winners(Records(dynamodb, names.table(unique), 30), 1, claimants=2)
+    assert two == 2, "moto updates an item in one now: its server needs no lock"

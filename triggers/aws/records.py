@@ -195,7 +195,7 @@ class Records:
         """Claim an attempt of the run of a route on an event, until `lease`; or say why it is not to be made.
 
         `text` is the event's on the wire, `holder` names who claims. Unless it `begins`, only a run that there is goes
-        on. Raises `TriggersError` where the run is one of another event.
+        on. Raises `TriggersError` where the run is one of another event, or its item is half made.
         """
         values = {
             **_FIXED,
@@ -355,6 +355,11 @@ class Records:
     def _check_identity(self, run: int, route: str, event: EventRow, item: Item) -> None:
         ours = (event.source, event.id, route)
         theirs = tuple(text_in(item, name) for name in ("source", "event_id", "route"))
+        if not any(theirs):  # in DynamoDB an update is whole or not there; moto without a lock shows the half of one
+            raise TriggersError(
+                f"run r{run} in table {self.table!r} is not there yet: its item has a key and nothing else; try again,"
+                " and delete the item if it stays so"
+            )
         if ours != theirs:
             raise TriggersError(
                 f"run r{run} in table {self.table!r} is one of {theirs}, not of {ours}: two events have one number;"

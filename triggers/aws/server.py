@@ -33,12 +33,20 @@ _NEAR = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy 
 _SERVE = """
 import os, sys, threading
 from werkzeug.serving import make_server
+from moto.dynamodb.responses import DynamoHandler
 from moto.server import DomainDispatcherApplication, create_backend_app
+answer, alone = DynamoHandler.call_action, threading.Lock()
+def answer_alone(handler):
+    with alone:
+        return answer(handler)
+DynamoHandler.call_action = answer_alone
 server = make_server("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app), threaded=True)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print(server.server_port, flush=True)
 server.serve_forever()
-"""  # it ends with its standard input, that is, with the process that started it, however that ends
+"""
+# It ends with its standard input, that is, with the process that started it, however that ends. DynamoDB's calls are
+# answered one by one: moto checks a condition, puts the bare key and then updates that, in threads and without a lock.
 
 
 @contextmanager
