@@ -57,6 +57,12 @@ def at_work(project: Project) -> Iterator[Life]:
     life.end()
 
 
+def test_no_number_is_no_number_of_hours(project: Project) -> None:
+    answer = project("plan", "--hours", "nan")
+    assert answer.code == 2
+    assert "'nan' is no number to reckon with" in answer.err
+
+
 def test_what_runs_waits_fires_and_opens_is_in_the_plan(project: Project, at_work: Life) -> None:
     found = {line["route"]: line for line in project("plan", "--json").data["routes"]}
     running, waiting = found["train"]["runs"]

@@ -67,6 +67,19 @@ def test_a_run_that_came_too_often_says_so(project: Project, live: Any) -> None:
     assert said in project("why", "r2").out
 
 
+def test_a_run_that_expires_before_its_window_opens_is_promised_no_start(project: Project, live: Any) -> None:
+    async def work(event: Job) -> None: ...
+
+    life = live(app_with(work, window="02:00-03:00", expires=15))
+    life.send(Job())
+    assert why(project, "r1").endswith(f"; it is dropped before that, at {clock(life.clock.now() + 15)} (expires=)")
+    life.clock.step(life.clock.monotonic() + 16)
+    life.settle()
+    said = why(project, "r1")
+    assert said.startswith("r1 dropped: work does not run it: ")
+    assert said.endswith("(expires=); `triggers dead redrive r1` runs it all the same")
+
+
 def test_a_run_whose_turn_has_not_come_names_the_one_before_it_and_what_lets_it_go_on(
     project: Project, live: Any
 ) -> None:

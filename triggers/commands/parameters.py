@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,17 @@ class Moment(click.ParamType[float]):
             return datetime.fromisoformat(value).astimezone().timestamp()
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no moment; write 10m, 2h or 3d (ago), or a time like 2026-01-31T08:00", param, ctx)
+
+
+class Finite(click.FloatRange):
+    """A number within a range, and one: `nan` lies in every range by its comparisons."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number to reckon with", param, ctx)
+        return number
 
 
 class Pair(click.ParamType[tuple[str, str]]):

@@ -14,7 +14,7 @@ import click
 from triggers.commands.failures import FAILED, OK
 from triggers.commands.holdups import named, numbers
 from triggers.commands.output import count, note, plain, say, say_json
-from triggers.commands.parameters import json_option, state_option
+from triggers.commands.parameters import Finite, json_option, state_option
 from triggers.commands.reading import living_epoch, reader, require_names
 from triggers.commands.requesting import hand_in, taken_in
 from triggers.events import Event
@@ -52,7 +52,7 @@ def resume(routes: tuple[str, ...], folder: str | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("routes", metavar="[ROUTE]...", nargs=-1)
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer; exits with 1 then.")
+@click.option("--timeout", type=Finite(min=0), metavar="SECONDS", help="Wait no longer; exits with 1 then.")
 @state_option
 @json_option
 def drain(routes: tuple[str, ...], timeout: float | None, folder: str | None, as_json: bool) -> int:

@@ -17,7 +17,7 @@ from triggers.commands.foresight import best, outlook, own_policy, said, shown
 from triggers.commands.holdups import Holdups
 from triggers.commands.output import can_write, clock, note, paint, plain, print_table, save, say, say_json
 from triggers.commands.output import iso as as_iso
-from triggers.commands.parameters import json_option, state_option
+from triggers.commands.parameters import Finite, json_option, state_option
 from triggers.commands.reading import living_epoch, reader
 from triggers.errors import ScheduleError
 from triggers.journal import pauses, views
@@ -39,9 +39,7 @@ COLOURS = ("blue", "cyan", "yellow", "bright_black", None)
 
 
 @click.command()
-@click.option(
-    "--hours", type=click.FloatRange(min=0.1, max=24 * 31), default=12.0, show_default=True, help="How far to look."
-)
+@click.option("--hours", type=Finite(min=0.1, max=24 * 31), default=12.0, show_default=True, help="How far to look.")
 @click.option("--svg", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw it there.")
 @state_option
 @json_option

@@ -22,7 +22,7 @@ from triggers.commands import logs
 from triggers.commands.failures import FAILED, OK, complain
 from triggers.commands.loading import bind, load_app, target_of
 from triggers.commands.output import clock, coloured, count, note, span
-from triggers.commands.parameters import bind_option
+from triggers.commands.parameters import Finite, bind_option
 from triggers.commands.signals import Signals
 from triggers.engine import Engine
 from triggers.errors import StateError
@@ -64,7 +64,7 @@ SHORT = 2.0
     "--port", type=click.IntRange(0, 65535), default=0, help="With --aws: where it listens. [default: a free one]"
 )
 @click.option(
-    "--grace", type=click.FloatRange(min=0), default=30.0, show_default=True, metavar="SECONDS",
+    "--grace", type=Finite(min=0), default=30.0, show_default=True, metavar="SECONDS",
     help="How long running handlers may go on when it is told to stop; then their runs are given back.",
 )  # fmt: skip
 @click.option("--adopt", is_flag=True, help="Take a state folder over that is another app's: this one was renamed.")

@@ -12,7 +12,7 @@ import click
 
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, note, print_table, save, say_json, span
-from triggers.commands.parameters import Moment, Pair, json_option, state_option
+from triggers.commands.parameters import Finite, Moment, Pair, json_option, state_option
 from triggers.commands.reading import reader
 from triggers.commands.setting import DEFAULT, Setting, load_policy, own_prices
 from triggers.errors import WiringError
@@ -69,9 +69,7 @@ class Amount(click.ParamType[tuple[str, float]]):
     metavar="NAME=AMOUNT",
     help="Try so much of a resource: cpu=8, memory=16GiB.",
 )
-@click.option(
-    "--aging", type=click.FloatRange(min=0, min_open=True), help="Try so many seconds for a level of priority."
-)
+@click.option("--aging", type=Finite(min=0, min_open=True), help="Try so many seconds for a level of priority.")
 @click.option(
     "--window", "windows", type=Pair("train=22:00-06:00"), multiple=True, metavar="ROUTE=HOURS",
     help="Try these hours for a route: train='22:00-06:00 Europe/Berlin'.",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
 NAMED = 5
 """How many events are named where a run has emitted more."""
 
-DECLARED = re.compile(r"\((overlap|rate_limit|debounce|repeated|late|missing|batch|by)=")
+DECLARED = re.compile(r"\((overlap|rate_limit|debounce|expires|repeated|late|missing|batch|by)=")
 """What a reason says that is not somebody's who dropped a run by hand, but the route's own declaration."""
 
 PLAYED = 500
@@ -223,9 +223,21 @@ def _waiting(scene: Scene, answer: Answer, run: RunView) -> Answer:
     if before >= PLAYED:
         answer.text += "; when it starts nobody can say: too many are before it"
     elif holdup.kind != "gate" or holdup.until is not None:
-        answer.text += scene.expected(run, _behind(scene, run, holdup, before))
-        answer.expected = scene.outlook.runs.get(run.number)
+        words = scene.expected(run, _behind(scene, run, holdup, before))
+        expected = scene.outlook.runs.get(run.number)
+        if expires := _expires(waiting, expected):
+            answer.text += f"; it is dropped before that, at {clock(expires)} (expires=)"
+        else:
+            answer.text, answer.expected = answer.text + words, expected
     return answer
+
+
+def _expires(waiting: backlog.OpenRun, expected: Expected | None) -> float | None:
+    """Return when a run is dropped that has not been started, where it is not expected to start before."""
+    expires = None if waiting.attempt else waiting.terms.expires
+    if expires is None or expected is None or expected.start is None:
+        return None
+    return expires if expected.start.middle >= expires else None
 
 
 def _behind(scene: Scene, run: RunView, holdup: Holdup, before: int) -> set[str]:
