@@ -376,6 +376,16 @@ def test_an_endpoint_is_where_boto3_finds_it(service: str, region: str, monkeypa
     assert found.endpoint == boto3.client(service, region_name=region).meta.endpoint_url
 
 
+def test_of_two_regions_in_the_environment_that_counts_which_other_clients_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    found = direct.client("sqs")
+    assert isinstance(found, direct.Direct)
+    assert found.endpoint == client("sqs").meta.endpoint_url
+
+
 @AWS(
     ("variables", "endpoint"),
     [

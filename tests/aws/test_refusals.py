@@ -213,6 +213,27 @@ def test_a_client_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch
         clients.client("sqs")
 
 
+def test_the_region_of_the_environment_counts_before_that_of_the_profile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[default]\nregion = ap-south-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    assert clients.client("sqs").meta.region_name == "ap-south-1"
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert clients.client("sqs").meta.region_name == "us-west-2"
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert clients.client("sqs").meta.region_name == clients.region() == "eu-west-1"
+    assert asyncio.run(polling_region()) == "eu-west-1"
+
+
+async def polling_region() -> str:
+    """Return the region that a dispatcher's client asks."""
+    async with clients.connected("sqs") as client:
+        return str(client.meta.region_name)
+
+
 def test_a_region_that_only_other_tools_know_of_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")

@@ -6,7 +6,6 @@ process where AWS does not answer.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from triggers.app import App
 from triggers.aws import names
 from triggers.aws.attributes import said_by
-from triggers.aws.clients import client, require
+from triggers.aws.clients import client, region, require
 from triggers.aws.refusals import explained
 from triggers.clock import SystemClock
 from triggers.errors import TriggersError, WiringError
@@ -112,13 +111,11 @@ def _credentials() -> str:
 
 def _region() -> str:
     require("boto3")
-    from botocore.session import get_session
-
     with explained("AWS"):
-        region = get_session().get_config_variable("region") or os.environ.get("AWS_REGION")
-    if not region:
+        named = region()
+    if named is None:
         raise WiringError("none is named; set AWS_REGION, or `region` in the profile")
-    return str(region)
+    return named
 
 
 # --- what is asked for ---------------------------------------------------------------------------

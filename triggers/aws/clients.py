@@ -1,8 +1,8 @@
 """Clients of AWS: where they find it, how long they wait for it, and how often they ask again.
 
 Endpoint, region and credentials are found as botocore defines it (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_SQS`,
-`AWS_PROFILE`, ...); `AWS_REGION` counts, too, where botocore knows of no region. Credentials that botocore can renew,
-it renews.
+`AWS_PROFILE`, ...); before all that it knows of regions counts `AWS_REGION`, as in the SDKs of other languages.
+Credentials that botocore can renew, it renews.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def connected(service: str) -> AsyncIterator[Any]:
     async with AsyncExitStack() as opened:
         with _made(service):
             session = _prepared(get_session())
-            client = session.create_client(service, region_name=_region(session), config=AioConfig(**_settings()))
+            client = session.create_client(service, config=AioConfig(**_settings()))
             connection = await opened.enter_async_context(client)
         yield connection
 
@@ -75,8 +75,15 @@ def client(service: str) -> Any:
 
     with _made(service):
         session = Session(botocore_session=_prepared(get_session()))
-        region = session.region_name or os.environ.get("AWS_REGION")
-        return session.client(service, region_name=region, config=Config(**_settings(), max_pool_connections=POOL))
+        return session.client(service, config=Config(**_settings(), max_pool_connections=POOL))
+
+
+def region() -> str | None:
+    """Return the region that clients ask, None where none is named."""
+    from botocore.session import get_session
+
+    named: str | None = _prepared(get_session()).get_config_variable("region")
+    return named
 
 
 def require(library: str) -> None:
@@ -107,7 +114,9 @@ def _made(service: str) -> Iterator[None]:
 
 
 def _prepared(session: Any) -> Any:
-    """Return a session of botocore's whose clients take only what AWS says for an answer."""
+    """Return a session of botocore's in the region meant, whose clients take only what AWS says for an answer."""
+    if named := os.environ.get("AWS_REGION"):
+        session.set_config_variable("region", named)
     session.register_component("data_loader", _loader())
     session.register("before-parse", _check_answer)
     return session
@@ -156,9 +165,4 @@ def _settings() -> dict[str, Any]:
     }
 
 
-def _region(session: Any) -> str | None:
-    region: str | None = session.get_config_variable("region") or os.environ.get("AWS_REGION")
-    return region
-
-
-__all__ = ["asking", "bundle", "client", "connected", "require"]
+__all__ = ["asking", "bundle", "client", "connected", "region", "require"]

@@ -220,7 +220,7 @@ def known(service: str) -> Direct | None:
     botocore knows how to obey.
     """
     kind, variables = _KINDS[service], os.environ
-    region = variables.get("AWS_DEFAULT_REGION") or variables.get("AWS_REGION") or ""
+    region = variables.get("AWS_REGION") or variables.get("AWS_DEFAULT_REGION") or ""
     endpoint = _endpoint(kind.service, region)
     plain = variables.get("AWS_ACCESS_KEY_ID") and variables.get("AWS_SECRET_ACCESS_KEY")
     if not (plain and endpoint) or any(variables.get(name) for name in _FOREIGN):
