@@ -116,7 +116,7 @@ SETTINGS: list[tuple[dict[str, str | None], int, str]] = [
     ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, INVALID, "no AWS credentials were found"),
     ({"AWS_SECRET_ACCESS_KEY": None}, INVALID, "missing: AWS_SECRET_ACCESS_KEY); set AWS_PROFILE, or"),
     ({"AWS_REGION": None, "AWS_DEFAULT_REGION": None}, INVALID, "no AWS region is named; set AWS_REGION"),
-    ({"AWS_DEFAULT_REGION": "us east"}, INVALID, "'us east' doesn't match a supported format; check the AWS_ variab"),
+    ({"AWS_REGION": "us east"}, INVALID, "'us east' doesn't match a supported format; check the AWS_ variab"),
     ({"AWS_PROFILE": "prod"}, INVALID, "(prod) could not be found; set AWS_PROFILE to one of those in ~/.aws/config"),
     ({"AWS_ENDPOINT_URL": "localhost:4566"}, INVALID, "Invalid endpoint: localhost:4566; check AWS_ENDPOINT_URL"),
     ({"AWS_CA_BUNDLE": "/nowhere.pem"}, INVALID, "AWS_CA_BUNDLE=/nowhere.pem is not there; name a file"),
@@ -400,7 +400,9 @@ def test_a_package_over_the_limit_is_refused_by_whoever_packs(
     monkeypatch.setattr(bundle, "UNPACKED", 10_000)
     answer = project("run", "app.py", "--aws", "--lambda", "--drain")
     assert "unpacked, and Lambda takes 0.0 MB; the largest parts are " in answer.err
-    assert "leave out what the function does not need, or deploy an image (infra/Dockerfile)" in answer.err
+    assert (
+        "leave out what the functions do not need, deploy an image (infra/Dockerfile), or have the routes" in answer.err
+    )
     assert answer.code == INVALID
 
 
