@@ -22,7 +22,7 @@ from triggers.journal.pauses import APP, pause_of, paused_routes
 from triggers.requests import PauseRoutes, ResumeRoutes
 
 CLOSE = 1e-3
-"""Seconds within which moments are the same."""
+"""Seconds within which moments are the same: some have been text, with fewer digits."""
 
 UNTIMELY = {"fail", "cheat", "slow", "clock"}
 """Faults by which rows say otherwise how long a share had the machine than the process that saw it."""
@@ -90,7 +90,7 @@ def _beats(connection: apsw.Connection, kinds: set[str]) -> Iterator[str]:
         regular = abs(since + count * BEAT - due) < CLOSE or "slow" in kinds  # one was told of while a beat was written
         if at < due + GRACE - CLOSE or not regular:
             yield f"at {at:.1f} a beat is missing by {due:.1f}, the {count}th since {since:.1f}"
-        if late := [id for beat, id in came if since < beat and world.durable.get(id, at) < at]:
+        if late := [id for beat, id in came if since + CLOSE < beat and world.durable.get(id, at) < at]:
             yield f"at {at:.1f} a beat is missing since {since:.1f}, although {late[0]} had come"
     yield from _overlooked(connection, came, told)
 

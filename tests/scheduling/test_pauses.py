@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.kit import Start
 from triggers import App, Event, Rate, Retry
 from triggers.commands.requesting import hand_in
@@ -56,8 +58,9 @@ def test_of_a_paused_route_nothing_starts_and_all_is_recorded_until_it_is_resume
     assert bench.called[2:] == ["train 1", "train 2"]
 
 
-def test_nothing_starts_that_comes_while_the_pause_is_being_written_down(start: Start) -> None:
-    bench = Bench()
+@pytest.mark.parametrize("options", [{}, {"concurrency": 1}], ids=["free", "limited"])
+def test_nothing_starts_that_comes_while_the_pause_is_being_written_down(start: Start, options: Any) -> None:
+    bench = Bench(**options)
     life = start(bench.app)
     life.send(Call(n=1))  # nothing waits, so that the next one would start at once
     life.meanwhile(pause("train"), Call(n=2))

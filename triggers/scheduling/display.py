@@ -14,7 +14,7 @@ from triggers import policy
 from triggers.policy import Shares
 from triggers.scheduling.closures import Closures
 from triggers.scheduling.flows import Flow, Lane, Ranked, Row, room
-from triggers.scheduling.holdings import UNIT, Holdings
+from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
 from triggers.scheduling.lineup import Tenants
 from triggers.scheduling.sharing import Sharing
 from triggers.scheduling.terms import Terms
@@ -55,7 +55,7 @@ class Display:
         self._forecast: Forecast = unknown
         self._turns: set[str] = set()
         """The resources of turnstiles, while a choice is made."""
-        self._names = tuple({name: None for flow in flows.values() for name in flow.needs})
+        self._names = tuple({name: None for flow in flows.values() for name in flow.needs} | {MEMORY: None})
         self._amounts = [-1] * len(self._names)
         """How much of these was free at the last look."""
 
@@ -91,7 +91,7 @@ class Display:
     def _changed(self) -> set[str]:
         """Return the resources of which another amount is free than at the last look."""
         free = self._holdings.free
-        before, self._amounts = self._amounts, [free[name] for name in self._names]
+        before, self._amounts = self._amounts, [free.get(name, 0) for name in self._names]
         if before == self._amounts:
             return set()
         return {name for name, a, b in zip(self._names, before, self._amounts, strict=True) if a != b}
@@ -102,10 +102,10 @@ class Display:
 
     def _plain(self, flow: Flow, changed: set[str], found: list[Shown]) -> None:
         """Show the lanes of a flow that nothing else holds back, as they were seen last where nothing has changed."""
-        name, forecast, same = flow.route.name, self._forecast, changed.isdisjoint(flow.needs)
+        name, forecast = flow.route.name, self._forecast
         for lane in flow.ready():
             bounds, seen = forecast(name, lane.heads[0][1].terms.size), lane.shown
-            if not same or seen is None or lane.bounds is not bounds:
+            if seen is None or lane.bounds is not bounds or not changed.isdisjoint(lane.needs):
                 lane.needs = flow.takes(lane.key, lane.memory)
                 seen = lane.shown = lane.seen(self._holdings.free, *bounds)
                 lane.bounds = bounds
@@ -114,6 +114,7 @@ class Display:
     def _gated(self, flow: Flow, now: float) -> Iterator[Shown]:
         """Yield the lanes of which no gate holds the first run back, and whose key has room."""
         for lane in flow.ready():
+            lane.shown = None  # it is seen by what is free now, once no gate is there any more
             if self._full(lane):
                 continue
             expected, longest = self._forecast(flow.route.name, lane.first.terms.size)

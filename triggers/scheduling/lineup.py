@@ -72,8 +72,9 @@ class Tenants(Generic[L]):
     """Lanes that count for a share each, in the order of what their shares have had.
 
     That changes with whatever starts, ends, or runs on. But what a share had in the past, without what it holds now,
-    is overtaken by none that was behind it, but by having more (`Shares.floor`). So each lane stands where its share's
-    past was when it was looked at last, and is looked at again when it comes first: it can have moved back alone.
+    is overtaken by none that was behind it, but by having more (`Shares.standing`). So each lane stands where its
+    share's past was when it was looked at last, and is looked at again when it comes first: it can have moved back
+    alone.
     """
 
     def __init__(self) -> None:
