@@ -100,3 +100,17 @@ def test_what_a_group_holds_is_what_it_cannot_give_back(tmp_path: Path) -> None:
     lay_out(tmp_path, {"memory.events": "low 0\nhigh 0\nmax 9\noom 2\noom_kill 3\noom_group_kill 1\n"})
     assert group.held() == (360 - 280 - 4 + 1) * MIB
     assert group.events() == Events(oom=2, oom_kill=3)
+
+
+def test_a_group_takes_a_process_in_bounds_it_and_ends_it(tmp_path: Path) -> None:
+    names = ("memory.oom.group", "memory.swap.max", "cgroup.procs", "memory.max", "cgroup.kill")
+    lay_out(tmp_path, dict.fromkeys(names, ""))
+    group, ended = ControlGroup(tmp_path, kept := set[Path]()), {tmp_path}
+    group.take(7)
+    group.limit(5 * MIB)
+    assert [(tmp_path / name).read_text() for name in names] == ["1", "0", "7", str(5 * MIB), ""]
+    (tmp_path / "memory.max").write_text("")
+    group.limit(None)
+    group.kill()
+    assert [(tmp_path / name).read_text() for name in names[3:]] == ["max", "1"]
+    assert kept == ended
