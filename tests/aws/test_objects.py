@@ -433,7 +433,7 @@ def test_an_endpoint_out_of_reach_is_an_error_of_the_disk_s_kind(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     objects.forget()
     try:
-        with pytest.raises(OSError, match=r"bucket 'b': Could not connect to the endpoint URL: .*; check AWS_"):
+        with pytest.raises(OSError, match=r"bucket 'acme': Could not connect to the endpoint URL: .*; check AWS_"):
             Place("s3://acme").read("a")
     finally:
         objects.forget()
