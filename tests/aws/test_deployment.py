@@ -227,7 +227,7 @@ def test_a_bucket_in_another_region_cannot_be_heard_of(
     endpoint: str, unique: str, zipped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boto3.client("s3").create_bucket(Bucket=unique)
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     with pytest.raises(WiringError, match=r"is in us-east-1 and .* the app would be in eu-west-1; set AWS_REGION"):
         rollout(app_of(unique, folder=True), zipped, unique)
 
