@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-commands unit-processes faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -21,7 +21,7 @@ aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put obj
 	@$(BIN)/python -m handlers aws $(HOW)
 
 test: lint                      ## what CI runs: format, lint, types, tests, examples of the docs
-	@$(MAKE) --no-print-directory --jobs=6 types $(UNIT)
+	@$(MAKE) --no-print-directory --jobs=5 types $(UNIT)
 
 format: $(STAMP)                ## put the code into shape
 	$(BIN)/ruff format .
@@ -36,12 +36,13 @@ types: $(STAMP)                 ## of the package, and of code that uses it, by 
 	$(BIN)/mypy benchmarks
 	CI=1 $(BIN)/python -m pytest --quiet tests/test_typing.py
 
-unit: $(STAMP)                  ## in five processes: half of their time they wait, so two cores carry them
+unit: $(STAMP)                  ## five processes at a time: half of their time they wait, so two cores carry them
 	@$(MAKE) --no-print-directory --jobs=5 $(UNIT)
 
 PYTEST := $(BIN)/python -m pytest
-UNIT := unit-engine unit-aws unit-waiting unit-commands unit-processes
-WAITING := $(patsubst %,tests/aws/test_%.py,faults job bundle bad_input deployment deployment_kills queue template)
+UNIT := unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment
+WAITING := $(patsubst %,tests/aws/test_%.py,faults job queue deployment_kills)
+DEPLOYMENT := $(patsubst %,tests/aws/test_%.py,bundle bad_input deployment template)
 COMMANDS := tests/commands tests/parity tests/faults
 PROCESSES := tests/crash tests/handlers tests/torture tests/test_docs.py
 BESIDE := tests/aws tests/test_typing.py $(COMMANDS) $(PROCESSES)
@@ -50,16 +51,19 @@ unit-engine: $(STAMP)
 	$(PYTEST) $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
 
 unit-aws: $(STAMP)
-	$(PYTEST) tests/aws $(addprefix --ignore=,$(WAITING)) -o cache_dir=.pytest_cache/aws
+	$(PYTEST) tests/aws $(addprefix --ignore=,$(WAITING) $(DEPLOYMENT)) -o cache_dir=.pytest_cache/aws
 
-unit-waiting: $(STAMP)          # half of AWS's by time
+unit-waiting: $(STAMP)          # of AWS's those that wait for queues and processes
 	$(PYTEST) $(WAITING) -o cache_dir=.pytest_cache/waiting
+
+unit-processes: $(STAMP)        # those that start apps, kill them, and tell their stories
+	$(PYTEST) $(PROCESSES) -o cache_dir=.pytest_cache/processes
 
 unit-commands: $(STAMP)
 	$(PYTEST) $(COMMANDS) -o cache_dir=.pytest_cache/commands
 
-unit-processes: $(STAMP)        # those that start apps, kill them, and tell their stories
-	$(PYTEST) $(PROCESSES) -o cache_dir=.pytest_cache/processes
+unit-deployment: $(STAMP)       # of AWS's those that pack, and check templates
+	$(PYTEST) $(DEPLOYMENT) -o cache_dir=.pytest_cache/deployment
 
 coverage: $(STAMP)             ## which lines and branches of the package no test reaches, processes included
 	rm -rf .coverage
@@ -70,7 +74,7 @@ coverage: $(STAMP)             ## which lines and branches of the package no tes
 faults: $(STAMP)                ## all 200 messages by functions over moto, of which `make unit` sends 20
 	TRIGGERS_FAULTS=200 $(BIN)/python -m pytest tests/aws/test_faults.py
 
-torture: $(STAMP)               ## every fault fifty times as often as `make unit`, and 100,000 scenarios of the engine; under an hour
+torture: $(STAMP)               ## every fault fifty times as often as `make unit`, and 100,000 scenarios of the engine; an hour or two
 	@$(MAKE) --no-print-directory --jobs=2 torture-faults torture-scenarios
 
 torture-faults: $(STAMP)        ## kills, power losses, disks, signals, clocks, strange files, backlogs, a soak

@@ -150,7 +150,7 @@ def sqs(trials: Trials) -> list[Row]:
 def serverless(trials: Trials) -> list[Row]:
     """What the Lambda entry costs."""
     few = trials.setup.few
-    imported = trials.run("lambda_entry.imports", rounds=few(21, 5))
+    imported = trials.run("lambda_entry.imports", rounds=few(61, 5))
     silent, emitting = (
         trials.run("lambda_entry.warm", batches=few(3_000, 300), emits=emits) for emits in (False, True)
     )

@@ -114,7 +114,8 @@ def imports(folder: Path, rounds: int) -> Result:
     for _ in range(rounds + 1):  # in the first one the files are not in memory
         for name, text in code.items():
             command = [sys.executable, "-c", timed.format(text)]
-            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+            # in that folder, or else the package of the working folder comes first
+            done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=True)
             found[name].append(float(done.stdout))
     return {name: times[1:] for name, times in found.items()}
 

@@ -92,7 +92,7 @@ def _by_prediction(work: Sequence[Work], prices: Prices) -> list[float]:
             times.learn(route, None, seconds)
         start = one.arrival
         if one.deadline < math.inf:  # else one of those that ended before
-            _, longest = times.bounds(one.route, None)
+            _, longest = times.predict(one.route, None)
             start = gates[one.route].start(one.arrival, Terms(one.arrival, deadline=one.deadline), longest).at
         starts.append(start)
         heappush(running, (start + one.seconds, one.route, one.seconds))

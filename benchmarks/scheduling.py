@@ -257,7 +257,7 @@ def _admission(routes: int, keys: int, waiting: int, each: str) -> Admission:
         for _ in range(30):
             times.learn(route.name, 100, drawn.lognormvariate(3, 1))
     sharing = Sharing(Shares({}), lambda: NOW) if each == "share" else None
-    admission = Admission({route.name: route for route in made}, {"thread": 32}, 600, times.bounds, sharing=sharing)
+    admission = Admission({route.name: route for route in made}, {"thread": 32}, 600, times.predict, sharing=sharing)
     numbers = count(1)
     for route in made:
         flow = admission.flows[route.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -215,4 +216,27 @@ def test_of_a_backup_that_fails_nothing_is_left(tmp_path: Path) -> None:
         file.write(b"\xff" * 8192)
     with pytest.raises(StateError, match=r"the journal .* is damaged .*; keep it, and the backups that there are"):
         back_up(state, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_journal_whose_pages_are_read_and_do_not_fit_together_is_damaged_too(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state").create()
+    Journal(state, FakeClock()).close()
+    with closing(apsw.Connection(str(state.journal))) as connection:
+        connection.execute("PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'attempt_run'")
+    with pytest.raises(StateError, match=r"the journal .* is damaged \((.|\n)*never used\); keep it"):
+        back_up(state, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_backup_for_which_there_is_no_room_says_so_and_leaves_nothing(start: Start, tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state").create()
+    Journal(state, FakeClock()).close()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, hard))  # as on a disk that is full
+    try:
+        with pytest.raises(StateError, match=r"the backup .* cannot be written \(.*\); nothing is left of it"):
+            back_up(state, tmp_path / "backup")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["state"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_groups_whose_dispatcher_has_died_are_removed_and_no_others(container: P
     groups.make(os.getpid())
     groups.sweep()
     assert {path.name for path in container.iterdir() if path.is_dir()} == {DISPATCHERS, *others}
+
+
+def test_groups_that_could_not_be_made_are_not_remembered(container: Path) -> None:
+    groups = ControlGroups()
+    groups.make(os.getpid())
+    shutil.rmtree(container)
+    for _ in range(5):
+        groups.make(os.getpid())
+    assert len(groups._ended) == 1
 
 
 def test_what_a_group_holds_is_what_it_cannot_give_back(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from triggers.events import (
     parse,
     read_json,
 )
-from triggers.secrecy import secret_fields
+from triggers.secrecy import secret_fields, secrets_of
 
 
 class Note(Event):
@@ -281,6 +281,7 @@ CARD = Card(number=SecretStr("hunter2"))
 def test_a_secret_that_its_own_serializer_reveals_is_refused(event: Event) -> None:
     with pytest.raises(EventError, match=r"holds a secret; .* pass the secret's name"):
         encode(event)
+    assert [*secrets_of(event)] in (["hunter2"], ["7"])  # by which it is masked elsewhere
 
 
 def test_the_field_that_declares_a_secret_is_known() -> None:

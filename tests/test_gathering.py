@@ -124,8 +124,9 @@ def test_of_a_batch_the_named_events_are_tried_each_by_itself_and_the_others_are
     assert sorted(batches.called[3:]) == [[1], [2]]
     assert sorted(run.state for run in life.runs()) == ["dead", "done", "done"]
     assert [error for _, error in reasons(life, "dead")] == ["ValueError: too large"]
+    assert life.attempts(2)[0].error == "BatchFailure: e2 failed: no such customer"
     assert [(one.outcome, one.error) for one in life.attempts(1)] == [
-        ("in part", "2 of 3 events failed: no such customer")
+        ("in part", "2 of 3 events failed, first e2: no such customer")
     ]
 
 

@@ -19,6 +19,7 @@ from tests.jobs import Job, Result
 from tests.kit import Life
 from triggers import App, Folder, Retry, RunFailed
 from triggers.errors import HandlerError
+from triggers.executor import isolated
 from triggers.scheduling.holdings import units
 
 Start = Callable[..., Life]
@@ -232,6 +233,19 @@ def test_where_no_process_can_be_started_at_all_a_run_ends_in_the_dead_letters(
     life.advance(3600)
     assert life.states() == [("dead", 2)]
     assert [row.outcome for row in life.attempts(1)] == [*["lost"] * 5, "failed", *["lost"] * 5, "dead"]
+
+
+def test_a_process_that_does_not_get_to_its_handler_is_tried_again_whatever_retry_names(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = start(jobs.good, retry=Retry(on=ConnectionError, attempts=2))
+    with monkeypatch.context() as hasty:
+        hasty.setattr(isolated, "STARTING", 0.001)
+        life.send(Job())
+    (run,) = life.runs()
+    assert run.error == "HandlerError: the process of handler 'good' had not imported it after 0.001 s"
+    life.advance(60)
+    assert life.states() == [("done", 2)]
 
 
 def test_a_warm_process_does_not_hand_context_variables_on(start: Start) -> None:

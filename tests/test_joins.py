@@ -302,15 +302,19 @@ def test_a_part_that_comes_when_the_time_of_its_list_is_over_is_late_and_a_repla
     assert fan.called == [[0], [0, 10]]
 
 
-def test_more_than_can_come_together_are_each_kept_with_the_reason(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", ["fail", "partial", "drop"])
+def test_of_more_than_can_come_together_there_is_one_dead_letter_and_each_is_kept_with_the_reason(
+    start: Start, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setattr("triggers.journal.gathered.MOST", 2)
-    fan = Fan()
+    fan = Fan(missing=missing)
     life = start(fan.app)
-    life.send(Job(parts=3))
-    assert fan.called == []
-    assert errors(life, "dropped") == ["r1 emitted 3 Part, and 2 at most come together (batch=All)"] * 3
+    life.send(Job(parts=3), Job(parts=2))
+    assert fan.called == [[0, 10]]  # what another run emitted
+    reason = "r1 emitted 3 Part, and 2 at most come together (batch=All); take the work apart in steps"
+    assert (errors(life, "dead"), errors(life, "dropped")) == ([f"Reject: {reason}"], [reason] * 2)
+    life.accept(Redrive(runs=[run.number for run in life.runs() if run.state == "dead"]))
+    assert errors(life, "dead") == [f"Reject: {reason}"]
 
 
 def test_a_key_may_be_as_long_as_a_payload(start: Start) -> None:

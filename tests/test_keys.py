@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -169,6 +170,7 @@ def test_a_priority_may_be_computed_from_the_event(start: Start) -> None:
         ({"key": lambda event: [1]}, "key= failed for e1: TypeError('it is neither text nor a number: [1]')"),
         ({"priority": lambda event: "high"}, "priority= failed for e1: TypeError(\"it is no whole number: 'high'\")"),
         ({"key": lambda event: "\ud800"}, "key= failed for e1: UnicodeEncodeError"),
+        ({"key": lambda event: sys.exit(3)}, "key= failed for e1: SystemExit(3)"),
         ({"priority": lambda event: 2**63}, "priority= failed for e1: ValueError('it is a whole number of more than"),
         ({"in_order": lambda event: -(2**63) - 1}, "in_order= failed for e1: ValueError('it is a whole number of more"),
         ({"in_order": lambda event: float("nan")}, "in_order= failed for e1: ValueError('it is no number: nan')"),

@@ -15,7 +15,10 @@ import pytest
 
 from tests.kit import Life, Start, delivery, numbers
 from triggers import App, Event, Later, Reject
+from triggers.errors import TriggersError
 from triggers.executor import Done
+from triggers.journal import Change
+from triggers.pipeline import Turn
 from triggers.requests import Redrive
 from triggers.sources import Delivery
 
@@ -57,8 +60,13 @@ def fails_as_a_listener(life: Life) -> None:
 
 def fails_after_the_first_event(life: Life) -> None:
     """Break the numbering of events, when the end of the run and the first of its events are in the pending turn."""
+    fails_after_so_many_events(life, 2)
+
+
+def fails_after_so_many_events(life: Life, many: int) -> None:
+    """Break the numbering of events after so many."""
     given = life.engine.journal.number_event
-    left = [2]
+    left = [many]
 
     def number() -> int:
         left[0] -= 1
@@ -67,6 +75,121 @@ def fails_after_the_first_event(life: Life) -> None:
         return given()
 
     life.engine.journal.number_event = number
+
+
+def fails_as_a_turn_is_prepared(life: Life) -> None:
+    """Break the choice of what runs, before its claims are in a turn."""
+
+    def prepare(turn: object) -> None:
+        raise Mistake
+
+    life.dispatcher.pipeline._prepare = prepare
+
+
+def fails_after_a_commit(life: Life) -> None:
+    """Break what is done with a result that is durable."""
+
+    def after(turn: object, result: object) -> None:
+        raise Mistake
+
+    life.dispatcher.pipeline._after = after
+
+
+@pytest.mark.parametrize(("broken", "durable"), [(fails_as_a_turn_is_prepared, 0), (fails_after_a_commit, 1)])
+def test_after_a_mistake_in_a_commit_nobody_is_answered_and_nothing_stands_still(
+    start: Start, tmp_path: Path, broken: Callable[[Life], None], durable: int
+) -> None:
+    seen: list[int] = []
+    app = App("a")
+
+    @app.on(A)
+    async def handler(event: A) -> None:
+        seen.append(event.n)
+
+    life = start(app)
+    life.settle()
+    broken(life)
+    for _ in range(2):  # the second finds that nothing is committed any more
+        with pytest.raises(Mistake):
+            life.send(A(n=7))
+        with pytest.raises(Mistake):
+            life.ask("SELECT 1")
+    with pytest.raises(Mistake):
+        life.stop()
+    assert seen == []
+    assert len(read(tmp_path / "state", "SELECT * FROM event")) == durable
+
+    life = start(app)
+    life.settle()
+    assert seen == [7] * durable
+
+
+@pytest.mark.parametrize("error", [Mistake(), StopIteration(), KeyboardInterrupt()], ids=repr)
+def test_who_waits_for_a_commit_that_never_comes_hears_of_it_whatever_it_was(error: BaseException) -> None:
+    async def waits() -> None:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        Turn(Change(1), asked=[future]).give_up(error)
+        await future
+
+    with pytest.raises((Mistake, TriggersError), match=f"^$|ends by {type(error).__name__}, and commits nothing more"):
+        asyncio.run(waits())
+
+
+def test_half_of_what_is_handed_in_is_never_committed_and_comes_again(start: Start, tmp_path: Path) -> None:
+    seen: list[int] = []
+    app = App("a")
+
+    @app.on(A)
+    async def handler(event: A) -> None:
+        seen.append(event.n)
+
+    life = start(app)
+    life.settle()
+    handed_in = [Delivery("test", str(n), "A", f'{{"n": {n}}}', 0.0) for n in (1, 2)]
+    fails_after_so_many_events(life, 1)
+
+    async def hand_in() -> None:
+        life.dispatcher.pipeline.touch()  # the turn is about to be handed over
+        life.dispatcher.append(handed_in)
+
+    with pytest.raises(Mistake):
+        life.run(hand_in())
+    with pytest.raises(Mistake):
+        life.stop()
+    assert not read(tmp_path / "state", "SELECT * FROM event")
+
+    life = start(app)
+    life.append(*handed_in)
+    life.settle()
+    assert seen == [1, 2]
+
+
+def test_what_is_durable_after_the_end_was_decided_begins_with_the_next_start(start: Start, tmp_path: Path) -> None:
+    seen: list[int] = []
+    app = App("a")
+
+    @app.on(A)
+    async def handler(event: A) -> None:
+        seen.append(event.n)
+
+    life = start(app)
+    life.settle()
+    pipeline, commit = life.dispatcher.pipeline, life.engine.journal.commit
+
+    def ends_meanwhile(change: Change, told: Callable[[Any], None]) -> None:
+        pipeline.fail(Mistake())
+        commit(change, told)
+
+    life.engine.journal.commit = ends_meanwhile
+    with pytest.raises(Mistake):
+        life.send(A(n=7))
+    pipeline.fail(KeyError())  # which comes of the first one, and is not what is told
+    with pytest.raises(Mistake):
+        life.stop()
+    assert (seen, read(tmp_path / "state", "SELECT state FROM run")) == ([], [(1,)])
+
+    start(app).settle()
+    assert seen == [7]
 
 
 @pytest.mark.parametrize("broken", [fails_as_a_listener, fails_after_the_first_event])

@@ -11,14 +11,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
 from tests.docs.pages import ROOT
-from triggers import Event
+from tests.jobs import Job, good
+from tests.kit import Start
+from triggers import App, Event, Folder, Tick, every
 from triggers.aws import wire
 from triggers.errors import EventError
 from triggers.events import decode, parse
@@ -54,6 +59,48 @@ def test_every_rule_of_the_tables_has_a_test() -> None:
     lines = (ROOT / "SECURITY.md").read_text().partition("## What is promised")[2].splitlines()
     rules = [line for line in lines if line.startswith("| ") and not line.startswith(("| rule |", "|---"))]
     assert [line for line in rules if "::test_" not in line] == []
+
+
+# --- nobody is let in ----------------------------------------------------------------------------
+
+
+def listeners() -> set[str]:
+    """Return where this process and those that it has started let others in: (table of the kernel, line)."""
+    processes = [os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))]
+    ours = set()
+    for file in chain.from_iterable(Path(f"/proc/{process}/fd").iterdir() for process in processes):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            ours.add(os.readlink(file))
+    found = set()
+    for table, column, state, inode in (
+        *((table, 3, "0A", 9) for table in ("tcp", "tcp6")),
+        *((table, 3, "07", 9) for table in ("udp", "udp6")),
+        ("unix", 3, "00010000", 6),
+    ):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            words = line.split()
+            if words[column] == state and f"socket:[{words[inode]}]" in ours:
+                found.add(f"{table} {line}")
+    return found
+
+
+def tick(event: Tick) -> None: ...
+
+
+def test_a_running_app_listens_nowhere(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    app = App("a", sources=[Folder(tmp_path / "in", name="in")])
+    app.on(Job, isolate=True)(good)
+    app.on(every(minutes=5), name="now_and_then")(tick)
+    before = listeners()
+    life = start(app, threaded=True, watches=True)
+    life.send(Job())
+    assert life.states() == [("done", 1)]
+    assert listeners() - before == set()
+    with socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "s"))
+        other.listen()
+        assert {line.partition(" ")[0] for line in listeners() - before} == {"tcp", "unix"}
 
 
 # --- what comes is data --------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from triggers import App, Batch, Breaker, Bucket, Debounce, Event, Folder, Join, Prices, Rate, Retry, Tick, every
 from triggers.errors import WiringError
 from triggers.schedule.timetable import manner
-from triggers.spans import seconds, span
+from triggers.spans import in_words, seconds, span
 
 
 class Left(Event):
@@ -26,6 +26,14 @@ class Right(Event):
 )
 def test_a_span_is_seconds_or_amounts_with_their_units(value: float | str, found: float) -> None:
     assert span(value) == found
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.34, "340 ms"), (12.1, "12.1 s"), (130, "2 min 10 s"), (12_000, "3 h 20 min"), (52 * 3600, "2 d 4 h")],
+)
+def test_a_span_is_told_in_two_units_at_most(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
 
 
 @pytest.mark.parametrize("value", ["", "30", "2 hours", "h", "-1h", "1.5h", -1, True, None, float("nan"), float("inf")])

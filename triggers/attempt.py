@@ -3,7 +3,7 @@
 An outcome is a value: `Done`, `Again` or `Dead`. Nothing that a handler does escapes from an attempt.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ from pydantic_core import from_json
 
 from triggers.checkpoints import Keeper
 from triggers.context import Context, Emitted, encode_returned
+from triggers.copies import held
 from triggers.errors import BatchFailure, HandlerError, Later, Reject
 from triggers.events import Envelope, RunFailed, decode, moment
 from triggers.given import Given, failures, let_go, together
@@ -37,7 +38,7 @@ def not_at_work() -> None:
     """End a run that is not at work: there is nothing to do."""
 
 
-def not_kept(run: Run) -> None:
+def not_kept(run: "Run") -> None:
     """Take no note of a checkpoint."""
 
 
@@ -94,7 +95,7 @@ class Run:
     """How much had been done then."""
     keeper: Keeper | None = None
     """What holds the newest checkpoint of this attempt; there is one where the handler takes a context."""
-    told: Callable[[Run], None] = not_kept
+    told: Callable[["Run"], None] = not_kept
     """What is called with the run, in the handler's thread, when the keeper has something new."""
     end: Callable[[], object] = not_at_work
     """What ends the handler at work, where the route says that it may be ended."""
@@ -223,7 +224,8 @@ def call_plain(run: Run) -> Done:
     except BatchFailure as failure:
         return partly(run, failure, given, context)
     finally:
-        let_go(given)
+        if held:
+            let_go(given)
 
 
 async def call_coroutine(run: Run) -> Done:
@@ -236,7 +238,8 @@ async def call_coroutine(run: Run) -> Done:
     except BatchFailure as failure:
         return partly(run, failure, given, context)
     finally:
-        let_go(given)
+        if held:
+            let_go(given)
 
 
 def partly(run: Run, failure: BatchFailure, given: Given, context: Context | None) -> Done:
@@ -246,7 +249,10 @@ def partly(run: Run, failure: BatchFailure, given: Given, context: Context | Non
     """
     wrong = failures(run.route, given, failure)
     if len(run.members) == 1:
-        raise wrong[0] if isinstance(wrong[0], BaseException) else failure
+        if isinstance(wrong[0], BaseException):
+            raise wrong[0]
+        failure.args = (f"e{run.members[0].number} failed: {_reason(wrong[0])}",)
+        raise failure
     failed = [(place, _reason(why)) for place, why in wrong.items()]
     return Done(list(context.emitted) if context else [], failed)
 

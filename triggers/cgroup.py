@@ -122,7 +122,8 @@ class ControlGroups:
                 _kill(folder)
                 with suppress(OSError):
                     folder.rmdir()
-                    self._ended.discard(folder)
+        gone = {folder for folder in list(self._ended) if not folder.exists()}  # or could not be made
+        self._ended -= gone
 
 
 def _take() -> Path | None:

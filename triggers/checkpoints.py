@@ -1,6 +1,6 @@
 """How far a run has come, by its own account: where its next attempt goes on, and what people see of it."""
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import json
 from collections.abc import Callable
@@ -61,7 +61,7 @@ class Keeper:
             return None
         self._taken = newest
         value, done, total = newest
-        return Checkpoint(value.text if isinstance(value, _Encoded) else json.dumps(value), done, total)
+        return Checkpoint(str(value) if isinstance(value, _Encoded) else json.dumps(value), done, total)
 
     @property
     def used(self) -> bool:
@@ -74,8 +74,10 @@ class Keeper:
         return (None, None) if self._newest is None else self._newest[1:]
 
 
-class _Encoded(NamedTuple):
-    text: str
+class _Encoded(str):
+    """A value as JSON text."""
+
+    __slots__ = ()
 
 
 def _encode(route: str, value: Any) -> str:

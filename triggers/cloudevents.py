@@ -9,8 +9,9 @@ It is the one form in which events come from outside and travel between processe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import cast
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -21,6 +22,9 @@ from triggers.sources import Delivery
 LONGEST_NAME = 1024
 """The most characters of an event's id, source or type."""
 
+Attributes = tuple[str, str, str, int, str | None, float, str]
+"""An event's id, source, type, version, subject, time in Unix seconds, and its payload as JSON text."""
+
 
 def to_text(
     id: str, source: str, type: str, version: int, subject: str | None, time: float | None, data_json_text: str
@@ -29,7 +33,7 @@ def to_text(
 
     Raises `EventError` for what a reader would refuse.
     """
-    _checked(Delivery(source, id, type, data_json_text, time or 0.0, version, subject))
+    _check(id, source, type, version, subject, data_json_text)
     attributes: dict[str, object] = {"specversion": "1.0", "id": id, "source": source, "type": type}
     attributes["dataversion"] = version
     if subject is not None:
@@ -49,33 +53,39 @@ def from_text(text: bytes, now: float) -> Delivery:
 
 def from_fields(fields: object, now: float) -> Delivery:
     """Return the event that parsed JSON is, as `from_text` does."""
+    id, source, kind, version, subject, time, data = attributes_of(fields, now)
+    return Delivery(source, id, kind, data, time, version, subject)
+
+
+def attributes_of(fields: object, now: float) -> Attributes:
+    """Return what says which event parsed JSON is. Raises `EventError` as `from_fields` does."""
     if not isinstance(fields, dict):
         raise EventError("not a JSON object")
     if fields.get("specversion") != "1.0":
         raise EventError(f"specversion must be '1.0', not {shown(fields.get('specversion'))}")
     if "data_base64" in fields:
         raise EventError("data must be a JSON object, not data_base64")
-    payload = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
-    id, source, kind = cast(tuple[str, str, str], (fields.get("id"), fields.get("source"), fields.get("type")))
-    version, subject, time = fields.get("dataversion", 1), fields.get("subject"), fields.get("time")
-    return _checked(Delivery(source, id, kind, payload, now if time is None else _seconds(time), version, subject))
+    data = to_json(fields.get("data", {}), inf_nan_mode="constants").decode()
+    get: Callable[[str], Any] = fields.get
+    id, source, kind, subject, time = map(get, ("id", "source", "type", "subject", "time"))
+    version, seconds = fields.get("dataversion", 1), now if time is None else _seconds(time)
+    _check(id, source, kind, version, subject, data)
+    return id, source, kind, version, subject, seconds, data
 
 
-def _checked(event: Delivery) -> Delivery:
-    """Return an event that is fit for the journal; raise `EventError` for any other. Writer and reader both ask."""
-    for attribute, name in (("id", event.id), ("source", event.source), ("type", event.type)):
-        _check_name(attribute, name)
-    if type(event.version) is not int or not 1 <= event.version < 2**31:
-        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {shown(event.version)}")
-    if event.subject is not None:
-        _check_text("subject", event.subject)
-    check_payload(event.type, event.data)
-    return event
+def _check(id: object, source: object, kind: Any, version: object, subject: object, data: str) -> None:
+    """Raise `EventError` for an event that is not fit for the journal. Writer and reader both ask."""
+    for attribute, name in (("id", id), ("source", source), ("type", kind)):
+        if not (type(name) is str and 0 < len(name) <= LONGEST_NAME and name.isascii()):
+            _check_name(attribute, name)
+    if type(version) is not int or not 1 <= version < 2**31:
+        raise EventError(f"dataversion must be an integer from 1 to {2**31 - 1:,}, not {shown(version)}")
+    if subject is not None:
+        _check_text("subject", subject)
+    check_payload(kind, data)
 
 
 def _check_name(attribute: str, name: object) -> None:
-    if type(name) is str and 0 < len(name) <= LONGEST_NAME and name.isascii():
-        return
     if not name:
         raise EventError(f"{attribute} must be text and not empty, not {shown(name)}")
     if (length := _check_text(attribute, name)) > LONGEST_NAME:

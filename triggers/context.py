@@ -1,6 +1,6 @@
 """What a handler may ask of its run: where the event came from, which attempt this is, and the safe ways to act."""
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import logging
 from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
@@ -12,6 +12,9 @@ from triggers.checkpoints import Keeper
 from triggers.errors import WiringError, did_you_mean
 from triggers.events import Envelope, Event, encode
 from triggers.places import Place
+
+_ONE = Event, str, bytes, Mapping
+"""What a handler may return that is one thing, though some of it can be iterated over."""
 
 
 class Emitted(NamedTuple):
@@ -135,7 +138,6 @@ def encode_returned(
     """Return everything that a finished handler emits: what it emitted by its context, then what it returned."""
     if returned is None:
         return list(context_emitted)
-    if isinstance(returned, Event | str | bytes | Mapping) or not isinstance(returned, Iterable):
-        returned = [returned]
-    events = (item for item in returned if item is not None)
-    return [*context_emitted, *(encode_emitted(route, event, allowed, returned=True) for event in events)]
+    items = [returned] if isinstance(returned, _ONE) or not isinstance(returned, Iterable) else returned
+    events = [encode_emitted(route, item, allowed, returned=True) for item in items if item is not None]
+    return [*context_emitted, *events]

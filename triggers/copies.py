@@ -22,14 +22,16 @@ from typing import IO, Any
 _PREFIX = "triggers-copies-"
 _LONGEST = 255  # bytes of a file's name
 
-_copies: dict[int, tuple[Path, weakref.finalize[..., Any]]] = {}
+held: dict[int, tuple[Path, weakref.finalize[..., Any]]] = {}
+"""The copies that there are, by the identities of their events: most often none, and nobody need let go of any."""
+
 _making = threading.Lock()
 _home: tuple[Path, int] | None = None
 
 
 def copy_for(event: object, name: str, fill: Callable[[IO[bytes]], object]) -> Path:
     """Return the event's copy, a file that ends as `name` does; `fill` writes it where there is none yet."""
-    if found := _copies.get(id(event)):
+    if found := held.get(id(event)):
         return found[0]
     folder = Path(tempfile.mkdtemp(dir=_folder()))
     try:
@@ -39,18 +41,18 @@ def copy_for(event: object, name: str, fill: Callable[[IO[bytes]], object]) -> P
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    _copies[id(event)] = path, weakref.finalize(event, _remove, id(event), folder)
+    held[id(event)] = path, weakref.finalize(event, _remove, id(event), folder)
     return path
 
 
 def release(event: object) -> None:
     """Remove the event's copy, if there is one: its attempt is over."""
-    if _copies and (found := _copies.get(id(event))):
+    if found := held.get(id(event)):
         found[1]()
 
 
 def _remove(event: int, folder: Path) -> None:
-    _copies.pop(event, None)
+    held.pop(event, None)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -100,4 +102,4 @@ def _lock(folder: Path) -> int | None:
     return handle
 
 
-__all__ = ["copy_for", "release"]
+__all__ = ["copy_for", "held", "release"]

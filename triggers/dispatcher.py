@@ -16,7 +16,7 @@ from contextlib import suppress
 from math import inf
 
 from triggers.awaited import Awaited
-from triggers.emission import emissions, emitted, within_budget, within_time
+from triggers.emission import emissions, emitted, within_bounds
 from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run
 from triggers.expectation import Expectation
 from triggers.journal import (
@@ -39,7 +39,7 @@ from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
 from triggers.lineage import arrived, bounded
-from triggers.pipeline import Pipeline, Turn
+from triggers.pipeline import ENDS, Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
 from triggers.prediction.forecast import LAST, RunTimes
@@ -98,7 +98,7 @@ class Dispatcher:
         self._sharing = Sharing(Shares(limits.shares), journal.clock.now) if shared else None
         self.times = RunTimes()
         self.admission = Admission(
-            router.routes, limits.capacity(), limits.aging, self.times.bounds, policy, self._sharing
+            router.routes, limits.capacity(), limits.aging, self.times.predict, policy, self._sharing
         )
         self.pipeline = Pipeline(journal, self._prepare, self._committed, self.admission.undecided)
         self._keeping = Keeping(self.pipeline, self.running, journal.clock, journal.epoch)
@@ -206,20 +206,26 @@ class Dispatcher:
         """Append events; the future gives the numbers of those that were new, once they are durable."""
         now = self.clock.now()
         turn = self.pipeline.turn
-        numbers = []
-        for delivery in deliveries:
-            number = self._journal.number_event()
-            numbers.append(number)
-            if delivery.memory:
-                turn.change.memories.append((delivery.source, *delivery.memory, number))
-            if delivery.unique or not delivery.memory:
-                turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
-            self.reception.add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events), now)
+        try:
+            numbers = [self._take(turn, delivery, now) for delivery in deliveries]
+        except (Exception, *ENDS) as error:  # half of them must never be committed
+            self.pipeline.fail(error)
+            raise
         self.counts["events"] += len(numbers)
         future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         turn.waiters.append((future, numbers))
         self.pipeline.touch()
         return future
+
+    def _take(self, turn: Turn, delivery: Delivery, now: float) -> int:
+        """Put an event into the pending turn, with what its source is to remember, and return its number."""
+        number = self._journal.number_event()
+        if delivery.memory:
+            turn.change.memories.append((delivery.source, *delivery.memory, number))
+        if delivery.unique or not delivery.memory:
+            turn.change.identities.append((f"{delivery.source}\0{delivery.id}", number, now))
+        self.reception.add(bounded(arrived(delivery, number, now, self._journal.id), self.limits.max_events), now)
+        return number
 
     def pause(self, schedules: Mapping[str, float], now: float = -inf) -> None:
         """Take note of the schedules that do not fire, and since when. Those that do again, do so from now on."""
@@ -298,9 +304,9 @@ class Dispatcher:
         self.admission.release(run.number)
         try:
             now = self.clock.now()
-            outcome = within_time(run, within_budget(run, outcome, self.limits.max_events), now)
+            outcome = within_bounds(run, outcome, self.limits.max_events, now)
             self._settle(run, outcome, self._journal.epoch, now)
-        except Exception as error:  # half a settled run must never be committed
+        except (Exception, *ENDS) as error:  # half a settled run must never be committed
             self.pipeline.fail(error)
 
     def _tell(self, run: Run, outcome: Outcome | None) -> None:
@@ -310,7 +316,8 @@ class Dispatcher:
     def _settle(self, run: Run, outcome: Outcome, epoch: int, now: float) -> None:
         turn = self.pipeline.turn
         self._tell(run, outcome)
-        self._keeping.end(run, outcome)
+        if run.route.takes_context:
+            self._keeping.end(run, outcome)
         if run.usage:
             turn.change.usages.append(UsageRow(run.number, run.attempt, *run.usage))
         if isinstance(outcome, Done):
@@ -328,7 +335,8 @@ class Dispatcher:
         turn.change.done.setdefault(run.attempt, []).append(run.number)
         turn.ended += 1
         self.counts["done"] += 1
-        self.turns.ended(run)
+        if run.route.policy.in_order is not None:
+            self.turns.ended(run)
         self._learn(turn, run, now)
         if done.failed:
             turn.change.attempts.append(in_part(run, done, self._journal.epoch, now))
@@ -342,7 +350,8 @@ class Dispatcher:
         if isinstance(outcome, Dead):
             self.counts["dead"] += 1
             turn.ended += 1
-            self.turns.ended(run)
+            if run.route.policy.in_order is not None:
+                self.turns.ended(run)
         else:
             self.counts[outcome.word] += 1
             self.alarm.set(row.due)

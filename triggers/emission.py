@@ -35,33 +35,38 @@ def emitted(
     """
     parent, key = run.event, run.effect_key
     root, depth = parent.root, parent.depth + 1
-    share = (parent.budget - len(events)) // max(1, sum(kind in leading for kind, _, _ in events))
+    leads = [kind in leading for kind, _, _ in events]
+    share = (parent.budget - len(events)) // max(1, sum(leads))
     rows = []
     for ordinal, (kind, version, data) in enumerate(events):
-        n, budget = number(), share if kind in leading else min(share, LAST)
+        n, budget = number(), share if leads[ordinal] else min(share, LAST)
         identity = f"{key}.failed{n}" if kind == RunFailed.__event_type__ else f"{key}.{ordinal}"
         rows.append(EventRow(n, identity, source, kind, version, None, now, now, data, run.number, root, depth, budget))
     return rows
 
 
-def within_budget(run: Run, outcome: Outcome, most: int) -> Outcome:
-    """Return the outcome, or `Dead` where the chain has emitted more than its `most` events (`max_events=`)."""
-    if isinstance(outcome, Done) and len(outcome.emitted) > run.event.budget:
-        message = (
-            f"the chain from e{run.event.root} has used its budget of {most:,} events (max_events=): this run emits"
-            f" {len(outcome.emitted):,}, and {run.event.budget:,} were left for it; is it a loop?"
-        )
-        return Dead(Failure("LoopError", message, ""))
-    return outcome
+def within_bounds(run: Run, outcome: Outcome, most: int, now: float) -> Outcome:
+    """Return the outcome, or `Dead` where it is not one that may be.
 
-
-def within_time(run: Run, outcome: Outcome, now: float) -> Outcome:
-    """Return the outcome, or `Dead` where the next attempt would start later than `Retry(within=)` allows."""
+    That is so where the chain has emitted more than its `most` events (`max_events=`), and where the next attempt would
+    start later than `Retry(within=)` allows.
+    """
+    if isinstance(outcome, Done):
+        return outcome if len(outcome.emitted) <= run.event.budget else Dead(_overspent(run, outcome, most))
     if not (isinstance(outcome, Again) and outcome.counted and outcome.failure):
         return outcome
     first = run.started if run.first is None else run.first
     in_time = run.route.policy.retry.starts(now + outcome.delay - first)
     return outcome if in_time else Dead(outcome.failure, transient=True)
+
+
+def _overspent(run: Run, done: Done, most: int) -> Failure:
+    """Return what is wrong with a run that emits more than its chain may."""
+    message = (
+        f"the chain from e{run.event.root} has used its budget of {most:,} events (max_events=): this run emits"
+        f" {len(done.emitted):,}, and {run.event.budget:,} were left for it; is it a loop?"
+    )
+    return Failure("LoopError", message, "")
 
 
 def _failure_event(run: Run, failure: Failure) -> Emitted:

@@ -139,7 +139,7 @@ class Engine:
             await self._changed()
 
     async def _changed(self) -> None:
-        if error := self.intake.error():
+        if error := await self.intake.error():
             raise error
         await self.dispatcher.pipeline.changed()
 
@@ -166,7 +166,9 @@ class Engine:
         policy = None if limits.policy is None else name_of(limits.policy)
         decided_by = {"aging": limits.aging, "policy": policy, "shares": dict(limits.shares)}
         found_out = regulated(limits, self.app.routes.values())
-        return {**own, "capacity": limits.capacity(), **decided_by, "target": self._target, "regulated": found_out}
+        expected = {name: one.described() for name, one in self.app.expectations.items()}
+        told = {"target": self._target, "regulated": found_out, "expected": expected}
+        return {**own, "capacity": limits.capacity(), **decided_by, **told}
 
     def _start(self) -> None:
         sys.setswitchinterval(min(SWITCH_INTERVAL, sys.getswitchinterval()))

@@ -40,7 +40,8 @@ class PatternError(WiringError):
     """A `where=` pattern that is not valid. `path` names the place, as in `detail.size[0].numeric`."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path or 'pattern'}: {reason}")
+        place = path.encode(errors="backslashreplace").decode()  # a \\u escape in a name may be half of a character
+        super().__init__(f"{place or 'pattern'}: {reason}")
         self.path = path
         self.reason = reason
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import floor, inf, nextafter
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
@@ -42,6 +42,11 @@ class Expectation:
     by: Schedule | None = None
     where: Pattern | None = None
     source: str | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return it as the journal keeps it, for those who read that without the app's code."""
+        every = None if self.every == inf else self.every
+        return {"kind": self.kind, "grace": self.grace, "every": every, "by": str(self.by) if self.by else None}
 
     def takes(self, event: EventRow) -> bool:
         """Say whether an event of the type is one that is expected."""

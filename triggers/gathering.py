@@ -17,7 +17,18 @@ from triggers.attempt import Run
 from triggers.events import GATHERED, encode
 from triggers.gather import ALL, DEBOUNCE, JOIN, Gathered, Rule
 from triggers.journal import Journal, RunRow, gathered
-from triggers.journal.gathered import TIME, WHOLE, Arrival, Ended, Found, gather, gather_again, run_alone
+from triggers.journal.gathered import (
+    MANY,
+    TIME,
+    WHOLE,
+    Arrival,
+    Ended,
+    Found,
+    gather,
+    gather_again,
+    run_alone,
+    too_many,
+)
 from triggers.journal.groups import Left, left_over
 from triggers.lineage import EventRow
 from triggers.pipeline import Pipeline, Question, Turn
@@ -130,7 +141,7 @@ class Gathering:
         """Make the run of a group; or keep as one that was dropped what does not run."""
         terms = terms_of(route, ended.last, now, self._aging)
         run = RunRow(self._journal.number_run(), ended.last.number, route.name, terms)
-        if ended.ended not in (WHOLE, TIME):
+        if ended.ended not in (WHOLE, TIME, MANY):
             self._drop(run, ended.ended, now)
             self._pipeline.order(gathered.forget(ended.rows), lambda _: None)
         elif self.rules[route.name].kind == DEBOUNCE:
@@ -141,13 +152,14 @@ class Gathering:
 
     def _make_whole(self, ended: Ended, route: Route, run: RunRow, now: float) -> None:
         rule, lack = self.rules[route.name], _lack(ended, self.rules[route.name])
+        missing = "fail" if ended.ended == MANY else rule.missing
         whole = Gathered(route=route.name, key=_told(ended.key), events=ended.events, ended=ended.ended,
                          size=ended.size, priority=run.terms.priority,
-                         refused=lack if rule.missing != "partial" else None)  # fmt: skip
+                         refused=lack if missing != "partial" else None)  # fmt: skip
         row = self._whole(whole, ended.last, now)._replace(depth=ended.depth, budget=ended.budget)
         run.event, run.terms = row.number, run.terms._replace(size=ended.size)
         self._pipeline.order(gathered.told(ended.rows, row.number), lambda _: None)
-        if lack and rule.missing == "drop":
+        if lack and missing == "drop":
             self._pipeline.turn.change.events.append(row)
             self._drop(run, lack, now)
         else:
@@ -189,6 +201,8 @@ def _lack(ended: Ended, rule: Rule) -> str | None:
     """Return what is missing of a group; None where nothing is."""
     if rule.kind not in (JOIN, ALL) or ended.ended == WHOLE:
         return None
+    if ended.ended == MANY:
+        return too_many(ended.key or "", ended.wanted, rule.of)
     there = ", ".join(f"e{number}" for number in ended.events[:5])
     more = f" and {len(ended.events) - 5} more" if len(ended.events) > 5 else ""
     count = f"{len(ended.events)} of {ended.wanted}"

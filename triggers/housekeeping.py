@@ -34,9 +34,13 @@ class Housekeeping:
             self._task.cancel()
 
     async def _rounds(self) -> None:
-        clock = self._dispatcher.clock
-        while True:
+        clock, pipeline = self._dispatcher.clock, self._dispatcher.pipeline
+        while not pipeline.fatal:
             before = clock.now() - self._retention
-            while await self._dispatcher.pipeline.ordered(prune(before, before - FORGET * _DAY, AT_ONCE)):
-                pass
+            try:
+                while await pipeline.ordered(prune(before, before - FORGET * _DAY, AT_ONCE)):
+                    pass
+            except Exception:
+                if not pipeline.fatal:  # of which those hear who wait for the app
+                    raise
             await clock.sleep(EVERY)

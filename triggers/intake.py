@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
@@ -25,6 +25,9 @@ OPERATORS = "requests"
 
 FIRST_LOOK = 3600.0
 """Seconds that a source has to deliver what was there at the start; then what it may still bring counts as missing."""
+
+SOON = 3.0
+"""Seconds for which it is waited for others where one source cannot be listened to at all."""
 
 LONGEST_PAUSE = 60.0
 """Seconds; a source that keeps failing is tried again after 1, 2, 4, ... and at most so many."""
@@ -85,10 +88,31 @@ class Intake:
         """Say whether every source has delivered all that it knows of."""
         return not self._busy
 
-    def error(self) -> BaseException | None:
-        """Return the error of a source that can't be listened to at all."""
+    async def error(self) -> BaseException | None:
+        """Return the error of a source that can't be listened to at all.
+
+        Where a person must mend it, what else is to be mended is told with it, a line for each: sources that have not
+        begun yet are waited for, but not for long.
+        """
+        if not (found := self._errors()):
+            return None
+        if not isinstance(found[0], WiringError):
+            return found[0]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SOON):
+                while not self._begun():
+                    await self._dispatcher.pipeline.changed()
+        wrong = [error for error in self._errors() if isinstance(error, WiringError)]
+        return wrong[0] if len(wrong) == 1 else WiringError("\n".join(map(str, wrong)))
+
+    def _errors(self) -> list[BaseException]:
         ended = (task for task in self._tasks if task.done() and not task.cancelled())
-        return next((error for task in ended if (error := task.exception())), None)
+        return [error for task in ended if (error := task.exception())]
+
+    def _begun(self) -> bool:
+        """Say whether every source has told what was there, or fails."""
+        ended = {name for name, task in zip(self.sources, self._tasks, strict=True) if task.done()}
+        return not self._unread - ended
 
     def poke(self, source: str) -> None:
         """Have a source look again; those that watch do so by themselves."""

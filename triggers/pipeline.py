@@ -14,6 +14,7 @@ from typing import Any
 
 import apsw
 
+from triggers.errors import TriggersError
 from triggers.executor import Run
 from triggers.journal import Change, Journal, Result, transient
 from triggers.scheduling.flows import Flow, Head
@@ -22,6 +23,9 @@ log = logging.getLogger("triggers.dispatcher")
 
 RETRY_COMMIT = 1.0
 """Seconds between two tries of a commit that the disk refused."""
+
+ENDS = (KeyboardInterrupt, SystemExit)
+"""What a plugin may raise to end the process: it must not leave a turn half done behind, for which the stop waits."""
 
 Question = Callable[[apsw.Connection], Any]
 
@@ -40,6 +44,17 @@ class Turn:
     ended: int = 0
     order_answers: list[Callable[[Any], None]] = field(default_factory=list)
     answers: list[Callable[[Any], None]] = field(default_factory=list)
+    asked: list[asyncio.Future[Any]] = field(default_factory=list)
+
+    def give_up(self, error: BaseException) -> None:
+        """Tell everyone who waits for this turn that they will not hear that it is durable."""
+        told = error
+        if isinstance(error, StopIteration) or not isinstance(error, Exception):  # no future takes it; it ends the loop
+            told = TriggersError(f"the app ends by {type(error).__name__}, and commits nothing more")
+        for future in (*(future for future, _ in self.waiters), *self.asked):
+            if not future.done():
+                future.set_exception(told)
+                future.exception()  # it is told elsewhere, too: nobody has to look at it
 
 
 class Pipeline:
@@ -64,7 +79,7 @@ class Pipeline:
         self._after = committed
         self._waits = waits
         self.turn = Turn(Change(journal.epoch))
-        self._committing = False
+        self._committing: Turn | None = None
         self._scheduled = False
         self._changed: list[asyncio.Future[None]] = []
         self._retrying: asyncio.Task[None] | None = None
@@ -72,7 +87,8 @@ class Pipeline:
     @property
     def busy(self) -> bool:
         """Say whether anything is on its way to the disk, or never will get there because of an error of ours."""
-        return self._committing or self._scheduled or self.fatal is not None or not self.turn.change.empty()
+        under_way = self._committing is not None or self._scheduled
+        return under_way or self.fatal is not None or not self.turn.change.empty()
 
     def touch(self) -> None:
         """See to it that the pending turn is handed over."""
@@ -94,15 +110,21 @@ class Pipeline:
 
     async def asked(self, question: Question) -> Any:
         """Return the answer to a question, asked after everything that was handed in before."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future = self._promise()
         self.ask(question, lambda reply: _tell(future, reply))
         return await future
 
     async def ordered(self, order: Question) -> Any:
         """Carry out an order, and return what it returns once it is durable."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future = self._promise()
         self.order(order, lambda reply: _tell(future, reply))
         return await future
+
+    def _promise(self) -> asyncio.Future[Any]:
+        """Return a future of the pending turn, which has the error where that is never committed."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.turn.asked.append(future)
+        return future
 
     async def changed(self) -> None:
         """Wait until something has happened: a commit, or nothing left to commit."""
@@ -130,29 +152,34 @@ class Pipeline:
 
     def _flush(self) -> None:
         self._scheduled = False
-        if self._committing or self.fatal:
+        if self.fatal:
+            self.turn.give_up(self.fatal)
+            return
+        if self._committing:
             return
         turn = self.turn
         try:
             self._prepare(turn)
-        except Exception as error:  # a bug of ours: stop, rather than stand still
+        except (Exception, *ENDS) as error:  # a bug of ours: stop, rather than stand still
             self.fail(error)
             return
         if turn.change.empty():
             self.wake()
             return
         self.turn = Turn(Change(self._journal.epoch))
-        self._committing = True
+        self._committing = turn
         self._commit(turn)
 
     def _commit(self, turn: Turn) -> None:
         self._journal.commit(turn.change, lambda result: self._committed(turn, result))
 
     def _committed(self, turn: Turn, result: Result | BaseException) -> None:
+        if self.fatal:  # it came while this was at the disk: what is durable begins with the next start
+            return
         if isinstance(result, BaseException):
             self._refuse(turn, result)
             return
-        self._committing = False
+        self._committing = None
         if self.refused is not None:
             log.warning("the journal can be written again; work goes on")
         self.refused = None
@@ -163,7 +190,8 @@ class Pipeline:
             self._after(turn, result)
             for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
                 answer(reply)
-        except Exception as error:  # a bug of ours: stop, rather than stand still
+        except (Exception, *ENDS) as error:  # a bug of ours: stop, rather than stand still
+            turn.give_up(error)
             self.fail(error)
             return
         if self._waits() or not self.turn.change.empty():
@@ -171,8 +199,14 @@ class Pipeline:
         self.wake()
 
     def fail(self, error: BaseException) -> None:
-        """Stop for good: an error of our own, after which going on would be a guess."""
-        self.fatal = error
+        """Stop for good: an error of our own, after which going on would be a guess. It is raised in `changed`."""
+        self.fatal = self.fatal or error  # what comes after it comes of it
+        if self._retrying:
+            self._retrying.cancel()
+        if self._committing:
+            self._committing.give_up(error)
+        self._committing = None
+        self.turn.give_up(error)
         self.wake()
 
     def verify(self) -> None:

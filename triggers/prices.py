@@ -47,8 +47,9 @@ class Prices:
         self.timezone = timezone
         self.file = None if callable(source) else Path(source)
         self._function = source if callable(source) else None
+        self.trouble = ""
+        """Why nobody knows the prices of now; empty where they are known."""
         self._series: Series | None = None
-        self._failed = False
         self._next_look = 0.0
         self._version: tuple[int, int] | None = None
 
@@ -59,27 +60,39 @@ class Prices:
         return Prices(source, within=self.within, timezone=self.timezone, step=self.step)
 
     def require(self) -> Series | None:
-        """Return what stands in its file, if it has one; `ScheduleError` where that cannot be read, or has a gap."""
-        return None if self.file is None else self._read(self.file)
+        """Return what stands in its file, if it has one; `ScheduleError` where that cannot be read, or has a gap.
+
+        It is remembered: prices that were known when the app started are known, too, where nobody waited for them yet.
+        """
+        if self.file is None:
+            return None
+        self._series = self._look()
+        return self._series
 
     def between(self, start: float, end: float, now: float) -> Series | None:
         """Return the prices as they are known now, which may begin later or end earlier; None where there are none.
 
-        What goes wrong is said in the log; with a file, the prices that were known before go on.
+        What goes wrong is said in the log, once, and in `trouble`; the prices that were known before go on.
         """
-        if now < self._next_look and (self.file or self._covers(start, min(end, now + LONGEST - 2 * self.step))):
+        known = self.file or self.trouble or self._covers(start, min(end, now + LONGEST - 2 * self.step))
+        if now < self._next_look and known:
             return self._series
-        self._next_look = now + (LOOK if self.file else self.step)
         try:
             self._series = self._look() if self.file else self._sampled(start, min(end, now + LONGEST))
         except Exception as error:  # of the user's function, too
-            if not self._failed:
-                log.warning("prices: %s", error if isinstance(error, ScheduleError) else f"{self} failed: {error!r}")
-            self._failed = True
-            self._series = self._series if self.file else None
+            self._next_look = now + LOOK
+            self._note(str(error) if isinstance(error, ScheduleError) else f"{self} failed: {error!r}")
         else:
-            self._failed = False
+            self._next_look = now + (LOOK if self.file else self.step)
+            self.trouble = ""
         return self._series
+
+    def _note(self, trouble: str) -> None:
+        """Take note of what went wrong, and say it where it has not been."""
+        if not self.trouble:
+            then = "those known before go on" if self._series else "runs start as if there were none"
+            log.error("prices: %s; %s until that is mended", trouble, then)
+        self.trouble = trouble
 
     def _covers(self, start: float, end: float) -> bool:
         return self._series is not None and self._series.start <= start and end <= self._series.end
@@ -89,7 +102,7 @@ class Prices:
         try:
             status = self.file.stat()
         except OSError as error:
-            raise ScheduleError(f"{self.file} cannot be read: {error.strerror}") from error
+            raise _unreadable(self.file, error) from error
         version = status.st_mtime_ns, status.st_size
         if version == self._version:
             return self._series
@@ -102,8 +115,7 @@ class Prices:
             with file.open(encoding="utf-8", newline="") as lines:
                 return read(str(file), lines, self.timezone)
         except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise ScheduleError(f"{file} cannot be read: {why}; make it a text file of moments and prices") from error
+            raise _unreadable(file, error) from error
 
     def _sampled(self, start: float, end: float) -> Series:
         assert self._function is not None
@@ -114,3 +126,8 @@ class Prices:
 
     def __str__(self) -> str:
         return str(self.file) if self.file else getattr(self._function, "__qualname__", repr(self._function))
+
+
+def _unreadable(file: Path, error: OSError | UnicodeDecodeError) -> ScheduleError:
+    why = error.strerror if isinstance(error, OSError) else error
+    return ScheduleError(f"{file} cannot be read: {why}; make it a text file of moments and prices")

@@ -72,28 +72,25 @@ def _attributes(value: object) -> list[object]:
     return [getattr(value, item.name) for item in fields(value)] if is_dataclass(value) else []
 
 
+def _parts(value: object) -> Iterable[object]:
+    """Return what a value consists of, where that would be written with it."""
+    if isinstance(value, BaseModel) or is_dataclass(value):
+        return _attributes(value)
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple | set | frozenset) else ()
+
+
 def secrets_of(value: object) -> Iterator[str]:
     """Yield the secrets that a value is or contains, and that would be written, as text."""
     if isinstance(value, _SECRETS):
         hidden = value.get_secret_value()
         yield hidden.decode(errors="replace") if isinstance(hidden, bytes) else str(hidden)
-    elif isinstance(value, BaseModel) or is_dataclass(value):
-        for item in _attributes(value):
-            yield from secrets_of(item)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from secrets_of(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from secrets_of(item)
+        return
+    for part in _parts(value):
+        yield from secrets_of(part)
 
 
 def holds_secret(value: object) -> bool:
     """Say whether a value is a secret, or contains one that would be written."""
-    if isinstance(value, BaseModel) or is_dataclass(value):
-        return any(holds_secret(item) for item in _attributes(value))
-    if isinstance(value, Mapping):
-        return any(holds_secret(item) for item in value.values())
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(holds_secret(item) for item in value)
-    return isinstance(value, _SECRETS)
+    return isinstance(value, _SECRETS) or any(map(holds_secret, _parts(value)))

@@ -38,5 +38,7 @@ def remembered(run: Run, outcome: Again | Dead, epoch: int, wall: float) -> Atte
 
 def in_part(run: Run, done: Done, epoch: int, wall: float) -> AttemptRow:
     """Return the attempt as history in which some events of a batch failed."""
-    text = f"{len(done.failed)} of {len(run.members)} events failed: {done.failed[0][1]}"
+    place, why = done.failed[0]
+    first = f"e{run.members[place].number}" if len(done.failed) == 1 else f"first e{run.members[place].number}"
+    text = f"{len(done.failed)} of {len(run.members)} events failed, {first}: {why}"
     return AttemptRow(run.number, run.attempt, epoch, run.started, wall, "in part", text, None)

@@ -1,6 +1,6 @@
 """What a handler's signature says: the events it accepts, the events it emits, whether it wants a `Context`."""
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import inspect
 import types

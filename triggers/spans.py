@@ -1,4 +1,4 @@
-"""Spans of time as they are declared: in seconds, or as text such as `"90m"`, `"2h"` or `"1d12h"`."""
+"""Spans of time as they are declared, in seconds or as `"90m"`, `"2h"` or `"1d12h"`, and as people read them."""
 
 from __future__ import annotations
 
@@ -40,3 +40,16 @@ def seconds(
             f"{owner}: {option}={value!r} is no span of time{above}; write seconds, or text like '90m', '2h' or '1d'"
         )
     return found
+
+
+def in_words(seconds: float) -> str:
+    """Return a span as people read it: `340 ms`, `12.1 s`, `4 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    seconds = max(0.0, seconds)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, hours = int(seconds) // 60, int(seconds) // 3600
+    if minutes < 60:
+        return f"{minutes} min {int(seconds) % 60} s"
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -25,8 +25,8 @@ def read_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """Yield the address of moto's server."""
-    with serve() as endpoint:
-        yield endpoint
+    with serve() as server:
+        yield server.endpoint
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ class Table:
 
     def __init__(self) -> None:
         self.items: dict[tuple[str, str], Item] = {}
+        self.page = 1000
+        """How many items an answer holds at most: DynamoDB gives no more than 1 MB in one."""
 
     def record(self, run: str | None = None) -> dict[str, Any]:
         """Return the record of a run, of the only one if it is not named, as plain values."""
@@ -42,10 +44,17 @@ class Table:
         self.items[_key(Item)] = Item
         return {}
 
-    def query(self, *, ExpressionAttributeValues: Item, **_: Any) -> dict[str, Any]:
+    def query(
+        self, *, ExpressionAttributeValues: Item, ExclusiveStartKey: Item | None = None, **_: Any
+    ) -> dict[str, Any]:
         run, part = ExpressionAttributeValues[":run"]["S"], ExpressionAttributeValues[":part"]["S"]
-        keys = sorted(key for key in self.items if key[0] == run and key[1].startswith(part))
-        return {"Items": [self.items[key] for key in keys]}
+        after = _key(ExclusiveStartKey) if ExclusiveStartKey else ("", "")
+        keys = sorted(key for key in self.items if key[0] == run and key[1].startswith(part) and key > after)
+        found = [self.items[key] for key in keys[: self.page]]
+        more = (
+            {"LastEvaluatedKey": {name: found[-1][name] for name in ("run", "part")}} if len(keys) > self.page else {}
+        )
+        return {"Items": found, **more}
 
     def update_item(
         self,

@@ -13,7 +13,7 @@ from triggers import App, Event, MessageReceived, ObjectCreated, ObjectDeleted, 
 from triggers.aws import messages, wire
 from triggers.aws.arrivals import Arrival, Arrivals
 from triggers.aws.records import Sighting
-from triggers.lineage import EventRow
+from triggers.lineage import BUDGET, EventRow
 from triggers.routing import Router
 from triggers.sources.bucket import Bucket
 from triggers.sources.queue import Queue
@@ -294,3 +294,11 @@ def test_only_an_ordered_queue_has_groups_to_keep_in_order() -> None:
     fair["attributes"]["MessageGroupId"] = "tenant"
     assert one(batch(fair)).group is None
     assert one(batch(record("hello", group="a"))).group == "a"
+
+
+@pytest.mark.parametrize("lineage", [{"root": "e5", "depth": 9, "budget": 0}, {"root": "abc"}])
+def test_who_sends_to_a_queue_of_ones_own_begins_a_chain_whatever_lineage_is_named(lineage: dict[str, Any]) -> None:
+    raw = record(json.dumps({**DIRECT, **lineage}))
+    raw["eventSourceARN"] = "arn:aws:sqs:eu-west-1:123456789012:orders"
+    found = event({"Records": [raw]})
+    assert (found.root, found.cause, found.depth, found.budget) == (found.number, None, 0, BUDGET)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -326,6 +327,33 @@ def test_a_queue_that_is_missing_is_named_by_whoever_works_it_off(
     answer = project(*command)
     assert f"error: queue {queue!r} does not exist in this account and region; create or deploy it" in answer.err
     assert answer.code == INVALID
+
+
+def test_a_drained_run_tells_of_messages_that_its_queue_hides(project: Project, at_moto: None, unique: str) -> None:
+    project.write("hiding.py", f"from triggers import App, Queue\napp = App('churn', sources=[Queue('{unique}')])\n")
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=unique)["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="given to somebody else")
+    assert sqs.receive_message(QueueUrl=url)["Messages"]
+    sqs.send_message(QueueUrl=url, MessageBody="delayed", DelaySeconds=600)
+    answer = project("run", "hiding.py", "--drain")
+    assert f"left over: about 2 messages of queue {unique!r}, hidden: given to others, or delayed" in answer.err
+    assert answer.code == 0
+
+
+MISSING = """
+from triggers import App, Bucket, Queue
+
+app = App("churn", sources=[Bucket("s3://nobodys-bucket", name="incoming"), Queue("orders"), Queue("notes")])
+"""
+
+
+def test_all_that_is_missing_is_named_at_once(project: Project, at_moto: None) -> None:
+    project.write("missing.py", MISSING)
+    answer = project("run", "missing.py", "--drain")
+    told = re.findall(r"^error: (.*?) does not exist", answer.err, re.MULTILINE)
+    wanted = ["bucket 'nobodys-bucket'", "queue 'churn-source-incoming'", "queue 'notes'", "queue 'orders'"]
+    assert (sorted(told), answer.code) == (wanted, INVALID)
 
 
 def test_a_bucket_that_is_missing_is_named_at_the_start_and_before_it_is_deployed(

@@ -344,6 +344,21 @@ def test_constraints_count_more_than_what_is_installed_and_lie_where_the_file_th
         downloaded(requirements([tmp_path / "all.txt"]), HERE)
 
 
+def test_a_folder_of_wheels_lies_as_for_pip_where_the_file_that_names_it_says(
+    index: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index("rich")
+    (tmp_path / "index").rename(tmp_path / "my wheels")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    file = tmp_path / "all.txt"
+    for line in ("-f'my wheels'", "--find-links=my\\ wheels", "--find-links 'my wheels'"):
+        file.write_text(f"{line}\nrich")
+        assert requirements([file]) == [f"--find-links='{tmp_path}/my wheels'", "rich"]
+    assert f"rich-{version('rich')}.dist-info/METADATA" in downloaded(requirements([file]), HERE)
+    file.write_text("-f elsewhere")
+    assert requirements([file]) == ["-f elsewhere"], "which pip looks for from the current folder"
+
+
 def test_requirements_that_include_each_other_are_refused_and_those_that_share_one_are_not(tmp_path: Path) -> None:
     for name, included in (("all", "a b"), ("a", "base"), ("b", "base"), ("base", "")):
         text = "".join(f"--requirement={one}.txt\n" for one in included.split())

@@ -524,9 +524,20 @@ def test_a_rejected_message_that_a_record_has_no_room_for_is_shown_to_its_end(ch
     assert churn("dead", "show", "r77", "--json").data["body"] == "x" * 350_000 + " the end"
 
 
+def test_what_was_rejected_is_put_aside_beside_a_dead_letter_and_can_be_shown_still(churn: Churn) -> None:
+    reject(churn)
+    [dead] = [one["run"] for one in churn("runs", "--state", "dead", "--json").data]
+    assert f"`triggers dead drop r77 --aws {churn.app.name}` puts it aside" in churn("dead").err
+    assert churn("dead", "drop", "r77").code == 0
+    assert churn("dead", "drop", "r77", dead).out == f"dropped {dead} and r77; now 2 dropped\n"  # once is enough
+    assert churn("dead", "--json").data == []
+    assert "nothing is dead or rejected" in churn("doctor").out
+    assert "r77 train  dropped  2027-01-15" in churn("dead", "show", "r77").out
+
+
 def test_nothing_can_be_asked_of_what_was_rejected_and_it_says_why(churn: Churn) -> None:
     reject(churn)
-    for words in ("why r77", "trace r77", "retry r77", "dead redrive r77", "dead drop r77"):
+    for words in ("why r77", "trace r77", "retry r77", "dead redrive r77"):
         answer = churn(*words.split())
         assert answer.code == 1, words
         assert f"r77 is no run: it came from orders and was rejected, so nothing ran ({REASON})" in answer.err
@@ -542,6 +553,43 @@ def test_all_dead_letters_run_again_beside_what_was_rejected(churn: Churn) -> No
 def test_a_doctor_counts_what_is_dead_and_what_was_rejected(churn: Churn) -> None:
     reject(churn)
     assert f"may be read; 1 dead, 1 rejected: see `triggers dead --aws {churn.app.name}`" in churn("doctor").out
+
+
+# --- what cannot be read -------------------------------------------------------------------------
+
+
+def test_records_that_cannot_be_read_are_named_and_the_others_are_looked_at(churn: Churn) -> None:
+    [dead] = [one["run"] for one in churn("runs", "--state", "dead", "--json").data]
+    broken = {"#event": {"S": '{"specversion": "9"}'}, "#started": {"N": "1E+50"}, "#source": {"N": "1"}}
+    for number, (name, value) in enumerate(broken.items(), 71):
+        churn.feed(row(Processed(table="bad"), f"{number}"))
+        churn.client.update_item(
+            TableName=names.table(churn.app.name),
+            Key={"run": {"S": churn.run_of(f"{number}")}, "part": {"S": "run"}},
+            UpdateExpression=f"SET {name} = :value",
+            ExpressionAttributeNames={name: name[1:]},
+            ExpressionAttributeValues={":value": value},
+        )
+    answer = churn("runs", "--state", "dead", "--json")
+    assert [one["run"] for one in answer.data] == [dead]
+    for number in (71, 72, 73):
+        id = churn.run_of(f"{number}")
+        said = f"{id} is left out: its record in the table {names.table(churn.app.name)!r} cannot be read ("
+        assert f"warning: {said}" in answer.err
+        assert said in churn("doctor").out
+    assert f"error: {churn.run_of('71')}: its record in the table" in churn("why", churn.run_of("71")).err
+    assert churn("trace", "1").code == 0
+
+
+def test_a_rejection_that_cannot_be_read_is_named(churn: Churn) -> None:
+    reject(churn)
+    churn.client.update_item(
+        TableName=names.table(churn.app.name),
+        Key={"run": {"S": "r77"}, "part": {"S": "run"}},
+        UpdateExpression="SET started = :value",
+        ExpressionAttributeValues={":value": {"S": "never"}},
+    )
+    assert "warning: r77 is left out: its record in the table" in churn("dead").err
 
 
 # --- events --------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ PATIENCE = 60.0
 """Seconds of this machine until a test that does not end is given up."""
 TERMS = Terms(concurrency=3, partial=True)
 FAST = 30.0
-"""How many seconds pass for functions over moto in one of ours."""
+"""How many seconds pass for functions in one of ours."""
 
 
 class Processed(Event):
@@ -116,9 +116,16 @@ def switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+def pause(seconds: float) -> None:
+    """Have a function wait before it tells anew what came of an attempt, in its time."""
+    time.sleep(seconds / FAST)
+
+
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch, effects: Effects) -> Callable[..., App]:
-    """Have Lambda's environment name an app, where AWS is at an endpoint, and no call be waited for in vain."""
+    """Have Lambda's environment name an app and its endpoint, and from then on no call be waited for in vain."""
+    once = {"retries": {"total_max_attempts": 1}, "read_timeout": 1.5}  # of the mapping, and of what is handed back
+    told = clients._settings()
 
     def deploy(name: str, endpoint: str, now: Callable[[], float]) -> App:
         module = ModuleType("faulty_app")
@@ -127,18 +134,16 @@ def deployed(monkeypatch: pytest.MonkeyPatch, effects: Effects) -> Callable[...,
         for variable, value in {**environment(endpoint), "TRIGGERS_APP": "faulty_app:app"}.items():
             monkeypatch.setenv(variable, value)
         monkeypatch.setattr(serverless, "set_up", JsonLines)  # the log is the tests'
-        monkeypatch.setattr(serverless, "Runs", partial(serverless.Runs, now=now))
+        monkeypatch.setattr(serverless, "Runs", partial(serverless.Runs, now=now, sleep=pause))
         monkeypatch.setattr(serverless, "Function", partial(serverless.Function, now=now))
+        monkeypatch.setattr(clients, "_settings", lambda: {**told, **once})
+        monkeypatch.setitem(direct.Direct.__init__.__kwdefaults__, "sleep", lambda seconds: None)
+        monkeypatch.setitem(direct.Direct.__init__.__kwdefaults__, "read", 0.15)
+        monkeypatch.setattr(Bus.__init__, "__defaults__", (lambda seconds: None,))
+        monkeypatch.setattr(mapping, "CALL", 0.5)
+        monkeypatch.setattr(clients, "CALL", 0.5)
         return module.app
 
-    once = {"retries": {"total_max_attempts": 1}, "read_timeout": 1.5}  # of the mapping, and of what is handed back
-    told = clients._settings()
-    monkeypatch.setattr(clients, "_settings", lambda: {**told, **once})
-    monkeypatch.setitem(direct.Direct.__init__.__kwdefaults__, "sleep", lambda seconds: None)
-    monkeypatch.setitem(direct.Direct.__init__.__kwdefaults__, "read", 0.15)
-    monkeypatch.setattr(Bus.__init__, "__defaults__", (lambda seconds: None,))
-    monkeypatch.setattr(mapping, "CALL", 0.5)
-    monkeypatch.setattr(clients, "CALL", 0.5)
     return deploy
 
 

@@ -77,7 +77,6 @@ def test_attributes_are_text_and_binary_ones_base64_in_both_shapes() -> None:
 @SHAPES
 def test_a_message_of_a_fifo_queue_names_its_group_and_what_it_is_deduplicated_by(shape: Any) -> None:
     message = read(shape("x", system={"MessageGroupId": "g", "MessageDeduplicationId": "d"}))
-    assert message.group == "g"
     assert message.attributes["AWS.MessageGroupId"] == "g"
     assert message.attributes["AWS.MessageDeduplicationId"] == "d"
     assert message.id == "m1"  # what is deduplicated by its content may be sent again five minutes later, and is new

@@ -274,7 +274,7 @@ class Work:
             if self.clock.pauses or self.stub.waits:
                 self.clock.step(self.clock.monotonic() + 5)
                 self.stub.look()
-            if error := engine.intake.error():
+            if error := await engine.intake.error():
                 raise error
 
     async def done(self, engine: Engine) -> None:

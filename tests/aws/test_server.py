@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -20,7 +22,8 @@ from tests.aws.deployed import create_table, row
 from triggers import Event
 from triggers.aws import names, wire
 from triggers.aws.records import Claim, Records
-from triggers.aws.server import serve
+from triggers.aws.runtime_api import RuntimeApi
+from triggers.aws.server import Server, ServerEnded, Words, serve
 from triggers.errors import TriggersError
 
 
@@ -30,11 +33,31 @@ def test_a_client_finds_the_emulation_by_the_environment(endpoint: str, unique: 
     assert unique in names
 
 
+def reached(host: str, port: int) -> bool:
+    with socket.socket() as there:
+        return there.connect_ex((host, port)) == 0
+
+
+def test_the_emulation_listens_for_its_own_machine_alone(endpoint: str) -> None:
+    async def runtime() -> tuple[bool, bool]:
+        api = RuntimeApi()
+        port = int((await api.open()).rpartition(":")[2])
+        try:
+            return reached("127.0.0.1", port), reached("127.0.0.2", port)
+        finally:
+            api.close()
+
+    port = int(endpoint.rpartition(":")[2])
+    # Another address of this machine: what listens on all of them is reached by it, too.
+    assert (reached("127.0.0.1", port), reached("127.0.0.2", port)) == (True, False)
+    assert asyncio.run(runtime()) == (True, False)
+
+
 STARTED = """
 import sys
 from triggers.aws.server import serve
-with serve() as endpoint:
-    print(endpoint, flush=True)
+with serve() as server:
+    print(server.endpoint, flush=True)
     sys.stdin.read()
 """
 
@@ -59,10 +82,21 @@ def answers(endpoint: str) -> bool:
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    with serve() as endpoint:
-        port = int(endpoint.rsplit(":", 1)[1])
+    with serve() as server:
+        port = int(server.endpoint.rsplit(":", 1)[1])
         with pytest.raises(TriggersError, match=f"did not start on port {port}"), serve(port):
             pass
+
+
+def test_a_server_that_has_ended_is_told_with_how_and_its_last_words() -> None:
+    dies = "import sys; print(*range(9), sep='\\n', file=sys.stderr); sys.exit('no memory is left')"
+    with subprocess.Popen([sys.executable, "-c", dies], stderr=PIPE, text=True) as process:
+        server = Server(process, "http://127.0.0.1:1", Words(process))
+        process.wait()
+        with pytest.raises(ServerEnded) as told:
+            server.check()
+    assert "has ended (exit code 1), and with it all that it held: start again; its last words:" in str(told.value)
+    assert str(told.value).splitlines()[1:] == ["  5", "  6", "  7", "  8", "  no memory is left"]
 
 
 class Ordered(Event):

@@ -22,7 +22,8 @@ from tests.aws.scripted import Reply, scripted
 from triggers import App, Bucket, Context, Event, Later, MessageReceived, ObjectCreated, Queue, Reject, Retry, RunFailed
 from triggers.aws import wire
 from triggers.aws.logs import JsonLines
-from triggers.aws.serverless import Unfinished
+from triggers.aws.serverless import Unfinished, load
+from triggers.errors import WiringError
 from triggers.patterns import above
 
 
@@ -323,6 +324,8 @@ def test_a_run_that_kills_each_process_is_dead_when_its_attempts_are_used_up(app
     kept = deployed.table.record()
     assert (kept["state"], kept["counted"]) == ("dead", 3)
     assert "the function ended in attempt 3 of 3" in kept["error"]
+    third = deployed.clock.now - 100
+    assert (kept["started"], kept["ended"]) == (third, third + 60), "not when the attempt was found to be lost"
 
 
 def call_and_die(deployed: Deployed) -> None:
@@ -825,6 +828,15 @@ function._lines = function._runs._lines = logs.set_up()
 caused = row(Processed(n=1), "m1")._replace(root=5, cause=7, depth=2)
 function(batch(record(on_the_bus(caused))), Invocation(Clock(), 60, "request-7"))
 """
+OWN_LINES = """
+import logging, sys
+from triggers.aws import logs
+own = logging.StreamHandler(sys.stdout)
+own.setFormatter(logging.Formatter("%(levelname)s %(name)s %(module)s %(threadName)s %(message)s"))
+logging.getLogger("triggers").addHandler(own)
+logs.set_up()
+logs.ended("done", outcome="done")
+"""
 
 
 def test_every_line_that_is_logged_names_its_run(tmp_path: Path) -> None:
@@ -838,6 +850,11 @@ def test_every_line_that_is_logged_names_its_run(tmp_path: Path) -> None:
         assert (line["root"], line["cause"], line["depth"]) == ("e5", "r7", 2)
         assert line["run"] == f"r{wire.number_of('test', 'm1', 'train')}"
     assert lines[2]["outcome"] == "done"
+
+
+def test_an_end_may_be_formatted_in_any_way(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", OWN_LINES], capture_output=True, text=True, check=True)
+    assert (done.stderr, done.stdout.splitlines()[0].split()[:2]) == ("", ["INFO", "triggers.run"])
 
 
 def test_the_entry_loads_neither_the_loop_nor_boto_nor_the_command_line() -> None:
@@ -943,18 +960,44 @@ serverless.handler
     [
         ({}, "TRIGGERS_APP='' names no app; write module:app"),
         ({"TRIGGERS_APP": "churn"}, "TRIGGERS_APP='churn' names no app; write module:app"),
-        ({"TRIGGERS_APP": "tests.aws.lambda_app:nothing"}, "has no App called 'nothing'"),
+        ({"TRIGGERS_APP": ".app:app"}, "TRIGGERS_APP='.app:app' names no app; write module:app"),
+        (
+            {"TRIGGERS_APP": "nomod:app"},
+            "TRIGGERS_APP='nomod:app': the function has no module 'nomod'; write module:app as",
+        ),
+        (
+            {"TRIGGERS_APP": "tests.aws.lambda_app:nothing"},
+            "TRIGGERS_APP='tests.aws.lambda_app:nothing': module 'tests.aws.lambda_app' has no App called 'nothing';"
+            " known: app",
+        ),
+        (
+            {"TRIGGERS_APP": "tests.aws.lambda_app:Trained"},
+            "module 'tests.aws.lambda_app' has a ModelMetaclass, and no App, called 'Trained'; known: app",
+        ),
         (
             {"TRIGGERS_APP": "tests.aws.lambda_app:app", "TRIGGERS_ROUTES": "trian"},
             "TRIGGERS_ROUTES names 'trian', which app 'lambda' has not; did you mean 'train'?",
         ),
     ],
 )
-def test_what_is_wrong_with_the_environment_is_said(environment: dict[str, str], said: str) -> None:
-    code = "import triggers.aws.serverless as it; it.handler"
-    started = {**os.environ, **environment}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=started, check=False)
-    assert said in done.stderr
+def test_what_is_wrong_with_the_environment_is_said(
+    environment: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(WiringError) as told:
+        load()
+    assert said in str(told.value)
+
+
+def test_a_library_that_the_app_imports_and_that_is_not_packed_is_named_by_python_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_packed.py").write_text("import no_such_library")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TRIGGERS_APP", "half_packed:app")
+    with pytest.raises(ModuleNotFoundError, match="No module named 'no_such_library'"):
+        load()
 
 
 # --- what a queue of the user's own brings for routes that hear of it by the bus --------------------------------------

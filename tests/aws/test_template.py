@@ -767,9 +767,8 @@ def test_a_dispatcher_may_do_what_its_app_declares_and_nothing_else() -> None:
     }
     written = {f"{S3}acme-data/tables/*", f"{S3}acme-data/models/*"}
     assert may(template) == {
-        **dict.fromkeys(
-            ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), queues
-        ),
+        **dict.fromkeys(("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage"), queues),
+        **dict.fromkeys(("sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"), queues),
         "s3:ListBucket": {*buckets, f"{S3}acme-data"},
         "s3:ListBucketVersions": buckets,
         "s3:GetBucketVersioning": buckets,

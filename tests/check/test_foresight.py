@@ -51,7 +51,7 @@ def test_work_that_is_known_to_fit_no_opening_is_refused(tmp_path: Path) -> None
     ((error, message),) = found(app_with(window="22:00-06:00"), folder)
     assert error
     assert message.startswith(
-        "route 'job': its runs take up to 9.0 h, by those that ended last, which fits no opening of"
+        "route 'job': its runs take up to 9 h 0 min, by those that ended last, which fits no opening of"
     )
 
 

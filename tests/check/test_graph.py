@@ -76,7 +76,11 @@ def warnings(app: App) -> list[str]:
             "route 'to_none' needs 'gpus', which the app does not have; did you mean 'gpu'?;"
             " App(resources={'gpus': ...}) says how much there is",
         ),
-        ({"needs": {"gpu": 3}}, "route 'to_none' needs 3 gpu, but there is only 2"),
+        (
+            {"needs": {"gpu": 3}},
+            "route 'to_none' needs 3 gpu, but there is only 2; ask for less, or App(resources={'gpu': ...}) says how"
+            " much there is",
+        ),
         (
             {"needs": {"thread": 1}},
             "route 'to_none' needs 'thread', which the app does not have; known: cpu, gpu, memory;"

@@ -32,8 +32,8 @@ WHERE = f"account {ACCOUNT}, {REGION}"
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with serve() as endpoint:
-        yield endpoint
+    with serve() as server:
+        yield server.endpoint
 
 
 @pytest.fixture

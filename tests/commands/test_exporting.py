@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
-import runpy
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.commands.conftest import Project
+from tests.commands.exported import Exported, Make, statements
 from tests.kit import Life, delivery
 from triggers.commands.loading import load_app
 from triggers.events import Event
 from triggers.sources import Delivery
-from triggers.testing import Harness
-
-Make = Callable[..., Harness]
 
 APP = """
 from pydantic import SecretStr
@@ -161,22 +157,6 @@ def nightly(event: Tick) -> None:
 """
 
 
-class Exported:
-    """A test that was written, in the hands of another one."""
-
-    def __init__(self, file: Path, harness: Make) -> None:
-        self.text = file.read_text()
-        self._harness = harness
-        [self._test] = [value for name, value in runpy.run_path(str(file)).items() if name.startswith("test_")]
-
-    def passes(self) -> bool:
-        try:
-            self._test(self._harness)
-        except AssertionError:
-            return False
-        return True
-
-
 class Failing:
     """An app whose handlers fail until it is mended, in a project of its own."""
 
@@ -220,13 +200,6 @@ def failing(project: Project, harness: Make) -> Iterator[Failing]:
     failing = Failing(project, harness)
     yield failing
     failing.life.end()
-
-
-def statements(exported: Exported) -> list[str]:
-    """Return what a test does, a statement to a line."""
-    tree = ast.parse(exported.text)
-    [function] = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    return [ast.unparse(node) for node in function.body[1:]]
 
 
 def test_a_test_fails_until_the_failure_is_mended_or_passes_as_long_as_it_is_there(failing: Failing) -> None:

@@ -29,6 +29,9 @@ def test_dead_letters_are_listed_with_what_they_were_about(project: Project) -> 
     assert project("dead").out == project("dead", "list").out
     assert project("dead", "--json").data == project("dead", "list", "--json").data
     assert project("dead", "list", "--route", "process").err == "no dead letters of process\n"
+    assert project("dead", "--route", "process").err == "no dead letters of process\n"
+    assert project("dead", "--type", "Processed", "--since", "1h").out == project("dead", "--route", "train").out != ""
+    assert project("dead", "--since", "2000-01-01", "--type", "ObjectCreated").err == "no dead letters like that\n"
 
 
 def test_a_dead_letter_is_shown_with_its_event_and_the_users_frames(project: Project) -> None:
@@ -106,7 +109,9 @@ def test_a_request_is_carried_out_once(project: Project) -> None:
         (["dead", "redrive", "--route", "tran"], 3, "no route 'tran' in this journal; did you mean 'train'?"),
         (["dead", "list", "--route", "tran"], 3, "no route 'tran' in this journal; did you mean 'train'?"),
         (["dead", "redrive", "--route", "process"], 0, "no dead letters of process"),
-        (["dead", "--json", "drop", "r1"], 2, "write --json behind the command"),
+        (["dead", "--json", "drop", "r1"], 2, "write --json behind the command: triggers dead drop --json"),
+        (["dead", "--route", "train", "show", "r1"], 2, "triggers dead show has no --route; leave it out"),
+        (["dead", "--route", "train", "redrive"], 2, "write --route behind the command: triggers dead redrive --route"),
     ],
 )  # fmt: skip
 def test_a_request_that_makes_no_sense_is_refused(project: Project, args: list[str], code: int, said: str) -> None:

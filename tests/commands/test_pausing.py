@@ -85,4 +85,6 @@ def test_drain_waits_until_what_runs_has_ended_and_says_what_is_left(
     assert "paused since" in project("why", "r3").out
     resumed = project("resume", "work")
     assert resumed.out == "work is resumed\n"
+    again = project("resume", "work", "other")
+    assert (again.code, again.out, again.err) == (0, "", "work was not paused\nother was not paused\n")
     process.until("r3")

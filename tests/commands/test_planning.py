@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
-from triggers import App, Event, cron, every
+from triggers import App, Batch, Debounce, Event, cron, every
 from triggers.clock import SystemClock
-from triggers.commands.planning import MARKS, _chart
+from triggers.commands.planning import MARKS, _chart, _full
+from triggers.journal.dues import Forming
 from triggers.prediction.outlook import Moments
 from triggers.prediction.timeline import Bar, Line, Timeline, svg
 
@@ -104,6 +106,52 @@ def test_it_is_drawn(project: Project, at_work: Life, tmp_path: Path) -> None:
     assert "wrote plan.svg" in project("plan", "--svg", "plan.svg").err
     texts = {element.text for element in ElementTree.parse(tmp_path / "plan.svg").iter() if element.text}
     assert {"train", "report", "hourly", "yearly", "1 waiting"} <= texts
+
+
+class Sales(Event):
+    n: int
+
+
+def test_what_comes_together_what_is_expected_and_what_goes_in_order_is_in_the_plan(project: Project) -> None:
+    app = App("churn")
+    goes = asyncio.Event()
+
+    @app.on(Job, batch=Batch(3, within="2h"), name="load")
+    async def load(events: list[Job]) -> None: ...
+
+    @app.on(Job, debounce=Debounce("1h"), name="index")
+    async def index(event: Job) -> None: ...
+
+    @app.on(Job, in_order="kind")
+    async def ordered(event: Job) -> None:
+        await goes.wait()
+
+    app.expect(Sales, every="3h", grace="1h")
+    app.expect(Sales, every="30d", name="seldom")
+    life = Life(app, Path(".triggers/churn"), SystemClock())
+    life.append(Job(kind="1"), Job(kind="2"))
+    life.until(lambda: life.dispatcher.running and life.engine.intake.idle_all() and not life.dispatcher.pipeline.busy)
+    answer = project("plan", "--hours", "6")
+    assert re.search("load +2 of 3 events come together", answer.out)
+    assert re.search("index +a burst is over, if nothing more comes", answer.out)
+    assert re.search("Sales +Sales is told as missing, if none comes", answer.out)
+    assert "seldom: missing at" in answer.err
+    assert "ordered: 1 waiting, 1 unforeseen, r2 is behind r1 in the order of its data" in answer.err
+    plan = project("plan", "--json").data
+    groups = {line["route"]: [(one["events"], one["wanted"]) for one in line["gather"]] for line in plan["routes"]}
+    assert groups == {"index": [(1, 1)], "load": [(2, 3)], "ordered": []}
+    now = datetime.fromisoformat(plan["from"])
+    missing = {one["name"]: datetime.fromisoformat(one["missing"]) for one in plan["expected"]}
+    assert timedelta(hours=3.9) < missing["Sales"] - now <= timedelta(hours=4)
+    goes.set()
+    life.end()
+
+
+@pytest.mark.parametrize(("events", "minutes"), [(2, 18), (1, None), (5, 4.5)])
+def test_a_batch_is_full_when_as_many_have_come_as_did_and_no_earlier(events: int, minutes: float | None) -> None:
+    full = _full(Forming("r", events, 10, 0.0, HOUR), 120.0)
+    assert full == (None if minutes is None else minutes * 60)
+    assert _full(Forming("r", 2, 10, 0.0, 1000.0), 120.0) is None  # its time is up by then
 
 
 HOUR = 3600.0

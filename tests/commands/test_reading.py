@@ -176,6 +176,14 @@ def test_without_a_state_folder_a_reader_says_what_to_do(project: Project) -> No
     assert answer.err.startswith("error: no state folder here: .triggers/ holds none; start `triggers run` here")
 
 
+def test_of_an_app_that_has_not_run_yet_a_reader_says_that_what_was_sent_waits_for_it(project: Project) -> None:
+    project("send", "ObjectCreated", "{}", "--state", ".triggers/churn")
+    said = "error: the app in .triggers/churn has not run yet, so it has no journal; what was sent waits there for"
+    for args in ["runs"], ["runs", "--state", ".triggers/churn"]:
+        answer = project(*args)
+        assert (answer.code, answer.err.startswith(said)) == (3, True)
+
+
 @pytest.mark.parametrize("args", [["events"], ["why", "e1"]])
 def test_no_journal_is_promised_in_a_folder_of_something_else(project: Project, args: list[str]) -> None:
     project.write("foreign/notes.txt", "mine")

@@ -53,6 +53,8 @@ def test_a_dead_letter_makes_draining_fail(project: Project) -> None:
     assert answer.code == 1
     assert "error: train r2  dead after attempt 1 of 3: ValueError: this table is bad" in answer.err
     assert "1 dead (see `triggers dead`)" in answer.err
+    answer = project("run", "app.py", "--drain", "--state", "my state")
+    assert "1 dead (see `triggers dead --state 'my state'`)" in answer.err
 
 
 def test_an_error_without_words_is_told_by_its_class(project: Project) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life
-from triggers import App, Batch, BatchFailure, Event, Join
+from triggers import All, App, Batch, BatchFailure, Event, Join
 from triggers.commands.output import clock
 from triggers.testing import START
 
@@ -21,6 +21,10 @@ class Row(Event):
 
 class Loaded(Event):
     rows: int
+
+
+class Scored(Event):
+    n: int
 
 
 @pytest.fixture
@@ -73,6 +77,32 @@ def test_why_says_how_what_was_dropped_by_itself_is_gathered_once_more(project: 
     assert said(project, "why", "r2") == [
         "r2 dropped: both does not run it: 1 of 2 had come within 60 s: e1 (missing='drop'); a replay of all its events"
         " has them gathered once more"
+    ]
+    life.end()
+
+
+def test_why_promises_nothing_of_a_replay_where_there_are_too_many_to_come_together(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.journal.gathered.MOST", 1)
+    app = App("churn")
+
+    @app.on(Loaded)
+    async def take_apart(event: Loaded) -> list[Row]:
+        return [Row(n=n) for n in range(event.rows)]
+
+    @app.on(Row)
+    async def score(event: Row) -> Scored:
+        return Scored(n=event.n)
+
+    @app.on(Scored, batch=All(Row, within=60))
+    async def collect(events: list[Scored]) -> None: ...
+
+    life = Life(app, Path(".triggers/churn"))
+    life.send(Loaded(rows=2))
+    assert said(project, "why", "r5") == [
+        "r5 dropped: collect does not run it: r1 emitted 2 Row, and 1 at most come together (batch=All); take the"
+        " work apart in steps"
     ]
     life.end()
 

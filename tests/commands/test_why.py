@@ -297,11 +297,11 @@ def test_of_too_few_runs_only_the_routes_are_named_that_a_run_waits_for(
     assert why(project, "r5").endswith("nobody can say yet: too few runs of trains have ended")
 
 
-@pytest.mark.parametrize("bound", [{"concurrency": Adaptive(most=8)}, {"downstream": "api"}], ids=str)
+@pytest.mark.parametrize("bound", [{"concurrency": Adaptive(most=8)}, {"downstream": "api: eu"}], ids=str)
 def test_a_limit_that_is_found_out_names_who_holds_it(
     project: Project, live: Any, gate: asyncio.Event, bound: dict[str, Any]
 ) -> None:
-    app = App("churn", downstreams={"api": Downstream(concurrency=Adaptive(most=8))})
+    app = App("churn", downstreams={"api: eu": Downstream(concurrency=Adaptive(most=8))})
     app.on(Job, where={"name": [""]}, name="work", **bound)(waits_for(gate))
     app.on(Job, where={"name": ["apart"]}, name="apart")(waits_for(gate))
     life = live(app)

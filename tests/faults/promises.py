@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from math import floor
 from typing import Any
 
 import apsw
@@ -109,10 +108,9 @@ def _overlooked(connection: apsw.Connection, came: Sequence[tuple[float, str]], 
     since, now = float(bytes(known)), world.trial.clock.now()
     if came and abs(since - came[-1][0]) > CLOSE:
         yield f"the last beat came at {came[-1][0]:.1f}, and {since:.1f} is remembered"
-    wanted = floor((now - GRACE - since - CLOSE) / BEAT)
-    counted = max((count for _, from_, count, _ in told if abs(from_ - since) < CLOSE), default=0)
-    if counted < wanted:
-        yield f"{wanted} beats are missing since {since:.1f}, and {counted} are told of"
+    last = max([since, *(due for due, *_ in told)])  # one that was told of while a beat was written is later than that
+    if last + BEAT + GRACE + CLOSE < now:
+        yield f"a beat is missing by {last + BEAT:.1f}, and at {now:.1f} it is not told of"
 
 
 def _pauses(connection: apsw.Connection) -> Iterator[str]:

@@ -100,6 +100,7 @@ PIECES = [
 FOUND: dict[str, list[bytes]] = {
     "cloudevent": [_text(_CLOUD | {"specversion": "1" * 5000}), _text(_CLOUD | {"time": "2" * 5000}),
                    _text(_CLOUD | _LINEAGE | {"root": "e" + "1" * 5000})],
+    "pattern": [b'{"half \\ud800": [{"equals": 1}]}'],
     "prices": [b"17672251767229200,2\n600,1\n1767229200,2\n", b"moment,price\n2026-01-01,1" + b"a" * 5000,
                b"moment,price\n2026-01-01," + b"1" * 140_000],
     "log": [b"\0" + _SWF.replace(" 60 ", " nan ", 1).encode(), b"\0" + _SWF.replace(" 2 ", " inf ", 1).encode(),

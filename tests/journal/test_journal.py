@@ -121,6 +121,17 @@ def test_a_journal_that_is_gone_is_noticed_within_a_second_and_takes_nothing_mor
     journal.close()
 
 
+def test_a_journal_that_its_disk_does_not_show_is_not_taken_for_one_that_is_gone(folder: StateFolder) -> None:
+    clock = FakeClock()
+    journal = Journal(folder, clock, durable=False, threaded=False)
+    folder.path.rename(folder.path.with_name("away"))
+    folder.path.symlink_to(folder.path)  # a name that leads nowhere: the system answers with an error, not with "no"
+    clock.step(clock.monotonic() + 1)
+    commit(journal, Change(journal.epoch, events=[event(1)]))
+    assert journal.lost() is None
+    journal.close()
+
+
 def test_numbers_go_on_after_a_restart(opened: Open) -> None:
     filled(opened())
     journal = opened()

@@ -32,7 +32,7 @@ def known(times: RunTimes, size: int | None = MIB) -> Range:
 def test_nothing_is_said_of_a_route_that_few_runs_are_known_of() -> None:
     times = taught(lambda drawn, size: 10, *[MIB] * (LEAST - 1))
     assert times.range("train", MIB) is None
-    assert times.bounds("train", MIB) == (None, None)
+    assert times.predict("train", MIB) == (None, None)
     assert times.range("other", MIB) is None
 
 
@@ -57,6 +57,13 @@ def test_the_size_of_the_input_is_told_apart_and_followed_beyond_those_seen() ->
     assert 25 < large.p50 < 40
     assert 2500 < huge.p50 < 6500
     assert huge.p90 / huge.p10 > 1.1 * large.p90 / large.p10
+
+
+@pytest.mark.parametrize(("larger", "told_apart"), [(1.9, False), (2.2, True)])
+def test_sizes_are_told_apart_from_one_doubling_on(larger: float, told_apart: bool) -> None:
+    times = taught(lambda drawn, size: (1 if size == MIB else 4) * drawn.lognormvariate(0, 0.1),
+                   *[MIB, int(larger * MIB)] * 30)  # fmt: skip
+    assert (known(times, MIB) != known(times, int(larger * MIB))) == told_apart
 
 
 def test_a_size_that_makes_no_difference_makes_none() -> None:

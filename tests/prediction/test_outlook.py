@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from triggers.commands.why import PLAYED
-from triggers.journal.backlog import OpenRun
+from triggers.journal.backlog import OpenRun, Parked
 from triggers.journal.orders import Shut
 from triggers.journal.views import AppView, RouteView
 from triggers.policy import Shares
@@ -38,12 +38,12 @@ def one(number: int, route: str = "work", *, started: float | None = None, **mor
 
 def seen(
     app: Declared, running: Sequence[OpenRun], *waiting: OpenRun, delayed: Sequence[OpenRun] = (),
-    shut: Sequence[Shut] = (), **times: Range,
+    shut: Sequence[Shut] = (), parked: Sequence[Parked] = (), **times: Range,
 ) -> Outlook:  # fmt: skip
     lines: dict[str, list[OpenRun]] = {}
     for run in waiting:
         lines.setdefault(run.route, []).append(run)
-    open = Open(running, lines, delayed, {name: len(line) for name, line in lines.items()})
+    open = Open(running, lines, delayed, {name: len(line) for name, line in lines.items()}, parked)
     return foresee(open, app, lambda route, size: times.get(route), shut, NOW)
 
 
@@ -56,6 +56,24 @@ def test_those_that_wait_start_one_after_the_other_as_those_before_them_end() ->
     found = seen(app, [one(1, started=NOW - 20)], one(2), one(3), work=MINUTE).runs
     assert [found[n].end for n in (1, 2, 3)] == [exactly(40), exactly(100), exactly(160)]
     assert [found[n].start for n in (1, 2, 3)] == [exactly(-20), exactly(40), exactly(100)]
+
+
+def test_those_that_go_in_the_order_of_their_data_start_as_the_one_before_them_ends() -> None:
+    parked = [Parked(one(3), 2), Parked(one(2), 1), Parked(one(4), 0), Parked(one(5), 999)]
+    found = seen(declared(work={}), [one(1, started=NOW - 20)], parked=parked, work=MINUTE).runs
+    assert [found[n].start for n in (2, 3)] == [exactly(40), exactly(100)]
+    assert [found[n].start for n in (4, 5)] == [None, None]  # behind a dead one, and behind one that is not looked at
+    assert [found[n].after for n in (1, 2, 3, 4)] == [None, 1, 2, 0]
+
+
+def test_what_expires_before_it_could_start_is_dropped_and_keeps_nobody_waiting() -> None:
+    app, running = declared(work={"concurrency": 1}), [one(1, started=NOW - 20)]
+    late, tried = one(2, expires=NOW + 30), one(3, expires=NOW + 30)
+    found = seen(app, running, late._replace(attempt=0), tried, one(4, expires=NOW + 110), work=MINUTE).runs
+    assert (found[2].start, found[2].expires) == (None, NOW + 30)
+    assert [found[n].start for n in (3, 4)] == [exactly(40), exactly(100)]  # what has been started does not expire
+    after = seen(app, running, late._replace(attempt=0), parked=[Parked(one(5), 2)], work=MINUTE).runs[5]
+    assert after.start == exactly(40)
 
 
 def test_a_range_that_is_wide_gives_a_wide_answer_and_always_the_same() -> None:

@@ -50,9 +50,9 @@ class Counted(Shares):
 class Machine:
     """An admission of one route with keys, whose other options vary, and one without, with some threads."""
 
-    def __init__(self, threads: int, options: dict[str, Any], **more: Any) -> None:
+    def __init__(self, threads: int, options: dict[str, Any], plain: dict[str, Any] | None = None, **more: Any) -> None:
         self.now = 1e9
-        declared = {"keyed": {"key": lambda event: None, **options}, "plain": {}}
+        declared = {"keyed": {"key": lambda event: None, **options}, "plain": plain or {}}
         routes = {
             name: make_route(handler, A, name=name, where=None, source=None, policy=make_policy(name, one))
             for name, one in declared.items()
@@ -64,7 +64,7 @@ class Machine:
         def forecast(route: str, size: int | None) -> tuple[float, float]:
             return lasts[route == "plain"]
 
-        self.of = Admission(routes, {"thread": threads}, 600, forecast, sharing=sharing, **more)
+        self.of = Admission(routes, {"thread": threads, "gpu": 2}, 600, forecast, sharing=sharing, **more)
         for flow in self.of.flows.values():
             flow.ask()
             self.of.fill(flow, [])
@@ -134,6 +134,17 @@ def waiting(options: dict[str, Any]) -> Machine:
     return machine
 
 
+def test_what_was_seen_of_a_lane_holds_only_as_long_as_that_much_is_free() -> None:
+    machine = Machine(10, {})
+    for number in range(30):
+        machine.wait(number, "plain", "a", 0, 0.0)
+    assert machine.start() == list(range(10))
+    assert machine.start() == []
+    for number in range(10):
+        machine.of.release(number)
+    assert machine.start() == list(range(10, 20))
+
+
 def test_of_a_thousand_keys_with_deadlines_only_those_that_may_be_next_are_looked_at() -> None:
     machine = waiting(KEYED["deadlines"])
     assert machine.start() == [2]
@@ -148,3 +159,18 @@ def test_of_a_thousand_shares_only_those_are_looked_at_that_may_have_had_least()
         (started,) = machine.start()
         machine.of.release(started)
         assert machine.shares.looked < 5 * (number + 1)
+
+
+def test_what_the_first_to_come_needs_is_kept_once_it_is_late_though_its_share_has_had_most() -> None:
+    machine = Machine(9, {"share": True, "needs": {"gpu": 2}}, plain={"needs": {"gpu": 1}})
+    machine.wait(0, "keyed", "a", 0, 0.0)
+    assert machine.start() == [0]
+    machine.now += 3600
+    machine.of.release(0)
+    machine.wait(1, "plain", "", 0, 0.0)
+    assert machine.start() == [1]
+    machine.now += 60
+    machine.wait(2, "keyed", "a", 0, 2 * DAY)
+    machine.wait(3, "keyed", "b", 0, 0.0)
+    machine.wait(4, "plain", "", 0, 0.0)
+    assert machine.start() == []  # the one gpu that is free is kept for the one that is late

@@ -34,7 +34,7 @@ class Noted(Series):
         return super().offers(seconds, where)
 
 
-def placement(window: Window | None, prices: list[float] | None) -> Placement:
+def placement(window: Window | None, prices: list[float] | None, within: float = 24 * HOUR) -> Placement:
     """Return a placement by prices for each hour from noon on."""
     if prices is None:
         return Placement("r", window, None, 600)
@@ -45,7 +45,7 @@ def placement(window: Window | None, prices: list[float] | None) -> Placement:
             return noted
 
     noted = Noted(made.edges, made.prices, made.sums)
-    return Placement("r", window, Known("p.csv"), 600)
+    return Placement("r", window, Known("p.csv", within=within), 600)
 
 
 def starts(made: Placement, terms: Callable[[int], Terms]) -> list[float]:
@@ -95,3 +95,24 @@ def test_who_plays_the_future_again_finds_the_openings_that_are_first_then() -> 
     later = Terms(NOON + 24 * HOUR)
     assert [night.start(now, later, HOUR).at - NOON for now in (NOON, NOON + 24 * HOUR)] == [10 * HOUR, 34 * HOUR]
     assert night.start(NOON, later, HOUR).at - NOON == 10 * HOUR
+
+
+def test_a_price_is_waited_for_so_long_after_the_event_came_whatever_its_priority_and_whenever_it_is_asked() -> None:
+    falling = placement(None, [9, 8, 7, 6, 5, 4, 3], within=2 * HOUR)
+    urgent = Terms(NOON - 2 * 600, priority=2)
+    assert [falling.start(NOON + n * HOUR, urgent, HOUR).at - NOON for n in (0, 1)] == [2 * HOUR] * 2
+
+
+def test_prices_are_looked_through_again_as_time_goes_on_and_where_it_goes_back() -> None:
+    made = placement(None, [9, 8, 9, 9, 9, 2, 9, 9, 9], within=2 * HOUR)
+    assert made.start(NOON, Terms(NOON), HOUR).at == NOON + HOUR
+    assert made.start(NOON + 3 * HOUR, Terms(NOON + 3 * HOUR), HOUR).at == NOON + 5 * HOUR
+    assert made.start(NOON, Terms(NOON), HOUR).at == NOON + HOUR
+
+
+def test_what_was_cheapest_is_past_but_for_who_comes_a_moment_late() -> None:
+    made = placement(None, [9, 1, 9, 2, 9, 9])
+    terms = Terms(NOON)
+    assert made.start(NOON, terms, HOUR).at == NOON + HOUR
+    assert made.start(NOON + HOUR + 30, terms, HOUR).at == NOON + HOUR
+    assert made.start(NOON + 2 * HOUR, terms, HOUR).at == NOON + 3 * HOUR

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import partial
 from itertools import count, repeat
 from typing import Any
 
 import pytest
 
-from tests.kit import Start
+from tests.kit import PATIENCE, Start
 from tests.policy.views import lane, view
 from tests.test_keys import sent
 from triggers import App, Event
@@ -193,3 +194,34 @@ def test_what_cannot_be_called_with_a_view_is_refused(policy: Any, words: str) -
 
 def test_fit_takes_what_it_leaves_out_behind_it() -> None:
     assert fit(CHOICE, Preference(lambda seen: [2], Time())(CHOICE)) == [2, 0, 1]
+
+
+async def in_time(work: Awaitable[None]) -> None:
+    """Wait in the task itself: an interrupt of another one that it waits for would end the loop."""
+    async with asyncio.timeout(PATIENCE):
+        await work
+
+
+def test_an_interrupt_in_it_ends_the_app_and_leaves_what_waits_in_the_journal(start: Start) -> None:
+    asked: list[View] = []
+
+    def stops(seen: View) -> Iterable[int]:
+        asked.append(seen)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return order(seen)
+
+    app = App("a", policy=stops)
+    done: list[int] = []
+
+    @app.on(Job, concurrency=1)
+    async def job(event: Job) -> None:
+        done.append(event.n)
+
+    life = start(app)
+    life.append(Job(n=1), Job(n=2), Job(n=3))
+    for end in life.engine.quiet(), life.engine.__aexit__(None, None, None):
+        with pytest.raises(KeyboardInterrupt):
+            life.runner.run(in_time(end))
+    start(app, life.clock).settle()
+    assert set(done) == {1, 2, 3}  # what ended when it was interrupted runs again, as after a crash

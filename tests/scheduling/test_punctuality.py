@@ -159,7 +159,7 @@ def test_work_that_fits_no_window_is_complained_of_and_not_left_waiting_for_ever
     life.send(Job(n=3))
     hours(life, 12)
     assert [at for _, at in bench.begun] == ["01 22:00", "01 22:00", "02 22:00"]
-    assert caplog.text.count("its runs take up to 9.0 h, which fits no opening of its window 22:00-06:00 UTC") == 1
+    assert caplog.text.count("its runs take up to 9 h 0 min, which fits no opening of its window 22:00-06:00 UTC") == 1
 
 
 def test_a_window_outlives_a_crash(start: Start) -> None:
@@ -230,7 +230,75 @@ def test_prices_that_fail_or_are_not_there_are_not_waited_for(start: Start, capl
     bench = Bench(price=Prices(meter))
     bench.at_work(start, (HOUR, HOUR)).send(Job(n=1), Job(n=2))
     assert [n for n, _ in bench.begun] == [1, 2]
-    assert caplog.text.count("meter failed: OSError('no answer')") == 1
+    assert caplog.text.count("meter failed: OSError('no answer'); runs start as if there were none") == 1
+
+
+def reason(life: Life) -> str:
+    """Return what the only run waits for, as others are told."""
+    ((told,),) = life.ask("SELECT reason FROM closed")
+    return str(told)
+
+
+def test_prices_that_break_before_anybody_waited_are_those_that_were_known_at_the_start(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = price_list(tmp_path / "prices.csv", [9, 9, 9, 1, 9])
+    bench = Bench(price=Prices(file))
+    life = bench.at_work(start, (HOUR, HOUR))
+    file.write_text("2026-01-01T12:00,9\n2026-01-01T13:00,dear\n")
+    life.send(Job(n=1))
+    assert reason(life).startswith(f"it is cheapest then, by {file} as it was before: {file}, line 2: ")
+    assert "'2026-01-01T13:00,dear' is no moment with a price" in caplog.text
+    assert "those known before go on until that is mended" in caplog.text
+    hours(life, 4)
+    assert bench.begun == [(1, "01 15:00")]
+
+
+def test_prices_of_a_function_that_fails_later_go_on_as_they_were(start: Start) -> None:
+    broken: list[bool] = []
+
+    def meter(moment: float) -> float:
+        if broken:
+            raise OSError("no answer")
+        return 1.0 if datetime.fromtimestamp(moment, UTC).hour == 15 else 9.0
+
+    bench = Bench(price=Prices(meter, step="1h"))
+    life = bench.at_work(start, (HOUR, HOUR))
+    life.send(Job(n=1))
+    broken.append(True)
+    hours(life, 2)
+    assert reason(life).endswith("meter as it was before: " + f"{meter.__qualname__} failed: OSError('no answer')")
+    hours(life, 2)
+    assert bench.begun == [(1, "01 15:00")]
+
+
+def test_a_function_that_fails_is_asked_again_after_a_minute_and_not_for_each_run(start: Start) -> None:
+    asked: list[float] = []
+
+    def meter(moment: float) -> float:
+        asked.append(moment)
+        raise OSError("no answer")
+
+    bench = Bench(price=Prices(meter), window=NIGHT)
+    life = bench.at_work(start, (HOUR, HOUR))
+    life.send(*(Job(n=n) for n in range(9)))
+    assert len(asked) == 1
+    assert "outside its window 22:00-06:00 UTC; it goes by no price: " in reason(life)
+    life.advance(61)
+    life.send(Job(n=9))
+    assert len(asked) == 2
+
+
+def test_prices_that_have_run_out_are_complained_of_once(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(price=Prices(price_list(tmp_path / "prices.csv", [9, 1])))
+    life = bench.at_work(start, (HOUR, HOUR))
+    hours(life, 3)
+    life.send(Job(n=1), Job(n=2))
+    life.send(Job(n=3))
+    assert [at for _, at in bench.begun] == ["01 15:00"] * 3
+    assert caplog.text.count("prices.csv) have ended, so that its runs go by none; add more") == 1
 
 
 def test_an_app_whose_prices_have_a_gap_does_not_start(start: Start, tmp_path: Path) -> None:

@@ -12,13 +12,13 @@ import pytest
 
 from triggers.policy.order import by_rank
 from triggers.policy.view import PATIENCE
+from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.rate import Rate
 from triggers.schedule.series import Row, series
 from triggers.scheduling.gates import Closed
 from triggers.scheduling.terms import Terms
 from triggers.simulate import Job, JobError, LastTwo, Learned, Perfect, Quantiles, Rules, figures, shaken, simulate
 from triggers.simulate.figures import cost
-from triggers.simulate.predictors import UNKNOWN, Prediction
 from triggers.simulate.synthetic import MACHINE, permanent, synthetic
 from triggers.simulate.workload import compressed, offered
 

@@ -384,6 +384,10 @@ HEAD = '"specversion":"1.0","id":"1","source":"s","type":"T"'
         (f'{{{HEAD},"time":"2026-01-31T08:00:00"}}', "time must be of RFC 3339 with an offset"),
         (f'{{{HEAD},"time":"soon"}}', "time must be of RFC 3339 with an offset"),
         (f'{{{HEAD},"time":5}}', "time must be of RFC 3339 with an offset"),
+        (
+            '{"specversion":"1.0","id":"1","source":"s","type":"triggers.gathered","data":{}}',
+            "triggers.gathered is what the app makes of events that come together",
+        ),
     ],
 )
 def test_a_batch_with_a_bad_line_is_rejected_whole(

@@ -116,7 +116,9 @@ def test_a_disk_that_is_full_under_load_holds_work_up_and_it_goes_on_within_five
         time.sleep(0.05)
     before = home.applied()
     resource.prlimit(process.pid or 0, resource.RLIMIT_FSIZE, (most, most))
+    room = time.monotonic()
     home.wait(before + STEPS, seconds=5)
+    print(f"the disk was full for {FULL:g} s; {time.monotonic() - room:.1f} s after there was room, work went on")
     home.enough()
     process.join(PATIENCE)
     assert process.exitcode == 0

@@ -4,7 +4,7 @@ A queue's records come one by one and are answered one by one. Anything else, fr
 or a caller, is pushed: it is answered as a whole.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import json
 import re
@@ -40,27 +40,28 @@ class Arrival(NamedTuple):
     """What has come, and what is to be made of it: `events`, or a `rejection` where it can be none. Of several notices
     in one message some may be the one and some the other.
 
-    `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed.
-    `group` is the message group within which order is kept, None where there is no order. `sightings` are what events
-    of objects were made of, by the events' numbers: only of those that a route must not be told of again.
+    `item` is what a queue's answer calls it by, and `queue` the queue's ARN; both are empty for what was pushed, as is
+    the rest that a queue says. `group` is the message group within which order is kept, None where there is no order.
+    `sightings` are what events of objects were made of, by the events' numbers: only of those that a route must not be
+    told of again.
     """
 
     id: str
     body: str
     source: str
-    item: str = ""
-    queue: str = ""
-    group: str | None = None
-    handle: str = ""
-    received: int = 1
     events: Sequence[EventRow] = ()
     sightings: Mapping[int, Sighting] = _NONE
     rejection: str | None = None
+    item: str = ""
+    queue: str = ""
+    queue_name: str = ""
+    group: str | None = None
+    handle: str = ""
+    received: int = 1
 
-    @property
-    def queue_name(self) -> str:
-        """Return the name of the queue that it came by."""
-        return self.queue.rpartition(":")[2]
+
+_Said = tuple[str, str, str, Sequence[EventRow], Mapping[int, Sighting], str | None]
+"""The first fields of an `Arrival`: which message it is, and what it says."""
 
 
 class Arrivals:
@@ -73,6 +74,7 @@ class Arrivals:
         self._own = {
             names.queue(app.name, route, fifo=fifo): route for route in router.routes for fifo in (False, True)
         }
+        self._taken = {queue: router.routes[route].trigger.__event_type__ for queue, route in self._own.items()}
         self._buckets = _buckets(app)
         self._names = app.sources.keys()
         self._queues = {source.queue: source.name for source in app.sources.values() if isinstance(source, Queue)}
@@ -93,14 +95,15 @@ class Arrivals:
 
     def routes(self, arrival: Arrival, event: EventRow) -> Sequence[Route]:
         """Return the routes that run on an event: the queue's own, if it is one's, else all that take it here."""
-        queue = arrival.queue_name
-        own = self._own.get(queue)
+        matching, queue = self._matching(event), arrival.queue_name
+        if own := self._own.get(queue):
+            return [route for route in matching if route.name == own]
         here = self._fed.get(queue, self._only)
-        return [route for route in self._matching(event) if (route.name == own if own else route.name in here)]
+        return [route for route in matching if route.name in here]
 
     def elsewhere(self, arrival: Arrival, event: EventRow) -> Sequence[Route]:
         """Return the routes that take an event of a queue of the user's own and hear of it by the app's bus alone."""
-        here = self._fed.get(arrival.queue_name)
+        here = self._fed.get(arrival.queue_name) if self._fed else None
         return () if here is None else [route for route in self._matching(event) if route.name not in here]
 
     def is_declared(self, arrival: Arrival) -> bool:
@@ -123,21 +126,14 @@ class Arrivals:
     def _from_queue(self, record: Mapping[str, Any], now: float) -> Arrival:
         given = record.get("attributes")
         attributes = given if isinstance(given, dict) else {}
-        received = str(attributes.get("ApproximateReceiveCount"))
         queue = str(record.get("eventSourceARN", ""))
         name = queue.rpartition(":")[2]
-        ordered = name.endswith(names.FIFO)
-        return self._arrival(
-            record,
-            self._queues.get(name, name),
-            now,
-            name,
-            item=str(record.get("messageId", "")),
-            queue=queue,
-            group=str(attributes.get("MessageGroupId", "")) if ordered else None,
-            handle=str(record.get("receiptHandle", "")),
-            received=int(received) if received.isascii() and received.isdecimal() and len(received) < 10 else 1,
-        )
+        source = self._queues.get(name, name)
+        group = str(attributes.get("MessageGroupId", "")) if name.endswith(names.FIFO) else None
+        count = str(attributes.get("ApproximateReceiveCount"))
+        received = int(count) if count.isascii() and count.isdecimal() and len(count) < 10 else 1
+        item, handle = str(record.get("messageId", "")), str(record.get("receiptHandle", ""))
+        return Arrival(*self._read(record, source, now, name), item, queue, name, group, handle, received)
 
     def _from_topic(self, record: Mapping[str, Any], now: float) -> Arrival:
         given = record.get("Sns")
@@ -147,38 +143,40 @@ class Arrivals:
             "body": notification.get("Message"),
             "messageAttributes": notification.get("MessageAttributes"),
         }
-        return self._arrival(raw, str(notification.get("TopicArn", "")).rsplit(":", 1)[-1] or "topic", now)
+        return Arrival(*self._read(raw, str(notification.get("TopicArn", "")).rsplit(":", 1)[-1] or "topic", now))
 
     def _pushed(self, payload: object, now: float) -> Arrival:
         body = _text(payload)
         if isinstance(payload, dict):
             id, source = str(payload.get("id", "")), str(payload.get("source", "lambda"))
             if "specversion" in payload or "detail-type" in payload or re.search(_S3, body):
-                return self._arrival({"messageId": id or f"{wire.number_of(body):x}", "body": body}, source, now)
+                return Arrival(*self._read({"messageId": id or f"{wire.number_of(body):x}", "body": body}, source, now))
         reason = (
             "a function is given records, a notification, an EventBridge event or a CloudEvents object, not"
             f" {body[:80]}; invoke it with one like {messages.FORM}"
         )
         return Arrival(f"{wire.number_of(body):x}", body, "lambda", rejection=reason)
 
-    def _arrival(self, raw: Mapping[str, Any], source: str, now: float, name: str = "", **transport: Any) -> Arrival:
+    def _read(self, raw: Mapping[str, Any], source: str, now: float, name: str = "") -> _Said:
+        """Return what a message is to `Arrival`; `name` is its queue's."""
         id, body = str(raw.get("messageId")), str(raw.get("body"))
         try:
             if "s3" in body and name not in self._queues and (told := _told(body)) is not None:
                 found, rejection = self._of_objects(told, now, name)
                 sightings = {event.number: sighting for event, sighting in found if sighting}
-                events = [event for event, _ in found]
-                return Arrival(id, body, source, events=events, sightings=sightings, rejection=rejection, **transport)
-            event = self._event(raw, source, now, name)
+                return id, body, source, [event for event, _ in found], sightings, rejection
+            return id, body, source, (self._event(raw, source, now, name),), _NONE, None
         except EventError as error:
-            return Arrival(id, body, source, rejection=str(error), **transport)
-        return Arrival(id, body, source, events=[event], **transport)
+            return id, body, source, (), _NONE, str(error)
 
     def _event(self, raw: Mapping[str, Any], source: str, now: float, queue: str) -> EventRow:
-        event = messages.event_of(messages.read(raw), source, now, self._known)
+        message = messages.read(raw)
+        if queue in self._queues:  # whoever sends there begins a chain, as for a dispatcher, whatever lineage is named
+            told = messages.delivery_of(message, source, now, self._known, self._names)
+            event = arrived(told, wire.number_of(told.source, told.id), now)
+        else:
+            event = messages.event_of(message, source, now, self._known)
         self._check_taken(event.type, queue)
-        if queue in self._queues:
-            messages.check_told(event.type, event.source, source, self._names)
         if event.subject and len(event.subject) > LONGEST_SUBJECT:
             raise EventError(
                 f"subject has {len(event.subject):,} characters, over the limit of {LONGEST_SUBJECT:,}; shorten it"
@@ -187,16 +185,15 @@ class Arrivals:
 
     def _check_taken(self, kind: str, queue: str) -> None:
         """Refuse what no rule has put into a route's queue, and nobody would run on."""
-        own = self._own.get(queue)
-        taken = self._router.routes[own].trigger.__event_type__ if own else kind
+        taken = self._taken.get(queue, kind)
         if kind != taken:
             raise EventError(
-                f"queue {queue!r} is that of route {own!r}, which takes {taken}, and not {kind}; send it to the app's"
-                " event bus, or to a queue that is a source of the app"
+                f"queue {queue!r} is that of route {self._own[queue]!r}, which takes {taken}, and not {kind}; send it"
+                " to the app's event bus, or to a queue that is a source of the app"
             )
 
     def _of_objects(
-        self, told: Told, now: float, queue: str
+        self, told: "Told", now: float, queue: str
     ) -> tuple[Sequence[tuple[EventRow, Sighting | None]], str | None]:
         """Return what `_of_object` makes of notices, and why some can be no events here, if there are such."""
         found: list[tuple[EventRow, Sighting | None]] = []
@@ -212,7 +209,7 @@ class Arrivals:
                 found += made
         return found, told.rejection(refused)
 
-    def _of_object(self, notice: Notice, now: float) -> Iterator[tuple[EventRow, Sighting | None]]:
+    def _of_object(self, notice: "Notice", now: float) -> Iterator[tuple[EventRow, Sighting | None]]:
         """Yield the event of each source that the object lies in, and the sighting where its content has no version.
 
         A source that tells deletions has none: nobody would know here that the object had been gone in between. That a
@@ -242,7 +239,7 @@ class Arrivals:
             yield arrived(made, wire.number_of(made.source, made.id), now), sighting
 
 
-def _told(body: str) -> Told | None:
+def _told(body: str) -> "Told | None":
     """Return what S3 says in a body, None where it is not S3 that speaks. Raises `EventError`."""
     if not re.search(_S3, body):
         return None

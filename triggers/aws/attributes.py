@@ -29,6 +29,16 @@ def messages_in(sqs: Any, url: str) -> int:
     return sum(int(said[name]) for name in _COUNTS)
 
 
+def hidden_in(sqs: Any, queue: str, url: str | None) -> int | None:
+    """Return about how many messages a queue hides, by its name or URL: somebody was given them, or they are delayed.
+    None for somebody who may not ask (`sqs:GetQueueAttributes`).
+    """
+    thing = f"queue {queue!r}"
+    found = url or _found(sqs, queue, thing)
+    said = None if found is None else said_by(sqs, found, _COUNTS[1:], thing)
+    return None if said is None else sum(map(int, said.values()))
+
+
 def said_by(sqs: Any, url: str, attributes: Sequence[str], thing: str) -> Mapping[str, str] | None:
     """Return attributes of a queue, those that it has; None for somebody who may not ask (`sqs:GetQueueAttributes`).
 
@@ -105,4 +115,4 @@ def _setting(url: str, attributes: str) -> str:
     return shlex.join(["aws", "sqs", "set-queue-attributes", "--queue-url", url, "--attributes", attributes])
 
 
-__all__ = ["HIDDEN", "RECEIVES", "check_feed", "hidden_for", "messages_in", "said_by"]
+__all__ = ["HIDDEN", "RECEIVES", "check_feed", "hidden_for", "hidden_in", "messages_in", "said_by"]

@@ -23,8 +23,9 @@ from triggers.aws.ledger import Ledger
 from triggers.aws.lineages import Question, Refusals
 from triggers.aws.notifications import Notice, told
 from triggers.aws.polling import Poller, Raw, polling
+from triggers.aws.refusals import is_denied, is_missing
 from triggers.aws.shelf import Listing, Shelf
-from triggers.errors import EventError, shown
+from triggers.errors import EventError, TriggersError, WiringError, shown
 from triggers.events import ObjectCreated, read_json
 from triggers.sources import Delivery, Lineage, Site
 from triggers.sources.bucket import Bucket
@@ -43,7 +44,7 @@ async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]
     async with AsyncExitStack() as opened:
         client = await opened.enter_async_context(connected("s3"))
         shelf = Shelf(bucket, client)
-        listing = await shelf.listing(BATCH)
+        listing = await _begun(shelf, bucket, site)
         poller = await opened.enter_async_context(_listening(bucket, site)) if site.watches else None
         ledger = Ledger(bucket, site, shelf)
         await ledger.open()
@@ -55,6 +56,25 @@ async def follow(bucket: Bucket, site: Site) -> AsyncIterator[Sequence[Delivery]
             batch = await work.next()
             yield await tracing.traced(batch) if tracing else batch
             await work.committed()
+
+
+async def _begun(shelf: Shelf, bucket: Bucket, site: Site) -> Listing:
+    """Begin to list. Where a person must make the bucket, or allow it, the same of its queue is told with it."""
+    try:
+        return await shelf.listing(BATCH)
+    except WiringError as error:
+        if not (site.watches and (is_missing(error) or is_denied(error)) and (other := await _complaint(bucket, site))):
+            raise
+        raise WiringError(f"{error}\n{other}") from error.__cause__
+
+
+async def _complaint(bucket: Bucket, site: Site) -> WiringError | None:
+    """Return what a person must mend before the bucket's queue can be listened to."""
+    try:
+        async with _listening(bucket, site):
+            return None
+    except TriggersError as error:
+        return error if isinstance(error, WiringError) else None
 
 
 @asynccontextmanager

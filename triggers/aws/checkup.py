@@ -179,7 +179,7 @@ def _records(app: str, what: str) -> Finding | str:
     from triggers.aws.deployed import Deployed
 
     deployed = Deployed(app)
-    found = [*_ended(deployed), *_left(deployed), *_interrupted(deployed)]
+    found = [*_ended(deployed), *_left(deployed), *_interrupted(deployed), *deployed.left_out()]
     if not found:
         return "may be read; nothing is dead or rejected, and nothing waits that was due long ago"
     return Finding(what, Verdict.WARNING, f"may be read; {'; '.join(found)}")

@@ -10,33 +10,34 @@ import heapq
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import apsw
 
-from triggers.aws import names, wire
+from triggers.aws import names, rows, wire
 from triggers.aws.bus import Bus
 from triggers.aws.clients import client
 from triggers.aws.entrance import Entrance
 from triggers.aws.items import Item, number_in, text_in
-from triggers.aws.records import EMITTED, REJECTED, REST, Records
+from triggers.aws.records import EMITTED, PUT_ASIDE, REJECTED, REST, Records
 from triggers.aws.refusals import explained
 from triggers.cloudevents import LONGEST_NAME
 from triggers.errors import TriggersError
 from triggers.events import Event, new_id
-from triggers.journal import STATES, AttemptRow
+from triggers.journal import STATES
 from triggers.journal.mirror import mirror
-from triggers.journal.views import RunView
 from triggers.lineage import EventRow
 from triggers.requests import Drop, Redrive
 
+T = TypeVar("T")
+
 DECLARED: Final = "app"
 """What the record of the app's own declaration is called; those of runs are called `r7`."""
-_WORDS: Final = {"running": "running", "waiting": "delayed", "done": "done", "dead": "dead", "dropped": "dropped"}
-"""The states of a record as a journal calls them: a run waits only to be tried again."""
-_ENDED: Final = ("done", "dead", "dropped")
+NAMED: Final = 5
+"""As many records are named that cannot be read."""
 _STALE: Final = {"waiting": "delayed", "running": "interrupted"}
 """What states of a record are called in which it may be asked to begin again."""
 
@@ -49,22 +50,6 @@ def declared(app: str, routes: Sequence[Sequence[str | None]], sources: Sequence
         "routes": {"S": json.dumps(routes)},
         "sources": {"S": json.dumps(list(sources))},
     }
-
-
-class Rejection(NamedTuple):
-    """What came and could be no event. It is no run, and nothing can be asked of it; it is kept until it `expires`.
-
-    `route` is the one that it came to, empty where it came to the function by another way; `id` is the message's.
-    """
-
-    number: int
-    route: str
-    source: str
-    id: str
-    body: str
-    reason: str
-    time: float
-    expires: float
 
 
 class Overdue(NamedTuple):
@@ -85,8 +70,16 @@ class Deployed:
         self.app = app
         self.table = names.table(app)
         self._thing = f"run table {self.table!r} of app {app!r}"
+        self._broken: dict[str, str] = {}
         with explained(self._thing):
             self._client = client("dynamodb")
+
+    def left_out(self) -> list[str]:
+        """Return what of the table has been passed over, as it could not be read: a line for each of the first, with
+        its id and the way out."""
+        more = len(self._broken) - NAMED
+        said = [f"{id} is left out: {self._why(id)}" for id in islice(self._broken, NAMED)]
+        return [*said, f"so are {more:,} others"] if more > 0 else said
 
     def holder(self) -> str:
         """Return who runs the app, as the dispatcher's process is named where there is one."""
@@ -97,18 +90,19 @@ class Deployed:
     def chain(self, *ids: str) -> apsw.Connection:
         """Return a journal with everything that has the root of what an ID names; an empty one where nothing has it.
 
-        Raises `Rejected` for the number of what never became an event.
+        Raises `Rejected` for the number of what never became an event, and `Unreadable` for that of a run whose record
+        cannot be read.
         """
         with explained(self._thing):
             found = [item for id in ids if (item := self._find(id))]
             roots = dict.fromkeys(text_in(item, "root") for item in found)
             items = [item for root in roots for item in self._query("by-root", "root", root)]
-            return self._journal(items, emitted=True)
+            return self._asked_for(map(str.lower, ids), self._journal(items, emitted=True))
 
     def newest(self, most: int, states: Collection[str] = STATES, *, emitted: bool = False) -> apsw.Connection:
         """Return a journal with the newest runs in some states; with what they `emitted`, which more is read for."""
         with explained(self._thing):
-            kept = [state for state, word in _WORDS.items() if word in states]
+            kept = [state for state, word in rows.WORDS.items() if word in states]
             pages = [self._query("by-state", "state", state, newest_first=True) for state in kept]
             items: Iterator[Item] = heapq.merge(*pages, key=lambda item: -number_in(item, "changed"))
             return self._journal(list(islice(items, most)), emitted=emitted)
@@ -116,7 +110,7 @@ class Deployed:
     def everything(self) -> apsw.Connection:
         """Return a journal with all that there is."""
         with explained(self._thing):
-            items = [item for state in _WORDS for item in self._query("by-state", "state", state)]
+            items = [item for state in rows.WORDS for item in self._query("by-state", "state", state)]
             return self._journal(items, emitted=True)
 
     def overdue(self, before: float, most: int) -> list[Overdue]:
@@ -135,32 +129,35 @@ class Deployed:
         """
         with explained(self._thing):
             found = islice(self._query("by-state", "state", state), most)
-            runs = [Overdue(int(text_in(item, "run")[1:]), number_in(item, moment)) for item in found]
+            runs = [run for item in found if (run := self._read(item, partial(_overdue, moment=moment)))]
         return sorted((run for run in runs if run.since < before), key=lambda run: run.since)
 
-    def rejections(self, most: int | None = None) -> list[Rejection]:
+    def rejections(self, most: int | None = None) -> list[rows.Rejection]:
         """Return what came and could be no event, the newest last; no more of it than `most`, the newest."""
         with explained(self._thing):
             found = self._query("by-state", "state", REJECTED, newest_first=True)
-            return [_rejection(item) for item in islice(found, most)][::-1]
+            return [one for item in islice(found, most) if (one := self._read(item, rows.rejection))][::-1]
 
-    def rejection(self, number: int) -> Rejection | None:
-        """Return what was rejected under a number, None where that is a run's or nobody's."""
+    def rejection(self, number: int) -> rows.Rejection | None:
+        """Return what was rejected under a number, dropped or not; None where that is a run's or nobody's."""
         with explained(self._thing):
             item = self._record(number)
-            if not item or text_in(item, "state") != REJECTED:
+            if not item or text_in(item, "state") not in (REJECTED, PUT_ASIDE):
                 return None
             rest = self._parts(item, REST) if number_in(item, "parts") else ()
-            return _rejection(item, "".join(text_in(part, "rest") for part in rest))
+            return rows.rejection(item, "".join(text_in(part, "rest") for part in rest))
 
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
-        """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` as `chain`."""
+        """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` and `Unreadable`
+        as `chain`."""
+        numbers = [*numbers]
         with explained(self._thing):
-            return self._journal([item for number in numbers if (item := self._run(number))])
+            found = self._journal([item for number in numbers if (item := self._run(number))])
+        return self._asked_for((f"r{number}" for number in numbers), found)
 
     def _run(self, number: int) -> Item | None:
         item = self._record(number)
-        if item and text_in(item, "state") == REJECTED:
+        if item and text_in(item, "state") in (REJECTED, PUT_ASIDE):
             raise Rejected(
                 f"r{number} is no run: it came from {text_in(item, 'source')} and was rejected, so nothing ran"
                 f" ({text_in(item, 'error')}); `triggers dead show r{number} --aws {self.app}` shows it"
@@ -188,11 +185,13 @@ class Deployed:
         """Yield records of runs that took the event of this number, or of this id, or that emitted it."""
         pages = self._client.get_paginator("scan").paginate(TableName=self.table)
         for item in (item for page in pages for item in page["Items"]):
-            if text_in(item, "state") in _WORDS and _is_meant(_event(item), number, id):
+            is_run = text_in(item, "state") in rows.WORDS
+            if is_run and (event := self._read(item, rows.event)) and _is_meant(event, number, id):
                 yield item
-            kept = item.get("events", {"L": []})["L"]
-            emitted = any(_is_meant(wire.read(text["S"].encode(), 0.0), number, id) for text in kept)
-            if emitted and (by := self._run(int(text_in(item, "run")[1:]))):
+            emitted = self._read(item, lambda item: [*_events_in(item, 0.0)]) or ()
+            if any(_is_meant(event, number, id) for event in emitted) and (
+                by := self._run(int(text_in(item, "run")[1:]))
+            ):
                 yield by
 
     def _query(self, index: str, name: str, value: str, *, newest_first: bool = False) -> Iterator[Item]:
@@ -208,17 +207,44 @@ class Deployed:
 
     def _journal(self, items: Sequence[Item], *, emitted: bool = False) -> apsw.Connection:
         """Return the records as a journal, the oldest first; with what the runs `emitted`, which more is read for."""
-        runs = sorted(items, key=lambda item: number_in(item, "first"))
+        known = [one for item in items if (one := self._read(item, partial(self._record_of, emitted=emitted)))]
+        known.sort(key=lambda one: one.first)
         routes, sources = self._declaration()
-        rows = [event for item in runs for event in self._emitted(item)] if emitted else []
-        rows += [_event(item) for item in runs]  # an event that has runs was recorded when its first run began
-        events = {row.number: row for row in rows}.values()
+        told = [event for one in known for event in one.emitted]
+        told += [one.event for one in known]  # an event that has runs was recorded when its first run began
+        events = {event.number: event for event in told}.values()
         return mirror(
-            sorted(events, key=lambda row: (row.recorded, row.depth)),
-            map(_run, runs),
-            [attempt for item in runs if (attempt := _attempt(item))],
+            sorted(events, key=lambda event: (event.recorded, event.depth)),
+            [one.run for one in known],
+            [one.attempt for one in known if one.attempt],
             routes,
             {"name": self.app, "capacity": {}, "sources": sources},
+        )
+
+    def _record_of(self, item: Item, *, emitted: bool) -> rows.Record:
+        return rows.record(item, self._emitted(item) if emitted else ())
+
+    def _read(self, item: Item, read: Callable[[Item], T]) -> T | None:
+        """Return what is read out of an item; None where that cannot be, which is noted."""
+        try:
+            return read(item)
+        except rows.BROKEN as error:
+            said = "" if isinstance(error, TriggersError) else f"{type(error).__name__}: "
+            self._broken[text_in(item, "run")] = f"{said}{error}"
+            return None
+
+    def _asked_for(self, ids: Iterable[str], found: apsw.Connection) -> apsw.Connection:
+        """Return what was found, or raise `Unreadable` where one of those asked for is not among it for that."""
+        for id in ids:
+            if id in self._broken:
+                found.close()
+                raise rows.Unreadable(f"{id}: {self._why(id)}")
+        return found
+
+    def _why(self, id: str) -> str:
+        return (
+            f"its record in the table {self.table!r} cannot be read ({self._broken[id]}); if a newer version of"
+            " triggers wrote it, look with that one; else only a part of it is there: delete the item"
         )
 
     def _declaration(self) -> tuple[list[Sequence[str | None]], list[str]]:
@@ -231,8 +257,7 @@ class Deployed:
         if not number_in(item, "parts"):
             return
         for part in self._parts(item, f"{EMITTED}{number_in(item, 'attempt'):.0f}#"):
-            for text in part["events"]["L"]:
-                event = wire.read(text["S"].encode(), number_in(item, "ended"))
+            for event in _events_in(part, number_in(item, "ended")):
                 yield event._replace(recorded=event.time)
 
     def _parts(self, item: Item, beginning: str) -> Iterator[Item]:
@@ -276,11 +301,14 @@ class Deployed:
                 entrance.send(text_in(item, "event"), otherwise=again)
 
     def drop(self, runs: Iterable[int]) -> None:
-        """Take runs off the dead letters; they stay, as dropped."""
+        """Take runs off the dead letters; they stay, as dropped. So does what was rejected, until it expires."""
         for run in runs:
             with explained(self._thing):
-                self._ended(run)
-                self._change(run, "SET #state = :state, #changed = :now", ("dead",), {":state": {"S": "dropped"}}, ())
+                state = text_in(self._ended(run), "state")
+                if state == PUT_ASIDE:
+                    continue
+                state, into = (REJECTED, PUT_ASIDE) if state == REJECTED else ("dead", "dropped")
+                self._change(run, "SET #state = :state, #changed = :now", (state,), {":state": {"S": into}}, ())
 
     def replay(self, event: EventRow, route: str) -> None:
         """Give an event to a route again: as a copy with an id of its own, or its run would be known as done."""
@@ -333,55 +361,22 @@ class Deployed:
         return item
 
 
-def _rejection(item: Item, rest: str = "") -> Rejection:
-    route, source, id, body, reason = (
-        text_in(item, name) for name in ("route", "source", "event_id", "event", "error")
-    )
-    number = int(text_in(item, "run")[1:])
-    return Rejection(
-        number, route, source, id, body + rest, reason, number_in(item, "changed"), number_in(item, "expires")
-    )
+def _number(item: Item) -> int:
+    return int(text_in(item, "run")[1:])
 
 
-def _event(item: Item) -> EventRow:
-    return wire.read(text_in(item, "event").encode(), number_in(item, "first"))
+def _overdue(item: Item, moment: str) -> Overdue:
+    return Overdue(_number(item), number_in(item, moment))
+
+
+def _events_in(part: Item, now: float) -> Iterator[EventRow]:
+    """Yield the emitted events that a part of a record holds."""
+    for text in part.get("events", {"L": []})["L"]:
+        yield wire.read(text["S"].encode(), now)
 
 
 def _is_meant(event: EventRow, number: int | None, id: str) -> bool:
     return event.id == id if number is None else event.number == number
 
 
-def _number_of_event(item: Item) -> int:
-    return wire.number_of(text_in(item, "source"), text_in(item, "event_id"))
-
-
-def _run(item: Item) -> RunView:
-    """Return a record as the run that it is. One whose lease is past is of an older epoch: it was interrupted."""
-    state = text_in(item, "state")
-    lost = state == "running" and number_in(item, "lease") < time.time()
-    return RunView(
-        number=int(text_in(item, "run")[1:]),
-        event=_number_of_event(item),
-        route=text_in(item, "route"),
-        state=_WORDS[state],
-        attempt=int(number_in(item, "counted")),
-        epoch=-1 if lost else 0,
-        priority=0,
-        started=number_in(item, "started") or None,
-        ended=number_in(item, "ended") or None,
-        due_time=number_in(item, "due") or None,
-        error=text_in(item, "error") or None,
-    )
-
-
-def _attempt(item: Item) -> AttemptRow | None:
-    """Return the last attempt, where it failed: a record keeps no earlier one."""
-    if not (error := text_in(item, "error")):
-        return None
-    outcome = "dead" if text_in(item, "state") in _ENDED else "failed"
-    number, counted = int(text_in(item, "run")[1:]), int(number_in(item, "counted"))
-    trace = text_in(item, "traceback") or None
-    return AttemptRow(number, counted, 0, number_in(item, "started"), number_in(item, "changed"), outcome, error, trace)
-
-
-__all__ = ["Deployed", "Rejected", "Rejection", "declared"]
+__all__ = ["Deployed", "Rejected", "declared"]

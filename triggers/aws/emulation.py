@@ -29,7 +29,7 @@ from triggers.aws.firing import Firing
 from triggers.aws.mapping import EventSourceMapping, Terms
 from triggers.aws.refusals import explained
 from triggers.aws.runtime import CONCURRENCY, Function, Result, Settings
-from triggers.aws.server import ACCOUNT, REGION, environment, misleading, serve
+from triggers.aws.server import ACCOUNT, REGION, Server, ServerEnded, environment, misleading, serve
 from triggers.aws.template import polled as render_polled
 from triggers.aws.template.references import logical
 from triggers.clock import Clock, SystemClock
@@ -63,16 +63,24 @@ of a FIFO queue is shut, it waits for nothing and does all else slowly: such a q
 
 
 @contextmanager
-def emulated(port: int = 0) -> Iterator[str]:
-    """Run moto's server, and have this process find it where it would find AWS; yield its address."""
-    with serve(port) as endpoint:
+def emulated(port: int = 0) -> Iterator[Server]:
+    """Run moto's server, and have this process find it where it would find AWS; yield it.
+
+    Whatever the block raises once the server has ended is raised as a `ServerEnded`.
+    """
+    with serve(port) as server:
         before = dict(os.environ)
         for name in misleading(before):
             del os.environ[name]
-        os.environ.update({**environment(endpoint), **_HEEDED})
+        os.environ.update({**environment(server.endpoint), **_HEEDED})
         objects.forget()
         try:
-            yield endpoint
+            yield server
+        except ServerEnded:
+            raise
+        except Exception:
+            server.check()
+            raise
         finally:
             os.environ.clear()
             os.environ.update(before)

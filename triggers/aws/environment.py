@@ -20,6 +20,7 @@ from triggers.aws.distributions import NotInstalled, closure
 from triggers.aws.runtime_api import Answer, RuntimeApi, Work, fault
 from triggers.errors import TriggersError, WiringError
 from triggers.executor.groups import Groups
+from triggers.kernel import end_of
 
 INITIALIZATION: Final = 60.0
 """Seconds that a process may take until it asks for work. Lambda gives 10, where nothing else needs the processor."""
@@ -37,7 +38,7 @@ class Environment:
         self._api = api
         self._lines = lines
         self._groups = groups
-        self._end = asyncio.ensure_future(_end_of(process.pid))
+        self._end = asyncio.ensure_future(end_of(process.pid))
         self._killed = False
 
     @classmethod
@@ -188,18 +189,6 @@ def install(folder: Path) -> None:
     for one in distributions:
         for name in {file.parts[0] for file in one.files or ()} - {"..", "__pycache__"}:
             (folder / name).symlink_to(Path(str(one.locate_file(name))).resolve())
-
-
-async def _end_of(process: int) -> None:
-    """Return when a child has ended that nobody has waited for yet."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    file = os.pidfd_open(process)
-    try:
-        loop.add_reader(file, ended.set)
-        await ended.wait()
-    finally:
-        loop.remove_reader(file)
-        os.close(file)
 
 
 __all__ = ["Environment", "install"]

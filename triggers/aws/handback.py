@@ -5,7 +5,7 @@ to its route's queue when it is due. A message of an ordered queue is never sent
 hidden, and hidden again, until then.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import logging
 import math
@@ -44,7 +44,7 @@ class Deployment(NamedTuple):
     role: str | None = None
 
     @classmethod
-    def of(cls, app: str, function: str, role: str | None) -> Deployment:
+    def of(cls, app: str, function: str, role: str | None) -> "Deployment":
         """Return where a function's ARN says that it is."""
         parts = [*function.split(":"), "", "", "", "", ""]
         return cls(app, parts[1] or "aws", parts[3], parts[4], role)

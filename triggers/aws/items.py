@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 LARGEST: Final = 300_000
@@ -22,8 +23,12 @@ def number_in(item: Item, name: str) -> float:
     return float(item.get(name, {"N": "0"})["N"])
 
 
+@lru_cache(maxsize=16, typed=True)
 def as_number(value: float) -> Mapping[str, str]:
-    """Return a number as the value of an attribute: to the microsecond, where it is a moment."""
+    """Return a number as the value of an attribute: to the microsecond, where it is a moment.
+
+    The last ones are kept: runs have most of their numbers in common, as the end of their lease and the first attempt.
+    """
     return {"N": f"{value}" if type(value) is int else f"{value:.6f}"}
 
 

@@ -36,8 +36,8 @@ _SELF: Final = "triggers-ml"
 _ARCHITECTURES: Final = {"x86_64": "x86_64", "arm64": "aarch64"}
 _GLIBC: Final = {"3.11": 26}
 """The minor version of the C library, by the function's Python; 34 for all newer ones."""
-_LONG: Final = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable"}
-_OPTION: Final = re.compile(r"(-[rce])\s*(.+)|(--requirement|--constraint|--editable)[\s=]+(.+)")
+_LONG: Final = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-f": "--find-links"}
+_OPTION: Final = re.compile(rf"(-[rcef])\s*(.+)|({'|'.join(_LONG.values())})[\s=]+(.+)")
 _PINNED: Final = re.compile(r"[=<>~!@]")
 
 
@@ -76,7 +76,8 @@ Libraries = Callable[[Sequence[str], Platform], Mapping[str, Entry]]
 def requirements(files: Iterable[Path]) -> list[str]:
     """Return the lines of requirements files, with those that they include by `-r`. Raises `WiringError`.
 
-    A file of constraints (`-c`) is named by its whole path: as for pip, it lies where the file that names it says.
+    A file of constraints (`-c`) is named by its whole path: as for pip, it lies where the file that names it says. So
+    is what has wheels (`--find-links`), where it lies there; else pip looks from the current folder.
     triggers itself is left out, since only a part of it goes into a zip.
     """
     return [line for file in files for line in _included(file, ())]
@@ -91,6 +92,8 @@ def _included(file: Path, within: Sequence[Path]) -> Iterator[str]:
         option, value = _option(line)
         if option == "--constraint":
             yield line if "://" in value else f"{option}={shlex.quote(str(whole.parent / value))}"
+        elif option == "--find-links" and (links := whole.parent / value).exists():
+            yield f"{option}={shlex.quote(str(links))}"
         elif option == "--requirement":
             if "://" in value:
                 raise WiringError(f"{file}: {_shown(line)!r}: only a file can be included; download it")
@@ -213,7 +216,12 @@ def _constraints(lines: Iterable[str], within: Sequence[Path] = ()) -> Iterator[
 
 
 def _digest(line: str) -> str | None:
-    """Return what names the content of a requirement that is a file; None for any other."""
+    """Return what names the content of a requirement that is a file, or of a folder of wheels; None for any other."""
+    option, value = _option(line)
+    if option == "--find-links" and Path(value).is_dir():
+        files = [one for one in sorted(Path(value).iterdir()) if one.is_file()]
+        wheels = [(one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in files]
+        return hashlib.sha256(json.dumps(wheels).encode()).hexdigest()
     file = Path(line.partition(";")[0].strip())
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 

@@ -27,24 +27,17 @@ LEVEL: Final = "AWS_LAMBDA_LOG_LEVEL"
 _KNOWN: Final = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "aws_request_id", "tenant_id"}
 """What every record has; the last two are put there by Lambda's runtime client."""
 
+_ALIKE: Final = {**vars(logging.makeLogRecord({"name": log.name, "levelno": logging.INFO, "levelname": "INFO"}))}
+"""What all records of ends have alike: each has it itself, as formatters look for it there."""
+
 
 class Ending(logging.LogRecord):
     """What became of an attempt, as a record. It is logged for every run, so it is made without asking where in the
     code it was said, and by which thread, which would take most of the time.
     """
 
-    args = ()
-    created = msecs = relativeCreated = 0.0
-    exc_info = exc_text = stack_info = None
-    pathname = filename = module = funcName = __file__
-    lineno = process = thread = 0
-    processName = threadName = taskName = None
-
-    def __init__(self, level: int, message: str, fields: dict[str, Any]) -> None:
-        self.name = log.name
-        self.levelno, self.levelname = level, logging.getLevelName(level)
-        self.msg = message
-        self.created = time.time()
+    def __init__(self, message: str, fields: dict[str, Any]) -> None:
+        self.__dict__.update(_ALIKE, msg=message, created=time.time())
         self.fields = fields
 
 
@@ -63,17 +56,21 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             **self.about,
+            **_own(record),
         }
-        if isinstance(record, Ending):
-            fields.update(record.fields)
-        else:
-            fields.update((key, value) for key, value in vars(record).items() if key not in _KNOWN)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         try:
             return to_json(fields, fallback=str, inf_nan_mode="constants").decode("utf-8", "replace") + "\n"
         except ValueError:  # half of a character, which is none
             return json.dumps(fields, default=str) + "\n"
+
+
+def _own(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields that a record has beside those of every record."""
+    if isinstance(record, Ending):
+        return record.fields
+    return {key: value for key, value in vars(record).items() if key not in _KNOWN}
 
 
 def set_up() -> JsonLines:
@@ -91,10 +88,10 @@ def set_up() -> JsonLines:
     return lines
 
 
-def ended(level: int, message: str, **fields: Any) -> None:
+def ended(message: str, **fields: Any) -> None:
     """Log what became of an attempt."""
-    if log.isEnabledFor(level):
-        log.handle(Ending(level, message, fields))
+    if log.isEnabledFor(logging.INFO):
+        log.handle(Ending(message, fields))
 
 
 def about(run: Run, request: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A body in the form of CloudEvents, plain or in an envelope of SNS or EventBridge
 other body is a `MessageReceived`. Nothing here knows where the message goes, or keeps anything.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 from base64 import b64encode
 from collections.abc import Collection, Mapping
@@ -38,49 +38,52 @@ LONGEST_HIDDEN = 43_200
 _CLOUD = '"specversion"'
 _TOPIC = '"TopicArn"'
 _BUS = '"detail-type"'  # one of the three is in every body that is more than a body
-_RECEIVED = ("MessageId", "Body", "Attributes", "MessageAttributes", "ReceiptHandle")
-_OF_FUNCTION = ("messageId", "body", "attributes", "messageAttributes", "receiptHandle")
+_RECEIVED = ("MessageId", "Body", "Attributes", "MessageAttributes")
+_OF_FUNCTION = ("messageId", "body", "attributes", "messageAttributes")
 _VALUES = ("StringValue", "stringValue", "BinaryValue", "binaryValue", "Value")
 
 
 class Message(NamedTuple):
     """A message in one shape, without what SQS or SNS wrapped around it.
 
-    `id` is the message's, where it came through SNS the notification's: SNS may hand it to SQS twice. `sent` is in Unix
-    milliseconds. `event` is the CloudEvent that the body holds, or claims to hold: parsed, or as text that is no JSON.
+    `id` is the message's, where it came through SNS the notification's: SNS may hand it to SQS twice. `event` is the
+    CloudEvent that the body holds, or claims to hold: parsed, or as text that is no JSON. Only where it holds none does
+    anybody ask for more, so what else is said of the message is kept as it came.
     """
 
     id: str
     body: str
-    attributes: dict[str, str]
-    sent: int | None
-    group: str | None
-    handle: str
     event: Mapping[str, Any] | bytes | None
+    system: Mapping[str, Any]
+    """What SQS says of it."""
+    given: object
+    """Its own attributes."""
+    notified: object
+    """Those of the notification that it was wrapped in."""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Return its attributes as text, with what SQS knows of it."""
+        known = {f"AWS.{name}": str(self.system[name]) for name in SYSTEM if name in self.system}
+        return _values(self.given) | known | _values(self.notified)
+
+    @property
+    def sent(self) -> int | None:
+        """Return when it was sent, in Unix milliseconds, where SQS says so."""
+        return _number(self.system.get("SentTimestamp"))
 
 
 def read(raw: Mapping[str, Any]) -> Message:
     """Return a message of `ReceiveMessage` or a record of a function's event; raises `EventError` for what is none."""
-    id, body, known, given, handle = map(raw.get, _OF_FUNCTION if "body" in raw else _RECEIVED)
+    id, body, known, given = map(raw.get, _OF_FUNCTION if "body" in raw else _RECEIVED)
     if not (isinstance(id, str) and isinstance(body, str)):
         has = ", ".join(map(str, raw))[:SHOWN] or "nothing"
         raise EventError(f"a message of a queue has a messageId and a body, this has {has}")
-    system = known if isinstance(known, dict) else {}
-    attributes = {f"AWS.{name}": str(system[name]) for name in SYSTEM if name in system}
-    content = as_json(body) if _CLOUD in body or _TOPIC in body or _BUS in body else None
+    notified, content = None, as_json(body) if _CLOUD in body or _TOPIC in body or _BUS in body else None
     if _is_notification(content):
-        id, body = str(content.get("MessageId") or id), content["Message"]
-        attributes |= _values(content.get("MessageAttributes"))
+        id, body, notified = str(content.get("MessageId") or id), content["Message"], content.get("MessageAttributes")
         content = as_json(body)
-    return Message(
-        id=id,
-        body=body,
-        attributes=_values(given) | attributes,
-        sent=_number(system.get("SentTimestamp")),
-        group=system.get("MessageGroupId"),
-        handle=str(handle or ""),
-        event=_event(body, content),
-    )
+    return Message(id, body, _event(body, content), known if isinstance(known, dict) else {}, given, notified)
 
 
 def record(message: Mapping[str, Any], arn: str) -> Mapping[str, Any]:

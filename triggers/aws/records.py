@@ -12,7 +12,7 @@ when the bus has taken it. So whoever is given the same event again sees what is
 used up, this one included: what a handler and `retry=` are told.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import hashlib
 import re
@@ -32,6 +32,8 @@ WAITING: Final = "waiting"
 DONE: Final = "done"
 DEAD: Final = "dead"
 REJECTED: Final = "rejected"
+PUT_ASIDE: Final = "put aside"
+"""The state of what was rejected and dropped: nobody is to see to it any more."""
 KNOWN: Final = "known"
 """The state of a run that is none: its route was told before of what its event tells, or of what came after it."""
 
@@ -73,6 +75,8 @@ class Claim(NamedTuple):
     """The event as it came first, on the wire: every attempt has the same one."""
     left: str = ""
     """The last checkpoint of the run, as JSON; empty where it has left none."""
+    lost: tuple[float, float] = (0.0, 0.0)
+    """When the attempt before this one began and its lease was over: all that is known of one that nobody settled."""
 
 
 class Standing(NamedTuple):
@@ -98,6 +102,9 @@ class Superseded(TriggersError):
     """A run was settled too late: its lease had passed, and another one has taken it over."""
 
 
+_Updated = tuple[bool, Item]
+
+
 class _Expression(NamedTuple):
     """An update with its condition, and the names that stand in it. All have a `#`: DynamoDB reserves many words."""
 
@@ -116,6 +123,7 @@ _CLAIMED = (
     "SET #route = :route, #event = if_not_exists(#event, :event), #source = :source, #event_id = :event_id,"
     " #root = if_not_exists(#root, :root), #state = :running,"
     " #attempt = if_not_exists(#attempt, :zero) + :one, #counted = if_not_exists(#counted, :zero) + :one,"
+    " #lost_since = if_not_exists(#started, :now), #lost_until = if_not_exists(#lease, :now),"
     " #lease = :lease, #holder = :holder, #started = :now, #changed = :now, #first = if_not_exists(#first, :now)"
     " REMOVE #due, #ended"
 )
@@ -135,12 +143,12 @@ _END = _expression(
     " REMOVE #lease, #error, #traceback, #checkpoint",
     _IS_OURS,
 )
-_FAIL = _expression(
-    "SET #state = :state, #ended = :now, #changed = :now, #parts = :parts, #published = :published,"
-    " #expires = :expires, #counted = :counted, #error = :error, #traceback = :traceback, #checkpoint = :checkpoint"
-    " REMOVE #lease",
-    _IS_OURS,
+_FAILED = (
+    "#state = :state, #changed = :now, #parts = :parts, #published = :published, #expires = :expires,"
+    " #counted = :counted, #error = :error, #traceback = :traceback, #checkpoint = :checkpoint REMOVE #lease"
 )
+_FAIL = _expression(f"SET #ended = :now, {_FAILED}", _IS_OURS)
+_GIVE_UP = _expression(f"SET #started = :started, #ended = :ended, {_FAILED}", _IS_OURS)
 _RENEW = _expression("SET #lease = :lease", "#state = :running AND #holder = :holder")
 _MARK = _expression("SET #published = :true, #changed = :now", "#attempt = :start")
 
@@ -150,7 +158,8 @@ _SIGHT = _expression(
 )
 _ADVANCE = _expression("SET #sequencer = :sequencer, #expires = :expires", "#etag = :etag AND #sequencer < :sequencer")
 
-_FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": {"S": RUNNING}, ":waiting": {"S": WAITING}}
+_RUNNING = {"S": RUNNING}
+_FIXED = {":zero": {"N": "0"}, ":one": {"N": "1"}, ":running": _RUNNING, ":waiting": {"S": WAITING}}
 _TRUE = {"BOOL": True}
 
 
@@ -173,10 +182,10 @@ class Records:
         sequencer = sighting.sequencer.upper().rstrip("0")
         expires = self._expires(now + FORGET * _DAY)
         seen = {":etag": {"S": sighting.etag}, ":sequencer": {"S": sequencer}, ":expires": expires}
-        known = self._update(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
-        if not known.refused or text_in(known.item, "event_id") == event.id:
+        refused, item = self._update(key, _SIGHT, {**seen, ":event_id": {"S": event.id}})
+        if not refused or text_in(item, "event_id") == event.id:
             return True
-        if text_in(known.item, "etag") == sighting.etag:  # what is between the two of them is out of date
+        if text_in(item, "etag") == sighting.etag:  # what is between the two of them is out of date
             self._update(key, _ADVANCE, seen)
         return False
 
@@ -208,23 +217,24 @@ class Records:
             ":holder": {"S": holder},
             ":now": as_number(now),
         }
-        known = self._update(_key(run, RUN), _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
-        item = known.item
-        if known.refused:
+        refused, item = self._update(_key(run, RUN), _CLAIM if begins else _RESUME, values, answer="ALL_NEW")
+        if refused:
             if not item:
                 return Standing(run, KNOWN, 0)
             self._check_identity(run, route, event, item)
             ours = text_in(item, "holder") == holder and number_in(item, "started") == rounded(now)
             if not (ours and text_in(item, "state") == RUNNING):  # it is where an answer was lost and the call repeated
                 return _standing(run, item)
-        first, kept = item.get("redriven") or item["first"], item.get("event")
         start, attempt = int(item["attempt"]["N"]), int(item["counted"]["N"])
-        return Claim(run, start, attempt, float(first["N"]), kept["S"] if kept else text, text_in(item, "checkpoint"))
+        first = float((item.get("redriven") or item["first"])["N"])
+        kept, left = text_in(item, "event") or text, text_in(item, "checkpoint")
+        lost = number_in(item, "lost_since"), number_in(item, "lost_until")
+        return Claim(run, start, attempt, first, kept, left, lost)
 
     def renew(self, run: int, holder: str, lease: float) -> None:
         """Have a run that `holder` has claimed be its until `lease`; nothing where it is its no more."""
         self._update(
-            _key(run, RUN), _RENEW, {":running": {"S": RUNNING}, ":holder": {"S": holder}, ":lease": as_number(lease)}
+            _key(run, RUN), _RENEW, {":running": _RUNNING, ":holder": {"S": holder}, ":lease": as_number(lease)}
         )
 
     def keep(self, claim: Claim, texts: Sequence[str], now: float) -> int:
@@ -245,8 +255,15 @@ class Records:
 
     def dead(self, claim: Claim, failure: Failure, parts: int, now: float) -> None:
         """Settle a run that failed for good. Raises `Superseded`."""
-        values = {**self._ended(parts, now), ":counted": as_number(claim.attempt), **_said(failure), **_left(claim)}
-        self._settle(claim, _FAIL, DEAD, now, values)
+        self._settle(claim, _FAIL, DEAD, now, self._dead(claim, failure, parts, now))
+
+    def give_up(self, claim: Claim, failure: Failure, parts: int, now: float, ended: float) -> None:
+        """Settle a run that is dead since its last attempt was lost, which `ended` then at the latest.
+
+        Raises `Superseded`.
+        """
+        lost = {":started": as_number(claim.lost[0]), ":ended": as_number(ended)}
+        self._settle(claim, _GIVE_UP, DEAD, now, {**self._dead(claim, failure, parts, now), **lost})
 
     def wait(self, claim: Claim, failure: Failure | None, due: float, now: float, *, counted: bool) -> None:
         """Settle an attempt after which the run waits; where it is not `counted`, it is not used up.
@@ -310,20 +327,21 @@ class Records:
         return explained(f"table {self.table!r}")
 
     def _settle(self, claim: Claim, expression: _Expression, state: str, now: float, values: Item) -> None:
-        fixed = {
+        asked = {
             ":start": as_number(claim.start),
-            ":running": {"S": RUNNING},
+            ":running": _RUNNING,
             ":state": {"S": state},
             ":now": as_number(now),
+            **values,
         }
-        known = self._update(_key(claim.run, RUN), expression, {**fixed, **values})
-        if not known.refused or (number_in(known.item, "attempt"), number_in(known.item, "changed")) == (
-            claim.start,
-            rounded(now),
-        ):
+        refused, item = self._update(_key(claim.run, RUN), expression, asked)
+        if not refused or (number_in(item, "attempt"), number_in(item, "changed")) == (claim.start, rounded(now)):
             return  # by an earlier call whose answer was lost, in the second case
-        held = text_in(known.item, "state") or "gone"
+        held = text_in(item, "state") or "gone"
         raise Superseded(f"run r{claim.run} was settled too late: its lease had passed, and it is {held} by another")
+
+    def _dead(self, claim: Claim, failure: Failure, parts: int, now: float) -> Item:
+        return {**self._ended(parts, now), ":counted": as_number(claim.attempt), **_said(failure), **_left(claim)}
 
     def _ended(self, parts: int, now: float) -> Item:
         return {":parts": as_number(parts), ":published": {"BOOL": not parts}, ":expires": self._expires(now)}
@@ -332,7 +350,7 @@ class Records:
         return as_number(int(now + self._kept))
 
     def _update(self, key: Item, expression: _Expression, values: Mapping[str, Any], answer: str = "NONE") -> _Updated:
-        """Update an item, if the condition holds; else say what is there."""
+        """Update an item, if the condition holds. Return whether it was refused, and what is there."""
         try:
             said = self._client.update_item(
                 TableName=self.table,
@@ -349,8 +367,8 @@ class Records:
             if told.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 with self._explained():
                     raise
-            return _Updated(True, told.get("Item", {}))
-        return _Updated(False, said.get("Attributes", {}))
+            return True, told.get("Item", {})
+        return False, said.get("Attributes", {})
 
     def _check_identity(self, run: int, route: str, event: EventRow, item: Item) -> None:
         ours = (event.source, event.id, route)
@@ -365,11 +383,6 @@ class Records:
                 f"run r{run} in table {self.table!r} is one of {theirs}, not of {ours}: two events have one number;"
                 " send the event again under another id"
             )
-
-
-class _Updated(NamedTuple):
-    refused: bool
-    item: Item
 
 
 def _standing(run: int, item: Item) -> Standing:
@@ -421,6 +434,7 @@ __all__ = [
     "DONE",
     "INDEXED",
     "KNOWN",
+    "PUT_ASIDE",
     "REJECTED",
     "REST",
     "RUNNING",

@@ -5,7 +5,7 @@ A `WiringError` is for a person to mend: nothing there by that name, not allowed
 call is made again is not known here: who makes it again says so.
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 import re
 from collections.abc import Iterator, Mapping

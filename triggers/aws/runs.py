@@ -22,7 +22,7 @@ from triggers.aws import wire
 from triggers.aws.bus import Bus, Entry
 from triggers.aws.logs import JsonLines, about, ended
 from triggers.aws.records import DEAD, DONE, KNOWN, WAITING, Claim, Records, Sighting, Standing, Superseded
-from triggers.emission import emissions, emitted, within_budget, within_time
+from triggers.emission import emissions, emitted, within_bounds
 from triggers.errors import EventError, TriggersError, WiringError
 from triggers.events import ObjectCreated
 from triggers.lineage import EventRow, bounded, continued
@@ -174,8 +174,7 @@ class Runs:
     def _settled(self, run: Run, claim: Claim, outcome: Outcome, until: float) -> Standing:
         """Settle a run, and publish what it emitted, before the process is killed at `until`."""
         now = self._now()
-        outcome = within_time(run, within_budget(run, outcome, self._max_events), now)
-        outcome, entries = self._entries(run, claim, outcome, now)
+        outcome, entries = self._emitted(run, claim, outcome, now)
         pause = PAUSE
         while True:
             try:
@@ -187,7 +186,7 @@ class Runs:
             _log_again(outcome)
             return Standing(run.number, WAITING, claim.start, now + outcome.delay)
         if isinstance(outcome, Done):
-            ended(logging.INFO, "done", outcome=DONE, seconds=round(now - run.started, 6))
+            ended("done", outcome=DONE, seconds=round(now - run.started, 6))
         else:
             log.error("dead after attempt %d: %s", run.attempt, outcome.failure, extra={"outcome": DEAD})
         if entries:
@@ -213,12 +212,21 @@ class Runs:
         parts = self._records.keep(claim, [entry["Detail"] for entry in entries], now) if entries else 0
         if isinstance(outcome, Done):
             self._records.done(claim, parts, now)
+        elif claim.attempt > run.attempt:  # the attempt before this one was the last
+            ended = min(claim.lost[1] - SKEW, now)
+            self._records.give_up(claim._replace(attempt=run.attempt), outcome.failure, parts, now, ended)
         else:
-            self._records.dead(claim._replace(attempt=run.attempt), outcome.failure, parts, now)
+            self._records.dead(claim, outcome.failure, parts, now)
+
+    def _emitted(self, run: Run, claim: Claim, outcome: Outcome, now: float) -> tuple[Outcome, Sequence[Entry]]:
+        """Return what becomes of a run after an attempt, and what it emits as entries of the bus."""
+        if outcome is NOTHING:
+            return outcome, ()
+        return self._entries(run, claim, within_bounds(run, outcome, self._max_events, now), now)
 
     def _entries(self, run: Run, claim: Claim, outcome: Outcome, now: float) -> tuple[Outcome, Sequence[Entry]]:
         """Return what the run emits as entries of the bus; the run is dead where the bus could not carry one."""
-        if outcome is NOTHING or not (events := emissions(run, outcome)):
+        if not (events := emissions(run, outcome)):
             return outcome, ()
         rows = emitted(run, f"{self._app}/{run.route.name}", events, lambda: claim.start, now, self._leading)
         try:

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Protocol
 
 from pydantic import PydanticUserError
@@ -258,12 +259,29 @@ def _function(app: App, only: Sequence[str] | None, lines: JsonLines, arn: str, 
 def _app() -> App:
     target = os.environ.get(names.APP, "")
     module, _, name = target.partition(":")
-    if not (module and name):
+    if not (module and name) or module.startswith("."):
         raise WiringError(f"{names.APP}={target!r} names no app; write module:app, as in churn.app:app")
-    found = getattr(import_module(module), name, None)
+    imported = _module(module, target)
+    found = getattr(imported, name, None)
     if not isinstance(found, App):
-        raise WiringError(f"{names.APP}={target!r}: module {module!r} has no App called {name!r}")
+        what = "has no App called" if found is None else f"has a {type(found).__name__}, and no App, called"
+        near = did_you_mean(name, [key for key, value in vars(imported).items() if isinstance(value, App)])
+        raise WiringError(f"{names.APP}={target!r}: module {module!r} {what} {name!r}{near or '; name its App'}")
     return found
+
+
+def _module(name: str, target: str) -> ModuleType:
+    """Import the module of the app. An error that it raises itself is raised as it is."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if not error.name or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise WiringError(
+            f"{names.APP}={target!r}: the function has no module {error.name!r}; write module:app as it is imported"
+            " from the folder of the code, and see that the zip or image has it: `triggers package` and `deploy` put"
+            " it there"
+        ) from None
 
 
 def _routes(app: App) -> list[str] | None:

@@ -7,17 +7,20 @@ one looks, and written `e12` and `r7` as those of a journal are.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from triggers.cloudevents import from_fields
+from triggers.cloudevents import attributes_of
 from triggers.errors import EventError, shown
 from triggers.events import moment, read_json
-from triggers.lineage import BUDGET, EventRow, arrived
+from triggers.lineage import BUDGET, EventRow
 
 DEEPEST = 999_999_999
 """The depth of an event at most: far beyond what any chain reaches, and as many digits as an object's lineage has."""
 
+_LONGEST = 20  # characters of a number with its letter
 _BITS = 59  # of a number: at most 18 digits, which fit into the whole numbers of every reader with room to spare
 
 
@@ -57,17 +60,22 @@ def read(text: bytes, now: float) -> EventRow:
     return of_fields(read_json("the event", text), now)
 
 
-def of_fields(fields: object, now: float) -> EventRow:
+def of_fields(fields: Any, now: float) -> EventRow:
     """Return the event that parsed JSON is, as `read` does."""
-    d = from_fields(fields, now)
-    number = number_of(d.source, d.id)
-    if not (isinstance(fields, dict) and "root" in fields):
-        return arrived(d, number, now)
+    id, source, kind, version, subject, time, data = attributes_of(fields, now)
+    number = number_of(source, id)
+    root, cause, depth, budget = _lineage(fields) if "root" in fields else (number, None, 0, BUDGET)
+    return EventRow(number, id, source, kind, version, subject, time, now, data, cause, root, depth, budget)
+
+
+def _lineage(fields: Mapping[str, object]) -> tuple[int, int | None, int, int]:
+    """Return root, cause, depth and budget."""
     root, cause = _number("root", "e", fields["root"]), fields.get("cause")
-    cause = None if cause is None else _number("cause", "r", cause)
-    depth, budget = _count("depth", fields.get("depth"), DEEPEST), _count("budget", fields.get("budget"), BUDGET)
-    return EventRow(
-        number, d.id, d.source, d.type, d.version, d.subject, d.time, now, d.data, cause, root, depth, budget
+    return (
+        root,
+        None if cause is None else _number("cause", "r", cause),
+        _count("depth", fields.get("depth"), DEEPEST),
+        _count("budget", fields.get("budget"), BUDGET),
     )
 
 
@@ -77,12 +85,11 @@ def type_of(text: str) -> str:
 
 
 def _number(attribute: str, letter: str, value: object) -> int:
-    if (
-        not (isinstance(value, str) and value.isascii() and value[:1] == letter and value[1:20].isdecimal())
-        or value[20:]
-    ):
-        raise EventError(f"{attribute} must be a number like {letter}12, not {shown(value)}")
-    return int(value[1:])
+    if isinstance(value, str) and len(value) <= _LONGEST and value.isascii():
+        digits = value[1:]
+        if digits.isdecimal() and value.startswith(letter):
+            return int(digits)
+    raise EventError(f"{attribute} must be a number like {letter}12, not {shown(value)}")
 
 
 def _count(attribute: str, value: object, most: int) -> int:

@@ -39,7 +39,8 @@ def _needs(app: App, route: Route, capacity: Mapping[str, float]) -> Iterator[Pr
             yield Problem(True, f"route {route.name!r} needs {name!r}, which the app does not have{hint}; {way_out}")
         elif amount > capacity[name]:
             much, most = as_text(name, amount), as_text(name, capacity[name])
-            yield Problem(True, f"route {route.name!r} needs {much} {name}, but there is only {most}")
+            way_out = f"ask for less, or App(resources={{{name!r}: ...}}) says how much there is"
+            yield Problem(True, f"route {route.name!r} needs {much} {name}, but there is only {most}; {way_out}")
         elif name == "memory" and route.kind == PROCESS and amount < ROOMY:
             yield _cramped(route, amount)
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from triggers.app import App
-from triggers.check.clashes import HOUR, clashes
+from triggers.check.clashes import clashes
 from triggers.check.problem import Problem
 from triggers.journal.times import last_ended
 from triggers.journal.views import open_reader
 from triggers.prediction.forecast import LAST, Ended, RunTimes
 from triggers.routing import Route
+from triggers.spans import in_words
 from triggers.state import StateFolder
 
 
@@ -31,14 +32,14 @@ def _too_long(route: Route, ended: list[Ended], now: float) -> Iterator[Problem]
     window, times = route.policy.window, RunTimes()
     assert window is not None
     times.load({route.name: ended})
-    longest = {size: times.bounds(route.name, size)[1] for size, _ in ended}
+    longest = {size: times.predict(route.name, size).longest for size, _ in ended}
     lengths = [seconds for seconds in longest.values() if seconds is not None]
     too_long = [seconds for seconds in lengths if window.fits(now, seconds) is None]
     if too_long:
         whose = "runs" if len(too_long) == len(lengths) else "runs with the largest inputs"
         yield Problem(
             len(too_long) == len(lengths),
-            f"route {route.name!r}: its {whose} take up to {max(too_long) / HOUR:.1f} h, by those that ended last,"
+            f"route {route.name!r}: its {whose} take up to {in_words(max(too_long))}, by those that ended last,"
             f" which fits no opening of its window {window}, and have no deadline; widen the window, cut the work into"
             " parts, or give it deadline=",
         )

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import click
+from click.core import ParameterSource
 
 from triggers.commands import rejected
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
-from triggers.commands.parameters import deployed_option, json_option, named_app, number_of, state_option, written
+from triggers.commands.parameters import (
+    F,
+    Moment,
+    deployed_option,
+    json_option,
+    limit_option,
+    named_app,
+    number_of,
+    state_option,
+    written,
+)
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
@@ -39,18 +50,41 @@ MOST = 10_000
 """As many dead letters of an app in AWS are looked at, the newest."""
 
 
+def _filters(command: F) -> F:
+    """Add what tells which dead letters are listed."""
+    options = (
+        click.option("--type", "kind", metavar="TYPE", help="Only runs on events of this type."),
+        click.option("--route", metavar="NAME", help="Only those of this route."),
+        click.option("--since", type=Moment(), help="Only runs on events recorded since: 10m, 2h, 3d, or a time."),
+        limit_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(invoke_without_command=True)
+@_filters
 @state_option
 @deployed_option
 @json_option
 @click.pass_context
-def dead(ctx: click.Context, folder: str | None, aws: str | None, as_json: bool) -> None:
+def dead(ctx: click.Context, /, folder: str | None, aws: str | None, **listed: Any) -> None:
     """The dead letters: runs that failed for good. Without a command: list them."""
     ctx.obj = (folder, aws)
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_dead, route=None, limit=50, folder=folder, aws=aws, as_json=as_json)
-    elif as_json:
-        raise click.UsageError(f"write --json behind the command: triggers dead {ctx.invoked_subcommand} --json")
+        ctx.invoke(list_dead, folder=folder, aws=aws, **listed)
+        return
+    given = [one for one in ctx.command.params if one.name in listed and _was_given(ctx, one.name)]
+    if given:
+        name, command = given[0].opts[0], f"triggers dead {ctx.invoked_subcommand}"
+        takes = any(name in one.opts for one in dead.commands[ctx.invoked_subcommand].params)
+        behind = f"write {name} behind the command: {command} {name}"
+        raise click.UsageError(behind if takes else f"{command} has no {name}; leave it out")
+
+
+def _was_given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def _looking(
@@ -62,24 +96,32 @@ def _looking(
 
 
 @dead.command("list")
-@click.option("--route", metavar="NAME", help="Only those of this route.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest.")
+@_filters
 @state_option
 @deployed_option
 @json_option
-def list_dead(route: str | None, limit: int, folder: str | None, aws: str | None, as_json: bool) -> None:
+def list_dead(
+    kind: str | None,
+    route: str | None,
+    since: float | None,
+    limit: int,
+    folder: str | None,
+    aws: str | None,
+    as_json: bool,
+) -> None:
     """List the dead letters, the newest last. Of an app in AWS also what was rejected: it could be no event."""
     with _looking(folder, aws, _all_dead) as (place, connection):
-        require_names(connection, route=route)
-        found = views.runs(connection, state="dead", route=route, limit=limit)
+        require_names(connection, route=route, kind=kind)
+        found = views.runs(connection, state="dead", type=kind, route=route, since=since, limit=limit)
         epoch = living_epoch(place, connection)
         abouts = [digest(find_event(connection, run.event)) for run in found]
-        refused = [] if isinstance(place, StateFolder) else rejected.among(place, route, limit)
+        of_events = kind is not None or since is not None  # which what was rejected is not
+        refused = [] if of_events or isinstance(place, StateFolder) else rejected.among(place, route, limit)
     if as_json:
         say_json([*(run_json(run, epoch) for run in found), *map(rejected.as_json, refused)])
         return
     if not found:
-        note("no dead letters" + (f" of {route}" if route else ""))
+        note("no dead letters" + (f" of {route}" if route else "") + (" like that" if of_events else ""))
     else:
         rows = [
             [
@@ -132,8 +174,9 @@ def show(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
             say("\n".join(f"  {plain(text)}" for text in users_first(one.traceback).splitlines()))
     if run.state == "dead":
         again, aside = written(f"dead redrive r{run.number}"), written(f"dead drop r{run.number}")
-        test = f", `triggers export-test r{run.number}` writes a test of it" if isinstance(place, StateFolder) else ""
-        note(f"\n{again} runs it again, {aside} puts it aside{test}")
+        code = "" if isinstance(place, StateFolder) else " --app MODULE"
+        test = written(f"export-test r{run.number}{code}")
+        note(f"\n{again} runs it again, {aside} puts it aside, {test} writes a test of it")
 
 
 @dead.command()
@@ -161,7 +204,7 @@ def redrive(
             runs = views.runs(connection, state="dead", route=route)
     if not runs:
         note("no dead letters" + (f" of {route}" if route else ""))
-    _carry_out(place, Redrive, "redriven", runs, as_json)
+    _carry_out(place, Redrive, "redriven", [run.number for run in runs], as_json)
 
 
 @dead.command()
@@ -170,11 +213,15 @@ def redrive(
 @deployed_option
 @json_option
 def drop(ids: Sequence[str], folder: str | None, aws: str | None, as_json: bool) -> None:
-    """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back."""
-    numbers = _numbers(ids)
+    """Take runs off the dead letters. They stay in the journal as dropped, and `redrive` takes them back. Of an app in
+    AWS also what was rejected.
+    """
+    numbers, app = _numbers(ids), named_app()
+    refused = [number for number in numbers if app and rejected.find(app, number)]
+    numbers = [number for number in numbers if number not in refused]
     with _looking(folder, aws, lambda deployed: deployed.some(numbers)) as (place, connection):
         runs = _chosen(place, connection, numbers, {"dead"}, "be dropped")
-    _carry_out(place, Drop, "dropped", runs, as_json)
+    _carry_out(place, Drop, "dropped", [run.number for run in runs], as_json, refused)
 
 
 @click.command()
@@ -187,7 +234,7 @@ def retry(id: str, folder: str | None, aws: str | None, as_json: bool) -> None:
     numbers = _numbers([id])
     with looking(folder, aws, lambda deployed: deployed.some(numbers)) as (place, connection):
         runs = _chosen(place, connection, numbers, {"dead", "delayed"}, "be retried")
-    _carry_out(place, Redrive, "retried", runs, as_json)
+    _carry_out(place, Redrive, "retried", [run.number for run in runs], as_json)
 
 
 def _all_dead(deployed: Deployed) -> apsw.Connection:
@@ -229,15 +276,20 @@ def _instead(place: StateFolder | Deployed, run: RunView, word: str) -> str:
 
 
 def _carry_out(
-    place: StateFolder | Deployed, kind: type[Event], word: str, runs: Sequence[RunView], as_json: bool
+    place: StateFolder | Deployed,
+    kind: type[Event],
+    word: str,
+    runs: Sequence[int],
+    as_json: bool,
+    refused: Sequence[int] = (),
 ) -> None:
-    """Hand the request in for the runs, and say what came of it."""
-    numbers = [run.number for run in runs]
+    """Hand the request in for the runs, and for what was `refused` as no event, and say what came of it."""
+    numbers = [*runs, *refused]
     done = False
     if numbers:
         ids = hand_in(place, [kind.model_validate({"runs": part}) for part in chunks(numbers)])
         done = taken_in(place, ids, f"{shown(numbers)} will be {word}")
-    states = _states(place, numbers[:1000]) if done else {}
+    states = {**_states(place, runs[:1000]), **dict.fromkeys(refused, "dropped")} if done else {}
     if as_json:
         words = {f"r{number}": states.get(number) for number in numbers}
         say_json({"runs": words, "taken_in": done})

@@ -8,7 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from shlex import quote
 
@@ -22,34 +22,38 @@ from triggers.aws.emulation import Stack
 from triggers.aws.libraries import Platform, installed, requirements
 from triggers.aws.refusals import explained
 from triggers.aws.runtime import Result
-from triggers.aws.server import environment
+from triggers.aws.server import Server, environment
 from triggers.commands.failures import FAILED, OK
 from triggers.commands.output import count, note
 from triggers.commands.packing import data_of
 from triggers.commands.signals import Signals
-from triggers.journal.views import runs
+from triggers.journal.views import RunView, runs
 from triggers.sources.folder import Folder
 
 log = logging.getLogger("triggers.run")
 
 LOOK = 0.5
 """Seconds after which it is looked again whether the queues are empty."""
+NAMED = 10
+"""How many dead runs, and messages that were rejected, are told one by one where their records are forgotten."""
+MOST = 1_000
+"""As many of them are counted."""
 STILL = 3
 """How many times in a row they must have been."""
 
 
 @contextmanager
-def dispatched(app: App, port: int, folder: str | None, *, upload: bool) -> Iterator[tuple[App, str]]:
-    """Emulate what a dispatcher needs, and yield the app with its places there, and its state folder: the one that was
-    named, else one to forget.
+def dispatched(app: App, port: int, folder: str | None, *, upload: bool) -> Iterator[tuple[App, str, Server]]:
+    """Emulate what a dispatcher needs, and yield the app with its places there, its state folder (the one that was
+    named, else one to forget), and the server.
     """
-    with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as forgotten:
+    with emulation.emulated(port) as server, tempfile.TemporaryDirectory(prefix="triggers-aws-") as forgotten:
         state = folder or forgotten
         emulation.polled(app).create()
-        _greet(app, endpoint, f"--state {quote(str(Path(state).absolute()))}")
+        _greet(app, server.endpoint, f"--state {quote(str(Path(state).absolute()))}")
         if upload:
             _upload(app)
-        yield app.bound(emulation.places(app)), state
+        yield app.bound(emulation.places(app)), state, server
 
 
 def by_functions(app: App, target: str, port: int, files: Sequence[Path], *, upload: bool, drain: bool) -> int:
@@ -58,19 +62,22 @@ def by_functions(app: App, target: str, port: int, files: Sequence[Path], *, upl
     `target` is `module:app`, by which they import it; `files` hold their requirements.
     """
     started = time.monotonic()
-    with emulation.emulated(port) as endpoint, tempfile.TemporaryDirectory(prefix="triggers-aws-") as home:
+    with emulation.emulated(port) as server, tempfile.TemporaryDirectory(prefix="triggers-aws-") as home:
         folder = Path(home)
         made = bundle(target, Platform.here(), requirements(files), libraries=installed, leave_out=data_of(app))
         made.write(folder / "functions.zip")
         unpack(folder / "functions.zip", folder / "functions")
         log.info("packed %s of %s in %.1f s", count(len(made.entries), "file"), app.name, time.monotonic() - started)
-        stack = Stack(app, template.render(app, target, emulation.places(app), now=time.time()))
+        rendered = template.render(app, target, emulation.places(app), now=time.time())
+        for line in template.notes(rendered):
+            log.info("note: %s", line)
+        stack = Stack(app, rendered)
         stack.create()
-        _greet(app, endpoint, f"--aws {quote(app.name)}")
-        return asyncio.run(_work(stack, folder / "functions", upload, drain))
+        _greet(app, server.endpoint, f"--aws {quote(app.name)}")
+        return asyncio.run(_work(stack, server, folder / "functions", upload, drain))
 
 
-async def _work(stack: Stack, folder: Path, upload: bool, drain: bool) -> int:
+async def _work(stack: Stack, server: Server, folder: Path, upload: bool, drain: bool) -> int:
     told = asyncio.Event()
     signals: list[int] = []
 
@@ -82,12 +89,14 @@ async def _work(stack: Stack, folder: Path, upload: bool, drain: bool) -> int:
         async with stack.functions(folder, _told):
             if upload:
                 await asyncio.to_thread(_upload, stack.app)
-            waits: list[asyncio.Task[object]] = [asyncio.create_task(told.wait())]
+            waits: list[asyncio.Task[object]] = [asyncio.create_task(told.wait()), asyncio.create_task(server.ended())]
             if drain:
                 waits.append(asyncio.create_task(_drained(stack)))
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
+            for wait in done:
+                wait.result()
     if signals:
         return 128 + signals[0]
     return await asyncio.to_thread(verdict, Deployed(stack.app.name))
@@ -95,13 +104,28 @@ async def _work(stack: Stack, folder: Path, upload: bool, drain: bool) -> int:
 
 def verdict(deployed: Deployed) -> int:
     """Say what went wrong in an app in AWS, if anything did, and return the exit code."""
-    with deployed.newest(1, {"dead"}) as connection:
-        wrong = ["runs are dead"] if runs(connection, state="dead") else []
-    if deployed.rejections(1):
-        wrong.append("messages were rejected")
-    if wrong:
-        log.warning("drained: %s", " and ".join(wrong))
-    return FAILED if wrong else OK
+    with closing(deployed.newest(MOST, {"dead"})) as connection:
+        dead = runs(connection, state="dead")
+    rejected = deployed.rejections(MOST)
+    tell_dead(dead)
+    for one in rejected[:NAMED]:
+        log.error("rejected: %s from %s: %s", one.id, one.source, one.reason)
+    if dead or rejected:
+        log.warning("drained: %s dead, %s rejected; their records have gone with it", _many(dead), _many(rejected))
+        return FAILED
+    return OK
+
+
+def tell_dead(dead: Sequence[RunView]) -> None:
+    """Say which runs died, and of what: where they ran is forgotten, so nobody can look there."""
+    for run in dead[:NAMED]:
+        log.error("dead: %s r%d after %s: %s", run.route, run.number, count(run.attempt, "attempt"), run.error)
+    if dead[NAMED:]:
+        log.error("dead: and %s more", count(len(dead) - NAMED, "run"))
+
+
+def _many(found: Sequence[object]) -> str:
+    return f"{len(found)} or more" if len(found) == MOST else f"{len(found)}"
 
 
 async def _drained(stack: Stack) -> None:

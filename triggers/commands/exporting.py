@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -11,10 +12,10 @@ from triggers.app import App
 from triggers.commands.failures import NotFound
 from triggers.commands.loading import bind, load_app, target_of
 from triggers.commands.masking import Masked
-from triggers.commands.origins import Origins, dead_below, failure_of, origins_of
+from triggers.commands.origins import Failure, Origins, dead_below, failure_of, origins_of
 from triggers.commands.output import count, note, plain, save, say
-from triggers.commands.parameters import state_option
-from triggers.commands.reading import find, reader
+from triggers.commands.parameters import deployed_option, looked_at, state_option
+from triggers.commands.reading import find, looking
 from triggers.commands.script import Script, waiting_time
 from triggers.commands.testfile import FAILURE, SUCCESS, TestFile
 from triggers.errors import StateError, WiringError, did_you_mean
@@ -32,23 +33,30 @@ from triggers.lineage import EventRow
 @click.option("--with", "places", multiple=True, metavar="PLACE", help="Copy what lies in that place now, too.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it there, not to stdout.")
 @state_option
+@deployed_option
 def export_test(
-    id: str, target: str | None, expected: str, places: tuple[str, ...], output: str | None, folder: str | None
+    id: str,
+    target: str | None,
+    expected: str,
+    places: tuple[str, ...],
+    output: str | None,
+    folder: str | None,
+    aws: str | None,
 ) -> None:
-    """Write a failure as a pytest test: what came from outside, and what is to come of it.
+    """Write a failure, here or in AWS, as a pytest test: what came from outside, and what is to come of it.
 
     ID is a run that is dead or of which an attempt failed, or an event that led to one dead run. With --output the
     files that came are copied beside the test, into FILE_files.
     """
     file = None if output is None else Path(output)
-    with reader(folder) as (_, connection):
-        found = find(connection, id)
-        run = dead_below(connection, found) if isinstance(found, EventRow) else found
-        failure, origins = failure_of(connection, run), origins_of(connection, run)
+    with looking(folder, aws, lambda deployed: deployed.chain(id)) as (_, connection):
+        failure, origins = _told(connection, id)
         app, known = _app(connection, target)
+    if aws:  # a record keeps one attempt alone, so any run may have been put off between its first start and its last
+        origins = replace(origins, put_off={run.number for run in origins.runs})
     _check_routes(app, origins)
     masked = Masked(app.event_types(), origins.events.values())
-    stem = file.stem if file else f"test_r{run.number}"
+    stem = file.stem if file else f"test_r{failure.run.number}"
     script = Script(app, masked, f"{stem}_files", copies=file is not None)
     for place in dict.fromkeys(places):
         script.lay_out(place)
@@ -63,12 +71,20 @@ def export_test(
         note(f"missing: {plain(words)}")
 
 
+def _told(connection: apsw.Connection, id: str) -> tuple[Failure, Origins]:
+    found = find(connection, id)
+    run = dead_below(connection, found) if isinstance(found, EventRow) else found
+    return failure_of(connection, run), origins_of(connection, run)
+
+
 def _app(connection: apsw.Connection, target: str | None) -> tuple[App, str]:
     """Return the app, its places where they are here, and `module:app`, by which a test imports it."""
     last = views.app(connection)
     known = target or (last.target if last else None)
     if known is None:
-        raise click.UsageError("the journal does not say where the app is; name it: --app MODULE[:APP], as in app.py")
+        raise click.UsageError(
+            f"where the app's code is does not stand in {looked_at()}; name it: --app MODULE[:APP], as in app.py"
+        )
     try:
         app = load_app(known)
     except NotFound as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import apsw
 
@@ -24,6 +24,9 @@ FIRST = (float("-inf"), 0)
 NAMED = 3
 """How many routes are named of which too little is known."""
 
+HOLD = "hold"
+"""What `if_dead=` is then; the options load much else."""
+
 SOON = 1.0
 """Seconds that nobody tells from now."""
 
@@ -44,6 +47,7 @@ def outlook(connection: apsw.Connection, epoch: int, now: float) -> Outlook:
         waiting={name: best(connection, name, epoch) for name in routes},
         delayed=backlog.delayed(connection, MOST),
         counts=backlog.counts(connection, epoch),
+        parked=backlog.parked(connection, _holding(routes), MOST),
     )
     shut = [*views.closed(connection), *_held_up(routes, open)]
     return foresee(open, declared, times.range, shut, now)
@@ -62,6 +66,11 @@ def best(connection: apsw.Connection, route: str, epoch: int) -> list[backlog.Op
     """Return the runs of a route that wait, as many as are played, the best-ranked first."""
     rows = waiting(route, epoch, FIRST, MOST)(connection)
     return [backlog.OpenRun(row.number, route, row.attempt, row.epoch, None, None, row.terms) for row in rows]
+
+
+def _holding(routes: Mapping[str, RouteView]) -> list[str]:
+    """Return the routes of which a dead run holds up those behind it in the order of their data."""
+    return [name for name, route in routes.items() if route.policy.get("if_dead") == HOLD]
 
 
 def _held_up(routes: dict[str, RouteView], open: Open) -> list[Shut]:

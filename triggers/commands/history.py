@@ -9,7 +9,7 @@ import apsw
 import click
 
 from triggers.commands.output import clock, note, pace, plain, print_table, say_json, span, state
-from triggers.commands.parameters import Moment, deployed_option, json_option, state_option
+from triggers.commands.parameters import Moment, deployed_option, json_option, limit_option, state_option
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
@@ -36,10 +36,6 @@ MOST = 10_000
 """As many runs are fetched from AWS where only some of them are wanted."""
 MOST_EMITTING = 1_000
 """The same where what each of them has emitted is fetched, too."""
-
-limit_option = click.option(
-    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
-)
 
 
 @click.command()

@@ -75,7 +75,7 @@ class Holdups:
         last = self.shut(run)
         if last is None:
             return None
-        holders = self._holders(last.reason.partition(": ")[0])
+        holders = self._holders(last.reason)
         if holders:
             return Holdup("gate", f"{plain(last.reason)}; held by {named(holders)}", numbers(holders))
         opens = f"; it opens at {clock(last.until)}" if last.until < math.inf else ""
@@ -107,9 +107,9 @@ class Holdups:
         rates = {name: Rate(*rate) for name, rate in declared.items() if rate}
         return paces(rates, started(list(rates))(self._connection)) if rates else {}
 
-    def _holders(self, resource: str) -> list[OpenRun]:
+    def _holders(self, reason: str) -> list[OpenRun]:
         """Return the runs that have one of a limit that is found out: the reason of its gate begins with its name."""
-        return [run for run in self.running if resource in self._limits_of(run)]
+        return [run for run in self.running if any(reason.startswith(f"{one}: ") for one in self._limits_of(run))]
 
     def _limits_of(self, run: OpenRun) -> set[str]:
         called = self._routes[run.route].policy.get("downstream") if run.route in self._routes else None

@@ -131,7 +131,7 @@ class Display:
         told = [pace(_progress(run, now), run.started) for run in runs]
         for place, run in enumerate(runs):
             again = f" (attempt {run.attempt})" if run.attempt > 1 else ""
-            expected, _ = self.engine.dispatcher.times.bounds(run.route.name, run.size)
+            expected, _ = self.engine.dispatcher.times.predict(run.route.name, run.size)
             left = "" if expected is None else _left(run.started + expected - now)
             cells = [f"r{run.number}", run.route.name + again, span(now - run.started), left, subject_of(run)]
             rows.append(Row(-place, [*cells, told[place]] if any(told) else cells))

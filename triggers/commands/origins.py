@@ -10,6 +10,7 @@ from typing import TypeVar
 import apsw
 import click
 
+from triggers.commands.parameters import named_app, written
 from triggers.commands.reading import OBJECT_CREATED, find_event
 from triggers.errors import TriggersError
 from triggers.journal import views
@@ -56,8 +57,10 @@ def failure_of(connection: apsw.Connection, run: RunView) -> Failure:
     if run.state == "dead" or (run.state == "dropped" and tried and tried[-1].outcome == "dead"):
         return Failure(run, run.error or "", run.attempt, final=True)
     if not tried:
+        none = "its record has no attempt that failed (it keeps none once another went well)"
+        why = none if named_app() else "no attempt of it has failed"
         raise TriggersError(
-            f"r{run.number} is {run.state} and no attempt of it has failed; `triggers dead` lists the runs that have"
+            f"r{run.number} is {run.state} and {why}; {written('dead')} lists the runs that failed for good"
         )
     return Failure(run, tried[-1].error or "", tried[-1].attempt, final=False)
 

@@ -20,6 +20,7 @@ import click
 
 from triggers.errors import StateError
 from triggers.progress import Progress
+from triggers.spans import in_words
 
 STATE_COLOURS: Mapping[str, str] = {
     "waiting": "cyan",
@@ -123,18 +124,8 @@ def clock(seconds: float | None) -> str:
 
 
 def span(seconds: float | None) -> str:
-    """Return a duration: `340 ms`, `12.1 s`, `4 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
-    if seconds is None:
-        return "-"
-    seconds = max(0.0, seconds)
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours = int(seconds) // 60, int(seconds) // 3600
-    if minutes < 60:
-        return f"{minutes} min {int(seconds) % 60} s"
-    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    """Return a duration in words; a dash where there is none."""
+    return "-" if seconds is None else in_words(seconds)
 
 
 def pace(told: Progress | None, started: float | None = None) -> str:

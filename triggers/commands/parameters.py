@@ -110,6 +110,13 @@ def bind_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
+def limit_option(command: F) -> F:
+    """Add `--limit` to a command that lists."""
+    return click.option(
+        "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, the newest."
+    )(command)
+
+
 def json_option(command: F) -> F:
     """Add `--json` to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
@@ -135,20 +142,28 @@ def find_state(folder: str | None) -> StateFolder:
             if inside := _states(state.path):
                 raise NotFound(f"no journal in {named}; did you mean {inside[0]}?")
             state.refuse_strangers()
+            if state.inbox.is_dir():
+                raise NotFound(_not_run(state.path))
             raise NotFound(f"no journal in {named}; `triggers run` makes one there")
         return state
     found = _states(HOME)
     if len(found) == 1:
         return StateFolder(found[0])
     if not found:
+        if unread := _states(HOME, "inbox"):
+            raise NotFound(_not_run(unread[0]))
         raise NotFound(
             "no state folder here: .triggers/ holds none; start `triggers run` here, or name one with --state"
         )
     raise NotFound(f"several apps have run here; say which with --state: {', '.join(map(str, found))}")
 
 
-def _states(home: Path) -> list[Path]:
+def _not_run(state: Path) -> str:
+    return f"the app in {state} has not run yet, so it has no journal; what was sent waits there for `triggers run`"
+
+
+def _states(home: Path, has: str = "journal.db") -> list[Path]:
     try:
-        return sorted(path.parent for path in home.glob("*/journal.db"))
+        return sorted(path.parent for path in home.glob(f"*/{has}"))
     except OSError:
         return []

@@ -45,7 +45,7 @@ def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
 
     found = [_scenarios(target) for target in targets]
     wrong = 0
-    with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as endpoint:
+    with tempfile.TemporaryDirectory(prefix="triggers-parity-") as home, emulated() as server:
         for number, (module, scenarios) in enumerate(found):
             folder, file = Path(home, f"{number}"), Path(home, f"{number}.zip")
             data = [path for one in scenarios.values() for path in data_of(one.app)]
@@ -54,7 +54,7 @@ def parity(targets: Sequence[str], files: Sequence[Path]) -> int:
             )
             made.write(file)
             unpack(file, folder)
-            wrong += sum(not _same(module, name, one, folder, endpoint) for name, one in scenarios.items())
+            wrong += sum(not _same(module, name, one, folder, server.endpoint) for name, one in scenarios.items())
     return FAILED if wrong else OK
 
 

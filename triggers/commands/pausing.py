@@ -46,8 +46,10 @@ def pause(routes: tuple[str, ...], folder: str | None, as_json: bool) -> None:
 @json_option
 def resume(routes: tuple[str, ...], folder: str | None, as_json: bool) -> None:
     """Let paused routes go on; without any, end the pause of the whole app. What was paused for itself stays so."""
+    with reader(folder) as (_, connection):
+        before = pauses.paused_routes(connection)
     taken = _ask(folder, routes, ResumeRoutes(routes=list(routes)), "resumed")
-    _answer(folder, routes, taken, "resumed", as_json)
+    _answer(folder, routes, taken, "resumed", as_json, [name for name in routes or [pauses.APP] if name not in before])
 
 
 @click.command()
@@ -97,15 +99,21 @@ def _ask(folder: str | None, routes: Sequence[str], request: Event, word: str, u
     return taken or (until > -inf and not state.holder())
 
 
-def _answer(folder: str | None, routes: Sequence[str], taken: bool, word: str, as_json: bool) -> None:
+def _answer(
+    folder: str | None, routes: Sequence[str], taken: bool, word: str, as_json: bool, idle: Sequence[str] = ()
+) -> None:
+    """Say what came of a request; `idle` are the routes, or the app, that were not paused for it to resume."""
     with reader(folder) as (_, connection):
         known = pauses.paused_routes(connection)
     if as_json:
         still = {name: str(pause) for name, pause in known.items() if name}
         say_json({"routes": _all(routes), "taken_in": taken, "paused": {"app": pauses.APP in known, "routes": still}})
         return
-    if taken:
-        say(f"{_words(routes)} {word}")
+    changed = [name for name in routes or [pauses.APP] if name not in idle]
+    if taken and changed:
+        say(f"{_words([name for name in changed if name])} {word}")
+    for name in idle if taken else ():
+        note(f"{plain(name) or 'the whole app'} was not paused")
     others = [pause for name, pause in known.items() if name not in routes and (routes or name)]
     for pause in others if word == "resumed" and taken else ():
         note(f"{plain(pause.route) or 'all routes'}: {plain(str(pause))}")

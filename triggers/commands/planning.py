@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import apsw
 import click
@@ -20,21 +21,27 @@ from triggers.commands.output import iso as as_iso
 from triggers.commands.parameters import Finite, json_option, state_option
 from triggers.commands.reading import living_epoch, reader
 from triggers.errors import ScheduleError
+from triggers.expectation import Expectation
+from triggers.gather import BATCH
 from triggers.journal import pauses, views
+from triggers.journal.arrivals import last_told
+from triggers.journal.dues import Forming, forming
 from triggers.journal.orders import Shut
 from triggers.journal.views import RouteView
 from triggers.prediction.outlook import Outlook
-from triggers.prediction.timeline import Bar, Line, Timeline, svg
+from triggers.prediction.timeline import Bar, Coming, Dropped, Line, Timeline, svg
 from triggers.schedule import Window, firings
 from triggers.schedule.reading import read
 from triggers.schedule.window import Interval
 
 FIRINGS = 500
 """Of each schedule, so many firings are shown at most."""
+GROUPS = 500
+"""As many groups of events are shown as end first."""
 ROWS = 100
 """Lines that are printed of a plan where nobody sees colours."""
 MARKS = ("█", "▒", "▲", "·", " "), ("#", "=", "^", ".", " ")
-"""What runs, what is expected, what fires, an open window or none, a closed window."""
+"""What runs, what is expected, what fires or is due, an open window or none, a closed window."""
 COLOURS = ("blue", "cyan", "yellow", "bright_black", None)
 
 
@@ -76,7 +83,9 @@ def timeline(connection: apsw.Connection, epoch: int, now: float, until: float) 
             opens = f" until {clock(gate.until)}" if gate.until < math.inf else ""
             lines[gate.route].reason = f"{plain(gate.reason)}{opens}"
     _place(found, lines)
-    return Timeline(app.name if app else "", now, until, list(lines.values()))
+    _gather(connection, routes, lines, now)
+    expected = [_awaited(connection, name, one, now, until) for name, one in (app.expected if app else {}).items()]
+    return Timeline(app.name if app else "", now, until, [*lines.values(), *expected])
 
 
 def _first_shut(
@@ -113,18 +122,58 @@ def _place(found: Outlook, lines: dict[str, Line]) -> None:
     """Put what is expected into the lines."""
     for number, expected in found.runs.items():
         line = lines[expected.route]
-        if expected.start is None:
-            line.waiting += 1
-            line.unforeseen += 1
-            continue
         line.waiting += not expected.running
-        line.bars.append(Bar(number, expected.running, expected.start, expected.end))
+        if expected.after is not None and not line.reason:
+            before = f"r{expected.after}" if expected.after else "a dead one"
+            line.reason = f"r{number} is behind {before} in the order of its data"
+        if expected.start is not None:
+            line.bars.append(Bar(number, expected.running, expected.start, expected.end, expected.after))
+        elif expected.expires is not None:
+            line.dropped.append(Dropped(number, expected.expires))
+        else:
+            line.unforeseen += 1
     for route, behind in found.behind.items():
         if route in lines:
             lines[route].waiting += behind
             lines[route].unforeseen += behind
     for line in lines.values():
         line.bars.sort(key=lambda bar: (bar.start.middle, bar.run))
+
+
+def _gather(
+    connection: apsw.Connection, routes: Mapping[str, RouteView], lines: Mapping[str, Line], now: float
+) -> None:
+    """Put into the lines which events come together, and when."""
+    for group in forming(connection, GROUPS):
+        if group.route in lines:
+            batch = (routes[group.route].policy.get("gathers") or {}).get("kind") == BATCH
+            full = _full(group, now) if batch else None
+            lines[group.route].coming.append(Coming(group.events, group.wanted, full, max(now, group.due)))
+
+
+def _full(group: Forming, now: float) -> float | None:
+    """Return when a batch is full if events come as they have, None where its time is up by then."""
+    if group.events < 2:
+        return None
+    full = group.opened + (now - group.opened) * (group.wanted - 1) / (group.events - 1)
+    return full if full < group.due else None
+
+
+def _awaited(connection: apsw.Connection, name: str, expected: Mapping[str, Any], now: float, until: float) -> Line:
+    """Return the line of what is expected to come: when it is told as missing, if it does not."""
+    line = Line(name, expects=expected["kind"])
+    arrived, told = last_told(connection, name)
+    try:
+        by = read(expected["by"]) if expected["by"] else None
+    except ScheduleError:
+        line.reason = f"a {line.expects} is expected by {expected['by']}"  # which the app alone knows
+        return line
+    one = Expectation(name, expected["kind"], expected["grace"], expected["every"] or math.inf, by)
+    missing = math.inf if arrived is None else one.next(arrived, told) + one.grace
+    if missing < math.inf:
+        line.missing = max(now, missing)
+        line.reason = f"missing at {clock(missing)}, if none comes" if missing >= until else ""
+    return line
 
 
 # --- as a chart
@@ -141,7 +190,7 @@ def _chart(found: Timeline) -> None:
         say(f"{paint(plain(line.route, label).ljust(label), None, bold=True)}  {drawn}")
         if told := line.told():
             say(paint(f"{' ' * label}  {plain(told, wide)}", "bright_black"))
-    words = ("runs", "expected", "fires", "nothing", "window closed")
+    words = ("runs", "expected", "fires, or is due", "nothing", "window closed")
     say(paint("  ".join(f"{mark} {word}" for mark, word in zip(marks, words, strict=True)).rstrip(), "bright_black"))
 
 
@@ -157,7 +206,7 @@ def _cells(line: Line, found: Timeline, wide: int) -> list[int]:
     for opens, closes in line.opens or ():
         for place in span(opens, closes):
             cells[place] = 3
-    for moment in line.fires:
+    for moment, _ in line.moments():
         for place in span(moment, moment):
             cells[place] = 2
     for bar in line.bars:
@@ -205,9 +254,14 @@ def _rows(line: Line, found: Timeline) -> Iterator[tuple[float, str, str]]:
         if bar.running:
             yield bar.start.middle, line.route, f"r{bar.run} runs, {ends}"
         elif bar.start.middle < found.end:
-            yield bar.start.middle, line.route, f"r{bar.run} starts {said(bar.start, found.begin)}, {ends}"
-    for moment in line.fires:
-        yield moment, line.route, "fires"
+            after = f", behind r{bar.after}" if bar.after else ""
+            yield bar.start.middle, line.route, f"r{bar.run} starts {said(bar.start, found.begin)}, {ends}{after}"
+    for run, at in line.dropped:
+        if at < found.end:
+            yield at, line.route, f"r{run} expires before it could start"
+    for moment, what in line.moments():
+        if moment < found.end:
+            yield moment, line.route, what
     for opens, closes in line.opens or ():
         yield opens, line.route, f"window open until {clock(closes)}"
 
@@ -217,7 +271,12 @@ def _json(found: Timeline) -> dict[str, object]:
         "app": found.app,
         "from": as_iso(found.begin),
         "until": as_iso(found.end),
-        "routes": [_line_json(line) for line in found.lines],
+        "routes": [_line_json(line) for line in found.lines if line.expects is None],
+        "expected": [
+            {"name": line.route, "event_type": line.expects, "missing": as_iso(line.missing)}
+            for line in found.lines
+            if line.expects is not None
+        ],
     }
 
 
@@ -228,8 +287,19 @@ def _line_json(line: Line) -> dict[str, object]:
         "unforeseen": line.unforeseen,
         "reason": line.reason or None,
         "runs": [
-            {"run": f"r{bar.run}", "running": bar.running, "starts": shown(bar.start), "ends": shown(bar.end)}
+            {
+                "run": f"r{bar.run}",
+                "running": bar.running,
+                "starts": shown(bar.start),
+                "ends": shown(bar.end),
+                "after": f"r{bar.after}" if bar.after else None,
+            }
             for bar in line.bars
+        ],
+        "expire": [{"run": f"r{run}", "at": as_iso(at)} for run, at in line.dropped],
+        "gather": [
+            {"events": one.events, "wanted": one.wanted, "full": as_iso(one.full), "ends": as_iso(one.ends)}
+            for one in line.coming
         ],
         "fires": [as_iso(moment) for moment in line.fires],
         "window": None if line.opens is None else [[as_iso(opens), as_iso(closes)] for opens, closes in line.opens],

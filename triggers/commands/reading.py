@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import apsw
 import click
 
 from triggers.commands.failures import NotFound
-from triggers.commands.output import count, iso, plain
+from triggers.commands.output import count, iso, note, plain
 from triggers.commands.parameters import find_state, looked_at, written
 from triggers.errors import TriggersError, WiringError, did_you_mean
 from triggers.journal import views
@@ -63,8 +63,16 @@ def looking(
     deployed = Deployed(aws)
     with known(aws):
         looked = look(deployed)
+    before = deployed.left_out()
+    _warn(before)
     with closing(looked) as connection:
         yield deployed, connection
+    _warn(line for line in deployed.left_out() if line not in before)  # what else was asked for
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        note(f"warning: {line}")
 
 
 @contextmanager

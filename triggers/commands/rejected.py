@@ -10,7 +10,8 @@ from triggers.commands.parameters import written
 from triggers.commands.reading import known
 
 if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
-    from triggers.aws.deployed import Deployed, Rejection
+    from triggers.aws.deployed import Deployed
+    from triggers.aws.rows import Rejection
 
 MOST = 10_000
 """As many are looked through for those of a route, the newest."""
@@ -50,8 +51,8 @@ def print_all(found: Sequence[Rejection]) -> None:
         for one in found
     ]
     print_table(["rejected", "route", "came", "source", "what", "why"], rows)
-    first = written(f"dead show r{found[-1].number}")
-    note(f"what was rejected is no event and ran nothing; {first} shows it and the way out")
+    first, aside = (written(f"dead {word} r{found[-1].number}") for word in ("show", "drop"))
+    note(f"what was rejected is no event and ran nothing; {first} shows it and the way out, {aside} puts it aside")
 
 
 def show(one: Rejection, json: bool) -> None:
@@ -59,11 +60,12 @@ def show(one: Rejection, json: bool) -> None:
     if json:
         say_json(as_json(one))
         return
-    say(f"{paint(f'r{one.number} {_to(one)}', None, bold=True)}  {state('rejected')}  {clock(one.time)}")
+    say(f"{paint(f'r{one.number} {_to(one)}', None, bold=True)}  {state(_word(one))}  {clock(one.time)}")
     say(f"\nrejected: {plain(one.reason)}")
     note(
         "nothing ran, and there is nothing to run again: mend what sends it, or deploy an app that takes it, and send"
         f" it again; this record is kept until {clock(one.expires)}"
+        + ("" if one.dropped else f", and {written(f'dead drop r{one.number}')} puts it aside")
     )
     say(f"\nmessage {plain(one.id)} from {plain(one.source)}: {plain(one.body, LONGEST)}")
     if len(one.body) > LONGEST:
@@ -76,7 +78,7 @@ def as_json(one: Rejection) -> dict[str, Any]:
         "run": f"r{one.number}",
         "route": one.route,
         "event": None,
-        "state": "rejected",
+        "state": _word(one),
         "attempt": 0,
         "priority": 0,
         "started": None,
@@ -88,6 +90,10 @@ def as_json(one: Rejection) -> dict[str, Any]:
         "id": one.id,
         "body": one.body,
     }
+
+
+def _word(one: Rejection) -> str:
+    return "dropped" if one.dropped else "rejected"
 
 
 def _to(one: Rejection) -> str:

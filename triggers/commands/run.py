@@ -8,9 +8,10 @@ import os
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from shlex import quote
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import apsw
 import click
@@ -25,13 +26,16 @@ from triggers.commands.output import clock, coloured, count, note, span
 from triggers.commands.parameters import Finite, bind_option
 from triggers.commands.signals import Signals
 from triggers.engine import Engine
-from triggers.errors import StateError
+from triggers.errors import StateError, TriggersError
 from triggers.journal.dues import Held
 from triggers.journal.views import open_reader, runs
 from triggers.sources.folder import Folder
 from triggers.sources.queue import Queue
 from triggers.state import StateFolder
 from triggers.waits import Wait
+
+if TYPE_CHECKING:  # who runs where AWS itself is, or none, has no use for it
+    from triggers.aws.server import Server
 
 log = logging.getLogger("triggers.run")
 
@@ -97,7 +101,8 @@ def run(
     SIGINT (Ctrl-C) and SIGTERM stop it: it reads nothing more, lets handlers finish for --grace seconds, and exits
     with 130 or 143. A second signal ends it at once. Nothing is lost either way. With --drain it exits with 0, or with
     1 if a run went to the dead letters, a batch that was handed in was rejected, a dead run holds others up, events
-    wait for a route that has lost its batch=, debounce= or Join, or runs for a route that is gone.
+    wait for a route that has lost its batch=, debounce= or Join, or runs for a route that is gone. Messages of a queue
+    that are hidden, as others have them, are told and not waited for.
     """
     if quiet and verbose:
         raise click.UsageError("--quiet and --verbose exclude each other")
@@ -113,9 +118,9 @@ def run(
 
         return by_functions(app, target_of(target, loaded), port, requirements, upload=upload, drain=drain)
     live = log_format == "live" or (log_format is None and not quiet and coloured(sys.stderr) and sys.stderr.isatty())
-    with _placed(app, folder, port if aws else None, upload) as (app, state):
+    with _placed(app, folder, port if aws else None, upload) as (app, state, server):
         engine = Engine(app, StateFolder(state), grace=grace, adopt=adopt, target=target_of(target, loaded))
-        session = Session(app, engine, drain=drain)
+        session = Session(app, engine, drain=drain, server=server, forgotten=aws and not folder)
         if live:
             from triggers.commands.live import Display  # loads rich, for a terminal only
 
@@ -159,10 +164,13 @@ def _given(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def _placed(app: App, folder: str | None, port: int | None, upload: bool) -> Iterator[tuple[App, Path | str]]:
-    """Yield the app and its state folder: here, or, given a port, with its places in an emulated AWS there."""
+def _placed(
+    app: App, folder: str | None, port: int | None, upload: bool
+) -> Iterator[tuple[App, Path | str, Server | None]]:
+    """Yield the app and its state folder: here, or, given a port, with its places in an emulated AWS there, whose
+    server is the third."""
     if port is None:
-        yield app, folder or default_state(app.name)
+        yield app, folder or default_state(app.name), None
         return
     from triggers.commands.emulating import dispatched  # loads boto3
 
@@ -213,15 +221,22 @@ def _place(task: asyncio.Task[Any]) -> str:
 class Session:
     """One stay of an app at work, from its start to its end."""
 
-    def __init__(self, app: App, engine: Engine, *, drain: bool) -> None:
+    def __init__(
+        self, app: App, engine: Engine, *, drain: bool, server: Server | None = None, forgotten: bool = False
+    ) -> None:
         self.app = app
         self.engine = engine
         self.drain = drain
+        self.server = server
+        self.forgotten = forgotten
+        """Whether the state folder is gone at the end, with all that could be looked up there."""
         self.display: Any = None
         """The live view, where there is one; typed loosely because its module loads rich."""
         self.signal: int | None = None
         self.held: Sequence[Held] = ()
         """What is left that would wait for ever."""
+        self.hidden: Sequence[str] = ()
+        """What is said of messages that its queues hand to nobody at present."""
         self._told = asyncio.Event()
         self._said = ""
         self._view: asyncio.Task[None] | None = None
@@ -263,19 +278,22 @@ class Session:
 
     async def _until_told(self, work: Coroutine[Any, Any, None]) -> None:
         """Do the work until it ends or a signal comes; raise what makes it impossible to go on."""
-        working, told = asyncio.create_task(work), asyncio.create_task(self._told.wait())
+        ways: list[Coroutine[Any, Any, object]] = [self.server.ended()] if self.server else []
+        tasks = [asyncio.create_task(way) for way in (*ways, work, self._told.wait())]
         try:
-            await asyncio.wait({working, told}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
-            for task in (working, told):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(working, told, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _drained(self) -> None:
         """Wait until nothing is left to do, and say what for."""
         self.held = await self.engine.drained(self._say_what_for)
+        self.hidden = await asyncio.to_thread(_hidden, self.app)
 
     def _say_what_for(self, found: Sequence[Wait]) -> None:
         """Say what a drain waits for, unless that is over in a moment, or has been said."""
@@ -310,13 +328,15 @@ class Session:
     def _sum_up(self, seconds: float) -> int:
         counts = self.engine.dispatcher.counts
         events = counts["events"] + counts["emitted"]
-        dead = _deaths(counts["dead"], self.engine.state, time.time() - seconds) if counts["dead"] else ""
+        dead = _deaths(self.app.name, counts["dead"], self.engine.state, time.time() - seconds, self.forgotten)
         rejected = self.engine.rejected
         refused = f", {count(rejected, 'batch', 'batches')} rejected (see `triggers doctor`)" if rejected else ""
         for held in self.held:
             log.error("%s", _held_up(held))
         for left in self.engine.left:
             log.error("left over: %s", left)
+        for said in self.hidden:
+            log.warning("%s", said)
         failed = counts["dead"] or rejected or self.held or self.engine.left
         word = "stopped" if self.signal else "drained"
         done = f"{count(counts['done'], 'run')} done{dead}{refused}"
@@ -337,6 +357,30 @@ def _listened_to(app: App) -> Iterator[str]:
             yield f"{name} ({os.fsencode(str(places[name])).decode('utf-8', 'backslashreplace')})"
 
 
+def _hidden(app: App) -> list[str]:
+    """Return what to say of queues that hide messages: they look empty, and are not. Nobody knows for how long others
+    keep what they were given, so it is told and not waited for."""
+    queues = [source for source in app.sources.values() if isinstance(source, Queue)]
+    if not queues:
+        return []
+    from triggers.aws.attributes import hidden_in  # who polls no queue need not have boto3
+    from triggers.aws.clients import client
+
+    said, sqs = [], client("sqs")
+    for queue in queues:
+        try:
+            many = hidden_in(sqs, queue.queue, queue.url)
+        except TriggersError as error:
+            said.append(f"whether messages are hidden is not known: {error}")
+            continue
+        if many is None:
+            log.info("queue %r: may not be asked for hidden messages (sqs:GetQueueAttributes)", queue.queue)
+        elif many:
+            some = count(many, "message")
+            said.append(f"left over: about {some} of queue {queue.queue!r}, hidden: given to others, or delayed")
+    return said
+
+
 def _held_up(held: Held) -> str:
     """Return which runs wait for ever, and what lets them go on."""
     more = held.many - len(held.runs)
@@ -345,16 +389,25 @@ def _held_up(held: Held) -> str:
     return f"left over of {held.route}: {runs}, for r{held.dead} before them is dead (in_order=); {ways}"
 
 
-def _deaths(died: int, state: StateFolder, since: float) -> str:
-    """Return what to say of runs that died since a moment; some may have been redriven or dropped meanwhile."""
+def _deaths(app: str, died: int, state: StateFolder, since: float, forgotten: bool) -> str:
+    """Return what to say of runs that died since a moment; some may have been redriven or dropped meanwhile.
+
+    Where their journal is to be forgotten, each is told here.
+    """
+    if not died:
+        return ""
+    usual = state.path.absolute() == default_state(app).absolute()
+    place = "" if usual else f" --state {quote(str(state.path))}"
+    hint = "--state DIR would keep their journal" if forgotten else f"see `triggers dead{place}`"
     try:
-        connection = open_reader(state)
-        try:
-            left = sum(run.ended is not None and run.ended >= since for run in runs(connection, state="dead"))
-        finally:
-            connection.close()
+        with closing(open_reader(state)) as connection:
+            dead = [run for run in runs(connection, state="dead") if run.ended is not None and run.ended >= since]
     except (StateError, apsw.Error):  # the disk has failed: what is known is that they died
-        left = died
-    left = min(left, died)
-    said = f", {left:,} dead (see `triggers dead`)" if left else ""
+        return f", {died:,} dead ({hint})"
+    if forgotten:
+        from triggers.commands.emulating import tell_dead  # it is loaded already
+
+        tell_dead(dead)
+    left = min(len(dead), died)
+    said = f", {left:,} dead ({hint})" if left else ""
     return f"{said}, {died - left:,} redriven or dropped" if left < died else said

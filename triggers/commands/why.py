@@ -49,6 +49,9 @@ PLAYED = 500
 APART = re.compile(r"\((repeated|late|batch|by)=")
 """What a reason says that is of an event which came together with no others: it can't be run by itself."""
 
+TOO_MANY = "at most come together"
+"""What a reason says where a replay would change nothing."""
+
 LAST_WORDS = 5.0
 """Seconds that a coroutine may take to end after its timeout."""
 
@@ -163,7 +166,14 @@ def _said(scene: Scene, run: RunView, state: str) -> str:
         case "dead":
             tries = count(run.attempt, "attempt")
             return f"{run.route} failed for good after {tries}: {run.error}; see {written(f'dead show r{run.number}')}"
+    return _dropped(run)
+
+
+def _dropped(run: RunView) -> str:
+    """Return why a run was dropped, and what takes it back."""
     redrive = written(f"dead redrive r{run.number}")
+    if TOO_MANY in (run.error or ""):
+        return f"{run.route} does not run it: {run.error}"
     if APART.search(run.error or ""):
         again = written(f"replay --route {run.route} --event e{run.event} --yes")
         return f"{run.route} does not run it: {run.error}; {again} has it gathered once more"
@@ -225,19 +235,11 @@ def _waiting(scene: Scene, answer: Answer, run: RunView) -> Answer:
     elif holdup.kind != "gate" or holdup.until is not None:
         words = scene.expected(run, _behind(scene, run, holdup, before))
         expected = scene.outlook.runs.get(run.number)
-        if expires := _expires(waiting, expected):
-            answer.text += f"; it is dropped before that, at {clock(expires)} (expires=)"
+        if expected and expected.expires is not None:
+            answer.text += f"; it is dropped before that, at {clock(expected.expires)} (expires=)"
         else:
             answer.text, answer.expected = answer.text + words, expected
     return answer
-
-
-def _expires(waiting: backlog.OpenRun, expected: Expected | None) -> float | None:
-    """Return when a run is dropped that has not been started, where it is not expected to start before."""
-    expires = None if waiting.attempt else waiting.terms.expires
-    if expires is None or expected is None or expected.start is None:
-        return None
-    return expires if expected.start.middle >= expires else None
 
 
 def _behind(scene: Scene, run: RunView, holdup: Holdup, before: int) -> set[str]:

@@ -22,7 +22,7 @@ from triggers.attempt import Run
 from triggers.cgroup import ControlGroup, ControlGroups
 from triggers.errors import HandlerError
 from triggers.executor.groups import Groups
-from triggers.kernel import memory_of
+from triggers.kernel import end_of, memory_of
 
 ENDING = 1.0
 """Seconds that are given to a process that is about to end, before its run is settled without knowing how it ended."""
@@ -119,7 +119,7 @@ class Worker:
         if self._process.poll() is None:
             with suppress(OSError):  # out of time, or a kernel without pidfd: it is looked at later
                 async with asyncio.timeout(ENDING):
-                    await _end_of(self._process.pid)
+                    await end_of(self._process.pid)
         return self._process.poll()
 
     def wait(self) -> None:
@@ -168,15 +168,3 @@ def _kill_all(number: int, groups: Groups, control: ControlGroup | None) -> None
     groups.discard(number)
     if control:
         control.kill()
-
-
-async def _end_of(process: int) -> None:
-    """Wait for the end of a child that nobody has waited for yet. Raises `OSError` where the kernel can't tell."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-    file = os.pidfd_open(process)
-    try:
-        loop.add_reader(file, ended.set)
-        await ended.wait()
-    finally:
-        loop.remove_reader(file)
-        os.close(file)

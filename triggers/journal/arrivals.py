@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 
 import apsw
 
-from triggers.sources import ARRIVALS
+from triggers.sources import ARRIVALS, EXPECT
+
+
+def last_told(connection: apsw.Connection, name: str) -> tuple[float | None, float]:
+    """Return when the last event of an expectation came, or somebody began to look, None where nobody has; and the last
+    moment whose event was said to be missing, before all others where none was."""
+    arrived, told = (connection.execute(_KEPT, (source, name.encode())).get for source in (ARRIVALS, EXPECT))
+    return None if arrived is None else float(arrived), -inf if told is None else float(told)
 
 
 def came(events: Mapping[str, Sequence[int]]) -> Callable[[apsw.Connection], dict[str, float]]:
@@ -29,4 +37,5 @@ def came(events: Mapping[str, Sequence[int]]) -> Callable[[apsw.Connection], dic
 
 _RECORDED = """
 SELECT recorded FROM event WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number DESC LIMIT 1"""
+_KEPT = "SELECT value FROM ledger WHERE source = ? AND key = ?"
 _NOTE = "INSERT OR REPLACE INTO ledger (source, key, value, event) VALUES (?, ?, ?, 0)"

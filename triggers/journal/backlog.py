@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import apsw
 
-from triggers.journal.schema import DELAYED, ENDLESS, RUNNING, WAITING
-from triggers.scheduling.terms import COLUMNS, Terms
+from triggers.journal.schema import DEAD, DELAYED, ENDLESS, RUNNING, WAITING
+from triggers.scheduling.terms import Terms
 
 
 class OpenRun(NamedTuple):
@@ -23,6 +25,14 @@ class OpenRun(NamedTuple):
     terms: Terms
 
 
+class Parked(NamedTuple):
+    """A run that waits for its turn in the order of its data."""
+
+    run: OpenRun
+    before: int
+    """The last run before it; 0 where that is dead, and holds it up."""
+
+
 def at_work(connection: apsw.Connection, epoch: int) -> list[OpenRun]:
     """Return the runs whose handlers are at work under an epoch, in order."""
     return _read(connection, f"state < 2 AND state = {RUNNING} AND epoch = ? ORDER BY number", epoch)
@@ -31,6 +41,15 @@ def at_work(connection: apsw.Connection, epoch: int) -> list[OpenRun]:
 def delayed(connection: apsw.Connection, most: int) -> list[OpenRun]:
     """Return the runs that are delayed, those first that are due first."""
     return _read(connection, f"state = {DELAYED} AND due < {ENDLESS} ORDER BY due LIMIT ?", most)
+
+
+def parked(connection: apsw.Connection, holding: Iterable[str], most: int) -> list[Parked]:
+    """Return the runs that wait for their turn, in the order of their data.
+
+    `holding` are the routes of which a dead run holds up those behind it.
+    """
+    sql = _PARKED.replace("$", ",".join(f"run.{name}" for name in _COLUMNS))
+    return [Parked(_open(row), before or 0) for before, *row in connection.execute(sql, (json.dumps([*holding]), most))]
 
 
 def run(connection: apsw.Connection, number: int) -> OpenRun:
@@ -54,11 +73,26 @@ def before(connection: apsw.Connection, one: OpenRun, epoch: int) -> int:
 
 
 def _read(connection: apsw.Connection, where: str, value: int) -> list[OpenRun]:
-    sql = f"SELECT number, route, attempt, epoch, started, due_time, {COLUMNS} FROM run WHERE {where}"
-    return [
-        OpenRun(number, route, attempt, epoch, started, due, Terms(*terms))
-        for number, route, attempt, epoch, started, due, *terms in connection.execute(sql, (value,))
-    ]
+    sql = f"SELECT {','.join(_COLUMNS)} FROM run WHERE {where}"
+    return [_open(row) for row in connection.execute(sql, (value,))]
+
+
+def _open(row: Sequence[Any]) -> OpenRun:
+    number, route, attempt, epoch, started, due, *terms = row
+    return OpenRun(number, route, attempt, epoch, started, due, Terms(*terms))
+
+
+_COLUMNS = ("number", "route", "attempt", "epoch", "started", "due_time", *Terms._fields)
+
+# Those of one place go at the same time.
+_PARKED = f"""
+SELECT before, $ FROM (
+    SELECT place.run, place.route, place.key, place.at, max(iif(run.state = {DEAD}, 0, place.run)) OVER (
+        PARTITION BY place.route, place.key ORDER BY place.at GROUPS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS before
+    FROM place JOIN run ON run.number = place.run
+    WHERE run.state <> {DEAD} OR place.route IN (SELECT value FROM json_each(?))) AS own
+JOIN run ON run.number = own.run WHERE run.state = {DELAYED} AND run.due = {ENDLESS}
+ORDER BY own.route, own.key, own.at, own.run LIMIT ?"""
 
 
 # A claim of an older epoch is void: such a run waits.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import apsw
@@ -282,7 +283,7 @@ def _many(connection: apsw.Connection, sql: str, rows: Sequence[Sequence[object]
     """Run a statement with `$` in place of its VALUES over all rows, and yield what it returns."""
     for chunk in _chunks(rows):
         statement = _statement(sql, len(chunk[0]), len(chunk))
-        yield from connection.execute(statement, [value for row in chunk for value in row])
+        yield from connection.execute(statement, list(chain.from_iterable(chunk)))
 
 
 @cache

@@ -34,6 +34,23 @@ class Held(NamedTuple):
     """How many there are."""
 
 
+class Forming(NamedTuple):
+    """Events that come together, and are not all there yet. Moments are in Unix seconds."""
+
+    route: str
+    events: int
+    wanted: int
+    """How many make it whole; 1 of a burst, of which the last one runs."""
+    opened: float
+    due: float
+    """When it ends at the latest."""
+
+
+def forming(connection: apsw.Connection, most: int) -> list[Forming]:
+    """Return the groups that are open, those first that end first, so many at most."""
+    return [Forming(*row) for row in connection.execute(_FORMING, (most,))]
+
+
 def dues(connection: apsw.Connection) -> list[Due]:
     """Return what is due at a moment, route by route."""
     return [Due(*row) for sql in (_DELAYED, _GROUPS) for row in connection.execute(sql)]
@@ -69,6 +86,10 @@ GROUP BY route ORDER BY route"""
 _GROUPS = """
 SELECT route, count(DISTINCT first), min(due), NULL, 0 FROM gathered WHERE ended IS NULL
 GROUP BY route ORDER BY route"""
+
+_FORMING = """
+SELECT route, count(*), max(wanted), min(opened), max(due) AS ends FROM gathered WHERE ended IS NULL
+GROUP BY route, key, first ORDER BY ends, first LIMIT ?"""
 
 _LATER = f"""
 place AS later JOIN run AS parked ON parked.number = later.run AND parked.state = {DELAYED} AND parked.due = {ENDLESS}

@@ -25,6 +25,8 @@ WHOLE: Final = "whole"
 """How a group ended that has all its events."""
 TIME: Final = "time"
 """How one ended whose time was over."""
+MANY: Final = "many"
+"""How one ended of whose events there are too many to come together: it has the first of them alone."""
 
 TOLD: Final = 256
 """How many ended groups are told at once."""
@@ -245,16 +247,25 @@ def _all(connection: apsw.Connection, a: Arrival, rule: Rule) -> None:
         return
     part, cause, root = found
     a = a._replace(key=f"r{cause}", slot=f"e{part}")
+    if many := connection.execute(_TOO_MANY, (a.route, a.key, MANY)).get:
+        _refuse(connection, a, too_many(f"r{cause}", many, rule.of))
+        return
     known = connection.execute(_WANTED, (a.route, a.key)).get  # to count them once more for each would take for ever
     if not known and _late(connection, a, rule):
         return
     siblings = int(known or connection.execute(_SIBLINGS, (root, cause, rule.of)).get)
-    if siblings > MOST:
-        _refuse(
-            connection, a, f"r{cause} emitted {siblings:,} {rule.of}, and {MOST:,} at most come together (batch=All)"
-        )
+    if siblings > MOST:  # what does not come together is one dead letter, and who comes for it says the same
+        _put(connection, a, a.event, 1, siblings, a.at, a.at)
+        _end(connection, a, a.event, MANY)
         return
     _join(connection, a, rule._replace(wanted=siblings))
+
+
+def too_many(run: str, many: int, kind: str) -> str:
+    """Return why nothing comes together of what a run has emitted so many of."""
+    return (
+        f"{run} emitted {many:,} {kind}, and {MOST:,} at most come together (batch=All); take the work apart in steps"
+    )
 
 
 def _origin(connection: apsw.Connection, event: int, kind: str) -> tuple[int, int, int] | None:
@@ -291,8 +302,8 @@ def _refuse(connection: apsw.Connection, a: Arrival, reason: str) -> None:
     connection.execute(_PUT, (a.route, a.key, a.event, 1, a.slot, a.event, 1, a.at, a.at, reason))
 
 
-def _end(connection: apsw.Connection, a: Arrival, first: int) -> None:
-    connection.execute(_END, (WHOLE, a.route, a.key, first))
+def _end(connection: apsw.Connection, a: Arrival, first: int, how: str = WHOLE) -> None:
+    connection.execute(_END, (how, a.route, a.key, first))
 
 
 def _groups(connection: apsw.Connection, routes: Collection[str]) -> list[list[int]]:
@@ -368,6 +379,8 @@ SELECT first FROM open WHERE first IS NOT NULL AND NOT EXISTS (
 LIMIT 1"""
 
 _HAD = "SELECT 1 FROM gathered WHERE route = ? AND key IS ? AND ended IN (?, ?) LIMIT 1"
+
+_TOO_MANY = "SELECT wanted FROM gathered WHERE route = ? AND key IS ? AND ended = ? LIMIT 1"
 
 _PARENT = """
 SELECT parent.number, parent.type, parent.cause, parent.root FROM event

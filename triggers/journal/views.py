@@ -104,6 +104,8 @@ class AppView:
     """`module:app`, as `triggers run` loaded it, or None."""
     regulated: list[str] = field(default_factory=list)
     """What bounds its starts by what happens at work, in words: a breaker, say."""
+    expected: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What is expected to come, by name: `kind`, the type of the event, `grace`, and `every` or `by`."""
 
 
 @dataclass(frozen=True, slots=True)

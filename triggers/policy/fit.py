@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from triggers.policy.standing import Kept, late
@@ -30,21 +31,22 @@ def fit(view: View, order: Iterable[int], kept: Callable[[View], Kept] = late) -
     """
     started: list[int] = []
     room = _Room(view, kept, started)
-    if room.full():
+    if room.full:
         return started
     taken = [0] * len(view.lanes)
-    closed = [not lane.heads for lane in view.lanes]
-    for index in _all(view, order):
-        if closed[index]:
+    waiting = {index for index, lane in enumerate(view.lanes) if lane.heads}
+    for index in chain(order, _left_out(view, waiting, taken)):
+        if not isinstance(index, int) or index not in waiting:
             continue
         if not room.take(index, taken[index]):
-            closed[index] = True
+            waiting.discard(index)
             continue
         started.append(index)
-        taken[index] += 1
-        closed[index] = taken[index] == len(view.lanes[index].heads)
-        if room.full():
+        if room.full:
             break
+        taken[index] += 1
+        if taken[index] == len(view.lanes[index].heads):
+            waiting.discard(index)
     return started
 
 
@@ -59,7 +61,8 @@ class _Room:
         self._makes_kept = kept
         self._kept: Kept | None = None
         self._gone = {name for name, amount in view.free.items() if amount <= 0}
-        self._seen = 0
+        self.full = bool(self._gone) and self._used_up()
+        """Whether nothing that waits can fit any more, as far as it costs little to see."""
 
     def take(self, index: int, head: int) -> bool:
         """Take what a head needs, if it fits; keep it for one that is late and does not."""
@@ -73,6 +76,7 @@ class _Room:
             left[name] -= amount
             if not left[name]:
                 self._gone.add(name)
+                self.full = self._used_up()
         return True
 
     def _beside(self, lane: Lane) -> bool:
@@ -84,11 +88,8 @@ class _Room:
             _subtract(left, lane.needs)
         return True
 
-    def full(self) -> bool:
-        """Say whether nothing that waits can fit any more, as far as it costs little to see."""
-        if len(self._gone) == self._seen:
-            return False
-        self._seen = len(self._gone)
+    def _used_up(self) -> bool:
+        """Say whether each that waits needs something of which nothing is left."""
         return not any(map(self._gone.isdisjoint, [lane.needs for lane in self._view.lanes]))
 
     def _keep(self, index: int, head: int) -> None:
@@ -122,14 +123,9 @@ def reserve(now: float, lane: Lane, left: Mapping[str, int], running: Iterable[B
     return []
 
 
-def _all(view: View, order: Iterable[int]) -> Iterator[int]:
-    count = len(view.lanes)
-    named = [0] * count
-    for index in order:
-        if isinstance(index, int) and 0 <= index < count:
-            named[index] += 1
-            yield index
-    rest = [(rank, index) for index, lane in enumerate(view.lanes) for rank in lane.heads[named[index] :]]
+def _left_out(view: View, waiting: Collection[int], taken: Sequence[int]) -> Iterator[int]:
+    """Yield the lanes that still wait when an order has ended, by the ranks of their heads."""
+    rest = [(rank, index) for index in waiting for rank in view.lanes[index].heads[taken[index] :]]
     for _, index in sorted(rest):
         yield index
 

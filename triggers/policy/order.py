@@ -81,7 +81,7 @@ def _best(view: View, unknown: float) -> int | None:
 
 
 def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[int]:
-    """Yield what is left: the share that has used least first, and what it takes here counts."""
+    """Return what is left in its order, where there are several shares in turns."""
     shares: dict[str, list[int]] = defaultdict(list)
     for index, lane in enumerate(view.lanes):
         if taken.get(index, 0) < len(lane.heads):
@@ -91,6 +91,13 @@ def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[in
         (view.usage.get(name, 0.0), name, _Queue(view, members, taken, unknown, bound))
         for name, members in shares.items()
     ]
+    if len(queues) > 1:
+        return _in_turns(view, queues)
+    return queues[0][-1].rest() if queues else iter(())
+
+
+def _in_turns(view: View, queues: list[tuple[float, str, _Queue]]) -> Iterator[int]:
+    """Yield what is left: the share that has used least first, and what it takes here counts."""
     heapify(queues)
     while len(queues) > 1:
         usage, name, queue = queues[0]

@@ -15,10 +15,12 @@ it would have taken is not known. Where the long ones fail by their timeout, the
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import itemgetter, mul
 from typing import NamedTuple
 
 LAST = 100
@@ -39,11 +41,17 @@ SIZED = 8
 CUTS = 4
 """At so many of the sizes seen, in equal steps, the time may begin to grow."""
 
+LEVER = 0.5
+"""Doublings by which sizes must be spread (their standard deviation) to say anything."""
+
 SURE = 3.0
 """A slope counts when it is so many times its standard error."""
 
 ASKED = 256
 """Sizes for which a route's answer is kept until more is known."""
+
+_WEIGHTS = [0.5 ** (age / HALF) for age in range(LAST - 1, -1, -1)]
+"""What the runs count, the latest last."""
 
 _SHORTEST, _GREATEST = 1e-6, 30.0
 """Seconds; and the logarithm of more seconds than anybody waits for."""
@@ -54,14 +62,21 @@ _STUDENT: Mapping[int, float] = {2: 1.886, 3: 1.638, 4: 1.533, 5: 1.476, 6: 1.44
 Ended = tuple[int | None, float]
 """The size of the input in bytes, and the seconds that the run took."""
 
-Bounds = tuple[float | None, float | None]
-"""The seconds that a run will take: half below the first, nine of ten below the second. None is not known."""
 
-UNKNOWN: Bounds = None, None
+class Prediction(NamedTuple):
+    """The seconds that a run will take, as far as decisions go by it; None is not known."""
+
+    expected: float | None
+    """Half take less (p50)."""
+    longest: float | None
+    """Nine of ten take less (p90)."""
+
+
+UNKNOWN = Prediction(None, None)
 
 
 class Range(NamedTuple):
-    """The seconds that a run will take: eight of ten between `p10` and `p90`, half below `p50`."""
+    """The same as people are told it: eight of ten between `p10` and `p90`, half below `p50`."""
 
     p10: float
     p50: float
@@ -98,10 +113,10 @@ class RunTimes:
         fit = history.fit() if history else None
         return 1.0 if fit is None or size is None else math.exp(fit.line.at(_log2(size)))
 
-    def bounds(self, route: str, size: int | None) -> Bounds:
-        """Return p50 and p90, as the policy asks for them: the tuple of before where they have not changed."""
+    def predict(self, route: str, size: int | None) -> Prediction:
+        """Return what the policy asks for: the very prediction of before where it has not changed."""
         history = self._routes.get(route)
-        return history.bounds(size) if history else UNKNOWN
+        return history.predict(size) if history else UNKNOWN
 
 
 @dataclass(slots=True)
@@ -119,7 +134,7 @@ class _History:
     _fit: Fit | None = None
     _ranges: dict[int | None, Range | None] = field(default_factory=dict)
     """What was asked for of late, by size."""
-    _bounds: dict[int | None, Bounds] = field(default_factory=dict)
+    _predictions: dict[int | None, Prediction] = field(default_factory=dict)
 
     def learn(self, size: int | None, seconds: float) -> None:
         self.ended.append((size, seconds))
@@ -132,17 +147,17 @@ class _History:
         if self._due:
             self._fit, self._due = fit(list(self.ended)[: len(self.ended) - self._since][-LAST:]), False
             self._ranges.clear()
-            self._bounds.clear()
+            self._predictions.clear()
         return self._fit
 
-    def bounds(self, size: int | None) -> Bounds:
+    def predict(self, size: int | None) -> Prediction:
         """Return what the policy knows of a run with an input of this size: each decision asks for all routes."""
-        if self._due or size not in self._bounds:
+        if self._due or size not in self._predictions:
             found = self.range(size)
-            if len(self._bounds) >= ASKED:
-                self._bounds.clear()
-            self._bounds[size] = (found.p50, found.p90) if found else UNKNOWN
-        return self._bounds[size]
+            if len(self._predictions) >= ASKED:
+                self._predictions.clear()
+            self._predictions[size] = Prediction(found.p50, found.p90) if found else UNKNOWN
+        return self._predictions[size]
 
     def range(self, size: int | None) -> Range | None:
         """Return how long a run with an input of this size will take: each decision asks for the first that waits."""
@@ -199,16 +214,27 @@ class Fit(NamedTuple):
 
 
 def fit(ended: Sequence[Ended]) -> Fit | None:
-    """Return what runs amount to, the latest last; None where they are too few."""
+    """Return what runs amount to, the latest last, `LAST` at most; None where they are too few."""
     if len(ended) < LEAST:
         return None
     times = [math.log(max(seconds, _SHORTEST)) for _, seconds in ended]
-    weights = [0.5 ** (age / HALF) for age in range(len(ended) - 1, -1, -1)]
-    sizes = [_log2(size) for size, _ in ended if size is not None]
-    line = _steady(sizes, times, weights) if len(sizes) == len(times) >= SIZED else _FLAT
+    weights = _WEIGHTS[-len(ended) :]
+    sizes = _telling(ended)
+    line = _steady(sizes, times, weights) if sizes else _FLAT
     left = _left(line, sizes, times)
     quantiles = _student(left) if len(left) < RANKED else _ranked(left, weights)
     return Fit(quantiles, line, len(ended))
+
+
+def _telling(ended: Sequence[Ended]) -> Sequence[float]:
+    """Return the logarithms of the sizes; none where they can tell nothing: too few, unknown, or all alike.
+
+    All within one doubling are spread by half of it at most, whatever they count.
+    """
+    sizes = [size for size, _ in ended if size is not None]
+    if len(sizes) < max(SIZED, len(ended)) or max(sizes) < min(sizes) * 2 ** (2 * LEVER):
+        return ()
+    return list(map(_log2, sizes))
 
 
 def _log2(size: int) -> float:
@@ -241,36 +267,33 @@ def _tamed(values: Sequence[float]) -> Sequence[float]:
 def _line(sizes: Sequence[float], times: Sequence[float], weights: Sequence[float]) -> Line:
     """Return the line by weighted least squares, over the cuts; a flat one where none is better than that for sure."""
     ranked = sorted(sizes)
+    total = sum(weights)
+    mean = _dot(weights, times) / total
+    pulls = [weight * (time - mean) for weight, time in zip(weights, times, strict=True)]
+    squares = _dot(pulls, times)
+    freedom = max(total**2 / _dot(weights, weights) - 2, 1)
     best, least = _FLAT, math.inf
     for cut in {ranked[len(ranked) * n // CUTS] for n in range(CUTS)}:
-        line, left = _least_squares(cut, sizes, times, weights)
-        if left < 0.9 * least:  # a cut is an assumption more: it must be worth it
+        line = _through(cut, sizes, weights, pulls)
+        left = max(1e-12, squares - line.slope**2 * line.spread)
+        sure = line.spread >= total * LEVER**2 and abs(line.slope) >= SURE * math.sqrt(left / freedom / line.spread)
+        if sure and left < 0.9 * least:  # a cut is an assumption more: it must be worth it
             best, least = line, left
     return best
 
 
-def _least_squares(
-    cut: float, sizes: Sequence[float], times: Sequence[float], weights: Sequence[float]
-) -> tuple[Line, float]:
-    """Return the line with this cut and the squares that it leaves, infinite where its slope is not sure."""
-    total = sum(weights)
-    effective = total**2 / sum(weight**2 for weight in weights)
-    beyond = [max(0.0, size - cut) for size in sizes]
-    centre = _mean(beyond, weights, total)
-    mean = _mean(times, weights, total)
-    spread = sum(weight * (x - centre) ** 2 for weight, x in zip(weights, beyond, strict=True))
-    if spread < total / 4:  # less than half a doubling: no lever
-        return _FLAT, math.inf
-    both = sum(w * (x - centre) * (y - mean) for w, x, y in zip(weights, beyond, times, strict=True))
-    slope = both / spread
-    left = max(1e-12, sum(w * (y - mean) ** 2 for w, y in zip(weights, times, strict=True)) - slope * both)
-    if abs(slope) < SURE * math.sqrt(left / max(effective - 2, 1) / spread):
-        return _FLAT, math.inf
-    return Line(cut, slope, centre, spread), left
+def _through(cut: float, sizes: Sequence[float], weights: Sequence[float], pulls: Sequence[float]) -> Line:
+    """Return the line with this cut that leaves least; `pulls` are the times above their mean, weighted."""
+    beyond = [size - cut if size > cut else 0.0 for size in sizes]
+    centre = _dot(weights, beyond) / sum(weights)
+    across = [x - centre for x in beyond]
+    spread = _dot(map(mul, weights, across), across)
+    return Line(cut, _dot(pulls, across) / spread if spread else 0.0, centre, spread)
 
 
-def _mean(values: Sequence[float], weights: Sequence[float], total: float) -> float:
-    return sum(weight * value for weight, value in zip(weights, values, strict=True)) / total
+def _dot(a: Iterable[float], b: Iterable[float]) -> float:
+    total: float = sum(map(mul, a, b))
+    return total
 
 
 def _student(values: Sequence[float]) -> tuple[float, float, float]:
@@ -285,16 +308,16 @@ def _student(values: Sequence[float]) -> tuple[float, float, float]:
 def _ranked(values: Sequence[float], weights: Sequence[float]) -> tuple[float, float, float]:
     """Return weighted quantiles in which the next value has its share (Barber, Candes, Ramdas and Tibshirani 2023)."""
     ranked = sorted(zip(values, weights, strict=True))
-    sums = list(accumulate(weight for _, weight in ranked))
+    sums: list[float] = list(accumulate(map(itemgetter(1), ranked)))
     whole = sums[-1] + 1.0  # the next one weighs as much as the last one did
 
     def quantile(share: float) -> float:
         wanted = share * whole
-        for index, reached in enumerate(sums):
-            if reached >= wanted:
-                value, weight = ranked[index]
-                before = ranked[index - 1][0] if index else value
-                return value - (value - before) * (reached - wanted) / weight
-        return ranked[-1][0]
+        index = bisect_left(sums, wanted)
+        if index == len(sums):
+            return ranked[-1][0]
+        value, weight = ranked[index]
+        before = ranked[index - 1][0] if index else value
+        return value - (value - before) * (sums[index] - wanted) / weight
 
     return quantile(0.1), quantile(0.5), quantile(0.9)

@@ -17,14 +17,14 @@ from itertools import islice
 from statistics import NormalDist
 from typing import NamedTuple, Protocol
 
-from triggers.journal.backlog import OpenRun
+from triggers.journal.backlog import OpenRun, Parked
 from triggers.journal.orders import Shut
 from triggers.policy import order
+from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.gates import Closed, Gate
 from triggers.scheduling.terms import Terms
 from triggers.simulate.declared import Declared
 from triggers.simulate.machine import Rules, simulate
-from triggers.simulate.predictors import Prediction
 from triggers.simulate.workload import Job
 
 MOST = 500
@@ -70,6 +70,10 @@ class Expected:
     start: Moments | None
     end: Moments | None
     running: bool
+    after: int | None = None
+    """The run that it comes after in the order of its data; 0 where that is dead, and holds it up."""
+    expires: float | None = None
+    """When it is dropped, where it is not expected to start by then; Unix seconds."""
 
 
 @dataclass(slots=True)
@@ -81,6 +85,8 @@ class Open:
     delayed: Sequence[OpenRun]
     counts: Mapping[str, int]
     """How many runs of each route wait."""
+    parked: Sequence[Parked] = ()
+    """What waits for its turn in the order of its data."""
 
 
 @dataclass(slots=True)
@@ -134,7 +140,7 @@ class _Given:
         kind = job.route, job.size
         if kind not in self._known:
             known = self._times(job.route, job.size or None)
-            self._known[kind] = Prediction(known.p50, known.p90) if known else Prediction(None, None)
+            self._known[kind] = Prediction(known.p50, known.p90) if known else UNKNOWN
         return self._known[kind]
 
     def learn(self, job: Job) -> None:
@@ -144,10 +150,18 @@ class _Given:
 def foresee(open: Open, app: Declared, times: Times, shut: Iterable[Shut], now: float, most: int = MOST) -> Outlook:
     """Return when what is open is expected to start and to end, if nothing else comes that ranks before it."""
     waiting = list(islice(merge(*open.waiting.values(), key=lambda run: (run.terms.rank, run.number)), most))
-    every = sorted([*open.running, *waiting, *open.delayed[:most]], key=lambda run: run.number)  # which breaks ties
-    runs = [run for run in every if app.knows(run.route)]
+    after = {run.number: before for run, before in open.parked[:most]}
+    every = [*open.running, *waiting, *open.delayed[:most], *(run for run, _ in open.parked[:most])]
+    runs = sorted((run for run in every if app.knows(run.route)), key=lambda run: run.number)  # which breaks ties
     begun = {run.number: run.started for run in open.running}
-    jobs = [_job(run, app, now, begun.get(run.number)) for run in runs]
+    places = {run.number: place for place, run in enumerate(runs)}
+    jobs = [
+        replace(
+            _job(run, app, now, begun.get(run.number)),
+            after=places.get(after[run.number], len(runs)) if run.number in after else None,
+        )
+        for run in runs
+    ]
     ranges = [times(run.route, run.terms.size) for run in runs]
     found = Outlook(behind=Counter(open.counts))
     found.behind.subtract(run.route for run in waiting)
@@ -156,9 +170,18 @@ def foresee(open: Open, app: Declared, times: Times, shut: Iterable[Shut], now: 
     rules = replace(rules, gates=_gates(shut, rules.gates))
     plays = [_play(jobs, ranges, app, rules, now, random.Random(seed)) for seed in range(_plays(len(jobs)))]  # noqa: S311
     for place, run in enumerate(runs):
-        starts, ends = zip(*(play[place] for play in plays), strict=True)
-        found.runs[run.number] = Expected(run.route, moments(starts), moments(ends), run.number in begun)
+        played, number = [play[place] for play in plays], run.number
+        found.runs[number] = _expected(run, played, running=number in begun, after=after.get(number))
     return found
+
+
+def _expected(run: OpenRun, played: Sequence[tuple[float, float]], *, running: bool, after: int | None) -> Expected:
+    """Return what is expected of a run by its starts and ends; that it expires, where it did in most plays."""
+    started = [one for one in played if one[0] != math.inf]
+    if 2 * len(started) < len(played):
+        return Expected(run.route, None, None, running, after, run.terms.expires)
+    starts, ends = zip(*started, strict=True)
+    return Expected(run.route, moments(starts), moments(ends), running, after)
 
 
 def moments(drawn: Sequence[float]) -> Moments | None:
@@ -205,7 +228,7 @@ def _job(run: OpenRun, app: Declared, now: float, begun: float | None) -> Job:
     ready = now if run.due is None else max(now, run.due)
     return Job(
         arrival, run.route, terms.key or "", app.needs(run.route, terms), terms.size or 0, terms.priority, 0.0,
-        terms.deadline, ready, begun,
+        terms.deadline, ready, begun, expires=math.inf if run.attempt or terms.expires is None else terms.expires,
     )  # fmt: skip
 
 

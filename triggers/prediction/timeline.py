@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
+from typing import NamedTuple
 
 from triggers.prediction.outlook import Moments
 
@@ -35,6 +36,39 @@ class Bar:
     running: bool
     start: Moments
     end: Moments | None
+    after: int | None = None
+    """The run that it comes after in the order of its data."""
+
+
+class Dropped(NamedTuple):
+    """A run that expires before it could start, and when."""
+
+    run: int
+    at: float
+
+
+class Coming(NamedTuple):
+    """Events that come together to one run."""
+
+    events: int
+    wanted: int
+    """How many make it whole; 1 of a burst, of which the last one runs."""
+    full: float | None
+    """When it will be whole at the present pace, if it will by then."""
+    ends: float
+    """When its time is up."""
+
+    @property
+    def at(self) -> float:
+        """Return when it ends, as far as anybody can say."""
+        return self.ends if self.full is None else self.full
+
+    def told(self) -> str:
+        """Return it in a few words, to be said of the moment at which it ends."""
+        if self.wanted <= 1:
+            return "a burst is over, if nothing more comes"
+        there = f"{self.events:,} of {self.wanted:,} events come together"
+        return there if self.full is None else f"{there}, full at this pace; by {_clock(self.ends)} at the latest"
 
 
 @dataclass(slots=True)
@@ -52,12 +86,27 @@ class Line:
     fires: Sequence[float] = ()
     opens: Sequence[tuple[float, float]] | None = None
     """When its window is open; None where it has none."""
+    coming: list[Coming] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    expects: str | None = None
+    """The type of event that it waits for, where it is no route but something that is expected."""
+    missing: float | None = None
+    """When that is told as missing, if none comes."""
 
     def told(self) -> str:
         """Return what there is beside the bars, in a few words."""
         parts = [f"{self.waiting:,} waiting"] if self.waiting else []
         parts += [f"{self.unforeseen:,} unforeseen"] if self.unforeseen else []
+        expire = "1 expires before it" if len(self.dropped) == 1 else f"{len(self.dropped):,} expire before they"
+        parts += [f"{expire} could start"] if self.dropped else []
         return ", ".join([*parts, self.reason] if self.reason else parts)
+
+    def moments(self) -> Iterator[tuple[float, str]]:
+        """Yield what happens at a moment, in words."""
+        yield from ((moment, "fires") for moment in self.fires)
+        yield from ((one.at, one.told()) for one in self.coming)
+        if self.missing is not None:
+            yield self.missing, f"{self.expects} is told as missing, if none comes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +117,7 @@ class Timeline:
     begin: float
     end: float
     lines: Sequence[Line]
+    """The routes', and behind them those of what is expected."""
 
 
 def svg(timeline: Timeline) -> str:
@@ -128,12 +178,13 @@ def _line(line: Line, rows: Sequence[Sequence[Bar]], top: float, timeline: Timel
     for number, bars in enumerate(rows):
         for bar in bars:
             yield _bar(bar, top + number * (BAR + 2), timeline)
-    for moment in line.fires:
-        x = _x(timeline, moment)
-        yield (
-            f'<path class="fires" d="M{x:.1f} {top + tall - 9:.1f} l4.5 8 h-9 z"><title>fires at '
-            f"{_clock(moment)}</title></path>"
-        )
+    for moment, what in line.moments():
+        if moment < timeline.end:
+            x = _x(timeline, moment)
+            yield (
+                f'<path class="fires" d="M{x:.1f} {top + tall - 9:.1f} l4.5 8 h-9 z"><title>{_clock(moment)}: '
+                f"{_text(what)}</title></path>"
+            )
 
 
 def _bar(bar: Bar, y: float, timeline: Timeline) -> str:
@@ -173,7 +224,8 @@ def _legend() -> Iterator[str]:
         x += 44 + 7.0 * len(said)
     yield f'<line class="range" x1="{x}" x2="{x + 18}" y1="47.5" y2="47.5"/>'
     yield f'<text class="small" x="{x + 24}" y="52">end, eight of ten times</text>'
-    yield f'<path class="fires" d="M{x + 180} 43 l4.5 8 h-9 z"/><text class="small" x="{x + 192}" y="52">fires</text>'
+    yield f'<path class="fires" d="M{x + 180} 43 l4.5 8 h-9 z"/>'
+    yield f'<text class="small" x="{x + 192}" y="52">fires, or is due</text>'
 
 
 def _clock(moment: float, form: str = "%H:%M:%S") -> str:

@@ -193,8 +193,7 @@ class Admission:
 
     def memory(self, flow: Flow, terms: Terms) -> float | None:
         """Return how many bytes a run may have, None where its route does not say."""
-        most = flow.own(terms.memory).get(MEMORY)
-        return None if most is None else most / UNIT
+        return flow.memory if terms.memory is None else flow.own(terms.memory)[MEMORY] / UNIT
 
     def gate(self, route: str, gate: Gate) -> None:
         """Have runs of a route wait for another gate."""
@@ -244,6 +243,8 @@ class Admission:
             own[limit_of(route.name)] = 1
         flow = kind_of(route)(route, units(own), part, gates=declared(route, self._aging))
         flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
+        if MEMORY in flow.needs:
+            flow.memory = flow.needs[MEMORY] / UNIT
         if route.policy.key is not None:
             flow.window = KEYED
         if route.policy.per_key is not None:

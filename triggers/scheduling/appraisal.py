@@ -18,6 +18,13 @@ from triggers.scheduling.terms import Terms
 
 log = logging.getLogger("triggers.dispatcher")
 
+LARGEST = 2**63
+"""Bytes of an object from which on nothing could store how many they are."""
+
+
+FAILURES = (Exception, SystemExit)
+"""How what a route computes may fail: none of it ends the app."""
+
 
 def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     """Return the terms of a run that is made now. `aging` seconds of waiting make up for a level of priority.
@@ -25,29 +32,32 @@ def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     What the route computes from the event never stands in the event's way: where it fails, the log says so, the
     priority is 0, and the run counts among those without a key.
     """
-    priority, key, size = _of_group(route, event) if event.type == GATHERED else _of_one(route, event)
     policy = route.policy
+    if event.type == GATHERED:
+        priority, key, size = _of_group(route, event)
+    elif policy.key is None and isinstance(policy.priority, int):
+        priority, key, size = policy.priority, None, size_of(event)
+    else:
+        priority, key, size = _of_one(route, event)
     deadline = None if policy.deadline is None else policy.deadline.of(now)
     expires = None if policy.expires is None else policy.expires.of(now)
     return Terms(now - aging * priority, priority, key, size, deadline, expires)
 
 
 def _of_one(route: Route, event: EventRow) -> tuple[int, str | None, int]:
-    """Return the priority, the key and the size of an event for a route."""
-    priority, size = route.policy.priority, size_of(event)
-    if route.policy.key is None and isinstance(priority, int):
-        return priority, None, size
-    input = _Input(route, event)
+    """Return the priority, the key and the size of an event for a route that computes something of it."""
+    priority, input = route.policy.priority, _Input(route, event)
     if not isinstance(priority, int):
         priority = input.priority()
-    return priority, None if route.policy.key is None else input.key(), size
+    return priority, None if route.policy.key is None else input.key(), size_of(event)
 
 
 def size_of(event: EventRow) -> int:
     """Return the size of the object that an event tells of, else that of its payload, in bytes."""
     if event.type == ObjectCreated.__event_type__:
-        size: int = from_json(event.data)["size"]
-        return size
+        size = from_json(event.data).get("size")  # where somebody has sent one without, its handler says so
+        if isinstance(size, int) and 0 <= size < LARGEST:
+            return size
     return len(event.data)
 
 
@@ -105,7 +115,7 @@ class _Input:
                 _check_storable(priority)
                 return priority
             raise TypeError(f"it is no whole number: {priority!r}")
-        except Exception as error:
+        except FAILURES as error:
             self._complain("priority=", error)
             return 0
 
@@ -118,7 +128,7 @@ class _Input:
                 _check_storable("" if found is None else str(found))
                 return None if found is None else str(found)
             raise TypeError(f"it is neither text nor a number: {found!r}")
-        except Exception as error:
+        except FAILURES as error:
             self._complain("key=", error)
             return None
 
@@ -127,11 +137,11 @@ class _Input:
         order = self._route.policy.in_order
         try:
             return _sorting(attrgetter(order)(self.event) if isinstance(order, str) else order(self.event))  # type: ignore[misc]  # the caller has seen that there is one
-        except Exception as error:
+        except FAILURES as error:
             self._complain("in_order=", error)
             return None
 
-    def _complain(self, option: str, error: Exception) -> None:
+    def _complain(self, option: str, error: BaseException) -> None:
         log.warning("route %r: %s failed for e%d: %r", self._route.name, option, self._row.number, error)
 
 

@@ -46,8 +46,7 @@ class Claims:
     def take(self, turn: Turn, run: RunRow, event: EventRow, now: float) -> None:
         """Claim a new run at once, or let it wait."""
         if flow := self._admission.admit(run):
-            turn.starts.append(self._claimed(flow, run, event, now))
-            self._read(turn.change, flow, event.number)
+            self._begin(turn, flow, run, event, now)
         else:
             turn.fresh.append(self._admission.add(run, event))
 
@@ -58,8 +57,7 @@ class Claims:
             self._hold_back(turn)
         choice = self._admission.choose(now)
         for flow, row, event in choice.starts:
-            turn.starts.append(self._claimed(flow, row, event, now))
-            self._read(turn.change, flow, event.number)
+            self._begin(turn, flow, row, event, now)
         turn.claims = choice.claims
         turn.change.forgiven.extend(choice.forgiven)
         for flow, head in choice.claims:
@@ -105,19 +103,18 @@ class Claims:
         starts, turn.starts = turn.starts, []
         for run in starts:
             row, flow = rows[run.number], self._admission.flows[run.route.name]
-            barred, expired = run.route.name in self._admission.bars, row.terms.expired(turn.change.at)
-            if not (barred or expired):
+            if run.route.name not in self._admission.bars and not row.terms.expired(turn.change.at):
                 turn.starts.append(run)
                 continue
             self._admission.withdraw(run.number, flow, run.key)
             row.state, row.attempt, row.epoch, row.started = WAITING, 0, 0, None
-            if not expired:
-                turn.fresh.append(self._admission.add(row, run.event))
+            turn.fresh.append(self._admission.add(row, run.event))
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
         attempt = head.attempt + 1
         change.claims.setdefault(attempt, []).append(head.number)
-        self._read(change, flow, head.event)
+        if flow.route.shape != ONE:
+            change.groups.append(head.event)
         if head.interrupted:
             change.interrupted.append(head.number)
         if flow.route.takes_context:
@@ -126,11 +123,6 @@ class Claims:
             change.unread.append(head.event)
         if attempt > 1 and flow.route.policy.retry.within is not None:
             change.again.append(head.number)
-
-    def _read(self, change: Change, flow: Flow, event: int) -> None:
-        """Have the events read that come together in one run."""
-        if flow.route.shape != ONE:
-            change.groups.append(event)
 
     def _count(self, turn: Turn, choice: Choice) -> None:
         """Have the starts counted of routes that are throttled."""
@@ -175,10 +167,12 @@ class Claims:
 
         self._pipeline.ask(event_row(head.event), found)
 
-    def _claimed(self, flow: Flow, row: RunRow, event: EventRow, now: float) -> Run:
-        """Turn a row that has not been handed over yet into a claimed one."""
+    def _begin(self, turn: Turn, flow: Flow, row: RunRow, event: EventRow, now: float) -> None:
+        """Turn a row that has not been handed over yet into a claimed one, which starts after this commit."""
         row.state, row.attempt, row.epoch, row.started = RUNNING, 1, self._journal.epoch, now
-        return self._run(flow, row.number, 1, event, now, row.terms)
+        turn.starts.append(self._run(flow, row.number, 1, event, now, row.terms))
+        if flow.route.shape != ONE:
+            turn.change.groups.append(event.number)
 
     def _run(self, flow: Flow, number: int, attempt: int, event: EventRow, started: float, terms: Terms) -> Run:
         return Run(

@@ -12,6 +12,7 @@ from operator import itemgetter
 
 from triggers import policy
 from triggers.policy import Shares
+from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.closures import Closures
 from triggers.scheduling.flows import Flow, Lane, Ranked, Row, room
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
@@ -25,13 +26,13 @@ Shown = tuple[Iterator[Lane], policy.Lane]
 Queue = tuple[int, list[Lane]]
 """Lanes that can be shown as one, and how many of their runs at most."""
 
-Forecast = Callable[[str, int | None], tuple[float | None, float | None]]
-"""From a route and the size of an input to the seconds that its runs take: p50 and p90, None where nobody knows."""
+Forecast = Callable[[str, int | None], Prediction]
+"""From a route and the size of an input to how long its runs take."""
 
 
-def unknown(route: str, size: int | None) -> tuple[None, None]:
+def unknown(route: str, size: int | None) -> Prediction:
     """Know nothing of how long runs take."""
-    return None, None
+    return UNKNOWN
 
 
 class Display:
@@ -104,11 +105,11 @@ class Display:
         """Show the lanes of a flow that nothing else holds back, as they were seen last where nothing has changed."""
         name, forecast = flow.route.name, self._forecast
         for lane in flow.ready():
-            bounds, seen = forecast(name, lane.heads[0][1].terms.size), lane.shown
-            if seen is None or lane.bounds is not bounds or not changed.isdisjoint(lane.needs):
+            predicted, seen = forecast(name, lane.heads[0][1].terms.size), lane.shown
+            if seen is None or lane.predicted is not predicted or not changed.isdisjoint(lane.needs):
                 lane.needs = flow.takes(lane.key, lane.memory)
-                seen = lane.shown = lane.seen(self._holdings.free, *bounds)
-                lane.bounds = bounds
+                seen = lane.shown = lane.seen(self._holdings.free, *predicted)
+                lane.predicted = predicted
             found.append((repeat(lane), seen))
 
     def _gated(self, flow: Flow, now: float) -> Iterator[Shown]:
@@ -167,8 +168,8 @@ class Display:
 
     def _alone(self, lane: Lane) -> Shown:
         """Show a lane by itself, whatever it takes of the limit of its key."""
-        bounds = self._forecast(lane.flow.route.name, lane.first.terms.size)
-        return repeat(lane), lane.seen(self._holdings.free, *bounds)
+        predicted = self._forecast(lane.flow.route.name, lane.first.terms.size)
+        return repeat(lane), lane.seen(self._holdings.free, *predicted)
 
     def _as_one(self, lanes: list[Lane], most: int) -> Shown:
         """Show lanes as one: of each as many runs as its key has room for."""
@@ -177,10 +178,10 @@ class Display:
         heads = list(islice(merge(*each, key=itemgetter(0)), most))
         _, first, lane = heads[0]
         flow, ranks = lane.flow, [rank for rank, _, _ in heads]
-        bounds = self._forecast(flow.route.name, first.terms.size)
+        predicted = self._forecast(flow.route.name, first.terms.size)
         deadlines = [head.terms.deadline or inf for _, head, _ in heads] if first.terms.deadline else ()
         share, needs = flow.route.share(lane.key), flow.own(lane.memory)
-        seen = policy.Lane(ranks, needs, lane.priority, *bounds, deadlines, share, flow.part)
+        seen = policy.Lane(ranks, needs, lane.priority, *predicted, deadlines, share, flow.part)
         return (lane for _, _, lane in heads), seen
 
     def _full(self, lane: Lane) -> bool:

@@ -23,6 +23,7 @@ from triggers import policy
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
 from triggers.policy import Rank
+from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.routing import Route
 from triggers.scheduling.gates import Closed, Gate, Turnstile
 from triggers.scheduling.lineup import Lineup, Tenants
@@ -87,7 +88,7 @@ class Lane:
     heads: deque[Ranked] = field(default_factory=deque)
     shown: policy.Lane | None = None
     """As the policy saw it last, if it has had the same runs since."""
-    bounds: tuple[float | None, float | None] = (None, None)
+    predicted: Prediction = UNKNOWN
     """How long they took then, as far as was known."""
 
     @property
@@ -97,16 +98,11 @@ class Lane:
 
     def add(self, rank: Rank, head: Head) -> None:
         """Take a run; new ones rank last."""
-        self.shown = None
-        if not self.heads or self.heads[-1][0] < rank:
-            self.heads.append((rank, head))
+        self.shown, heads = None, self.heads
+        if not heads or heads[-1][0] < rank:
+            heads.append((rank, head))
         else:
-            self.heads.insert(bisect(self.heads, rank, key=_rank), (rank, head))
-
-    def pop(self) -> Head:
-        """Take the first run out."""
-        self.shown = None
-        return self.heads.popleft()[1]
+            heads.insert(bisect(heads, rank, key=_rank), (rank, head))
 
     def seen(
         self,
@@ -184,6 +180,10 @@ class Flow:
     """Those of the gates that let only some runs through in one choice."""
     pace: Pace | None = None
     """What throttles the starts of its runs: one of those."""
+    memory: float | None = None
+    """How many bytes its runs may have that get no more than is declared; None is not bounded."""
+    keyed: bool = field(init=False)
+    """Whether it has lanes that differ in their keys alone."""
     lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
     rows: dict[tuple[int, float | None], Row] = field(default_factory=dict)
@@ -194,10 +194,8 @@ class Flow:
     """The best rank among what came behind the horizon and is in the journal alone."""
     _asked: Rank = BEFORE_ALL
 
-    @property
-    def keyed(self) -> bool:
-        """Say whether it has lanes that differ in their keys alone."""
-        return self.route.policy.key is not None
+    def __post_init__(self) -> None:
+        self.keyed = self.route.policy.key is not None
 
     @property
     def in_line(self) -> bool:
@@ -264,7 +262,8 @@ class Flow:
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
         self.held -= 1
-        head = lane.pop()
+        head = lane.heads.popleft()[1]
+        lane.shown = None
         if not lane.heads:
             del self.lanes[lane.priority, lane.key, lane.memory]
         if self.keyed:
@@ -320,12 +319,13 @@ class Flow:
         return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
 
     def _put(self, rank: Rank, head: Head) -> None:
-        kind = head.terms.priority, head.terms.key, head.terms.memory
+        terms = head.terms
+        kind = terms.priority, terms.key, terms.memory
         lane = self.lanes.get(kind)
         if lane is None:
-            lane = self.lanes[kind] = Lane(self, *kind, self.takes(head.terms.key, head.terms.memory))
+            lane = self.lanes[kind] = Lane(self, *kind, self.takes(terms.key, terms.memory))
         lane.add(rank, head)
-        if lane.first is head and self.keyed:
+        if self.keyed and lane.first is head:
             self._line_up(lane)
         self.held += 1
 

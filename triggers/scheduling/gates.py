@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from triggers.scheduling.terms import Terms
+from triggers.spans import in_words
 
 if TYPE_CHECKING:  # an app that runs at any time need not load them
     from triggers.prices import Prices
@@ -114,6 +115,8 @@ class Placement:
         self._openings: dict[float | None, Opening] = {}
         self._bargains: dict[float, Bargains] = {}
         self._series: Series | None = None
+        self._over: Series | None = None
+        """The prices of which the log says that they have ended."""
         self._said = False
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
@@ -129,15 +132,20 @@ class Placement:
         if self._price is not None and longest is not None:
             cheapest = self._cheapest(self._price, now, terms, longest, latest)
             if cheapest is not None:
-                return Start(cheapest, f"it is cheapest then, by {self._price}")
+                return Start(cheapest, f"it is cheapest then, by {self._price}{self._trouble(' as it was before: ')}")
         if self._window is None:
             return Start(now, "")
         opening = self._opening(self._window, now, longest, latest)
+        reason = opening.reason + self._trouble("; it goes by no price: ")
         if opening.start <= latest and not (longest is None and opening.start >= latest):
-            return Start(opening.start, opening.reason)
+            return Start(opening.start, reason)
         if longest is None:  # its deadline comes first, and nobody knows when it must start for that
             return Start(now, "")
-        return Start(latest, f"{opening.reason}; its deadline has it start then")
+        return Start(latest, f"{reason}; its deadline has it start then")
+
+    def _trouble(self, words: str) -> str:
+        """Return why nobody knows the prices of now, after some words; nothing where they are known, or not asked."""
+        return f"{words}{self._price.trouble}" if self._price and self._price.trouble else ""
 
     def _cheapest(self, price: Prices, now: float, terms: Terms, longest: float, latest: float) -> float | None:
         """Return the start that costs least, None where there is no price of any.
@@ -159,6 +167,9 @@ class Placement:
             self._bargains.clear()
         if series is None:
             return None
+        if series.end <= now and series is not self._over:
+            self._over = series
+            log.error("route %r: its prices (%s) have ended, so that its runs go by none; add more", self._route, price)
         found = self._bargains.get(longest)
         if found is None or not found.begin <= now - GRACE or found.end < now + price.within:
             _make_room(self._bargains)
@@ -192,9 +203,9 @@ class Placement:
         if latest == inf and not self._said:
             self._said = True
             log.error(
-                "route %r: its runs take up to %.1f h, which fits no opening of its window %s, and have no deadline;"
+                "route %r: its runs take up to %s, which fits no opening of its window %s, and have no deadline;"
                 " they start when it opens and end after it has closed: widen the window, or give them deadline=",
-                self._route, (longest or 0.0) / 3600, window,
+                self._route, in_words(longest or 0.0), window,
             )  # fmt: skip
         return window.next(now)
 

@@ -27,9 +27,8 @@ class Turns:
         self._pipeline.order(look(self._holds), self._admission.promote)
 
     def ended(self, run: Run) -> None:
-        """Take note of a run that is done, or dead, in the pending turn."""
-        if run.route.name in self._holds:
-            self.dropped([(run.route.name, run.key, run.number)])
+        """Take note of a run of an ordered route that is done, or dead, in the pending turn."""
+        self.dropped([(run.route.name, run.key, run.number)])
 
     def dropped(self, runs: Iterable[Ended]) -> None:
         """Take note of runs that the journal has dropped: what waited for them goes on in the pending turn."""

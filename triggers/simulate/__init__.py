@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from triggers.prediction.forecast import Prediction
 from triggers.simulate.figures import Figures, figures
 from triggers.simulate.machine import Machine, Rules, simulate
-from triggers.simulate.predictors import LastTwo, Learned, Perfect, Prediction, Predictor, Quantiles, by_route
+from triggers.simulate.predictors import LastTwo, Learned, Perfect, Predictor, Quantiles, by_route
 from triggers.simulate.workload import Job, JobError, shaken
 
 __all__ = [

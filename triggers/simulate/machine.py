@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -97,7 +97,10 @@ class _Running:
 
 
 def simulate(jobs: Sequence[Job], capacity: Mapping[str, int], rules: Rules | None = None) -> list[float]:
-    """Return when each job starts, NaN for one that never does. `JobError` if one needs more than there is."""
+    """Return when each job starts: infinity for one that expires before, NaN for one that never does.
+
+    Raises `JobError` if one needs more than there is.
+    """
     return Machine(jobs, capacity, rules or Rules()).run()
 
 
@@ -123,11 +126,18 @@ class Machine:
         self._now = -math.inf
         self._reopens = math.inf
         """When the first gate opens that jobs wait behind."""
+        self._fleeting = any(job.expires < math.inf for job in jobs)
+        self._behind: defaultdict[int, list[int]] = defaultdict(list)
+        """By a job, those that come after it."""
+        for number, job in enumerate(jobs):
+            if job.after is not None:
+                self._behind[job.after].append(number)
 
     def run(self) -> list[float]:
         """Carry it out and return when each job starts."""
         moments = [_comes(job) for job in self.jobs]
-        coming = deque(sorted(range(len(self.jobs)), key=lambda number: (moments[number], number)))
+        first = (number for number, job in enumerate(self.jobs) if job.after is None)
+        coming = deque(sorted(first, key=lambda number: (moments[number], number)))
         while True:
             now = min(
                 self._ends[0][0] if self._ends else math.inf,
@@ -164,10 +174,26 @@ class Machine:
         for name, amount in job.needs.items():
             self.free[name] += amount
         self._predictor.learn(job)
+        self._follow(number)
+
+    def _follow(self, number: int) -> None:
+        """Let those arrive that come after a job which is over."""
+        for later in self._behind.pop(number, ()):
+            self._arrive(later)
+
+    def _drop(self, now: float) -> None:
+        """Drop those that have expired: of each lane the first does so first, where they rank by their arrivals."""
+        for group in list(self._groups.values()):
+            while group.waiting and self.jobs[group.waiting[0][1]].expires <= now:
+                _, number = group.waiting.popleft()
+                self.starts[number] = math.inf
+                self._follow(number)
 
     def _decide(self, now: float) -> bool:
         """Start what the policy chooses, and say whether anything was started."""
         self._reopens = math.inf
+        if self._fleeting:
+            self._drop(now)
         waiting = [group for group in self._groups.values() if group.waiting]
         if not waiting:
             self._groups.clear()
@@ -317,7 +343,7 @@ def _check(number: int, job: Job, capacity: Mapping[str, int]) -> None:
         if amount > capacity.get(name, 0) and job.begun is None:
             raise JobError(
                 f"job {number} of {job.route!r} needs {amount / 1e6:g} {name}, the machine has "
-                f"{capacity.get(name, 0) / 1e6:g}; give it more, or leave the job out"
+                f"{capacity.get(name, 0) / 1e6:g}; give it more (--capacity), or leave the job out"
             )
 
 

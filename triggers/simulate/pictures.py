@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from triggers.prediction.plots import Axis, Plot, draw
+from triggers.plots import Axis, Plot, draw
 from triggers.simulate.whatif import Schedule
 
 WAITS = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36_000, "10 h"), (360_000, "100 h"))

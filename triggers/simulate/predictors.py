@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from triggers.prediction.forecast import RunTimes
+from triggers.prediction.forecast import UNKNOWN, Prediction, RunTimes
 from triggers.simulate.workload import Job
 
 Alike = Callable[[Job], Hashable]
 """From a job to what it has in common with those that take about as long."""
-
-
-class Prediction(NamedTuple):
-    """Seconds that a job takes; None is not known."""
-
-    expected: float | None
-    longest: float | None
-
-
-UNKNOWN = Prediction(None, None)
 
 
 class Predictor(Protocol):
@@ -74,7 +64,7 @@ class Learned:
 
     def predict(self, job: Job) -> Prediction:
         """Return the median, and the time that nine of ten will not exceed."""
-        return Prediction(*self._times.bounds(job.route, job.size))
+        return self._times.predict(job.route, job.size)
 
     def learn(self, job: Job) -> None:
         """Take note of a job that ended, but for one that is not decided about: that may have failed."""

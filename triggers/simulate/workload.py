@@ -36,6 +36,10 @@ class Job:
     """From when on it may start, where that is after its arrival: what failed, say, and is to be tried again."""
     begun: float | None = None
     """When it started, where that is not to be decided: it holds what it needs from then on."""
+    after: int | None = None
+    """The place, in the workload, of the job that must have ended before; beyond its end is one that never does."""
+    expires: float = math.inf
+    """When it is dropped, where it has not started by then."""
 
 
 def compressed(jobs: Sequence[Job], capacity: Mapping[str, int], load: float) -> list[Job]:

@@ -9,7 +9,7 @@ a file, delete a message) happens only after the commit that holds those events 
             path.unlink()
 """
 
-from __future__ import annotations
+# without annotations as text, each of which a named tuple would compile
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Delivery:
 class Site(Protocol):
     """What a running app gives to its sources."""
 
-    clock: Clock
+    clock: "Clock"
     watches: bool
     """Whether the kernel may be asked to watch. Where not (in tests), a source looks only when it is poked."""
     app: str

@@ -23,7 +23,7 @@ from triggers import folders
 from triggers.clock import SystemClock
 from triggers.cloudevents import from_text, to_text
 from triggers.errors import EventError, StateError
-from triggers.events import Event, encode, new_id
+from triggers.events import GATHERED, Event, encode, new_id
 from triggers.sources import Delivery, Site
 
 BATCH = 1000
@@ -258,7 +258,10 @@ def parse(content: bytes, now: float) -> Iterator[Delivery]:
     for number, text in enumerate(content.split(b"\n"), 1):
         if text and not text.isspace():
             try:
-                yield from_text(text, now)
+                delivery = from_text(text, now)
+                if delivery.type == GATHERED:
+                    raise EventError(f"{GATHERED} is what the app makes of events that come together; send those")
+                yield delivery
             except EventError as error:
                 raise EventError(f"line {number}: {error}") from error
 

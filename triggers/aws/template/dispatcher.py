@@ -29,6 +29,7 @@ _RECEIVING: Final = [
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibility",
+    "sqs:GetQueueAttributes",  # what `doctor` and the end of `run --drain` tell of it
 ]
 
 
