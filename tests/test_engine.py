@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -678,6 +678,26 @@ def test_a_handler_that_blocks_the_loop_is_reported_by_its_place_and_nothing_is_
         logging.getLogger("triggers.dispatcher").removeHandler(listener)
     assert seen == [1, 2]
     assert "in blocks; nothing else can run meanwhile" in messages[0]
+
+
+def test_a_loop_that_does_not_run_at_all_is_not_told_to_be_blocked(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = threading.Semaphore(0)
+
+    class Resting(asyncio.SelectorEventLoop):
+        def call_soon_threadsafe(self, *arguments: Any, **options: Any) -> asyncio.Handle:
+            asked.release()
+            return super().call_soon_threadsafe(*arguments, **options)
+
+    monkeypatch.setattr(watch, "PATIENCE", 0.02)
+    look_out = watch.LoopWatch()
+    with closing(Resting()) as loop, closing(look_out):
+        look_out.wake(loop)
+        for _ in range(3):  # by the third time it has judged twice
+            assert asked.acquire(timeout=PATIENCE)
+        loop.run_until_complete(asyncio.sleep(0))
+    assert caplog.messages == []
 
 
 def test_a_stuck_thread_keeps_its_slot_and_the_other_threads_go_on(start: Start) -> None:

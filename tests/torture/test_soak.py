@@ -36,7 +36,7 @@ def test_an_app_that_is_fed_for_long_does_not_grow(tmp_path: Path) -> None:
     print("MB, files, threads:", *looks, "after", home.dropped, "files")
     home.check()
     assert len(home.log()) == STEPS * home.dropped
-    warm, end = looks[LOOKS // 3], looks[-1]
-    assert end[0] <= warm[0] + CACHE
-    assert end[1] <= warm[1]
-    assert end[2] <= warm[2]
+    warm, end = looks[: LOOKS // 3 + 1], looks[-LOOKS // 3 :]
+    assert end[-1][0] <= warm[-1][0] + CACHE
+    for kind in (1, 2):  # a file that is just being read raises one look, a leak raises all that follow
+        assert min(look[kind] for look in end) <= max(look[kind] for look in warm)
