@@ -135,8 +135,9 @@ class _Input:
     def place(self) -> float | str | None:
         """Return the place that the route names or computes: a number, or text that sorts as it should."""
         order = self._route.policy.in_order
+        assert order is not None
         try:
-            return _sorting(attrgetter(order)(self.event) if isinstance(order, str) else order(self.event))  # type: ignore[misc]  # the caller has seen that there is one
+            return _sorting(attrgetter(order)(self.event) if isinstance(order, str) else order(self.event))
         except FAILURES as error:
             self._complain("in_order=", error)
             return None
