@@ -126,7 +126,8 @@ class Machine:
         self._now = -math.inf
         self._reopens = math.inf
         """When the first gate opens that jobs wait behind."""
-        self._fleeting = any(job.expires < math.inf for job in jobs)
+        self._fleeting: list[tuple[float, int, _Group]] = []
+        """When what waits expires."""
         self._behind: defaultdict[int, list[int]] = defaultdict(list)
         """By a job, those that come after it."""
         for number, job in enumerate(jobs):
@@ -165,7 +166,13 @@ class Machine:
         if group is None:
             part = dominant(self.rules.machine or self.capacity, job.needs)
             group = self._groups[alike] = _Group(job.route, job.needs, job.priority, share, part)
-        group.add((job.arrival - self.rules.aging * job.priority, number), number)
+        group.add(self._rank(number), number)
+        if job.expires < math.inf:
+            heappush(self._fleeting, (job.expires, number, group))
+
+    def _rank(self, number: int) -> Rank:
+        job = self.jobs[number]
+        return job.arrival - self.rules.aging * job.priority, number
 
     def _end(self, now: float, number: int) -> None:
         ended = self._running.pop(number)
@@ -182,18 +189,18 @@ class Machine:
             self._arrive(later)
 
     def _drop(self, now: float) -> None:
-        """Drop those that have expired: of each lane the first does so first, where they rank by their arrivals."""
-        for group in list(self._groups.values()):
-            while group.waiting and self.jobs[group.waiting[0][1]].expires <= now:
-                _, number = group.waiting.popleft()
+        """Drop those that have expired before they could start."""
+        while self._fleeting and self._fleeting[0][0] <= now:
+            _, number, group = heappop(self._fleeting)
+            if math.isnan(self.starts[number]):
+                group.waiting.remove((self._rank(number), number))
                 self.starts[number] = math.inf
                 self._follow(number)
 
     def _decide(self, now: float) -> bool:
         """Start what the policy chooses, and say whether anything was started."""
         self._reopens = math.inf
-        if self._fleeting:
-            self._drop(now)
+        self._drop(now)
         waiting = [group for group in self._groups.values() if group.waiting]
         if not waiting:
             self._groups.clear()
@@ -294,11 +301,11 @@ class Machine:
         until = -math.inf if pace is None else pace.opens(job.key or None, now)
         if until > now or not (gates := self.rules.gates.get(job.route)):
             return until
-        terms, longest = self._terms(job), self._predictor.predict(job).longest
+        terms, longest = self._terms(number), self._predictor.predict(job).longest
         return max(closed.until if (closed := gate.closed(now, terms, longest)) else -math.inf for gate in gates)
 
-    def _terms(self, job: Job) -> Terms:
-        rank = job.arrival - self.rules.aging * job.priority
+    def _terms(self, number: int) -> Terms:
+        job, (rank, _) = self.jobs[number], self._rank(number)
         return Terms(rank, job.priority, job.key or None, job.size or None, job.deadline)
 
     def _view(self, now: float, lanes: Sequence[Lane]) -> View:
