@@ -76,14 +76,6 @@ def test_what_expires_before_it_could_start_is_dropped_and_keeps_nobody_waiting(
     assert after.start == exactly(40)
 
 
-def test_what_expires_is_dropped_though_it_waits_behind_what_does_not() -> None:
-    app, running = declared(work={"concurrency": 2}), [one(1, started=NOW - 20), one(2, started=NOW - 20)]
-    tried, late = one(3, expires=NOW + 30), one(4, expires=NOW + 30)._replace(attempt=0)
-    found = seen(app, running, tried, late, one(5), work=MINUTE).runs
-    assert (found[4].start, found[4].expires) == (None, NOW + 30)
-    assert [found[n].start for n in (3, 5)] == [exactly(40), exactly(40)]
-
-
 def test_a_range_that_is_wide_gives_a_wide_answer_and_always_the_same() -> None:
     app = declared(work={"concurrency": 1})
     found = seen(app, [one(1, started=NOW - 20)], one(2), work=ABOUT).runs[2].start

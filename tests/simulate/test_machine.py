@@ -241,6 +241,11 @@ def test_what_is_ready_later_keeps_the_rank_of_its_arrival() -> None:
     assert simulate([job(5, 100), job(20, 10), replace(job(10, 10), ready=30)], ONE) == [5, 115, 105]
 
 
+def test_what_expires_is_dropped_wherever_in_its_lane_it_waits() -> None:
+    jobs = [job(0, 10, slots=2), job(1, 10), replace(job(2, 10), expires=5), replace(job(3, 10), expires=50)]
+    assert simulate(jobs, {"slot": 2 * UNIT}) == [0, 10, math.inf, 10]
+
+
 def test_what_has_begun_holds_what_it_needs_whatever_is_decided() -> None:
     began = replace(job(0, 50), begun=20)
     assert simulate([job(0, 30), job(0, 1), began], {"slot": 2 * UNIT}) == [0, 0, 20]
