@@ -12,13 +12,14 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.commands.conftest import Project
-from tests.kit import Life
-from triggers import App, Batch, Debounce, Event, cron, every
+from tests.kit import Life, delivery
+from triggers import App, Batch, Debounce, Event, Retry, cron, every
 from triggers.clock import SystemClock
 from triggers.commands.planning import MARKS, _chart, _full
 from triggers.journal.dues import Forming
 from triggers.prediction.outlook import Moments
 from triggers.prediction.timeline import Bar, Line, Timeline, svg
+from triggers.requests import Drop, accept
 
 
 class Job(Event):
@@ -145,6 +146,46 @@ def test_what_comes_together_what_is_expected_and_what_goes_in_order_is_in_the_p
     assert timedelta(hours=3.9) < missing["Sales"] - now <= timedelta(hours=4)
     goes.set()
     life.end()
+
+
+class Day(Event):
+    day: int
+    bad: bool = True
+
+
+@pytest.fixture
+def ordered(project: Project) -> Iterator[Life]:
+    """An app whose runs go in the order of their days, and fail: of bad days for good."""
+    app = App("churn")
+
+    @app.on(Day, in_order="day", retry=Retry(on=OSError, initial=3600, maximum=3600))
+    async def ordered(event: Day) -> None:
+        raise ValueError if event.bad else OSError
+
+    life = Life(app, Path(".triggers/churn"), SystemClock())
+    yield life
+    life.end()
+
+
+def test_whose_turn_came_as_the_process_died_is_behind_nothing(project: Project, ordered: Life) -> None:
+    ordered.send(Day(day=1), Day(day=2))
+    assert "ordered: 1 waiting, 1 unforeseen, r2 is behind a dead one" in project("plan").err
+
+    async def die_with_the_drop() -> None:
+        await accept(ordered.dispatcher, [delivery(Drop(runs=[1]))])
+        ordered.engine.journal.close()
+
+    ordered.run(die_with_the_drop())
+    ordered.crash()
+    answer = project("plan")
+    assert "behind" not in answer.out + answer.err
+    assert re.search("ordered +r2 starts now", answer.out)
+
+
+def test_one_of_two_that_are_before_a_run_holds_it_if_it_is_dead(project: Project, ordered: Life) -> None:
+    ordered.send(Day(day=1), Day(day=1, bad=False), Day(day=2))
+    assert ordered.states() == [("dead", 1), ("delayed", 1), ("delayed", 0)]
+    assert "r3 is behind a dead one" in project("plan").err
 
 
 @pytest.mark.parametrize(("events", "minutes"), [(2, 18), (1, None), (5, 4.5)])

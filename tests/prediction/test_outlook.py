@@ -66,6 +66,11 @@ def test_those_that_go_in_the_order_of_their_data_start_as_the_one_before_them_e
     assert [found[n].after for n in (1, 2, 3, 4)] == [None, 1, 2, 0]
 
 
+def test_whose_turn_in_the_order_of_the_data_has_come_starts_as_any_other() -> None:
+    found = seen(declared(work={}), [], parked=[Parked(one(1), None), Parked(one(2), 1)], work=MINUTE).runs
+    assert [(found[n].start, found[n].after) for n in (1, 2)] == [(exactly(0), None), (exactly(60), 1)]
+
+
 def test_what_expires_before_it_could_start_is_dropped_and_keeps_nobody_waiting() -> None:
     app, running = declared(work={"concurrency": 1}), [one(1, started=NOW - 20)]
     late, tried = one(2, expires=NOW + 30), one(3, expires=NOW + 30)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from triggers.journal.schema import DEAD, DELAYED, ENDLESS, RUNNING, WAITING
+from triggers.journal.schema import DEAD, DELAYED, DONE, DROPPED, ENDLESS, RUNNING, WAITING
 from triggers.scheduling.terms import Terms
 
 
@@ -29,8 +29,8 @@ class Parked(NamedTuple):
     """A run that waits for its turn in the order of its data."""
 
     run: OpenRun
-    before: int
-    """The last run before it; 0 where that is dead, and holds it up."""
+    before: int | None
+    """The last run before it; 0 where one there is dead, and holds it up; None where its turn has come."""
 
 
 def at_work(connection: apsw.Connection, epoch: int) -> list[OpenRun]:
@@ -49,7 +49,7 @@ def parked(connection: apsw.Connection, holding: Iterable[str], most: int) -> li
     `holding` are the routes of which a dead run holds up those behind it.
     """
     sql = _PARKED.replace("$", ",".join(f"run.{name}" for name in _COLUMNS))
-    return [Parked(_open(row), before or 0) for before, *row in connection.execute(sql, (json.dumps([*holding]), most))]
+    return [Parked(_open(row), before) for before, *row in connection.execute(sql, (json.dumps([*holding]), most))]
 
 
 def run(connection: apsw.Connection, number: int) -> OpenRun:
@@ -84,13 +84,16 @@ def _open(row: Sequence[Any]) -> OpenRun:
 
 _COLUMNS = ("number", "route", "attempt", "epoch", "started", "due_time", *Terms._fields)
 
-# Those of one place go at the same time.
+# Those of one place go at the same time. A process that died with the end of one may have left its place.
 _PARKED = f"""
 SELECT before, $ FROM (
-    SELECT place.run, place.route, place.key, place.at, max(iif(run.state = {DEAD}, 0, place.run)) OVER (
-        PARTITION BY place.route, place.key ORDER BY place.at GROUPS BETWEEN 1 PRECEDING AND 1 PRECEDING) AS before
+    SELECT place.run, place.route, place.key, place.at,
+        min(run.state <> {DEAD}) OVER last * max(place.run) OVER last AS before
     FROM place JOIN run ON run.number = place.run
-    WHERE run.state <> {DEAD} OR place.route IN (SELECT value FROM json_each(?))) AS own
+    WHERE run.state NOT IN ({DONE}, {DROPPED})
+        AND (run.state <> {DEAD} OR place.route IN (SELECT value FROM json_each(?)))
+    WINDOW last AS (PARTITION BY place.route, place.key ORDER BY place.at GROUPS BETWEEN 1 PRECEDING AND 1 PRECEDING)
+) AS own
 JOIN run ON run.number = own.run WHERE run.state = {DELAYED} AND run.due = {ENDLESS}
 ORDER BY own.route, own.key, own.at, own.run LIMIT ?"""
 

@@ -150,7 +150,7 @@ class _Given:
 def foresee(open: Open, app: Declared, times: Times, shut: Iterable[Shut], now: float, most: int = MOST) -> Outlook:
     """Return when what is open is expected to start and to end, if nothing else comes that ranks before it."""
     waiting = list(islice(merge(*open.waiting.values(), key=lambda run: (run.terms.rank, run.number)), most))
-    after = {run.number: before for run, before in open.parked[:most]}
+    after = {run.number: before for run, before in open.parked[:most] if before is not None}
     every = [*open.running, *waiting, *open.delayed[:most], *(run for run, _ in open.parked[:most])]
     runs = sorted((run for run in every if app.knows(run.route)), key=lambda run: run.number)  # which breaks ties
     begun = {run.number: run.started for run in open.running}
