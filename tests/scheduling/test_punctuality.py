@@ -272,6 +272,27 @@ def test_prices_of_a_function_that_fails_later_go_on_as_they_were(start: Start) 
     assert bench.begun == [(1, "01 15:00")]
 
 
+def test_where_the_prices_of_a_function_that_fails_have_ended_it_is_said_what_failed(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken: list[bool] = []
+
+    def meter(moment: float) -> float:
+        if broken:
+            raise OSError("no answer")
+        return 1.0
+
+    bench = Bench(price=Prices(meter, within="2h"))
+    life = bench.at_work(start, (HOUR, HOUR))
+    life.send(Job(n=1))
+    broken.append(True)
+    hours(life, 5)
+    life.send(Job(n=2), Job(n=3))
+    assert [n for n, _ in bench.begun] == [1, 2, 3]
+    ended = f"have ended, so that its runs go by none; {meter.__qualname__} failed: OSError('no answer')"
+    assert caplog.text.count(ended) == 1
+
+
 def test_a_function_that_fails_is_asked_again_after_a_minute_and_not_for_each_run(start: Start) -> None:
     asked: list[float] = []
 

@@ -169,7 +169,10 @@ class Placement:
             return None
         if series.end <= now and series is not self._over:
             self._over = series
-            log.error("route %r: its prices (%s) have ended, so that its runs go by none; add more", self._route, price)
+            log.error(
+                "route %r: its prices (%s) have ended, so that its runs go by none; %s",
+                self._route, price, price.trouble or "add more",
+            )  # fmt: skip
         found = self._bargains.get(longest)
         if found is None or not found.begin <= now - GRACE or found.end < now + price.within:
             _make_room(self._bargains)
