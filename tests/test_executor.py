@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kit import PATIENCE
 from triggers.attempt import LONGEST_TEXT, judge, run_plain
 from triggers.clock import SystemClock
 from triggers.context import Context
@@ -180,7 +181,7 @@ def carried_out(
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             after(executor)
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
         executor.close()
         return outcomes
 
@@ -203,7 +204,7 @@ def test_no_more_threads_are_started_than_are_needed() -> None:
         executor = Executor(lambda run, _: ended.put_nowait(run.number), threads=32, clock=SystemClock())
         for n in range(50):
             executor.start(run_of(named, n))
-            await asyncio.wait_for(ended.get(), 5)
+            await asyncio.wait_for(ended.get(), PATIENCE)
         executor.close()
 
     asyncio.run(work())

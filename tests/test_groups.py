@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit import PATIENCE
 from triggers.executor.groups import Groups
 
 Start = Callable[[], subprocess.Popen[bytes]]
@@ -78,7 +79,7 @@ def start() -> Iterator[Start]:
 def guardian(app: int) -> int:
     """Return the number of an app's guardian, once it listens."""
     begun = time.monotonic()
-    while time.monotonic() < begun + 10:
+    while time.monotonic() < begun + PATIENCE:
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
                 state, parent = stat.read_text().rsplit(")", 1)[1].split()[:2]
@@ -98,7 +99,7 @@ def ends(pid: int) -> bool:
     """Wait for the end of a process."""
     file = os.pidfd_open(pid)
     try:
-        return bool(select.select([file], [], [], 10)[0])
+        return bool(select.select([file], [], [], PATIENCE)[0])
     finally:
         os.close(file)
 
@@ -126,7 +127,7 @@ def test_what_is_left_dies_at_the_end_and_what_was_discarded_does_not(groups: Gr
         groups.add(process.pid)
     groups.discard(discarded.pid)
     groups.close()
-    assert left.wait(10) == -signal.SIGKILL
+    assert left.wait(PATIENCE) == -signal.SIGKILL
     assert discarded.poll() is None
 
 
@@ -139,7 +140,7 @@ def test_a_guardian_that_somebody_killed_is_replaced_and_knows_all_groups(groups
     groups.add(after.pid)
     assert guardian(os.getpid()) != killed
     groups.close()
-    assert [process.wait(10) for process in (before, after)] == [-signal.SIGKILL] * 2
+    assert [process.wait(PATIENCE) for process in (before, after)] == [-signal.SIGKILL] * 2
 
 
 def test_the_guardian_leaves_it_to_the_app_what_a_signal_means(groups: Groups, start: Start) -> None:
@@ -149,4 +150,4 @@ def test_the_guardian_leaves_it_to_the_app_what_a_signal_means(groups: Groups, s
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(pid, number)
     groups.close()
-    assert process.wait(10) == -signal.SIGKILL
+    assert process.wait(PATIENCE) == -signal.SIGKILL

@@ -7,8 +7,8 @@ import os
 import select
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import pytest
 
 from tests import jobs
 from tests.jobs import Job, Result
-from tests.kit import Life
+from tests.kit import PATIENCE, Life
 from triggers import App, Folder, Retry, RunFailed
 from triggers.errors import HandlerError
-from triggers.executor import isolated
+from triggers.executor import isolated, watch
+from triggers.executor.process import ENDING
 from triggers.scheduling.holdings import units
 
 Start = Callable[..., Life]
@@ -151,7 +152,7 @@ def gone(*pids: int) -> bool:
             file = os.pidfd_open(pid)
         except ProcessLookupError:
             continue
-        ended = bool(select.select([file], [], [], 5)[0])
+        ended = bool(select.select([file], [], [], PATIENCE)[0])
         os.close(file)
         if not ended:
             return False
@@ -189,19 +190,20 @@ def test_an_idle_process_that_died_is_replaced_and_no_attempt_is_lost(start: Sta
     assert life.attempts(2) == []
 
 
-def test_the_loop_goes_on_while_nobody_knows_yet_how_a_process_ended(start: Start) -> None:
+def test_the_loop_goes_on_while_nobody_knows_yet_how_a_process_ended(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watch, "PATIENCE", ENDING / 4)
     life = start(jobs.hides)
+
+    async def watched() -> None:
+        with closing(watch.LoopWatch()) as look_out:
+            look_out.wake(asyncio.get_running_loop())
+            await life.engine.quiet()
+
     life.append(Job())
-
-    async def longest_standstill() -> float:
-        longest, before = 0.0, time.monotonic()
-        while not life.dispatcher.quiet():
-            await asyncio.sleep(0)
-            now = time.monotonic()
-            longest, before = max(longest, now - before), now
-        return longest
-
-    assert life.run(longest_standstill()) < 0.9
+    life.run(watched())
+    assert "the event loop has been blocked" not in caplog.text
     assert [run.error for run in life.runs()] == ["HandlerError: the process of handler 'hides' closed its connection"]
 
 

@@ -513,10 +513,10 @@ def test_the_ends_of_time_are_no_trouble(schedule: Schedule) -> None:
 def test_the_last_of_ten_years_of_minutes_is_found_without_counting_them() -> None:
     schedule = cron("* * * * *", timezone="Europe/Berlin")
     start, until = unix("2016-01-01"), unix("2026-01-01")
-    began = time.perf_counter()
+    began = time.process_time()
     for n in range(200):
         assert schedule.latest(start, until + n * 60) == until + n * 60
-    assert time.perf_counter() - began < 2  # to count them took minutes
+    assert time.process_time() - began < 2  # to count them took minutes
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=str)

@@ -125,7 +125,7 @@ def test_what_never_answers_is_given_up(doctor: Doctor, monkeypatch: pytest.Monk
             monkeypatch.setenv(name, value)
         begun = time.monotonic()
         found = doctor(sources="Queue('orders'), Bucket('s3://acme', name='in')")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     for what in ("queue orders", "bucket in", "queue of in"):
         assert found[what][0] == "problem"
         assert "AWS did not answer within 0.5 s; check the network" in found[what][1]

@@ -119,7 +119,7 @@ def test_workers_and_what_they_started_die_with_their_dispatcher_whatever_they_d
     process.kill()
     process.wait()
     for file, who in zip(files, ("a worker", "a worker's child"), strict=True):
-        outlived = not select.select([file], [], [], 10)[0]
+        outlived = not select.select([file], [], [], PATIENCE)[0]
         if outlived:
             signal.pidfd_send_signal(file, signal.SIGKILL)
         os.close(file)

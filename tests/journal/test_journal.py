@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
+from tests.kit import PATIENCE
 from triggers.errors import StateError
 from triggers.journal import (
     DEAD,
@@ -185,7 +186,7 @@ def test_a_value_that_sqlite_cannot_hold_is_an_error_and_the_writer_lives_on(fol
         for change in (Change(1, events=[event(1)._replace(subject=value)]), Change(1, events=[event(2)])):
             future = loop.create_future()
             journal.commit(change, future.set_result)
-            found.append(await asyncio.wait_for(future, 5))
+            found.append(await asyncio.wait_for(future, PATIENCE))
         journal.close()
         return found[0], found[1]
 

@@ -13,7 +13,7 @@ from triggers.harness import FakeClock, Sleeper
 from triggers.sources import Delivery, Source
 
 T = TypeVar("T")
-PATIENCE = 10.0  # seconds after which a test gives up on what should take milliseconds
+PATIENCE = 30.0  # seconds after which a test gives up on what should take milliseconds
 
 MOMENT = 0.01
 LONG = 1800.0  # seconds: what a source does after that is not what a test of something else waits for

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.sources.site import FakeSite, run, tapped
+from tests.sources.site import PATIENCE, FakeSite, run, tapped
 from triggers.errors import Reject, WiringError
 from triggers.events import ObjectCreated, decode
 from triggers.sources import Delivery
@@ -810,7 +810,7 @@ def test_who_looks_is_sent_no_signal_that_ends_the_process(root: Path, monkeypat
     def status(descriptor: int) -> os.stat_result:
         monkeypatch.undo()
         writers.append(subprocess.Popen(["sh", "-c", 'echo 22 > "$1"', "sh", path]))
-        select.select([woken], [], [], 10)
+        select.select([woken], [], [], PATIENCE)
         return os.fstat(descriptor)
 
     def note(number: int, _: FrameType | None) -> None:
@@ -828,7 +828,7 @@ def test_who_looks_is_sent_no_signal_that_ends_the_process(root: Path, monkeypat
         os.close(woken)
         os.close(wakes)
     assert (sent, is_open, looked_at.st_size) == ([signal.SIGURG], False, 1)
-    assert [writer.wait(10) for writer in writers] == [0]
+    assert [writer.wait(PATIENCE) for writer in writers] == [0]
     assert path.read_text() == "22\n"
 
 
@@ -970,7 +970,7 @@ def test_ending_a_source_ends_its_threads_and_closes_its_descriptors(root: Path)
     run(main())
     assert len(os.listdir("/proc/self/fd")) == descriptors
     for thread in set(threading.enumerate()) - threads:
-        thread.join(5)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
 
 
@@ -980,7 +980,7 @@ def test_on_other_systems_the_stock_observer_hints_at_everything(root: Path) -> 
     watcher.add(EVERYWHERE)
     watcher.add(b"sub")
     (root / "a.csv").write_text("1")
-    assert told.something.wait(5)
+    assert told.something.wait(PATIENCE)
     watcher.stop()
     watcher.stop()
     assert (told.files, told.folders) == ({}, {EVERYWHERE: None})
