@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -33,20 +33,20 @@ def fit(view: View, order: Iterable[int], kept: Callable[[View], Kept] = late) -
     room = _Room(view, kept, started)
     if room.full:
         return started
-    taken = [0] * len(view.lanes)
-    waiting = {index for index, lane in enumerate(view.lanes) if lane.heads}
-    for index in chain(order, _left_out(view, waiting, taken)):
-        if not isinstance(index, int) or index not in waiting:
+    over = [0] * len(view.lanes)
+    for index in chain(order, _left_out(view, over)):
+        if not isinstance(index, int) or not 0 <= index < len(over):
             continue
-        if not room.take(index, taken[index]):
-            waiting.discard(index)
+        heads = view.lanes[index].heads
+        if over[index] == len(heads):
+            continue
+        if not room.take(index, over[index]):
+            over[index] = len(heads)
             continue
         started.append(index)
         if room.full:
             break
-        taken[index] += 1
-        if taken[index] == len(view.lanes[index].heads):
-            waiting.discard(index)
+        over[index] += 1
     return started
 
 
@@ -123,9 +123,10 @@ def reserve(now: float, lane: Lane, left: Mapping[str, int], running: Iterable[B
     return []
 
 
-def _left_out(view: View, waiting: Collection[int], taken: Sequence[int]) -> Iterator[int]:
-    """Yield the lanes that still wait when an order has ended, by the ranks of their heads."""
-    rest = [(rank, index) for index in waiting for rank in view.lanes[index].heads[taken[index] :]]
+def _left_out(view: View, over: Sequence[int]) -> Iterator[int]:
+    """Yield the lanes that still wait when an order has ended, by the ranks of their heads; `over` is how many have had
+    their turn of each."""
+    rest = [(rank, index) for index, lane in enumerate(view.lanes) for rank in lane.heads[over[index] :]]
     for _, index in sorted(rest):
         yield index
 

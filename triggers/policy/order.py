@@ -19,7 +19,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import repeat
 
 from triggers.policy.standing import SHORTEST, Deadlines, overdue, typical
-from triggers.policy.view import View
+from triggers.policy.view import Rank, View
 
 Place = tuple[float, float, int, int, int]
 """Where a head goes within its share, the smallest first: (level, value, number, lane, which of its heads)."""
@@ -29,14 +29,14 @@ def order(view: View) -> Iterator[int]:
     """Yield the lanes in the order in which their runs should start."""
     if not view.lanes:
         return
-    unknown = typical(view.lanes)
     taken: dict[int, int] = {}
-    best = _best(view, unknown)
-    if best is None:
-        yield from _pressing(view, taken, unknown)
-    else:
+    best = _best(view)
+    if best is not None:
         yield best
         taken[best] = 1
+    unknown = typical(view.lanes)
+    if best is None:
+        yield from _pressing(view, taken, unknown)
     yield from _shared(view, taken, unknown)
 
 
@@ -59,25 +59,28 @@ def dominant(capacity: Mapping[str, int], needs: Mapping[str, int]) -> float:
     return max((amount / capacity[name] for name, amount in needs.items() if capacity.get(name)), default=0.0)
 
 
-def _best(view: View, unknown: float) -> int | None:
+def _best(view: View) -> int | None:
     """Return who is first where all is plain: no deadlines, one share, one priority. Often nobody asks for a second."""
     heads, _, priorities, expected, _, deadlines, shares, _ = zip(*view.lanes, strict=True)
     if any(deadlines) or not all(heads) or len(set(priorities)) > 1 or len(set(shares)) > 1:
         return None
-    ranks = [head[0] for head in heads]
-    first = min(ranks)
-    if first[0] < overdue(view, priorities[0]):
-        return ranks.index(first)
-    if unknown > SHORTEST:
+    ranks = [head[0][0] for head in heads]
+    if min(ranks) < overdue(view, priorities[0]):
+        return _least(ranks, heads)
+    if None in expected:
+        unknown = typical(view.lanes)
         expected = tuple(unknown if p is None else p for p in expected)
     since = view.now - view.aging * priorities[0]
-    values = [
-        (rank - since) / (p if p and p > SHORTEST else SHORTEST) for (rank, _), p in zip(ranks, expected, strict=True)
-    ]
+    values = [(rank - since) / (p if p > SHORTEST else SHORTEST) for rank, p in zip(ranks, expected, strict=True)]
+    return _least(values, heads)
+
+
+def _least(values: Sequence[float], heads: Sequence[Sequence[Rank]]) -> int:
+    """Return the lane with the least value, of equals the one whose first run has the lowest number."""
     least = min(values)
     if values.count(least) == 1:
         return values.index(least)
-    return min((ranks[index][1], index) for index, value in enumerate(values) if value == least)[1]
+    return min((heads[index][0][1], index) for index, value in enumerate(values) if value == least)[1]
 
 
 def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[int]:
