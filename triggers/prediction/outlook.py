@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import islice
 from statistics import NormalDist
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from triggers.journal.backlog import OpenRun, Parked
 from triggers.journal.orders import Shut
 from triggers.policy import order
-from triggers.prediction.forecast import UNKNOWN, Prediction
+from triggers.prediction.forecast import UNKNOWN, Prediction, Range
 from triggers.scheduling.gates import Closed, Gate
 from triggers.scheduling.terms import Terms
 from triggers.simulate.declared import Declared
@@ -37,18 +37,6 @@ FEWEST, PLENTY = 5, 40
 
 _NORMAL = NormalDist()
 _TENTH = _NORMAL.inv_cdf(0.9)
-
-
-class Range(Protocol):
-    """The seconds that a run takes: eight of ten between `p10` and `p90`, half below `p50`."""
-
-    @property
-    def p10(self) -> float: ...  # noqa: D102  # said above
-    @property
-    def p50(self) -> float: ...  # noqa: D102
-    @property
-    def p90(self) -> float: ...  # noqa: D102
-
 
 Times = Callable[[str, int | None], Range | None]
 """From a route and the size of an input to how long its runs take, None where nobody knows."""
