@@ -125,3 +125,16 @@ def test_who_keeps_isolated_runs_to_their_memory_is_told_with_the_reason(
     seen = f"kept by the kernel: in control group {tmp_path}/cgroup"
     assert ("memory limits", "ok", seen) in [tuple(one.values()) for one in doctor(project)]
     life.stop()
+
+
+def test_the_commands_that_it_tells_are_of_the_state_folder_that_was_named(project: Project) -> None:
+    project.drain("bad.csv")
+    (project.state.parent).rename("kept here")
+    told = project("doctor", "--state", "kept here/churn")
+    assert "see `triggers dead --state 'kept here/churn'`" in told.out
+    assert "`triggers run --state 'kept here/churn'` starts one" in told.out
+    assert (
+        "see `triggers dead show r2 --state 'kept here/churn'`"
+        in project("why", "r2", "--state", "kept here/churn").out
+    )
+    assert "makes one there" in project("doctor", "--state", "none").out

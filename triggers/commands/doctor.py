@@ -19,7 +19,7 @@ from triggers import __version__, kernel
 from triggers.cgroup import delegation
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, plain, say, say_json, state
-from triggers.commands.parameters import deployed_option, find_state, json_option, state_option
+from triggers.commands.parameters import deployed_option, find_state, json_option, rewritten, state_option
 from triggers.commands.reading import INTERRUPTED, living_epoch
 from triggers.errors import StateError, TriggersError
 from triggers.findings import Finding, Verdict
@@ -56,7 +56,8 @@ def doctor(target: str | None, folder: str | None, aws: str | None, deep: bool, 
         raise click.UsageError("--state and --aws name different places; give one of them")
     if deep and aws is not None:
         raise click.UsageError("--deep looks at a state folder, --aws at an app that has none; give one of them")
-    found = [*_machine(), *(_deployed(aws) if aws else _state(folder, deep)), *(_app(target) if target else [])]
+    place = _deployed(aws) if aws else (one._replace(seen=rewritten(one.seen)) for one in _state(folder, deep))
+    found = [*_machine(), *place, *(_app(target) if target else [])]
     problems = sum(finding.verdict is Verdict.PROBLEM for finding in found)
     if as_json:
         findings = [one._asdict() for one in found]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 import click
@@ -75,19 +76,30 @@ def deployed_option(command: F) -> F:
     return click.option("--aws", metavar="APP", help="Look at the app of that name as it is deployed in AWS.")(command)
 
 
-def named_app() -> str | None:
-    """Return the app in AWS that the present command names, or `dead` before it; None where it looks at one here."""
+def named_places() -> tuple[str | None, str | None]:
+    """Return the state folder and the app in AWS that the present command names, or `dead` before it."""
     context = click.get_current_context(silent=True)
     if context is None:
-        return None
-    _, outer = context.obj or (None, None)
-    return context.params.get("aws") or outer
+        return None, None
+    before = context.obj or (None, None)
+    return context.params.get("folder") or before[0], context.params.get("aws") or before[1]
+
+
+def named_app() -> str | None:
+    """Return the app in AWS that the present command names, or `dead` before it; None where it looks at one here."""
+    return named_places()[1]
 
 
 def written(command: str) -> str:
     """Return a command of ours as it is written for the app that the present one looks at: here, or in AWS."""
-    aws = named_app()
-    return f"`triggers {command} --aws {aws}`" if aws else f"`triggers {command}`"
+    folder, aws = named_places()
+    where = f" --aws {aws}" if aws else f" --state {quote(folder)}" if folder else ""
+    return f"`triggers {command}{where}`"
+
+
+def rewritten(text: str) -> str:
+    """Return a text with the commands of ours that it tells as `written`."""
+    return re.sub("`triggers ([^`]+)`", lambda found: written(found[1]), text)
 
 
 def looked_at() -> str:

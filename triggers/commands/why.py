@@ -204,7 +204,7 @@ def _restart(scene: Scene, run: RunView) -> str:
         )
     if scene.holder:
         return f"{scene.holder} starts it again when its turn comes"
-    return "no dispatcher is running; it starts again with `triggers run`"
+    return f"no dispatcher is running; it starts again with {written('run')}"
 
 
 def _idle(scene: Scene, run: RunView) -> str:
@@ -218,7 +218,7 @@ def _idle(scene: Scene, run: RunView) -> str:
             return f"{run.route} does not start it: {plain(str(pause))}; and no dispatcher is running"
         gate = None if scene.aws else scene.holdups.gate(backlog.run(scene.connection, run.number))
         then = f", once this is over: {gate.text}" if gate and (gate.until or 0.0) > time.time() else ""
-        return f"no dispatcher is running; {run.route} starts it with `triggers run`{then}"
+        return f"no dispatcher is running; {run.route} starts it with {written('run')}{then}"
     return f"{run.route} starts it when its turn comes"
 
 
@@ -295,7 +295,7 @@ def _delayed(scene: Scene, run: RunView) -> str:
     after = f" after {run.error}" if run.error else ""
     due = run.due_time or 0.0
     when = f"{clock(due)} (in {span(due - time.time())})" if due > time.time() else f"{clock(due)}, which is past"
-    idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
+    idle = "" if scene.holder else f"; no dispatcher is running, start {written('run')}"
     if untried(run):
         return f"{run.route} does not start it before {when} (not_before=){idle}; {_now(run)}"
     done = f"{_attempt(scene, run)} done{after}"
@@ -349,7 +349,7 @@ def _of_group(scene: Scene, name: str, group: Group) -> list[Answer]:
     if group.ended:
         return [Answer(name, None, f"has come together with others for {group.route}, which runs next")]
     of = f" of {group.wanted}" if group.wanted else ""
-    idle = "" if scene.holder else "; no dispatcher is running, start `triggers run`"
+    idle = "" if scene.holder else f"; no dispatcher is running, start {written('run')}"
     text = (
         f"{group.route} waits for others of its group, which has {group.there}{of} and ends at {clock(group.due)}{idle}"
     )
