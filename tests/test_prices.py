@@ -85,6 +85,7 @@ def test_local_times_go_through_both_changes_of_the_clocks_without_a_gap() -> No
         ("0,1\nnoon,1", "p.csv, line 2: 'noon,1' is no moment with a price"),
         ("0,1\n60", "p.csv, line 2: '60' has no second column; write moment,price"),
         ("2026-01-01T00:00,1.O\n2026-01-01T01:00,2", "p.csv, line 1: '2026-01-01T00:00,1.O' is no moment with a price"),
+        ("2026-O1-01T00:00,1\n2026-01-01T01:00,2", "p.csv, line 1: '2026-O1-01T00:00,1' is no moment with a price"),
         ("0,1", "p.csv has one price; it takes two at least"),
         ("time,price", "p.csv has no price; it takes two at least"),
     ],
@@ -106,6 +107,14 @@ def test_a_list_that_will_not_do_is_refused_with_its_line(text: str, words: str)
 def test_prices_that_make_no_sense_are_refused(make: Callable[[], Prices], words: str) -> None:
     with pytest.raises(WiringError, match=words):
         make()
+
+
+def test_the_mark_that_windows_writes_before_a_text_hides_no_price(tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text("\ufeff0,1\n60,2\n", encoding="utf-8")
+    known = Prices(file).require()
+    assert known is not None
+    assert list(known.prices) == [1, 2]
 
 
 def test_a_file_is_read_again_when_it_has_changed_and_what_was_known_outlives_it(

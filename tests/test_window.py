@@ -115,9 +115,18 @@ def test_what_never_closes_fits_any_run() -> None:
     assert found.start == unix("2026-06-01T12:00")
 
 
-def test_holidays_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_days_instead_of_a_week_have_an_end() -> None:
+    days = Window("22:00-06:00", exclude=NAMES, include={"2026-12-25", "2028-12-25"})
+    assert days.next(unix("2026-12-26T00:00")) == (unix("2028-12-25T00:00"), unix("2028-12-26T00:00"))
+    assert days.next(unix("2028-12-26T00:00")) is None
+    weekly = Window("22:00-06:00", exclude=NAMES, include={"SUN", "2026-12-25"})
+    assert weekly.next(unix("2026-12-26T00:00")) == (unix("2026-12-27T00:00"), unix("2026-12-28T00:00"))
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])  # which Windows writes before a text
+def test_holidays_may_stand_in_a_file(tmp_path: Path, mark: str) -> None:
     file = tmp_path / "holidays.txt"
-    file.write_text("# of Bavaria\n2026-12-25  # Christmas\n\n2026-12-26\n")
+    file.write_text(f"{mark}2026-12-25  # Christmas\n# of Bavaria\n\n2026-12-26\n", encoding="utf-8")
     assert str(Window("22:00-06:00", exclude=file)) == "22:00-06:00 UTC except 2026-12-25,2026-12-26"
 
 

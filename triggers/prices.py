@@ -112,7 +112,7 @@ class Prices:
 
     def _read(self, file: Path) -> Series:
         try:
-            with file.open(encoding="utf-8", newline="") as lines:
+            with file.open(encoding="utf-8-sig", newline="") as lines:
                 return read(str(file), lines, self.timezone)
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(file, error) from error

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit import Life
-from triggers import App, Batch, Event, Prices, Tick, cron
+from triggers import App, Batch, Event, Prices, Tick, Window, cron
 from triggers.check.foresight import foreseen
 from triggers.state import StateFolder
 from triggers.testing import FakeClock
@@ -149,3 +149,14 @@ def test_what_a_schedule_fires_is_looked_at_when_it_fires(tmp_path: Path) -> Non
         "route 'job': it expires (expires=3600 s) at 50 of its next"
     )
     assert found(fired("12"), tmp_path)[0][0] is True
+
+
+WEEK = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+@pytest.mark.parametrize(("deadline", "then"), [(None, "wait"), ("2h", "start for their deadlines alone")])
+def test_a_window_whose_last_day_is_over_is_told_of(tmp_path: Path, deadline: str | None, then: str) -> None:
+    window = Window("00:00-24:00", exclude=WEEK, include={"2025-12-24"})
+    ((error, message),) = found(app_with(window=window, deadline=deadline), tmp_path)
+    assert error == (deadline is None)
+    assert f"does not open any more, so that its runs {then}; give it days to come" in message

@@ -122,6 +122,27 @@ def test_several_windows_are_open_when_any_of_them_is(start: Start) -> None:
     assert bench.begun == [(1, "01 13:00"), (2, "01 18:00")]
 
 
+@pytest.mark.parametrize("predicted", [(None, None), (HOUR, 2 * HOUR)])
+def test_a_window_whose_last_day_is_over_has_its_runs_wait_and_no_others(
+    start: Start, caplog: pytest.LogCaptureFixture, predicted: tuple[float | None, float | None]
+) -> None:
+    weekdays = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+    window = Window("00:00-24:00", exclude=weekdays, include={"2026-01-01"})
+    bench = Bench(window=window)
+    bench.app.on(Job, name="in time", window=window, deadline=5 * HOUR)(bench.job)
+    bench.app.on(Job, name="other")(bench.job)
+    life = bench.at_work(start, predicted)
+    hours(life, 13)  # one o'clock on the day after
+    life.send(Job(n=1))
+    hours(life, 24)
+    wanted = [("job", "waiting"), ("in time", "done"), ("other", "done")]
+    assert [(run.route, run.state) for run in life.runs()] == wanted
+    assert caplog.text.count("route 'job': its window 00:00-24:00 UTC except MON,TUE,WED,THU,FRI,SAT,SUN and 2026-01-01"
+                             " does not open any more, so that its runs wait; give it days to come") == 1  # fmt: skip
+    life.stop()
+    assert [run.state for run in bench.at_work(start, predicted, life.clock).runs("job")] == ["waiting"]
+
+
 def test_what_nobody_knows_the_time_of_starts_while_the_window_is_open(start: Start) -> None:
     bench = Bench(window="11:00-12:01")
     bench.at_work(start).send(Job(n=1))

@@ -126,7 +126,8 @@ def _course(policy: Policy, arrival: float) -> Course:
     deadline, expires = (inf if one is None else one.of(arrival) for one in (policy.deadline, policy.expires))
     not_before = arrival if policy.not_before is None else policy.not_before.of(arrival)
     first = arrival if deadline <= not_before else not_before
-    opens = first if policy.window is None else policy.window.next(first).start
+    opening = None if policy.window is None else policy.window.next(first)
+    opens = first if policy.window is None else inf if opening is None else opening.start
     priced = inf if policy.price is None else arrival + policy.price.within
     return Course(arrival, not_before, first, opens, deadline, expires, priced)
 

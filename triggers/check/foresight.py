@@ -18,13 +18,26 @@ from triggers.state import StateFolder
 
 def foreseen(app: App, state: StateFolder, now: float) -> list[Problem]:
     """Return what a look ahead finds, by the run times that the journal in that folder knows, if there is one."""
-    found = [problem for route in app.routes.values() for problem in clashes(route, now)]
-    waiting = {name: route for name, route in app.routes.items() if route.policy.window and not route.policy.deadline}
+    over = {name: route for name, route in app.routes.items() if _is_over(route, now)}
+    routes = {name: route for name, route in app.routes.items() if name not in over}
+    found = [*map(_over, over.values()), *(problem for route in routes.values() for problem in clashes(route, now))]
+    waiting = {name: route for name, route in routes.items() if route.policy.window and not route.policy.deadline}
     if waiting and state.journal.exists():
         with closing(open_reader(state)) as connection:
             ended = last_ended(waiting, LAST)(connection)
         found += [problem for name, took in ended.items() for problem in _too_long(waiting[name], took, now)]
     return found
+
+
+def _is_over(route: Route, now: float) -> bool:
+    """Say whether the window of a route does not open any more."""
+    return route.policy.window is not None and route.policy.window.next(now) is None
+
+
+def _over(route: Route) -> Problem:
+    then = "wait" if route.policy.deadline is None else "start for their deadlines alone"
+    text = f"its window {route.policy.window} does not open any more, so that its runs {then}; give it days to come"
+    return Problem(route.policy.deadline is None, f"route {route.name!r}: {text}")
 
 
 def _too_long(route: Route, ended: list[Ended], now: float) -> Iterator[Problem]:

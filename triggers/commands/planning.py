@@ -115,7 +115,7 @@ def _line(route: RouteView, paused: Iterable[str], now: float, until: float) -> 
 def _openings(window: Window, now: float, until: float) -> Iterator[Interval]:
     """Yield when a window is open that opens before a moment, each to its end."""
     for one in window.intervals(now, until):
-        yield window.next(one.start) if one.end == until else one
+        yield (one.end == until and window.next(one.start)) or one
 
 
 def _place(found: Outlook, lines: dict[str, Line]) -> None:

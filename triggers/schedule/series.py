@@ -152,8 +152,8 @@ def series(name: str, rows: Sequence[Row]) -> Series:
 def read(name: str, lines: Iterable[str], timezone: str) -> Series:
     """Return the series that stands in the lines of a CSV file: a moment and a price in the first two columns.
 
-    A moment is an ISO 8601 text, read in `timezone` where it has no offset, or Unix seconds. A first line that has no
-    price is a heading. Raises `ScheduleError`, which names the line.
+    A moment is an ISO 8601 text, read in `timezone` where it has no offset, or Unix seconds. A first line that has
+    neither is a heading. Raises `ScheduleError`, which names the line.
     """
     rows: list[Row] = []
     for number, cells in enumerate(_cells(name, lines), start=1):
@@ -165,7 +165,7 @@ def read(name: str, lines: Iterable[str], timezone: str) -> Series:
         try:
             rows.append(Row(_moment(cells[0], timezone, rows[-1].moment if rows else None), float(cells[1]), place))
         except ValueError as error:
-            if number > 1 or _is_moment(cells[0]):  # else it is a heading
+            if number > 1 or _is_moment(cells[0]) or _is_price(cells[1]):  # else it is a heading
                 raise ScheduleError(
                     f"{name}, {place}: {shown(','.join(cells))} is no moment with a price ({str(error)[:SHOWN]}); write"
                     " e.g. 2026-12-01T03:00:00+01:00,87.5"
@@ -176,6 +176,14 @@ def read(name: str, lines: Iterable[str], timezone: str) -> Series:
 def _is_moment(text: str) -> bool:
     try:
         _moment(text, "UTC", None)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_price(text: str) -> bool:
+    try:
+        float(text)
     except ValueError:
         return False
     return True

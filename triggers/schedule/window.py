@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from math import ceil, floor
+from math import ceil, floor, inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +70,13 @@ class Hours:
         if day.weekday() in self.days and not self.exclude.excludes(day):
             yield midnight + self.start, midnight + self.end
 
+    @property
+    def last(self) -> float:
+        """Return a moment after which it does not open any more; infinite where it opens week by week."""
+        if not self.days <= self.exclude.weekdays or self.include.weekdays:
+            return inf
+        return max(((day - _EPOCH).days + 2) * DAY for day in self.include.dates)  # in any time zone
+
     def __str__(self) -> str:
         days = "" if len(self.days) == len(WEEKDAYS) else ",".join(WEEKDAYS[n].title() for n in sorted(self.days)) + " "
         text = f"{days}{_clock(self.start)}-{_clock(self.end if self.end == DAY else self.end % DAY)} {self.timezone}"
@@ -121,11 +128,17 @@ class Window:
         if start is not None and end is not None:
             yield Interval(start, end)
 
-    def next(self, moment: float) -> Interval:
-        """Return when it is open from that moment on: what is left of this opening, or the next one."""
-        while (found := self.fits(moment, 0.0)) is None:  # all days of a year and more are excluded
-            moment += _REACHES[-1]
-        return found
+    def next(self, moment: float) -> Interval | None:
+        """Return when it is open from that moment on: what is left of this opening, or the next one.
+
+        None where it does not open any more: the last of the days that it has instead of a week is over.
+        """
+        last = max(part.last for part in self.parts)
+        while moment < last:
+            if found := self.fits(moment, 0.0):
+                return found
+            moment += _REACHES[-1]  # all days of a year and more are excluded
+        return None
 
     def fits(self, moment: float, seconds: float) -> Interval | None:
         """Return when it is open next for so many seconds at a stretch, or None where it is not within a year."""
@@ -204,7 +217,7 @@ def _listed(option: str, days: Days) -> list[date | str]:
     """Return the days of `exclude=` or `include=`; those of a file stand in lines, with `#` before what is a remark."""
     if isinstance(days, Path):
         try:
-            lines = [line.partition("#")[0].strip() for line in days.read_text(encoding="utf-8").splitlines()]
+            lines = [line.partition("#")[0].strip() for line in days.read_text(encoding="utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise ScheduleError(f"window: {option}={str(days)!r} cannot be read: {error}") from error
         return [line for line in lines if line]

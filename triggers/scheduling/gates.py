@@ -137,7 +137,7 @@ class Placement:
             return Start(now, "")
         opening = self._opening(self._window, now, longest, latest)
         reason = opening.reason + self._trouble("; it goes by no price: ")
-        if opening.start <= latest and not (longest is None and opening.start >= latest):
+        if latest == inf or (opening.start < latest if longest is None else opening.start <= latest):
             return Start(opening.start, reason)
         if longest is None:  # its deadline comes first, and nobody knows when it must start for that
             return Start(now, "")
@@ -195,28 +195,41 @@ class Placement:
             # who was to start when it opens may do so a little later, or would have to wait for its next opening
             last = place.end - (longest or 0.0)
             last = max(last, place.start + GRACE) if place.start > now else last
-            found = self._openings[longest] = Opening(place.start, now, last, self._reason(now))
+            found = self._openings[longest] = Opening(place.start, now, last, self._reason(now, place.start))
         return found
 
     def _place(self, window: Window, now: float, longest: float | None, latest: float) -> Interval:
         """Return where in the window there is room; if nowhere, where it is open next, which the log says."""
+        from triggers.schedule.window import Interval
+
         place = window.fits(now, longest or 0.0)
         if place is not None:
             return place
+        opening = window.next(now)
         if latest == inf and not self._said:
             self._said = True
-            log.error(
-                "route %r: its runs take up to %s, which fits no opening of its window %s, and have no deadline;"
-                " they start when it opens and end after it has closed: widen the window, or give them deadline=",
-                self._route, in_words(longest or 0.0), window,
-            )  # fmt: skip
-        return window.next(now)
+            if opening is None:
+                log.error(_OVER, self._route, window)
+            else:
+                log.error(_TOO_LONG, self._route, in_words(longest or 0.0), window)
+        return opening or Interval(inf, inf)
 
-    def _reason(self, now: float) -> str:
+    def _reason(self, now: float, start: float) -> str:
         assert self._window is not None
+        if start == inf:
+            return f"its window {self._window} does not open any more"
         if self._window.contains(now):
             return f"it would not end within its window {self._window}"
         return f"outside its window {self._window}"
+
+
+_TOO_LONG = (
+    "route %r: its runs take up to %s, which fits no opening of its window %s, and have no deadline; they start when it"
+    " opens and end after it has closed: widen the window, or give them deadline="
+)
+_OVER = (
+    "route %r: its window %s does not open any more, so that its runs wait; give it days to come, or its runs deadline="
+)
 
 
 def _make_room(found: dict[L, Any]) -> None:
