@@ -1,4 +1,5 @@
-"""More mistakes that an engine can have: of what routes declare of rates, shares, time and absence, and of pauses."""
+"""More mistakes that an engine can have: of what routes declare of rates, shares, time and absence, of pauses, and of
+what rows tell of attempts."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ from typing import Any
 from tests.faults.storm import Replacements
 from triggers import awaited
 from triggers import dispatcher as dispatching
+from triggers.attempt import Run
+from triggers.faults.life import SimulatedExecutor
 from triggers.gathering import Gathering
 from triggers.journal import arrivals, change, counted, journal, punctuality
+from triggers.journal.change import SettleRow
 from triggers.policy import Shares
+from triggers.routing import PROCESS
 from triggers.scheduling import claims
 from triggers.scheduling.admission import Admission
 from triggers.scheduling.claims import Claims
@@ -167,11 +172,47 @@ def failed_events_forgotten() -> Replacements:
     return {(Gathering, "split"): lambda self, run, failed: []}
 
 
+def isolated_runs_start_twice() -> Replacements:
+    """A run whose attempt need not count begins that attempt twice in one process."""
+    start = SimulatedExecutor.start
+
+    def twice(self: SimulatedExecutor, run: Run) -> None:
+        for _ in range(2 if run.route.kind == PROCESS else 1):
+            start(self, run)
+
+    return {(SimulatedExecutor, "start"): twice}
+
+
+def interruptions_untold() -> Replacements:
+    """Nobody writes down that a process died in an attempt."""
+    return {(change, "_INTERRUPTED"): "SELECT :runs, :epoch"}
+
+
+def errors_that_stay() -> Replacements:
+    """A run that ended well goes on to show what an earlier attempt had failed with."""
+    return {(change, "_CLAIM"): change._CLAIM.replace(", error = NULL", "")}
+
+
+def checkpoints_left_behind() -> Replacements:
+    return {(change, "_OVER"): "SELECT :runs"}
+
+
+def put_off_too_briefly() -> Replacements:
+    settled = dispatching.settled
+
+    def soon(run: Run, outcome: Any, epoch: int, wall: float, monotonic: float) -> SettleRow:
+        row = settled(run, outcome, epoch, wall, monotonic)
+        return row if row.due is None else row._replace(due=(row.due + monotonic) / 2)
+
+    return {(dispatching, "settled"): soon}
+
+
 MISTAKES = (
     limits_forgotten_at_the_start, duplicates_use_up_the_rate, drops_leave_no_row, drops_stay_open,
     arrivals_kept_in_memory, duplicates_count_as_arrivals, absence_told_again, pauses_forgotten_at_the_start,
     pauses_that_come_too_late, app_paused_in_vain, resumed_to_nobody,
     shares_not_given_back, weights_ignored, windows_not_asked_of_the_new,
     delays_kept_in_memory, the_begun_expire, expiry_forgotten_at_the_start, claimed_although_expired,
-    failed_events_forgotten,
+    failed_events_forgotten, isolated_runs_start_twice, interruptions_untold, errors_that_stay,
+    checkpoints_left_behind, put_off_too_briefly,
 )  # fmt: skip

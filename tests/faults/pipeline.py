@@ -46,6 +46,8 @@ OPENS, OPEN_FROM = 60.0, "00:01-23:59 UTC"
 """When the window of the route with hours opens: seconds after the start of a storm, which begins at midnight."""
 DELAY = 25.0
 """Seconds before which no run of the postponed route starts."""
+PUT_OFF = 20.0
+"""Seconds by which the waiting route puts off its first attempt."""
 LASTS = 6.0
 """Seconds after which a run expires that has not started, where runs do."""
 BEAT, GRACE = 25.0, 3.0
@@ -171,7 +173,7 @@ async def isolated(event: Start, ctx: Context) -> Cleaned:
 async def waiting(event: Start, ctx: Context) -> Cleaned:
     world.begin(ctx)
     if world.tries(ctx) == 1:
-        raise Later(seconds=20)
+        raise Later(seconds=PUT_OFF)
     return Cleaned(n=event.n)
 
 

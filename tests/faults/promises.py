@@ -12,7 +12,7 @@ from typing import Any
 
 import apsw
 
-from tests.faults.pipeline import BEAT, DELAY, GRACE, LASTS, OPENS, RATED, SHARES
+from tests.faults.pipeline import BEAT, DELAY, GRACE, LASTS, OPENS, PUT_OFF, RATED, SHARES
 from tests.faults.world import world
 from triggers.faults.seeds import Fault
 from triggers.harness import START
@@ -33,7 +33,7 @@ def promised(connection: apsw.Connection, faults: Sequence[Fault]) -> Iterator[s
     yield from _pauses(connection)
     yield from _beats(connection, kinds)
     if "clock" not in kinds:
-        for check in (_rate, _starts, _fleeting):
+        for check in (_rate, _starts, _put_off, _fleeting):
             yield from check(connection)
 
 
@@ -65,6 +65,14 @@ def _starts(connection: apsw.Connection) -> Iterator[str]:
             yield f"r{act.run} starts {act.at - START.timestamp():.1f} s after midnight, out of its window"
         if act.route == "postponed" and act.at < recorded[act.run] + DELAY - CLOSE:
             yield f"r{act.run} starts {act.at - recorded[act.run]:.1f} s after its event"
+
+
+def _put_off(connection: apsw.Connection) -> Iterator[str]:
+    """What a handler has put off is not done before that."""
+    for run, ended in connection.execute(_LATER):
+        for act in world.acts:
+            if act.run == run and ended + CLOSE < act.at < ended + PUT_OFF - CLOSE:
+                yield f"r{run} acts {act.at - ended:.1f} s after it was put off by {PUT_OFF:g} s"
 
 
 def _fleeting(connection: apsw.Connection) -> Iterator[str]:
@@ -173,6 +181,7 @@ SELECT run.number, event.recorded, run.state, run.error FROM run JOIN event ON e
 WHERE route = 'limited' ORDER BY run.number"""
 _RECORDED = """
 SELECT run.number, event.recorded FROM run JOIN event ON event.number = run.event WHERE route = 'postponed'"""
+_LATER = "SELECT run, ended FROM attempt WHERE outcome = 'later'"
 _EXPIRING = """
 SELECT run.number, event.recorded, run.state,
        EXISTS (SELECT 1 FROM attempt WHERE run = run.number), started, ended, run.error

@@ -63,6 +63,11 @@ FOUND_BY: dict[str, tuple[int, ...]] = {
     "expiry_forgotten_at_the_start": (119, 124),
     "claimed_although_expired": (196, 449),
     "failed_events_forgotten": (0, 14, 17),
+    "isolated_runs_start_twice": (14, 19, 24),
+    "interruptions_untold": (1, 6, 9),
+    "errors_that_stay": (0, 1, 2),
+    "checkpoints_left_behind": (0, 10, 23),
+    "put_off_too_briefly": (1, 3, 17),
 }
 """The first seeds that find each mistake, as `python -m tests.faults.mistakes` tells them."""
 

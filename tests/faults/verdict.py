@@ -20,6 +20,12 @@ from triggers.requests import REQUESTS
 OPEN = f"SELECT number FROM run WHERE state IN ({WAITING}, {RUNNING}, {DELAYED})"
 APART = "SELECT number FROM gathered WHERE whole IS NULL"
 
+_TOLD = f"""
+SELECT run, attempt, epoch FROM attempt WHERE outcome <> 'in part'
+UNION ALL SELECT number, attempt, epoch FROM run WHERE state IN ({DONE}, {DROPPED})"""
+"""Attempts that failed, were interrupted or put off, and those that runs ended with otherwise."""
+_LEFT = f"SELECT run FROM checkpoint JOIN run ON run.number = checkpoint.run WHERE state = {DONE}"
+
 MINUTES = 2
 GATHERED = Gathered.__event_type__
 SINGLE = ("skipping", "queueing", "replacing")
@@ -47,6 +53,7 @@ def judged(connection: apsw.Connection, sent: Mapping[int, str], faults: Faults)
         *_bursts(connection, faults),
         *_pace(connection, faults),
         *_effects(connection),
+        *_history(connection),
         *_files(faults),
         *_ticks(connection, faults),
         *promised(connection, faults.taken),
@@ -144,6 +151,8 @@ def _ended(run: int, route: str, state: int, attempt: int, error: str | None, em
         yield f"{words} is dead: {error}"
     if state == DROPPED and route not in DROPS:
         yield f"{words} was dropped: {error}"
+    if error and state == DONE:
+        yield f"{words} is done, and has an error: {error}"
     if attempt > app.routes[route].policy.retry.attempts and route != "isolated":
         yield f"{words} has used {attempt} attempts"
     if route in EMITS and emitted[run, EMITS[route]] != (state == DONE):
@@ -174,6 +183,17 @@ def _effects(connection: apsw.Connection) -> Iterator[str]:
             yield f"r{run} is done and has never acted"
         if state == DROPPED and run in keys and route != "replacing":
             yield f"r{run} of {route} was dropped and has acted"
+
+
+def _history(connection: apsw.Connection) -> Iterator[str]:
+    """Each time that a run acted is one attempt that the rows tell of: none is hidden, and none has acted twice."""
+    acted = Counter((act.run, act.attempt, act.epoch) for act in world.acts)
+    told = Counter(connection.execute(_TOLD))
+    for run, attempt, epoch in acted - told:
+        claim = (run, attempt, epoch)
+        yield f"r{run} acted {acted[claim]} times in attempt {attempt} of epoch {epoch}; {told[claim]} are told of"
+    for (run,) in connection.execute(_LEFT):
+        yield f"r{run} is done, and has left a checkpoint"
 
 
 def _ticks(connection: apsw.Connection, faults: Faults) -> Iterator[str]:

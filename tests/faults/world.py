@@ -35,6 +35,7 @@ class Act:
     route: str
     run: int
     attempt: int
+    epoch: int
     key: str
     event: int
     at: float
@@ -85,9 +86,8 @@ class World:
         if most is not None and others.count(key) >= most:
             self.wrong.append(f"{ctx.run} is at work beside {others.count(key)} others of {ctx.route}")
         others.append(key)
-        self.acts.append(
-            Act(ctx.route, number, ctx.attempt, ctx.effect_key, ctx.envelope.number, self.trial.clock.now())
-        )
+        claim, now = (ctx.route, number, ctx.attempt, journal.epoch), self.trial.clock.now()
+        self.acts.append(Act(*claim, ctx.effect_key, ctx.envelope.number, now))
         boundary()
 
     def end(self, ctx: Context, key: str | None = None) -> None:
