@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from triggers.dispatcher import Dispatcher
 from triggers.errors import TriggersError, WiringError
-from triggers.journal import memories, memories_below, remember
+from triggers.journal import failing, memories, memories_below, remember
 from triggers.rejections import Rejections
 from triggers.requests import accept
 from triggers.sources import EXPECT, Source
@@ -193,7 +193,7 @@ class Intake:
                             await accept(self._dispatcher, batch)
                             if source.name != OPERATORS:
                                 await self._dispatcher.room()
-                        self.failing.pop(source.name, None)
+                        self._delivers(source.name)
                         pause, worked = 1.0, True
                 self.idle(source.name)
                 return
@@ -205,17 +205,29 @@ class Intake:
                 await self.clock.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
+    def _delivers(self, source: str) -> None:
+        """Take note that a source does deliver."""
+        if self.failing.pop(source, None):
+            self._note()
+
     def _report(self, source: str, error: Exception, pause: float) -> bool:
         """Say that a source failed, and return whether there is a journal left that it can be started again for."""
         self._dispatcher.pipeline.verify()
         if self._dispatcher.pipeline.fatal:
             return False
-        self.failing[source] = why = str(error) or type(error).__name__
+        why = str(error) or type(error).__name__
+        if self.failing.get(source) != why:
+            self.failing[source] = why
+            self._note()
         self.looked(source)
         self._dispatcher.pipeline.wake()
         trace = None if isinstance(error, TriggersError) else error  # what was foreseen says all in its words
         log.error("source %r failed: %s; it is started again in %g s", source, why, pause, exc_info=trace)
         return True
+
+    def _note(self) -> None:
+        """Write down which sources fail, for readers in other processes."""
+        self._dispatcher.pipeline.order(failing(self.failing), lambda _: None)
 
 
 @asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -12,6 +14,7 @@ from tests.commands.conftest import Project
 from tests.kit import Life
 from tests.test_kernel import lay_out
 from triggers import App, Event
+from triggers.sources import Delivery, Site
 
 
 class Job(Event):
@@ -124,6 +127,54 @@ def test_who_keeps_isolated_runs_to_their_memory_is_told_with_the_reason(
     life = Life(App("churn"), project.state)  # the one that is at work is looked at, not who asks
     seen = f"kept by the kernel: in control group {tmp_path}/cgroup"
     assert ("memory limits", "ok", seen) in [tuple(one.values()) for one in doctor(project)]
+    life.stop()
+
+
+class Flaky:
+    """A source that fails until it is mended."""
+
+    name = "flaky"
+    mended = False
+
+    async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
+        if not self.mended:
+            raise OSError("the share is\ngone")
+        yield []
+        site.idle(self.name)
+        await asyncio.Event().wait()
+
+
+def failing(state: Path) -> tuple[Flaky, Life]:
+    """Return a source that fails, and the life of its app."""
+    source = Flaky()
+    life = Life(App("churn", sources=[source]), state)
+    life.until(lambda: life.engine.intake.failing and not life.dispatcher.pipeline.busy)
+    return source, life
+
+
+def of_the_source(project: Project) -> list[tuple[str, str]]:
+    return [(one["verdict"], one["seen"]) for one in doctor(project) if one["what"] == "source flaky"]
+
+
+def test_a_source_that_fails_in_a_running_app_is_a_problem_until_it_delivers(project: Project) -> None:
+    source, life = failing(project.state)
+    assert of_the_source(project) == [("problem", r"failing: the share is\ngone")]
+    assert project("doctor").code == 1
+    source.mended = True
+    life.clock.step(life.clock.monotonic() + 60)
+    life.settle()
+    assert of_the_source(project) == []
+    life.stop()
+
+
+def test_a_source_that_failed_as_the_app_ended_is_no_problem_of_the_next_one(project: Project) -> None:
+    source, life = failing(project.state)
+    life.stop()
+    assert of_the_source(project) == []
+    source.mended = True
+    life = Life(life.app, project.state, life.clock)
+    life.settle()
+    assert of_the_source(project) == []
     life.stop()
 
 

@@ -204,6 +204,7 @@ def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
                 *left_over(connection, {route.name: route.gathers for route in routes.values()}),
                 *stranded(routes)(connection),
             ]
+            failing = views.failing(connection) if place.holder() else {}
             rows = _rows(connection, held) if deep else []
     except TriggersError as error:
         yield _finding("journal", str(error), problem=True)
@@ -225,6 +226,8 @@ def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
         yield _finding("left over", plain(str(one)), problem=True)
     for pause in held.pauses:
         yield _finding("paused", f"{plain(pause.route) or 'all routes'}: {plain(str(pause))}", warning=True)
+    for source, why in failing.items():
+        yield _finding(f"source {plain(source)}", f"failing: {plain(why)}", problem=True)
     if held.newest and held.newest > time.time() + 60:
         yield _finding("clock went back", f"the newest event is of {clock(held.newest)}", problem=True)
     yield from rows

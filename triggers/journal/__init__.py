@@ -2,7 +2,7 @@
 
 from triggers.journal.change import AttemptRow, Change, CheckpointRow, Promoted, Result, RunRow, SettleRow, UsageRow
 from triggers.journal.journal import Journal, transient
-from triggers.journal.orders import Shut, declare, drop, insert, prune, redrive, remember, shut
+from triggers.journal.orders import Shut, declare, drop, failing, insert, prune, redrive, remember, shut
 from triggers.journal.reading import (
     Ended,
     Stranded,
@@ -44,6 +44,7 @@ __all__ = [
     "ended_since",
     "event_row",
     "event_rows",
+    "failing",
     "insert",
     "memories",
     "memories_below",

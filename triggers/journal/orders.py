@@ -33,8 +33,19 @@ def declare(routes: Sequence[Sequence[str | None]], app: Mapping[str, Any]) -> C
     def apply(connection: apsw.Connection) -> None:
         connection.execute("DELETE FROM route")
         connection.execute("DELETE FROM closed")  # those of the last owner
+        connection.execute("DELETE FROM meta WHERE name = 'failing'")  # the same
         connection.executemany("INSERT INTO route VALUES (?, ?, ?, ?, ?, ?)", routes)
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('app', ?)", (json.dumps(app),))
+
+    return apply
+
+
+def failing(sources: Mapping[str, str]) -> Callable[[apsw.Connection], None]:
+    """Return an order that keeps which sources do not deliver at present, and why, in place of those that did not."""
+    told = json.dumps(sources)
+
+    def apply(connection: apsw.Connection) -> None:
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('failing', ?)", (told,))
 
     return apply
 

@@ -274,6 +274,12 @@ def app(connection: apsw.Connection) -> AppView | None:
     return None if found is None else AppView(**json.loads(str(found)))
 
 
+def failing(connection: apsw.Connection) -> dict[str, str]:
+    """Return why sources do not deliver, by their names, as the journal's last owner last had it."""
+    found = connection.execute("SELECT value FROM meta WHERE name = 'failing'").get
+    return {} if found is None else json.loads(str(found))
+
+
 def epoch(connection: apsw.Connection) -> int:
     """Return the epoch of the journal's last owner: what runs in an older one was interrupted."""
     found = connection.execute("SELECT value FROM meta WHERE name = 'epoch'").get
