@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from triggers import App, Event, Folder, ObjectCreated, Retry, Tick, every
 from triggers.errors import WiringError
 from triggers.faults.loop import StuckError, VirtualLoop
-from triggers.faults.search import SEED, reduce
+from triggers.faults.search import FAILURES, SEED, reduce
 from triggers.faults.seeds import Fault, Faults, read
 from triggers.testing import START, FakeClock, Harness, boundary, simulate
 
@@ -56,9 +57,9 @@ def charged_once(harness: Make, *, keyed: bool) -> None:
     assert sorted(charges) == ["1", "2"]
 
 
-def failure(test: Callable[..., None]) -> tuple[Exception, str]:
+def failure(test: Callable[..., None]) -> tuple[BaseException, str]:
     """Return what a simulated test fails with, and what is told of it."""
-    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever it is, it is looked at
+    with pytest.raises(FAILURES) as raised:
         test()
     return raised.value, "\n".join(raised.value.__notes__)
 
@@ -135,6 +136,36 @@ def test_the_schedule_of_a_report_has_the_same_happen() -> None:
     with pytest.raises(AssertionError) as raised:
         again()
     assert str(raised.value) == str(error)
+
+
+def test_what_fails_in_pytests_own_way_is_told_with_its_seed_too() -> None:
+    @simulate(seeds=50, faults=["crash"])
+    def orders(harness: Make) -> None:
+        charges: list[str] = []
+        pipeline = harness(shop(charges, keyed=False))
+        pipeline.send(Ordered(number=1))
+        pipeline.settle()
+        with pytest.raises(IndexError):
+            charges[1]
+
+    _, told = failure(orders)
+    assert "1 of them are enough:\n  - the process dies" in told
+
+
+def test_what_does_not_fail_again_is_told_with_all_that_happened() -> None:
+    times = count(1)
+
+    @simulate(seeds=50, faults=["crash"])
+    def orders(harness: Make) -> None:
+        pipeline = harness(shop([], keyed=True))
+        pipeline.send(Ordered(number=1))
+        pipeline.settle()
+        assert next(times) != 7
+
+    _, told = failure(orders)
+    assert told.startswith("seed 6 fails, with 0 faults, and did not fail with the same ones again: something depends")
+    assert "it fails without any" not in told
+    assert "bill r1 begins attempt 1" in told
 
 
 def test_only_the_seed_is_tried_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,11 +314,35 @@ def test_arguments_of_pytest_go_through_and_harness_is_asked_of_nobody(tmp_path:
         def plain() -> None: ...
 
 
+def test_a_test_of_which_nothing_would_be_carried_out_is_refused() -> None:
+    with pytest.raises(WiringError, match="orders is simulated but is no plain function"):
+
+        @simulate(seeds=2)
+        async def orders(harness: Make) -> None: ...  # type: ignore[arg-type]  # that is the point
+
+    with pytest.raises(WiringError, match="seeds=0 are none, so nothing would be tried"):
+        simulate(seeds=0)
+    with pytest.raises(WiringError, match="it is written with brackets"):
+
+        @simulate  # type: ignore[arg-type]  # the same
+        def bare(harness: Make) -> None: ...
+
+
 def test_faults_that_nobody_knows_are_refused_by_name() -> None:
     with pytest.raises(WiringError, match="no fault is called 'crush'; there are order, clock, crash"):
         simulate(faults=["crush"])
-    with pytest.raises(WiringError, match="no fault is called 'crash@comit:3'"):
-        read("crash@comit:3")
+    for wrong in ("crash@comit:3", "late=soon@delivery:1", "crash@commit", "crash@commit:first"):
+        with pytest.raises(WiringError, match=f"no fault is called '{wrong}'"):
+            read(wrong)
+
+
+def test_a_seed_that_is_none_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    @simulate(seeds=1)
+    def orders(harness: Make) -> None: ...
+
+    monkeypatch.setenv(SEED, "seventeen")
+    with pytest.raises(WiringError, match=f"{SEED}=seventeen is no seed; name one as a report does: {SEED}=17"):
+        orders()
 
 
 def test_an_hour_of_the_virtual_loop_takes_no_time_and_what_never_comes_is_told() -> None:

@@ -9,7 +9,9 @@ from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
 
 from triggers.errors import WiringError
 from triggers.faults.seeds import KINDS, Fault, Faults, begin, end, read
@@ -30,6 +32,9 @@ MOST_TRIES = 400
 LONGEST_STORY = 60
 """Lines of what happened that a report shows, from the end."""
 
+FAILURES: Final = (Exception, pytest.fail.Exception)
+"""What a test fails with: what `pytest.fail` and `pytest.raises` raise is no `Exception`."""
+
 
 def simulate(
     seeds: int | Iterable[int] = 100, *, faults: Iterable[str] = KINDS, schedule: str | None = None
@@ -48,7 +53,7 @@ def simulate(
     The body is carried out many times, so it makes its own world each time, whatever its handlers act on.
     """
     kinds = _checked(faults)
-    numbers = range(seeds) if isinstance(seeds, int) else seeds
+    numbers = _numbers(seeds)
 
     def decorate(test: Test) -> Test:
         @wraps(test)
@@ -56,11 +61,14 @@ def simulate(
             scenario = Scenario(test, arguments, named)
             if schedule is not None:
                 return scenario.carry_out(Faults(given=read(schedule)))
-            only = os.environ.get(SEED)
-            for seed in numbers if only is None else [int(only)]:
+            for seed in _only() or numbers:
                 scenario.try_seed(seed, kinds)
             return None
 
+        if inspect.iscoroutinefunction(test) or inspect.isgeneratorfunction(test) or inspect.isasyncgenfunction(test):
+            raise WiringError(
+                f"{test.__name__} is simulated but is no plain function: nothing of it would be carried out"
+            )
         wanted = inspect.signature(test)
         if "harness" not in wanted.parameters:
             raise WiringError(f"{test.__name__} is simulated but does not take `harness`, which starts the app")
@@ -69,6 +77,26 @@ def simulate(
         return search
 
     return decorate
+
+
+def _numbers(seeds: int | Iterable[int]) -> Sequence[int]:
+    if callable(seeds):
+        raise WiringError("simulate: it is written with brackets: @simulate(seeds=200)")
+    numbers = range(seeds) if isinstance(seeds, int) else tuple(seeds)
+    if not numbers:
+        raise WiringError(f"simulate: seeds={seeds!r} are none, so nothing would be tried")
+    return numbers
+
+
+def _only() -> list[int]:
+    """Return the seed that the environment names, if it names one."""
+    only = os.environ.get(SEED)
+    if only is None:
+        return []
+    try:
+        return [int(only)]
+    except ValueError:
+        raise WiringError(f"{SEED}={only} is no seed; name one as a report does: {SEED}=17") from None
 
 
 def _checked(kinds: Iterable[str]) -> Sequence[str]:
@@ -92,8 +120,8 @@ class Scenario:
         faults = Faults(seed, kinds)
         try:
             self.carry_out(faults)
-        except Exception as error:
-            smallest, last = self._smallest(faults.taken, error)
+        except FAILURES as error:
+            smallest, last = self._smallest(faults, error)
             last.add_note(report(seed, faults, smallest))
             raise last from None
 
@@ -119,9 +147,10 @@ class Scenario:
                 for trial in trials:
                     trial.close()
 
-    def _smallest(self, taken: Sequence[Fault], error: Exception) -> tuple[Faults, Exception]:
-        """Return the fewest faults found with which the test fails in the same way, and how it does."""
-        smallest, last = Faults(given=taken), error
+    def _smallest(self, drawn: Faults, error: BaseException) -> tuple[Faults, BaseException]:
+        """Return the fewest faults found with which the test fails in the same way, and how it does; those that were
+        drawn where it does not fail with them again."""
+        smallest, last = drawn, error
         tries = 0
 
         def fails(some: Sequence[Fault]) -> bool:
@@ -130,16 +159,14 @@ class Scenario:
             faults = Faults(given=some)
             try:
                 self.carry_out(faults)
-            except Exception as found:
+            except FAILURES as found:
                 if type(found) is type(error):
                     smallest, last = faults, found
                     return True
             return False
 
-        if not fails(taken):
-            error.add_note("the same faults did not fail again: something depends on more than the seed")
-            return smallest, error
-        reduce(taken, fails, lambda: tries >= MOST_TRIES)
+        if fails(drawn.taken):
+            reduce(drawn.taken, fails, lambda: tries >= MOST_TRIES)
         return smallest, last
 
 
@@ -164,9 +191,12 @@ def reduce(faults: Sequence[Fault], fails: Callable[[Sequence[Fault]], bool], en
 
 def report(seed: int, faults: Faults, smallest: Faults) -> str:
     """Return what is told of a seed with which a test fails."""
-    taken = smallest.taken
-    lines = [f"seed {seed} fails, with {len(faults.taken)} faults; {len(taken)} of them are enough:"]
-    lines += [f"  - {fault.words}" for fault in taken] or ["  (it fails without any)"]
+    taken, first = smallest.taken, f"seed {seed} fails, with {len(faults.taken)} faults"
+    words = [f"  - {fault.words}" for fault in taken]
+    if smallest is faults:
+        lines = [f"{first}, and did not fail with the same ones again: something depends on more than the seed", *words]
+    else:
+        lines = [f"{first}; {len(taken)} of them are enough:", *(words or ["  (it fails without any)"])]
     lines += ["what happened then:", *(f"  {line}" for line in smallest.story[-LONGEST_STORY:])]
     lines += [
         f"to see it again: {SEED}={seed}, or @simulate(schedule={' '.join(map(str, taken))!r})",

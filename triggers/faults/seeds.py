@@ -92,9 +92,13 @@ def read(text: str) -> list[Fault]:
         what, _, place = word.partition("@")
         kind, _, amount = what.partition("=")
         point, _, at = place.partition(":")
-        if kind not in POINTS.get(point, ()) or not at.isdigit():
+        try:
+            fault = Fault(kind, point, int(at), float(amount or 0))
+        except ValueError:
+            fault = None
+        if fault is None or kind not in POINTS.get(point, ()):
             raise WiringError(f"no fault is called {word!r}; copy the schedule from the report: crash@commit:3 ...")
-        found.append(Fault(kind, point, int(at), float(amount or 0)))
+        found.append(fault)
     return found
 
 
