@@ -476,7 +476,8 @@ def test_a_source_that_says_what_is_wrong_is_quoted_without_a_traceback(
 class Unwired:
     """A source that finds nothing to listen to."""
 
-    name = "unwired"
+    def __init__(self, name: str = "unwired") -> None:
+        self.name = name
 
     async def deliveries(self, site: Any) -> Any:
         raise WiringError("the queue does not exist")
@@ -486,6 +487,13 @@ class Unwired:
 def test_a_source_that_cannot_be_listened_to_at_all_ends_the_engine(tmp_path: Path) -> None:
     life = Life(App("a", sources=[Unwired()]), tmp_path / "s")
     with pytest.raises(WiringError, match="the queue does not exist"):
+        life.settle()
+    life.stop()
+
+
+def test_what_is_wrong_with_several_sources_alike_is_said_once(tmp_path: Path) -> None:
+    life = Life(App("a", sources=[Unwired("one"), Unwired("two")]), tmp_path / "s")
+    with pytest.raises(WiringError, match=r"^the queue does not exist$"):
         life.settle()
     life.stop()
 

@@ -92,7 +92,7 @@ class Intake:
         """Return the error of a source that can't be listened to at all.
 
         Where a person must mend it, what else is to be mended is told with it, a line for each: sources that have not
-        begun yet are waited for, but not for long.
+        begun yet are waited for, but not for long. What is so for several is told once.
         """
         if not (found := self._errors()):
             return None
@@ -102,8 +102,8 @@ class Intake:
             async with asyncio.timeout(SOON):
                 while not self._begun():
                     await self._dispatcher.pipeline.changed()
-        wrong = [error for error in self._errors() if isinstance(error, WiringError)]
-        return wrong[0] if len(wrong) == 1 else WiringError("\n".join(map(str, wrong)))
+        wrong = {str(error): error for error in self._errors() if isinstance(error, WiringError)}
+        return found[0] if len(wrong) == 1 else WiringError("\n".join(wrong))
 
     def _errors(self) -> list[BaseException]:
         ended = (task for task in self._tasks if task.done() and not task.cancelled())

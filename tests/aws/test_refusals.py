@@ -85,10 +85,7 @@ def test_a_signature_that_does_not_match_shows_nothing_of_the_sessions_token() -
         (answered("RequestTimeTooSkewed"), "this machine's clock is not AWS's (said); set it, as with NTP"),
         (answered("InvalidSignatureException", LATE), "this machine's clock is not AWS's (Signature expired"),
         (answered("SignatureDoesNotMatch", LATE.replace("expired", "not yet current")), "clock is not AWS's"),
-        (boto.NoCredentialsError(), "no AWS credentials were found (Unable to locate credentials)"),
-        (boto.PartialCredentialsError(provider="env", cred_var="secret"), "no AWS credentials were found"),
         (boto.ProfileNotFound(profile="prod"), "(prod) could not be found; set AWS_PROFILE to one of those"),
-        (boto.NoRegionError(), "no AWS region is named; set AWS_REGION"),
         (boto.SSLError(endpoint_url="https://x", error="self signed"), "set AWS_CA_BUNDLE"),
         (boto.ParamValidationError(report="Invalid\nbucket name"), "failed: Invalid bucket name; check its name"),
         (boto.InvalidRegionError(region_name="a b"), SETTINGS),
@@ -101,6 +98,23 @@ def test_what_a_person_must_mend_is_named_with_the_way_out(error: Exception, sai
     assert isinstance(found, WiringError)
     assert str(found).startswith("the thing")
     assert said in str(found)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (boto.NoCredentialsError(), "no AWS credentials were found (Unable to locate credentials); set AWS_PROFILE"),
+        (boto.PartialCredentialsError(provider="env", cred_var="secret"), "no AWS credentials were found (Partial"),
+        (boto.NoRegionError(), "no AWS region is named; set AWS_REGION"),
+    ],
+)
+def test_what_is_missing_for_all_of_aws_is_said_in_the_same_words_whatever_was_asked_about(
+    error: Exception, said: str
+) -> None:
+    found = explain(error, "the thing")
+    assert isinstance(found, WiringError)
+    assert str(found).startswith(said)
+    assert "the thing" not in str(found)
 
 
 PATHS = "check AWS_ENDPOINT_URL, AWS_REGION, the network and its proxy"
@@ -240,5 +254,5 @@ def test_a_region_that_only_other_tools_know_of_is_taken(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     assert clients.client("sqs").meta.region_name == "eu-west-1"
     monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(WiringError, match="sqs: no AWS region is named"):
+    with pytest.raises(WiringError, match=r"^no AWS region is named"):
         clients.client("sqs")

@@ -289,9 +289,9 @@ _SAID: Final = _Words(TriggersError, "{thing}: {said}")
 _SETTINGS: Final = _Words(WiringError, "{thing}: {said}; check the AWS_ variables and ~/.aws/config")
 _NONE: Final = _Words(
     WiringError,
-    "{thing}: no AWS credentials were found ({said}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+    "no AWS credentials were found ({said}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
     " or give the machine a role",
-)
+)  # it is so for everything: who asks about several things says it once
 _UNFETCHED: Final = _Words(
     TriggersError, "{thing}: the credentials could not be fetched ({said}); renew them, as with `aws sso login`"
 )
@@ -301,7 +301,7 @@ _LOST: Final = _Words(  # botocore asks for the region by a call that is answere
 _UNREACHED: Final = _Words(TriggersError, "{thing}: {said}; {paths}")
 
 _UNANSWERED: Final[Mapping[str, _Words]] = {
-    "NoRegionError": _Words(WiringError, "{thing}: no AWS region is named; set AWS_REGION, or `region` in the profile"),
+    "NoRegionError": _Words(WiringError, "no AWS region is named; set AWS_REGION, or `region` in the profile"),
     "ProfileNotFound": _Words(WiringError, "{thing}: {said}; set AWS_PROFILE to one of those in ~/.aws/config"),
     "SSLError": _Words(
         WiringError, "{thing}: the endpoint's certificate is not trusted ({said}); set AWS_CA_BUNDLE to its issuer's"
