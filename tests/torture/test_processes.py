@@ -8,10 +8,11 @@ import resource
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
+import psutil
 import pytest
 
 from tests.crash.chains import Home
@@ -116,6 +117,9 @@ def test_a_disk_that_is_full_under_load_holds_work_up_and_it_goes_on_within_five
         time.sleep(0.05)
     before = home.applied()
     resource.prlimit(process.pid or 0, resource.RLIMIT_FSIZE, (most, most))
+    for worker in psutil.Process(process.pid).children(recursive=True):  # it may have been started with that bound
+        with suppress(ProcessLookupError):
+            resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (most, most))
     room = time.monotonic()
     home.wait(before + STEPS, seconds=5)
     print(f"the disk was full for {FULL:g} s; {time.monotonic() - room:.1f} s after there was room, work went on")
