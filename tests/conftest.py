@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.kit import Life, Start
     from triggers import App
     from triggers.testing import FakeClock
+
+settings.register_profile("noisy machines", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("noisy machines")
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_edges_of_the_reference_pipeline_do_not_cross_and_pass_no_box() -> None:
     assert crossings == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 14), st.lists(st.tuples(st.integers(0, 13), st.integers(0, 13)), max_size=30))
 def test_any_graph_is_laid_out_downward_without_overlap(count: int, joined: list[tuple[int, int]]) -> None:
     drawn = Picture("any")

@@ -115,7 +115,7 @@ LISTS = st.lists(RULES, min_size=1, max_size=2)
 KEYS = ["a", "b", "a.b", ""]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(RULES, min_size=1, max_size=3), st.lists(SCALARS, min_size=1, max_size=12))
 def test_each_operator_gives_the_verdict_of_the_brute_force_reading(items: list[Any], values: list[Any]) -> None:
     pattern = spell(Obj([("a", items)]))
@@ -125,7 +125,7 @@ def test_each_operator_gives_the_verdict_of_the_brute_force_reading(items: list[
         assert made.matches(event) == verdict(pattern, event), event
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(patterns(FEW_RULES, KEYS), st.lists(events(FEW, KEYS), min_size=1, max_size=6))
 def test_structure_gives_the_verdict_of_the_brute_force_reading(pattern: Obj, shapes: list[Obj]) -> None:
     text = spell(pattern)
@@ -142,7 +142,7 @@ def test_structure_gives_the_verdict_of_the_brute_force_reading(pattern: Obj, sh
         assert made.matches(data) == verdict(text, json.dumps(data)), "of a mapping's keys the last counts"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     objects(["a", "b"], LISTS | objects(["a", "b"], LISTS, 1, unique=True), 1, unique=True),
     st.lists(events(SCALARS, ["a", "b"]), min_size=1, max_size=6),

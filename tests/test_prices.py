@@ -30,7 +30,7 @@ def made(prices: list[float]) -> Series:
     open_at=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40)), min_size=1, max_size=3),
 )
 @example([5.0, 1.0], 4, 0, 3, [(0, 40)])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_second_would_have_been_cheaper_to_start_at(
     prices: list[float], seconds: int, first: int, latest: int, open_at: list[tuple[int, int]]
 ) -> None:

@@ -121,7 +121,7 @@ def test_a_sample_of_all_zones_fires_at_the_right_minutes_around_its_changes() -
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(data=st.data())
 def test_any_text_fires_at_the_right_minutes_around_a_change_of_the_clocks(zone: str, data: st.DataObject) -> None:
     stretches = changes(zone, 2011, 2013) + changes(zone, 2024, 2026) or ((1_700_000_040, 1_700_400_000),)
@@ -129,7 +129,7 @@ def test_any_text_fires_at_the_right_minutes_around_a_change_of_the_clocks(zone:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(spec=specs(quarters=True))
 def test_any_text_fires_at_the_right_quarter_hours_through_a_year(zone: str, spec: Spec) -> None:
     agree(spec, zone, int(unix("2011-07-01")), int(unix("2012-07-01")), 900)

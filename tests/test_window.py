@@ -68,7 +68,7 @@ def windows(draw: st.DrawFn) -> tuple[Window, list[tuple[object, ...]], float]:
 
 
 @given(windows())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_window_is_open_when_the_clock_on_the_wall_says_so(
     drawn: tuple[Window, list[tuple[object, ...]], float],
 ) -> None:

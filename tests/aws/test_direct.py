@@ -103,7 +103,7 @@ VALUES: Any = st.recursive(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(item=st.dictionaries(st.text("abcé#", min_size=1, max_size=5), VALUES, min_size=1, max_size=4))
 def test_an_item_is_put_and_answered_as_by_boto3(item: dict[str, Any]) -> None:
     with scripted(Reply({"Attributes": item})) as service:

@@ -654,7 +654,7 @@ def _queue_of(mapping: Mapping[str, Any], queues: Mapping[str, Any]) -> str:
     return name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(apps())
 def test_sizes_times_and_batches_fit_one_another_in_any_template(app: App) -> None:
     template = made(app)
@@ -684,7 +684,7 @@ def test_sizes_times_and_batches_fit_one_another_in_any_template(app: App) -> No
         assert len(queue["QueueName"]) <= 80, name
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(apps())
 def test_no_policy_of_any_template_gives_more_than_it_names(app: App) -> None:
     for statement in statements(made(app)):
@@ -697,7 +697,7 @@ def test_no_policy_of_any_template_gives_more_than_it_names(app: App) -> None:
                 assert "aws:SourceArn" in statement["Condition"]["ArnLike"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(apps())
 def test_what_a_template_refers_to_is_in_it(app: App) -> None:
     template = made(app)

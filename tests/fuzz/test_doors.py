@@ -36,7 +36,7 @@ def test_what_has_brought_a_door_down_does_so_no_more(name: str) -> None:
 
 @pytest.mark.parametrize("name", DOORS)
 def test_whatever_comes_to_a_door_is_taken_or_refused(name: str) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(mutated(SEEDS[name]))
     def come(data: bytes) -> None:
         knock(DOORS[name], data)

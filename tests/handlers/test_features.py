@@ -93,7 +93,7 @@ def test_a_sample_is_held_out_whatever_its_values_are_and_about_a_quarter_is(row
     assert 0.22 < many.mean() < 0.28
 
 
-@settings(max_examples=40, deadline=None)  # each example syncs real files
+@settings(max_examples=40)
 @given(
     facts=st.dictionaries(st.tuples(st.sampled_from("ABC"), st.integers(1, 9)), st.floats(0, 9), min_size=1),
     day=st.integers(1, 9),

@@ -102,7 +102,7 @@ steps = st.lists(
 
 @pytest.mark.parametrize("options", KEYED.values(), ids=KEYED)
 @given(steps=steps, threads=st.integers(1, 3))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_what_starts_is_what_would_start_if_the_policy_saw_the_lane_of_each_key(
     options: dict[str, Any], steps: list[Any], threads: int
 ) -> None:

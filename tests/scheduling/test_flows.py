@@ -158,7 +158,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(steps)
 def test_whatever_happens_in_whatever_order_each_run_comes_out_once(steps: list[tuple[str, int]]) -> None:
     table, newest, oldest, out = opened(), 1_000_000, 0, []
