@@ -7,7 +7,7 @@ has a `*` for an action or for a whole resource; a star stands for keys below a 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from triggers.app import App
@@ -29,8 +29,9 @@ _RECEIVING: Final = [
     "sqs:ReceiveMessage",
     "sqs:DeleteMessage",
     "sqs:ChangeMessageVisibility",
-    "sqs:GetQueueAttributes",  # what `doctor` and the end of `run --drain` tell of it
 ]
+_ASKING: Final = ["sqs:GetQueueAttributes"]
+"""Of the user's own queues: whether they have dead letters, as `doctor` tells, and hide messages, as a drain does."""
 
 
 def policies(app: App, places: Mapping[str, Location]) -> Resources:
@@ -55,10 +56,14 @@ def _policy(app: App, statements: Iterable[Json]) -> Json:
 
 def _receiving(app: App, sources: Mapping[str, Location]) -> Iterator[Json]:
     """Yield by which the dispatcher receives from the queues of its buckets, and from those of the user's own."""
-    queues = [_queue_of(app, name) for name, source in app.sources.items() if name in sources or _is_queue(source)]
-    for first in range(0, len(queues), TOGETHER):
-        number = first // TOGETHER + 1
-        yield allow(f"Receive{number}", _RECEIVING, *queues[first : first + TOGETHER])
+    heard = [name for name, source in app.sources.items() if name in sources or isinstance(source, Queue)]
+    yield from _on_queues("Receive", _RECEIVING, [_queue_of(app, name) for name in heard])
+    yield from _on_queues("Ask", _ASKING, [_queue_of(app, name) for name in heard if _is_own(app.sources[name])])
+
+
+def _on_queues(sid: str, actions: list[str], queues: Sequence[Json]) -> Iterator[Json]:
+    for number, first in enumerate(range(0, len(queues), TOGETHER), 1):
+        yield allow(f"{sid}{number}", actions, *queues[first : first + TOGETHER])
 
 
 def _queue_of(app: App, name: str) -> Json:
@@ -72,8 +77,9 @@ def _queue_of(app: App, name: str) -> Json:
     return arn("sqs", names.source_queue(app.name, name))
 
 
-def _is_queue(source: object) -> bool:
-    return isinstance(source, Queue)
+def _is_own(source: object) -> bool:
+    """Say whether a source is heard of by a queue of the user's own."""
+    return isinstance(source, Queue) or (isinstance(source, Bucket) and source.queue is not None)
 
 
 def _listing(sources: Iterable[Location]) -> Iterator[Json]:
