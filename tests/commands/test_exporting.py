@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -20,7 +21,7 @@ from triggers.events import Event
 from triggers.sources import Delivery
 
 APP = """
-from pydantic import SecretStr
+from pydantic import AliasChoices, Field, SecretStr
 
 from triggers import (
     All, App, Batch, BatchFailure, Debounce, Event, Folder, Join, Later, MessageReceived, ObjectCreated, Queue, Reject,
@@ -49,6 +50,14 @@ class Note(Event, version=2):
 class Login(Event):
     user: str
     password: SecretStr
+
+class Keys(Event, version=3):
+    key: SecretStr = Field(validation_alias=AliasChoices("pem", "private"))
+    about: dict[str, object] = {}
+
+    @classmethod
+    def upgrade(cls, data, version):
+        return {"key": data["certificate"]}
 
 class Row(Event):
     n: int
@@ -102,6 +111,10 @@ def note(event: Note) -> None:
 @app.on(Login)
 def login(event: Login) -> None:
     check(f"{event.user} {event.password.get_secret_value()}")
+
+@app.on(Keys)
+def unlock(event: Keys) -> None:
+    check(repr(event.key.get_secret_value()))
 
 @app.on(Join(Login, Read, by={Login: "user", Read: "key"}, within=60))
 def enter(login: Login, read: Read) -> None:
@@ -324,6 +337,7 @@ def test_what_failed_on_the_news_of_a_failure_begins_with_that_one(failing: Fail
 
 
 PASSWORD = "correct horse"
+LONG = "a line of it\n" * 100
 
 
 def test_a_secret_is_neither_in_its_field_nor_in_others_nor_in_the_error(failing: Failing) -> None:
@@ -353,6 +367,54 @@ def test_a_secret_is_not_in_the_files_either(failing: Failing) -> None:
     assert (one.passes(), two.passes()) == (True, True)
 
 
+PEM = """-----BEGIN-----\nwo'n "t\\n\u00fc\n-----END-----"""
+
+
+def test_a_secret_is_not_in_it_as_other_text_quotes_it_either(failing: Failing) -> None:
+    about = {
+        "said": json.dumps({"key": PEM}),
+        "printed": f"{PEM!r}",
+        "twice": repr(json.dumps([PEM])),
+        "asked": f"https://ca.test/?key={quote(PEM)}",
+        PEM: {f"the {PEM}": 1},
+    }
+    failing.life.append(Delivery("send", "k1", "Keys", json.dumps({"private": PEM, "about": about}), 0.0, 3))
+    failing.life.settle()
+    exported = failing.export(f"r{failing.dead('unlock')}", "--expect", "failure")
+    assert "BEGIN" not in exported.text + failing.said
+    assert "'**********': {'the **********': 1}" in statements(exported)[0]
+    assert exported.passes()
+
+
+@pytest.mark.parametrize(
+    ("version", "came"), [(3, {"pem": [PASSWORD]}), (3, {"private": [PASSWORD]}), (2, {"cert": PASSWORD})]
+)
+def test_nor_is_one_of_an_event_that_is_not_valid_by_another_name_or_of_an_older_version(
+    failing: Failing, version: int, came: dict[str, object]
+) -> None:
+    failing.life.append(Delivery("send", "k1", "Keys", json.dumps(came), 0.0, version))
+    failing.life.settle()
+    assert PASSWORD not in failing.export(f"r{failing.dead('unlock')}", "--expect", "failure").text
+
+
+def test_a_secret_is_not_in_the_names_of_files_either(failing: Failing) -> None:
+    key = f"my {PASSWORD}.csv"
+    failing.life.append(Delivery("send", "l1", "Login", json.dumps({"user": key, "password": PASSWORD}), 0.0))
+    failing.drop(f"incoming/{key}", LONG)
+    exported = failing.export(f"r{failing.dead('enter')}", "--expect", "failure")
+    assert [path.name for path in failing.project.home.glob("tests/*_files/incoming/*")] == ["my **********.csv"]
+    assert PASSWORD not in exported.text + failing.said
+    assert exported.passes()
+
+
+def test_a_secret_that_is_the_name_of_a_field_leaves_the_field_its_name(failing: Failing) -> None:
+    failing.life.append(Delivery("send", "l1", "Login", json.dumps({"user": "ann", "password": "password"}), 0.0))
+    failing.life.settle()
+    exported = failing.export(f"r{failing.dead('login')}", "--expect", "failure")
+    assert statements(exported)[0] == "pipeline.deliver('Login', {'user': 'ann', 'password': '**********'})"
+    assert exported.passes()
+
+
 def test_a_secret_in_an_event_that_is_not_valid_is_left_out_too(failing: Failing) -> None:
     failing.life.append(Delivery("send", "l1", "Login", json.dumps({"password": ["s3", {"x": PASSWORD}]}), 0.0))
     failing.life.settle()
@@ -368,9 +430,6 @@ def test_nothing_that_strangers_name_gets_into_the_code(failing: Failing) -> Non
     failing.life.settle()
     exported = failing.export(f"r{failing.dead('login')}", "--expect", "failure")
     assert exported.passes()
-
-
-LONG = "a line of it\n" * 100
 
 
 def test_files_that_are_not_short_text_lie_beside_the_test(failing: Failing) -> None:

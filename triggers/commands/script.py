@@ -81,7 +81,7 @@ class Script:
             raise NotFound(f"app {self.app.name!r} has no place {name!r} to copy{did_you_mean(name, places)}")
         self.laid_out.add(name)
         for key, content in _held(places[name]):
-            self._keep(f"{name}/{key}", self.masked.content(content))
+            self._keep(f"{name}/{self.masked.text(key)}", self.masked.content(content))
         where = literal(name)
         self.lines.append(f"shutil.copytree(FILES / {where}, pipeline.folder / {where}, dirs_exist_ok=True)")
 
@@ -120,7 +120,7 @@ class Script:
     def _deliver(self, event: EventRow) -> None:
         data, hidden = self.masked.data(event)
         given = [literal(event.type), literal(data, 80)]
-        given += [f"source={literal(event.source)}"] if event.source not in SENDERS else []
+        given += [f"source={literal(self.masked.text(event.source))}"] if event.source not in SENDERS else []
         given += [f"subject={literal(self.masked.text(event.subject))}"] if event.subject is not None else []
         given += [f"version={event.version}"] if event.version != 1 else []
         if hidden:
@@ -138,13 +138,16 @@ class Script:
         return None if outside else told
 
     def _drop(self, source: str, told: ObjectCreated) -> None:
-        self.lines.append(_call("pipeline.drop", [literal(source), literal(told.key), self._content(source, told)]))
-        if marker := _marker(self.app.sources[source], told.key):
+        key = self.masked.text(told.key)
+        if key != told.key:
+            self.lines.append("# left out, being secret: key")
+        self.lines.append(_call("pipeline.drop", [literal(source), literal(key), self._content(source, key, told)]))
+        if marker := _marker(self.app.sources[source], key):
             self.lines.append(_call("pipeline.drop", [literal(source), literal(marker), '""']))
 
-    def _content(self, source: str, told: ObjectCreated) -> str:
+    def _content(self, source: str, key: str, told: ObjectCreated) -> str:
         """Return the source of what a file holds: the text itself, or where it lies beside the test."""
-        path = f"{source}/{told.key}"
+        path = f"{source}/{key}"
         try:
             with told.open() as file:
                 content = self.masked.content(file.read(LARGEST + 1))
