@@ -590,6 +590,11 @@ def test_a_rejection_that_cannot_be_read_is_named(churn: Churn) -> None:
         ExpressionAttributeValues={":value": {"S": "never"}},
     )
     assert "warning: r77 is left out: its record in the table" in churn("dead").err
+    for command in ("show", "drop"):
+        answer = churn("dead", command, "r77")
+        assert answer.err.startswith(
+            f"error: r77: its record in the table {names.table(churn.app.name)!r} cannot be read ("
+        )
 
 
 # --- events --------------------------------------------------------------------------------------

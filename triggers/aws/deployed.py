@@ -139,13 +139,20 @@ class Deployed:
             return [one for item in islice(found, most) if (one := self._read(item, rows.rejection))][::-1]
 
     def rejection(self, number: int) -> rows.Rejection | None:
-        """Return what was rejected under a number, dropped or not; None where that is a run's or nobody's."""
+        """Return what was rejected under a number, dropped or not; None where that is a run's or nobody's. Raises
+        `Unreadable` as `chain`."""
         with explained(self._thing):
             item = self._record(number)
-            if not item or text_in(item, "state") not in (REJECTED, PUT_ASIDE):
-                return None
-            rest = self._parts(item, REST) if number_in(item, "parts") else ()
-            return rows.rejection(item, "".join(text_in(part, "rest") for part in rest))
+            found = self._read(item, self._rejection) if item else None
+        if (id := f"r{number}") in self._broken:
+            raise self._unreadable(id)
+        return found
+
+    def _rejection(self, item: Item) -> rows.Rejection | None:
+        if text_in(item, "state") not in (REJECTED, PUT_ASIDE):
+            return None
+        rest = self._parts(item, REST) if number_in(item, "parts") else ()
+        return rows.rejection(item, "".join(text_in(part, "rest") for part in rest))
 
     def some(self, numbers: Iterable[int]) -> apsw.Connection:
         """Return a journal with the runs of these numbers, of those that there are. Raises `Rejected` and `Unreadable`
@@ -238,8 +245,11 @@ class Deployed:
         for id in ids:
             if id in self._broken:
                 found.close()
-                raise rows.Unreadable(f"{id}: {self._why(id)}")
+                raise self._unreadable(id)
         return found
+
+    def _unreadable(self, id: str) -> rows.Unreadable:
+        return rows.Unreadable(f"{id}: {self._why(id)}")
 
     def _why(self, id: str) -> str:
         return (
