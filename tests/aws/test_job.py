@@ -324,18 +324,21 @@ def test_a_job_that_was_started_again_waits_for_what_it_had_before(
 
 
 @pytest.mark.usefixtures("short")
-def test_what_a_job_put_off_is_hidden_as_long_as_the_job_is_there(deployment: Deployment) -> None:
+def test_what_a_job_put_off_is_hidden_as_long_as_the_job_is_there(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("triggers.aws.job.HOLD", 3.0)  # for two of which the machine may stand still
     deployment.send("x")
     sqs, arn = deployment.aws.sqs, f"arn:aws:sqs:{REGION}:{ACCOUNT}:train"
     line = Line(sqs, deployment.url, arn)
-    taken = line.take(1.0)
+    taken = line.take(3.0)
     assert taken
     arrival = Arrival(taken["messageId"], "x", "train", handle=taken["receiptHandle"])
     with Keeper(line, Records(deployment.aws.clients["dynamodb"], "none", 30), "me") as keeper:
         keeper.put_off(arrival, time.time() + 3600)
-        assert line.take(1.0) is None
-        assert line.take(1.0) is None
-    assert any(line.take(1.0) for _ in range(3))
+        for _ in range(4):
+            assert line.take(1.0) is None
+    assert any(line.take(1.0) for _ in range(10))
 
 
 # --- while a handler is at work
@@ -350,8 +353,9 @@ def release() -> Iterator[Flag]:
 
 @pytest.mark.usefixtures("short")
 def test_while_a_handler_is_at_work_its_message_and_its_run_are_nobody_elses(
-    deployment: Deployment, release: Flag
+    deployment: Deployment, release: Flag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("triggers.aws.job.HOLD", 3.0)  # for two of which the machine may stand still
     app, begun = App(deployment.app.name), Flag()
 
     @app.on(Processed)
@@ -368,7 +372,7 @@ def test_while_a_handler_is_at_work_its_message_and_its_run_are_nobody_elses(
         work = pool.submit(carry_out, app)
         assert begun.wait(30)
         first = record()["lease"]
-        others = deployment.aws.sqs.receive_message(QueueUrl=deployment.url, WaitTimeSeconds=3).get("Messages", [])
+        others = deployment.aws.sqs.receive_message(QueueUrl=deployment.url, WaitTimeSeconds=4).get("Messages", [])
         assert others == []
         assert record()["lease"] > first
         release.set()
@@ -383,13 +387,13 @@ def test_a_run_stays_its_jobs_where_its_message_cannot_be_kept(deployment: Deplo
     @app.on(Processed)
     def train(event: Processed) -> None:
         deployment.aws.sqs.purge_queue(QueueUrl=deployment.url)
-        leases.append(deployment.aws.records()[0]["lease"])
-        deployment.aws.sqs.receive_message(QueueUrl=deployment.url, WaitTimeSeconds=2)
-        leases.append(deployment.aws.records()[0]["lease"])
+        until = time.monotonic() + 30
+        while len(set(leases)) < 2 and time.monotonic() < until:
+            leases.append(deployment.aws.records()[0]["lease"])
 
     deployment.send(on_the_bus(row(Processed(n=1))))
     assert carry_out(app) == {"done": 1}
-    assert leases[0] < leases[1]
+    assert leases[0] < leases[-1]
 
 
 def test_a_handler_that_takes_too_long_is_ended_and_has_its_other_attempts(deployment: Deployment) -> None:
