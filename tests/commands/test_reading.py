@@ -160,6 +160,16 @@ def test_what_a_sender_wrote_cannot_command_the_terminal(project: Project) -> No
         assert "\u202e" not in out
 
 
+def test_nor_does_it_as_json_which_says_the_same(project: Project) -> None:
+    table = "\x1b[2J\x7f\x9b2J\x85\u2028\u202egnp\U000e0041.ä"
+    project("send", "Processed", json.dumps({"table": table}), "--app", "app")
+    project.drain()
+    answer = project("events", "--json")
+    assert answer.data[0]["data"]["table"] == table
+    assert answer.out.replace("\n", "").isprintable()
+    assert "ä" in answer.out
+
+
 def test_colour_is_forced_and_forbidden_by_the_environment(project: Project) -> None:
     project.drain("a.csv")
     assert "\x1b[32m" in project("runs", env={"FORCE_COLOR": "1"}).out

@@ -149,6 +149,32 @@ def test_logs_as_json_are_one_object_a_line(project: Project) -> None:
     assert all(line["seconds"] >= 0 and line["level"] == "info" for line in ends)
 
 
+LOGGING = """
+import logging
+from triggers import App, Event
+app = App("churn")
+
+class Note(Event):
+    text: str
+
+@app.on(Note)
+def note(event: Note) -> None:
+    try:
+        raise ValueError(event.text)
+    except ValueError:
+        logging.exception("failed")
+"""
+
+
+@pytest.mark.parametrize("form", ["plain", "json"])
+def test_what_a_handler_logs_of_an_error_cannot_command_the_terminal(project: Project, form: str) -> None:
+    project.write("noting.py", LOGGING)
+    project("send", "Note", json.dumps({"text": "\x1b[2J\x9b\u2028\u202eok"}), "--app", "noting.py")
+    said = project("run", "noting.py", "--drain", "--log-format", form).err
+    assert "ValueError: " in said
+    assert said.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize("target", ["app", "app.py", "app:app", "./app.py:app"])
 def test_an_app_is_found_by_module_and_by_path(project: Project, target: str) -> None:
     project.drop("a.csv")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Final
 
-from triggers.commands.output import paint, plain, span
+from triggers.commands.output import in_json, paint, plain, span
 from triggers.executor import GIVEN_BACK, REPLACED, Again, Dead, Done, Outcome, Run
 
 log = logging.getLogger("triggers.run")
@@ -30,8 +29,8 @@ class PlainFormat(logging.Formatter):
         else:
             who = "" if name.startswith("triggers") else f"{name}  "
         line = paint(f"{level}{who}{plain(record.getMessage())}", _COLOURS.get(record.levelno), err=True)
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
-        return f"{paint(when, 'bright_black', err=True)} {line}{trace}"
+        trace = self.formatException(record.exc_info).split("\n") if record.exc_info else []
+        return "\n".join([f"{paint(when, 'bright_black', err=True)} {line}", *map(plain, trace)])
 
 
 class JsonFormat(logging.Formatter):
@@ -48,7 +47,7 @@ class JsonFormat(logging.Formatter):
         fields.update((key, value) for key, value in vars(record).items() if key not in _KNOWN)
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False, default=str)
+        return in_json(fields, default=str)
 
 
 def set_up(level: int, *, as_json: bool) -> logging.Handler:

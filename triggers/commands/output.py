@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -83,7 +83,20 @@ def error_line(text: str) -> str:
 
 def say_json(value: object) -> None:
     """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(in_json(value, indent=2))
+
+
+def in_json(value: object, indent: int | None = None, default: Callable[[object], str] | None = None) -> str:
+    """Return a value as JSON that no terminal takes for a command, and that breaks lines nowhere but by `indent`."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=default)
+    return "\n".join(line if line.isprintable() else _escaped_in_json(line) for line in text.split("\n"))
+
+
+def _escaped_in_json(line: str) -> str:
+    return "".join(
+        mark if mark.isprintable() else f"\\u{ord(mark):04x}" if mark <= "\uffff" else json.dumps(mark)[1:-1]
+        for mark in line
+    )
 
 
 def plain(text: object, limit: int | None = None) -> str:
