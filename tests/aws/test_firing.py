@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from triggers.aws.clients import connected
 from triggers.aws.firing import Firing, expression
@@ -23,14 +24,14 @@ class Scheduled:
         self.url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         self.clock = FakeClock(datetime.now(UTC))
 
-    def make(self, expression: str, name: str = "one", **options: Any) -> None:
+    def make(self, expression: str, name: str = "one", *, queue: str | None = None, **options: Any) -> None:
         self.scheduler.create_schedule(
             Name=name,
             GroupName=self.name,
             ScheduleExpression=expression,
             FlexibleTimeWindow={"Mode": "OFF"},
             Target={
-                "Arn": f"arn:aws:sqs:us-east-1:123456789012:{self.name}",
+                "Arn": f"arn:aws:sqs:us-east-1:123456789012:{queue or self.name}",
                 "RoleArn": "arn:aws:iam::123456789012:role/r",
                 "Input": "due <aws.scheduler.scheduled-time>",
             },
@@ -118,6 +119,38 @@ def test_a_schedule_that_is_made_in_between_is_fired(scheduled: Scheduled) -> No
 def test_an_expression_that_scheduler_would_not_take_is_refused(text: str, said: str) -> None:
     with pytest.raises(ScheduleError, match=said):
         expression(text, "UTC")
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [one.getMessage() for one in caplog.records if one.name == "triggers.firing"]
+
+
+def test_a_schedule_that_fails_is_named_once_and_the_others_fire(
+    scheduled: Scheduled, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, queue in (("lost", "gone"), ("well", None), ("zealous", None)):
+        scheduled.make("rate(1 minute)", name=name, queue=queue)
+    assert len(scheduled.look(70, 1, 1)) == 2
+    [said] = told(caplog)
+    assert said.startswith("schedule 'lost': queue 'gone' does not exist in this account and region; ")
+
+
+class Away:
+    """A scheduler that cannot be reached."""
+
+    def get_paginator(self, operation: str) -> Any:
+        raise EndpointConnectionError(endpoint_url="http://nowhere")
+
+
+def test_schedules_that_cannot_be_listed_are_looked_for_again(caplog: pytest.LogCaptureFixture) -> None:
+    async def look() -> None:
+        firing = Firing(Away(), None, "churn", FakeClock())
+        await firing.look()
+        await firing.look()
+
+    asyncio.run(look())
+    [said] = told(caplog)
+    assert said.startswith("schedules of 'churn': Could not connect to the endpoint URL")
 
 
 def test_moto_itself_never_fires(scheduled: Scheduled) -> None:

@@ -193,13 +193,17 @@ def test_a_batch_on_which_the_function_fails_is_left_to_the_queue() -> None:
     assert (queue.deleted, queue.back) == ([], [])
 
 
-def test_a_batch_that_cannot_be_handed_over_is_left_to_the_queue() -> None:
+@pytest.mark.parametrize("error", [EventError("too large"), OSError("no process could be started")])
+def test_a_batch_that_cannot_be_handed_over_is_left_to_the_queue_which_is_named(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     async def refuse(_: Any) -> Any:
-        raise EventError("too large")
+        raise error
 
     queue, function = carried("a", answer=refuse)
     assert len(function.batches) == 1
     assert queue.deleted == []
+    assert f"queue 'orders': a batch of 1 could not be handed over: {error}" in caplog.text
 
 
 def test_only_what_is_reported_as_failed_is_left_to_the_queue() -> None:
@@ -324,9 +328,10 @@ def test_a_message_that_cannot_be_deleted_is_left_to_the_queue(caplog: pytest.Lo
     assert "1 messages were not deleted, and come again" in caplog.text
 
 
-def test_a_queue_that_is_not_there_ends_the_mapping() -> None:
-    with pytest.raises(WiringError, match="queue 'orders' does not exist"):
-        carried("a", troubles=[throttled("AWS.SimpleQueueService.NonExistentQueue")])
+def test_a_queue_that_is_not_there_is_named_and_asked_again(caplog: pytest.LogCaptureFixture) -> None:
+    _, function = carried("a", troubles=[throttled("AWS.SimpleQueueService.NonExistentQueue")])
+    assert function.batches == [["a"]]
+    assert "queue 'orders' does not exist" in caplog.text
 
 
 # --- terms

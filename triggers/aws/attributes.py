@@ -25,7 +25,8 @@ _COUNTS: Final = [f"ApproximateNumberOfMessages{part}" for part in ("", "NotVisi
 
 def messages_in(sqs: Any, url: str) -> int:
     """Return about how many messages a queue has, those counted that are hidden, at work or delayed."""
-    said = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
+    with explained(f"queue {url.rsplit('/', 1)[-1]!r}"):
+        said = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=_COUNTS)["Attributes"]
     return sum(int(said[name]) for name in _COUNTS)
 
 

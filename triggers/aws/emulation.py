@@ -151,7 +151,7 @@ class Stack:
         """Have the functions, whose zip is unpacked in `folder`, work off their queues, and the schedules fire.
 
         `told` is called with what comes of each invocation, and `clock` is what the schedules go by. Yields the
-        functions by their names. Raises what ends one of the mappings.
+        functions by their names.
         """
         clock = clock or SystemClock()
         async with AsyncExitStack() as opened:

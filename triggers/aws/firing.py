@@ -1,18 +1,21 @@
 """EventBridge Scheduler's firings: moto keeps schedules and never fires them, so the emulation does.
 
 A schedule that was made counts from then on; what came due before is not made up for, as it is not in AWS. Firings go
-to queues, which is where the schedules of an app go.
+to queues, which is where the schedules of an app go. One that fails is logged and tried again; the others go on.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from triggers.aws.clients import asking
 from triggers.aws.template.schedules import DUE
 from triggers.clock import Clock
 from triggers.errors import ScheduleError, TriggersError
@@ -20,6 +23,8 @@ from triggers.schedule import Every, Schedule, at, cron
 
 LOOK: Final = 0.5
 """Seconds after which it is looked again whether a schedule was made or deleted."""
+
+log = logging.getLogger("triggers.firing")
 
 _UNITS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
 
@@ -54,6 +59,8 @@ class Firing:
         self._group = group
         self._clock = clock
         self._timers: dict[str, _Timer] = {}
+        self._failing: dict[str, str] = {}
+        """What was said last of what goes wrong, by what it is about."""
 
     async def run(self) -> None:
         """Fire what comes due, until cancelled."""
@@ -65,21 +72,42 @@ class Firing:
         """Take in which schedules there are now, and fire those that are due."""
         now = self._clock.now()
         listed = {}
-        async for page in self._scheduler.get_paginator("list_schedules").paginate(GroupName=self._group):
-            listed.update({one["Name"]: one["LastModificationDate"] for one in page["Schedules"]})
-        for name in set(self._timers) - set(listed):
-            del self._timers[name]
-        for name, modified in listed.items():
-            if name not in self._timers or self._timers[name].said["LastModificationDate"] != modified:
-                said = await self._scheduler.get_schedule(GroupName=self._group, Name=name)
-                self._timers[name] = _timer(said, now)
-        for name, timer in list(self._timers.items()):
-            while timer.next is not None and timer.next <= now:
-                await self._fire(timer)
-                timer.advance(timer.next)
-            if timer.next is None and timer.said.get("ActionAfterCompletion") == "DELETE":
-                await self._scheduler.delete_schedule(GroupName=self._group, Name=name)
+        async with self._going_on(f"schedules of {self._group!r}"):
+            async for page in self._scheduler.get_paginator("list_schedules").paginate(GroupName=self._group):
+                listed.update({one["Name"]: one["LastModificationDate"] for one in page["Schedules"]})
+            for name in set(self._timers) - set(listed):
                 del self._timers[name]
+        for name, modified in listed.items():
+            async with self._going_on(f"schedule {name!r}"):
+                await self._see_to(name, modified, now)
+
+    @asynccontextmanager
+    async def _going_on(self, thing: str) -> AsyncIterator[None]:
+        """Carry out what is about a thing. What goes wrong is said, once until it goes well: the next look is soon."""
+        try:
+            async with asking(thing):
+                yield
+        except Exception as error:
+            words = str(error) if isinstance(error, TriggersError) else repr(error)
+            said = words if thing in words else f"{thing}: {words}"
+            if self._failing.get(thing) != said:
+                log.error("%s; it is tried again", said)
+            self._failing[thing] = said
+        else:
+            self._failing.pop(thing, None)
+
+    async def _see_to(self, name: str, modified: datetime, now: float) -> None:
+        """Take in a schedule that is new or was changed, and fire it if it is due."""
+        if name not in self._timers or self._timers[name].said["LastModificationDate"] != modified:
+            said = await self._scheduler.get_schedule(GroupName=self._group, Name=name)
+            self._timers[name] = _timer(said, now)
+        timer = self._timers[name]
+        while timer.next is not None and timer.next <= now:
+            await self._fire(timer)
+            timer.advance(timer.next)
+        if timer.next is None and timer.said.get("ActionAfterCompletion") == "DELETE":
+            await self._scheduler.delete_schedule(GroupName=self._group, Name=name)
+            del self._timers[name]
 
     async def _fire(self, timer: _Timer) -> None:
         assert timer.next is not None
@@ -89,11 +117,13 @@ class Firing:
         if ":sqs:" not in target["Arn"]:
             raise TriggersError(f"schedule {timer.said['Name']!r} goes to {target['Arn']}; only queues are emulated")
         group = target.get("SqsParameters", {}).get("MessageGroupId")
-        await self._sqs.send_message(
-            QueueUrl=f"{self._sqs.meta.endpoint_url}/{account}/{name}",
-            MessageBody=target.get("Input", "{}").replace(DUE, f"{due:%Y-%m-%dT%H:%M:%SZ}"),
-            **({"MessageGroupId": group, "MessageDeduplicationId": f"{timer.said['Name']}@{due:%s}"} if group else {}),
-        )
+        once = {"MessageGroupId": group, "MessageDeduplicationId": f"{timer.said['Name']}@{due:%s}"} if group else {}
+        async with asking(f"queue {name!r}"):
+            await self._sqs.send_message(
+                QueueUrl=f"{self._sqs.meta.endpoint_url}/{account}/{name}",
+                MessageBody=target.get("Input", "{}").replace(DUE, f"{due:%Y-%m-%dT%H:%M:%SZ}"),
+                **once,
+            )
 
 
 def _timer(said: Mapping[str, Any], now: float) -> _Timer:

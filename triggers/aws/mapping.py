@@ -149,7 +149,7 @@ class EventSourceMapping:
     async def run(self) -> None:
         """Carry messages until cancelled; what is on its way then is handed back to the queue.
 
-        Raises `WiringError` where the queue cannot be used; what may pass by itself is logged and tried again.
+        What goes wrong is logged and tried again: a queue that is not there may be made.
         """
         room = asyncio.Semaphore(self._terms.concurrency or BEGINNING)
         deliveries: set[asyncio.Task[None]] = set()
@@ -224,7 +224,7 @@ class EventSourceMapping:
         ids = [one["messageId"] for one in records]
         try:
             result = await self._function.invoke({"Records": records})
-        except TriggersError as error:
+        except Exception as error:  # its process could not be started, say
             log.error("%s: a batch of %d could not be handed over: %s", self._thing, len(ids), error)
             return None
         if result.error is not None:
@@ -252,8 +252,6 @@ class EventSourceMapping:
                 if not (messages or wait):
                     await self._clock.sleep(IDLE)
                 return messages
-            except WiringError:
-                raise
             except TriggersError as error:
                 log.warning("%s; asked again in %g s", error, pause)
                 await self._clock.sleep(pause)
