@@ -84,34 +84,26 @@ def _least(values: Sequence[float], heads: Sequence[Sequence[Rank]]) -> int:
 
 
 def _shared(view: View, taken: Mapping[int, int], unknown: float) -> Iterator[int]:
-    """Return what is left in its order, where there are several shares in turns."""
+    """Yield what is left: the share that has used least first, and what it takes here counts."""
     shares: dict[str, list[int]] = defaultdict(list)
     for index, lane in enumerate(view.lanes):
         if taken.get(index, 0) < len(lane.heads):
             shares[lane.share or ""].append(index)
     bound = overdue(view, max(lane.priority for lane in view.lanes))
-    queues = [
-        (view.usage.get(name, 0.0), name, _Queue(view, members, taken, unknown, bound))
+    turns = [
+        (view.usage.get(name, 0.0), name, iter(_Queue(view, members, taken, unknown, bound)))
         for name, members in shares.items()
     ]
-    if len(queues) > 1:
-        return _in_turns(view, queues)
-    return queues[0][-1].rest() if queues else iter(())
-
-
-def _in_turns(view: View, queues: list[tuple[float, str, _Queue]]) -> Iterator[int]:
-    """Yield what is left: the share that has used least first, and what it takes here counts."""
-    heapify(queues)
-    while len(queues) > 1:
-        usage, name, queue = queues[0]
-        if not queue.places:
-            heappop(queues)
+    heapify(turns)
+    while len(turns) > 1:
+        usage, name, lanes = turns[0]
+        if (first := next(lanes, None)) is None:
+            heappop(turns)
             continue
-        index = queue.next()
-        yield index
-        heapreplace(queues, (usage + view.lanes[index].part, name, queue))
-    for *_, queue in queues:
-        yield from queue.rest()
+        yield first
+        heapreplace(turns, (usage + view.lanes[first].part, name, lanes))
+    for *_, lanes in turns:
+        yield from lanes
 
 
 def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int]:
@@ -137,41 +129,45 @@ def _pressing(view: View, taken: dict[int, int], unknown: float) -> Iterator[int
 
 
 class _Queue:
-    """The heads of one share's lanes in their order."""
+    """One share's lanes in the order of their heads, made when the first of them is asked for."""
 
     def __init__(
         self, view: View, members: Sequence[int], taken: Mapping[int, int], unknown: float, bound: float
     ) -> None:
         self._view = view
+        self._members = members
+        self._taken = taken
         self._unknown = unknown
+        self._bound = bound
         self._passing: dict[int, float] = {}
         """For each priority the rank value below which its runs go first, for they are late or have aged past."""
-        levels: dict[int, list[int]] = defaultdict(list)
-        for index in members:
-            levels[view.lanes[index].priority].append(index)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield a lane for each of its heads. Those of the last lane need no places: they are in order."""
+        lanes, taken = self._view.lanes, self._taken
+        self._age()
+        places = [self._place(index, taken.get(index, 0)) for index in self._members]
+        heapify(places)
+        while len(places) > 1:
+            *_, index, head = places[0]
+            if head + 1 < len(lanes[index].heads):
+                heapreplace(places, self._place(index, head + 1))
+            else:
+                heappop(places)
+            yield index
+        for *_, index, head in places:
+            yield from repeat(index, len(lanes[index].heads) - head)
+
+    def _age(self) -> None:
+        """Reckon which runs go first."""
+        levels: dict[int, list[Rank]] = defaultdict(list)
+        for index in self._members:
+            lane = self._view.lanes[index]
+            levels[lane.priority].append(lane.heads[self._taken.get(index, 0)])
         smallest = math.inf
         for priority in sorted(levels, reverse=True):
-            self._passing[priority] = max(bound, smallest) if self._passing else bound
-            ranks = [view.lanes[index].heads[taken.get(index, 0)][0] for index in levels[priority]]
-            smallest = min(smallest, *ranks)
-        self.places: list[Place] = [self._place(index, taken.get(index, 0)) for index in members]
-        heapify(self.places)
-
-    def next(self) -> int:
-        """Take the first head out, and return its lane."""
-        _, _, _, index, head = self.places[0]
-        if head + 1 < len(self._view.lanes[index].heads):
-            heapreplace(self.places, self._place(index, head + 1))
-        else:
-            heappop(self.places)
-        return index
-
-    def rest(self) -> Iterator[int]:
-        """Take out all that is left. The heads of the last lane need no places: they are in order."""
-        while len(self.places) > 1:
-            yield self.next()
-        for *_, index, head in self.places:
-            yield from repeat(index, len(self._view.lanes[index].heads) - head)
+            self._passing[priority] = max(self._bound, smallest) if self._passing else self._bound
+            smallest = min(smallest, min(levels[priority])[0])
 
     def _place(self, index: int, head: int) -> Place:
         lane = self._view.lanes[index]

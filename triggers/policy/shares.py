@@ -75,9 +75,11 @@ class Shares:
         That is a number for what it had alone. It does not fall as time goes by, so that the floors of shares can be
         compared whenever each was asked for.
         """
-        if name not in self._standings:
+        standing, weight = self._standings.get(name), self.weights.get(name, 1.0)
+        if standing is None:
             return 0.0, -math.inf
-        standing, weight = self._at(name, now), self.weights.get(name, 1.0)
+        if now > standing.at:
+            self._at(name, now)
         floor = math.log2(standing.usage / weight) + standing.at / self.half_life if standing.usage > 0 else -math.inf
         return (standing.usage + standing.part) / weight, floor
 
