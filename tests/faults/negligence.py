@@ -20,6 +20,7 @@ from triggers.scheduling import claims
 from triggers.scheduling.admission import Admission
 from triggers.scheduling.claims import Claims
 from triggers.scheduling.displaced import Displaced
+from triggers.scheduling.display import Display
 from triggers.scheduling.flows import Flow
 from triggers.scheduling.pauses import Pauses
 from triggers.scheduling.punctuality import Punctuality
@@ -129,6 +130,11 @@ def shares_not_given_back() -> Replacements:
     return {(Sharing, "end"): lambda self, run: None}
 
 
+def room_for_keys_overlooked() -> Replacements:
+    """What was seen of the keys of a route stands although one of them has room again."""
+    return {(Display, "_reopen"): lambda self: self._holdings.opened.clear()}
+
+
 def weights_ignored() -> Replacements:
     usage = Shares.usage
     return {(Shares, "usage"): lambda self, now, names: usage(Shares({}, self.half_life, self._standings), now, names)}
@@ -211,7 +217,7 @@ MISTAKES = (
     limits_forgotten_at_the_start, duplicates_use_up_the_rate, drops_leave_no_row, drops_stay_open,
     arrivals_kept_in_memory, duplicates_count_as_arrivals, absence_told_again, pauses_forgotten_at_the_start,
     pauses_that_come_too_late, app_paused_in_vain, resumed_to_nobody,
-    shares_not_given_back, weights_ignored, windows_not_asked_of_the_new,
+    shares_not_given_back, room_for_keys_overlooked, weights_ignored, windows_not_asked_of_the_new,
     delays_kept_in_memory, the_begun_expire, expiry_forgotten_at_the_start, claimed_although_expired,
     failed_events_forgotten, isolated_runs_start_twice, interruptions_untold, errors_that_stay,
     checkpoints_left_behind, put_off_too_briefly,

@@ -55,7 +55,7 @@ BEAT, GRACE = 25.0, 3.0
 
 
 def tenant(event: Start) -> str:
-    """Return whose share a run counts for."""
+    """Return whose run it is: whose share it counts for, or whose others it must not run beside."""
     return f"t{event.n % 2}"
 
 
@@ -155,7 +155,7 @@ async def replacing(event: Start, ctx: Context) -> Trained:
     return Trained(n=event.n)
 
 
-@app.on(Start, where={"kind": ["keyed", "isolated"]}, key="n", per_key=1, concurrency=2)
+@app.on(Start, where={"kind": ["keyed", "isolated"]}, key=tenant, per_key=1, concurrency=2)
 async def keyed(event: Start, ctx: Context) -> None:
     world.begin(ctx, most=2)
     await asyncio.sleep(0.5)

@@ -56,6 +56,7 @@ FOUND_BY: dict[str, tuple[int, ...]] = {
     "app_paused_in_vain": (3, 13, 14),
     "resumed_to_nobody": (36, 42, 54),
     "shares_not_given_back": (5, 11, 21),
+    "room_for_keys_overlooked": (42, 266, 289),
     "weights_ignored": (96, 479),
     "windows_not_asked_of_the_new": (34, 58, 60),
     "delays_kept_in_memory": (16, 34, 52),

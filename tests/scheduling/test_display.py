@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from typing import Any
 
 import pytest
@@ -9,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.scheduling.test_flows import A, handler
+from triggers.journal import Promoted
 from triggers.options import make_policy
 from triggers.policy import Shares, View, order
+from triggers.prediction.forecast import Prediction
 from triggers.routing import make_route
-from triggers.scheduling.admission import Admission
-from triggers.scheduling.flows import Head
+from triggers.scheduling import holdings
+from triggers.scheduling.admission import Admission, Choice
+from triggers.scheduling.flows import BEFORE_ALL, Head
+from triggers.scheduling.gates import Closed
 from triggers.scheduling.sharing import Sharing
 from triggers.scheduling.terms import Terms
 
@@ -124,6 +130,147 @@ def test_what_starts_is_what_would_start_if_the_policy_saw_the_lane_of_each_key(
         running += started
 
 
+class Forgetful(Admission):
+    """An admission that shows all that waits anew for each choice."""
+
+    def choose(self, now: float) -> Choice:
+        for flow in self.flows.values():
+            flow.lined = None
+            for lane in flow.lanes.values():
+                lane.shown = None
+        return super().choose(now)
+
+
+class Halt:
+    """A gate that nothing opens."""
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed:
+        return Closed(math.inf, "it is closed")
+
+
+ROUTES: dict[str, dict[str, Any]] = {
+    "plain": {"needs": {"memory": 2}},
+    "limited": {"concurrency": 2},
+    "keyed": {"key": lambda event: None, "concurrency": 3, "needs": {"memory": 1}},
+    "bounded": {"key": lambda event: None, "per_key": 1},
+    "bounded to two": {"key": lambda event: None, "per_key": 2},
+    "single": {"key": lambda event: None, "overlap": "queue"},
+    "due": {"key": lambda event: None, "deadline": SPAN, "per_key": 1},
+    "shared": {"key": lambda event: None, "share": True},
+}
+
+
+class Workload:
+    """Whatever can happen to what waits, by chance, to one who keeps what was shown and one who does not."""
+
+    def __init__(self, seed: int) -> None:
+        self.drawn, self.now, self.number = random.Random(seed), 1e9, 0
+        names = self.drawn.sample(list(ROUTES), self.drawn.randint(1, 4))
+        self.lasts = {name: Prediction(60.0 * n, 90.0 * n) for n, name in enumerate(names, 1)}
+        self.known: dict[int, tuple[str, str | None]] = {}
+        self.running: list[int] = []
+        self.over: list[int] = []
+        self.delayed: list[int] = []
+        threads, memory = self.drawn.randint(1, 4), self.drawn.randint(4, 9)
+        self.both = [self.made(kind, names, {"thread": threads, "memory": memory}) for kind in (Admission, Forgetful)]
+
+    def made(self, kind: type[Admission], names: list[str], capacity: dict[str, float]) -> Admission:
+        routes = {
+            name: make_route(handler, A, name=name, where=None, source=None, policy=make_policy(name, ROUTES[name]))
+            for name in names
+        }
+        sharing = Sharing(Shares(WEIGHTS), lambda: self.now)
+        made = kind(routes, capacity, 600, lambda route, size: self.lasts[route], sharing=sharing)
+        for flow in made.flows.values():
+            flow.ask()
+            made.fill(flow, [])
+        return made
+
+    def happen(self) -> None:
+        """Have one thing happen."""
+        drawn, routes = self.drawn, list(self.lasts)
+        what, route = drawn.choice(["come", "come", "end", "end", "other", "other"]), drawn.choice(routes)
+        if what == "come":
+            for _ in range(drawn.randint(1, 3)):
+                self.number += 1
+                self.come(self.number, drawn.choice(routes), drawn.choice([*"abc", None]))
+        elif what == "end" and self.running:
+            number = self.running.pop(drawn.randrange(len(self.running)))
+            self.over.append(number)
+            for one in self.both:
+                one.release(number)
+        else:
+            drawn.choice([self.delay, self.tried_again, self.forget, self.bar, self.predict, self.grow, self.wait])(
+                route
+            )
+
+    def come(self, number: int, route: str, key: str | None) -> None:
+        priority, ago = self.drawn.choice([0, 0, 0, 1]), self.drawn.choice([*range(0, 700, 70), 2 * DAY])
+        rank, options = self.now - ago - 600 * priority, ROUTES[route]
+        deadline = self.now - ago + SPAN if "deadline" in options else None
+        memory = 3.0 if "needs" in options and self.drawn.random() < 0.2 else None
+        terms = Terms(rank, priority, key if "key" in options else None, 1, deadline, None, memory)
+        self.known[number] = route, terms.key
+        for one in self.both:
+            one.promote([Promoted(number, number, route, 0, terms)])
+
+    def delay(self, route: str) -> None:
+        """Have a run that has ended be tried again later."""
+        if self.over:
+            number = self.over.pop()
+            self.delayed.append(number)
+            name, key = self.known[number]
+            for one in self.both:
+                one.hold([(name, number, key)])
+
+    def tried_again(self, route: str) -> None:
+        if self.delayed:
+            number = self.delayed.pop()
+            self.come(number, *self.known[number])
+
+    def forget(self, route: str) -> None:
+        of = self.delayed if self.drawn.random() < 0.5 else self.known.keys() - self.running
+        gone = {number for number in of if self.known[number][0] == route and self.drawn.random() < 0.3}
+        self.delayed = [number for number in self.delayed if number not in gone]
+        for one in self.both:
+            one.flows[route].forget(gone)
+
+    def bar(self, route: str) -> None:
+        gates = {route: Halt()} if self.drawn.random() < 0.5 else {}
+        for one in self.both:
+            one.bar(gates)
+
+    def predict(self, route: str) -> None:
+        self.lasts[route] = Prediction(self.drawn.uniform(1, 900), self.drawn.uniform(900, 2000))
+
+    def grow(self, route: str) -> None:
+        threads = self.drawn.randint(0, 5)
+        for one in self.both:
+            one.resize("thread", threads)
+
+    def wait(self, route: str) -> None:
+        self.now += self.drawn.choice([-60.0, 1.0, 60.0, 5000.0])
+
+    def start(self) -> tuple[list[int], list[int]]:
+        """Return what the one starts and what the other does."""
+        kept, anew = ([head.number for _, head in one.choose(self.now).claims] for one in self.both)
+        self.running += kept
+        return kept, anew
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_starts_is_what_would_start_if_nothing_were_kept_of_what_was_shown_before(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holdings, "FEW", 0)  # else the bounds of keys are there for longer than this takes
+    work = Workload(seed)
+    for _ in range(100):
+        for _ in range(work.drawn.randint(1, 4)):
+            work.happen()
+        kept, anew = work.start()
+        assert kept == anew
+
+
 def waiting(options: dict[str, Any]) -> Machine:
     """Return a machine of two threads on which a thousand keys wait, of which two runs are at work."""
     machine = Machine(2, options)
@@ -143,6 +290,31 @@ def test_what_was_seen_of_a_lane_holds_only_as_long_as_that_much_is_free() -> No
     for number in range(10):
         machine.of.release(number)
     assert machine.start() == list(range(10, 20))
+
+
+def test_what_was_seen_of_keys_before_a_gate_closed_is_looked_at_anew_once_it_is_gone() -> None:
+    machine = Machine(9, {})
+    for number in range(30):
+        machine.wait(number, "keyed", f"k{number}", 0, 0.0)
+    assert machine.start() == list(range(9))
+    assert machine.start() == []
+    machine.of.bar({"keyed": Halt()})
+    for number in range(9):
+        machine.of.release(number)
+    assert machine.start() == []
+    machine.of.bar({})
+    assert machine.start() == list(range(9, 18))
+
+
+def test_what_the_journal_still_has_starts_though_no_key_had_room_before_it_was_read() -> None:
+    machine = Machine(9, {"per_key": 1})
+    flow = machine.of.flows["keyed"]
+    flow.horizon = BEFORE_ALL
+    for key in "ab":
+        flow.ask()
+        flow.fill([Head(number, number, Terms(ord(key), 0, key)) for number in range(ord(key), ord(key) + 2)], 2)
+        assert machine.start() == [ord(key)]
+        assert machine.start() == []
 
 
 def test_of_a_thousand_keys_with_deadlines_only_those_that_may_be_next_are_looked_at() -> None:

@@ -142,11 +142,12 @@ def test_runs_of_duplicates_are_forgotten() -> None:
 
 
 def test_a_lane_shows_no_more_than_may_start_and_always_its_first() -> None:
-    flow = Flow(route(), {"thread": 1, "gpu": 2})
+    needs = {"thread": 1, "gpu": 2}
+    flow = Flow(route(), needs)
     flow.fill([waiting(number) for number in range(9)], WINDOW)
     (lane,) = flow.ready()
-    assert lane.seen({"thread": 50, "gpu": 4}, None, None).heads == [(0, 0), (0, 1)]
-    assert lane.seen({"thread": 50, "gpu": 1}, None, None).heads == [(0, 0)]
+    assert lane.seen({"thread": 50, "gpu": 4}, needs, None, None).heads == [(0, 0), (0, 1)]
+    assert lane.seen({"thread": 50, "gpu": 1}, needs, None, None).heads == [(0, 0)]
 
 
 steps = st.lists(

@@ -12,8 +12,8 @@ from triggers.lineage import EventRow
 from triggers.policy import Policy, View, dominant, fit, order
 from triggers.routing import PROCESS, Route
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.display import Display, Forecast, Shown, unknown
-from triggers.scheduling.flows import KEYED, Flow, Head, Lane
+from triggers.scheduling.display import Display, Forecast, unknown
+from triggers.scheduling.flows import KEYED, Flow, Head, Lane, Shown
 from triggers.scheduling.gates import Gate, Turnstile, declared
 from triggers.scheduling.holdings import MEMORY, UNIT, AtWork, Holdings, limit_of, units
 from triggers.scheduling.overlap import Judged, SingleFile, kind_of
@@ -138,7 +138,7 @@ class Admission:
         flow = self.flows[run.route]
         if not self._clear or self.closed or run.terms.priority < self._top or not flow.free():
             return None
-        needs = flow.takes(run.terms.key)
+        needs = flow.takes(flow.limit(run.terms.key))
         if not self.holdings.suffice(needs):
             return None
         self._take(run.number, flow, run.terms.key, needs)
@@ -153,8 +153,8 @@ class Admission:
         shown = self._display.show(now, self.forecast)
         if shown:
             self._predict()
-            for behind, lane in self._chosen(shown, now):
-                self._start(next(behind), now, lane.longest, choice)
+            for one in self._chosen(shown, now):
+                self._start(next(one.behind), now, one.lane.longest, choice)
         self._display.clear()
         self._clear = self.empty()
         self._shut = not (self._clear or shown or any(flow.horizon for flow in self.flows.values()))
@@ -162,7 +162,7 @@ class Admission:
 
     def _chosen(self, shown: Sequence[Shown], now: float) -> Iterable[Shown]:
         """Let the policy choose among what it is shown."""
-        lanes = [lane for _, lane in shown]
+        lanes = [one.lane for one in shown]
         usage = self.sharing.usage({lane.share or "" for lane in lanes}) if self.sharing else {}
         free, capacity = self.holdings.free, self.holdings.capacity
         view = View(now, lanes, free, capacity, AtWork(self.holdings, now), usage, self._aging)
@@ -266,10 +266,9 @@ class Admission:
         if head.interrupted and not isolated and head.interrupted[0] >= flow.route.policy.retry.attempts:
             choice.buried.append((flow, head))
             return
-        needs = flow.takes(lane.key, lane.memory) if flow.turnstiles else lane.needs
         if flow.pace:
             flow.pace.start(lane.key, now)
-        self._take(head.number, flow, lane.key, needs)
+        self._take(head.number, flow, lane.key, flow.takes(lane.limit, lane.memory))
         if longest is not None:
             self.holdings.predict(head.number, now, now + longest)
         if head.row and head.kept:

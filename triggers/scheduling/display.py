@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
-from heapq import merge
 from itertools import islice, repeat
 from math import inf
 from operator import itemgetter
@@ -14,14 +13,11 @@ from triggers import policy
 from triggers.policy import Shares
 from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.flows import Flow, Lane, Ranked, Row, room
+from triggers.scheduling.flows import Flow, Lane, Ranked, Row, Shown, room
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
 from triggers.scheduling.lineup import Tenants
 from triggers.scheduling.sharing import Sharing
 from triggers.scheduling.terms import Terms
-
-Shown = tuple[Iterator[Lane], policy.Lane]
-"""What the policy is shown as a lane, and the lanes that the first of its runs, the second and so on lie in."""
 
 Queue = tuple[int, list[Lane]]
 """Lanes that can be shown as one, and how many of their runs at most."""
@@ -66,12 +62,13 @@ class Display:
         self.reopens = inf
         self._closures.begin()
         self._tidy()
+        self._reopen()
         changed, found = self._changed(), list[Shown]()
         for flow in self._flows.values():
             if not flow.held:
                 continue
-            if flow.route.policy.key is not None and self._in_line(flow):
-                found += self._lined_up(flow)
+            if flow.keyed and self._in_line(flow):
+                found += self._keyed(flow, changed)
             elif flow.gates or flow.per_key:
                 found += self._gated(flow, now)
             else:
@@ -89,6 +86,12 @@ class Display:
             waiting = [flow for flow in self._flows.values() if flow.lanes]
             self._holdings.tidy(sum(len(flow.lanes) for flow in waiting if not self._in_line(flow)))
 
+    def _reopen(self) -> None:
+        """Look anew at the keys of routes of which one has room again."""
+        opened = self._holdings.opened
+        while opened:
+            self._flows[opened.pop()].lined = None
+
     def _changed(self) -> set[str]:
         """Return the resources of which another amount is free than at the last look."""
         free = self._holdings.free
@@ -105,35 +108,47 @@ class Display:
         """Show the lanes of a flow that nothing else holds back, as they were seen last where nothing has changed."""
         name, forecast = flow.route.name, self._forecast
         for lane in flow.ready():
-            predicted, seen = forecast(name, lane.heads[0][1].terms.size), lane.shown
-            if seen is None or lane.predicted is not predicted or not changed.isdisjoint(lane.needs):
-                lane.needs = flow.takes(lane.key, lane.memory)
-                seen = lane.shown = lane.seen(self._holdings.free, *predicted)
-                lane.predicted = predicted
-            found.append((repeat(lane), seen))
+            one = lane.shown
+            if one is None or forecast(name, one.size) is not one.predicted or not changed.isdisjoint(one.lane.needs):
+                one = lane.shown = self._alone(lane)
+            found.append(one)
+
+    def _keyed(self, flow: Flow, changed: set[str]) -> Sequence[Shown]:
+        """Return the lanes that differ in their keys alone, as they were seen last where nothing has changed."""
+        name, forecast, lined = flow.route.name, self._forecast, flow.lined
+        if lined is None or any(
+            forecast(name, one.size) is not one.predicted or not changed.isdisjoint(one.lane.needs) for one in lined
+        ):
+            lined = list(self._lined_up(flow))
+            flow.lined = lined if flow.lasting else None
+        return lined
 
     def _gated(self, flow: Flow, now: float) -> Iterator[Shown]:
         """Yield the lanes of which no gate holds the first run back, and whose key has room."""
+        flow.lined = None  # they are seen by what is free now, once no gate is there any more
         for lane in flow.ready():
-            lane.shown = None  # it is seen by what is free now, once no gate is there any more
-            if self._full(lane):
+            lane.shown = None
+            if self._holdings.shuts(lane.limit):
                 continue
-            expected, longest = self._forecast(flow.route.name, lane.first.terms.size)
+            size = lane.first.terms.size
+            predicted = _, longest = self._forecast(flow.route.name, size)
             if closed := flow.closed(now, lane.first, longest):
                 self.reopens = min(self.reopens, closed.until)
                 self._closures.add(lane, closed)
                 continue
+            needs = flow.takes(lane.limit, lane.memory)
             if flow.turnstiles:
-                lane.needs = {**lane.needs, **self._turn(flow, lane.first.terms, now)}
+                needs = {**needs, **self._turn(flow, lane.first.terms, now)}
             passes = partial(self._passes, flow, now) if flow.gates else None
-            yield repeat(lane), lane.seen(self._holdings.free, expected, longest, passes)
+            seen = lane.seen(self._holdings.free, needs, *predicted, passes)
+            yield Shown(seen, repeat(lane), size, predicted)
 
     def _lined_up(self, flow: Flow) -> Iterator[Shown]:
         """Yield of the lanes that differ in their keys alone those that may be next."""
-        held_up = flow.held_up()
+        held_up, shuts = flow.held_up(), self._holdings.shuts
 
         def wanted(lane: Lane) -> bool:
-            return lane.key not in held_up and not self._full(lane)
+            return lane.key not in held_up and not shuts(lane.limit)
 
         queues: list[Queue] = []
         for memory, row in flow.lined_up():
@@ -167,27 +182,29 @@ class Display:
             yield ranked
 
     def _alone(self, lane: Lane) -> Shown:
-        """Show a lane by itself, whatever it takes of the limit of its key."""
-        predicted = self._forecast(lane.flow.route.name, lane.first.terms.size)
-        return repeat(lane), lane.seen(self._holdings.free, *predicted)
+        """Show a lane by itself, with what it takes of the limit of its key."""
+        size, needs = lane.first.terms.size, lane.flow.takes(lane.limit, lane.memory)
+        predicted = self._forecast(lane.flow.route.name, size)
+        return Shown(lane.seen(self._holdings.free, needs, *predicted), repeat(lane), size, predicted)
 
     def _as_one(self, lanes: list[Lane], most: int) -> Shown:
         """Show lanes as one: of each as many runs as its key has room for."""
-        free = self._holdings.free
-        each = [[(*item, lane) for item in islice(lane.heads, room(free, lane.needs))] for lane in lanes]
-        heads = list(islice(merge(*each, key=itemgetter(0)), most))
+        each = [(*item, lane) for lane in lanes for item in islice(lane.heads, self._room(lane, most))]
+        heads = sorted(each, key=itemgetter(0))[:most]
         _, first, lane = heads[0]
-        flow, ranks = lane.flow, [rank for rank, _, _ in heads]
-        predicted = self._forecast(flow.route.name, first.terms.size)
+        flow, size, ranks = lane.flow, first.terms.size, [rank for rank, _, _ in heads]
+        predicted = self._forecast(flow.route.name, size)
         deadlines = [head.terms.deadline or inf for _, head, _ in heads] if first.terms.deadline else ()
         share, needs = flow.route.share(lane.key), flow.own(lane.memory)
         seen = policy.Lane(ranks, needs, lane.priority, *predicted, deadlines, share, flow.part)
-        return (lane for _, _, lane in heads), seen
+        return Shown(seen, (lane for _, _, lane in heads), size, predicted)
 
-    def _full(self, lane: Lane) -> bool:
-        """Reckon what a run of a lane takes, and say whether its key has as many at work as it may."""
-        lane.needs = lane.flow.takes(lane.key, lane.memory)
-        return self._holdings.shuts(lane.needs)
+    def _room(self, lane: Lane, most: int) -> int:
+        """Return how many runs of a lane are shown where no more than so many are: as many as its key has room for."""
+        per_key = lane.flow.route.policy.per_key
+        if lane.limit is None or per_key is None:
+            return most
+        return min(most, self._holdings.left_of_key(lane.limit, per_key))
 
     def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
         """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""

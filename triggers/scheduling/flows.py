@@ -18,14 +18,16 @@ from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from math import inf
 from operator import itemgetter
+from typing import NamedTuple
 
 from triggers import policy
 from triggers.journal import RunRow
 from triggers.lineage import EventRow
 from triggers.policy import Rank
-from triggers.prediction.forecast import UNKNOWN, Prediction
+from triggers.prediction.forecast import Prediction
 from triggers.routing import Route
 from triggers.scheduling.gates import Closed, Gate, Turnstile
+from triggers.scheduling.holdings import limit_of_key
 from triggers.scheduling.lineup import Lineup, Tenants
 from triggers.scheduling.pace import Pace
 from triggers.scheduling.terms import Terms
@@ -76,20 +78,31 @@ class Head:
 Ranked = tuple[Rank, Head]
 
 
+class Shown(NamedTuple):
+    """What the policy is shown as a lane."""
+
+    lane: policy.Lane
+    behind: Iterator[Lane]
+    """The lanes that the first of its runs, the second and so on lie in."""
+    size: int | None
+    """That of the first run's input."""
+    predicted: Prediction
+    """How long a run with such an input takes."""
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
-    """Waiting runs of a flow that are alike to the policy, in order. `needs` is what each takes while it runs."""
+    """Waiting runs of a flow that are alike to the policy, in order."""
 
     flow: Flow
     priority: int
     key: str | None
     memory: float | None
-    needs: Mapping[str, int]
+    limit: str | None
+    """The name under which the runs of its key are counted, where they are."""
     heads: deque[Ranked] = field(default_factory=deque)
-    shown: policy.Lane | None = None
+    shown: Shown | None = None
     """As the policy saw it last, if it has had the same runs since."""
-    predicted: Prediction = UNKNOWN
-    """How long they took then, as far as was known."""
 
     @property
     def first(self) -> Head:
@@ -107,21 +120,23 @@ class Lane:
     def seen(
         self,
         free: Mapping[str, int],
+        needs: Mapping[str, int],
         expected: float | None,
         longest: float | None,
         passes: Callable[[Ranked], bool] | None = None,
     ) -> policy.Lane:
         """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one.
 
+        `needs` is what each of them takes.
         Where some may have to wait all the same, only those are seen that come before the first which does not pass.
         """
-        most = room(free, self.needs)
+        most = room(free, needs)
         heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
         deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
         ranks = [rank for rank, _ in heads]
         share = self.flow.route.share(self.key)
         part = self.flow.part
-        return policy.Lane(ranks, self.needs, self.priority, expected, longest, deadlines, share, part)
+        return policy.Lane(ranks, needs, self.priority, expected, longest, deadlines, share, part)
 
 
 def room(free: Mapping[str, int], needs: Mapping[str, int]) -> int:
@@ -165,8 +180,8 @@ class Flow:
     needs: Mapping[str, int]
     part: float = 0.0
     """The part of the machine that a run takes."""
-    per_key: Callable[[str | None], Mapping[str, int]] | None = None
-    """What a run takes beside that, by its key."""
+    per_key: Callable[[str], Mapping[str, int]] | None = None
+    """What a run takes beside that, by the name under which its key is counted."""
     grown: Callable[[float], Mapping[str, int]] = nothing_more
     """What a run takes instead whose memory has grown."""
     horizon: Rank | None = BEFORE_ALL
@@ -188,6 +203,8 @@ class Flow:
     """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
     rows: dict[tuple[int, float | None], Row] = field(default_factory=dict)
     """The same in their orders, by priority and memory, where they differ in their keys alone."""
+    lined: Sequence[Shown] | None = None
+    """The lanes that differ in their keys alone as the policy saw them last, if the same of them may start since."""
     _late: list[Ranked] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
@@ -203,13 +220,19 @@ class Flow:
         policy = self.route.policy
         return self.keyed and not self.gates and not (policy.share is True and policy.deadline is not None)
 
+    @property
+    def lasting(self) -> bool:
+        """Say whether which of those come first changes with what waits and what is free alone, and not by itself."""
+        policy = self.route.policy
+        return policy.deadline is None and policy.share is not True
+
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind the horizon."""
         return self.horizon is None and not self.held
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
-        rank = head.rank
+        self.lined, rank = None, head.rank
         if self.horizon is not None and rank > self.horizon:
             if self.filling and len(self._late) < self.window:
                 self._late.append((rank, head))
@@ -220,18 +243,19 @@ class Flow:
         if self.held > 2 * self.window:
             self._draw_in()
 
-    def takes(self, key: str | None, memory: float | None = None) -> Mapping[str, int]:
-        """Return what a run with that key takes, and with that memory instead of what is declared."""
+    def takes(self, limit: str | None, memory: float | None = None) -> Mapping[str, int]:
+        """Return what a run takes that counts against the limit of its key, with that memory instead of what is
+        declared."""
         needs = self.own(memory)
-        return needs if self.per_key is None else {**needs, **self.of_key(key)}
+        return needs if self.per_key is None or limit is None else {**needs, **self.per_key(limit)}
 
     def own(self, memory: float | None) -> Mapping[str, int]:
         """Return what every run takes, whatever its key."""
         return self.needs if memory is None else {**self.needs, **self.grown(memory)}
 
-    def of_key(self, key: str | None) -> Mapping[str, int]:
-        """Return what a run takes of the limit of its key, where it has one."""
-        return {} if self.per_key is None or key is None else self.per_key(key)
+    def limit(self, key: str | None) -> str | None:
+        """Return the name under which the runs of a key are counted, where they are."""
+        return None if self.per_key is None or key is None else limit_of_key(self.route.name, key)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, as far as the flow goes: where it has gates, they are asked."""
@@ -263,7 +287,7 @@ class Flow:
         """Take the first run of a lane out of the window."""
         self.held -= 1
         head = lane.heads.popleft()[1]
-        lane.shown = None
+        lane.shown = self.lined = None
         if not lane.heads:
             del self.lanes[lane.priority, lane.key, lane.memory]
         if self.keyed:
@@ -277,6 +301,7 @@ class Flow:
 
     def discard(self, gone: Callable[[Head], bool]) -> None:
         """Forget the runs that do not wait any more."""
+        self.lined = None
         left = [item for item in self if not gone(item[1])]
         self._late = [item for item in self._late if not gone(item[1])]
         if len(left) < self.held:
@@ -295,7 +320,7 @@ class Flow:
 
     def fill(self, heads: Sequence[Head], most: int) -> None:
         """Take the journal's answer: the next heads behind the horizon, at most `most`."""
-        self.filling = False
+        self.filling, self.lined = False, None
         late, self._late = self._late, []
         if self.horizon != self._asked:  # drawn in meanwhile: what lies between would be passed over, so ask again
             return
@@ -323,7 +348,7 @@ class Flow:
         kind = terms.priority, terms.key, terms.memory
         lane = self.lanes.get(kind)
         if lane is None:
-            lane = self.lanes[kind] = Lane(self, *kind, self.takes(terms.key, terms.memory))
+            lane = self.lanes[kind] = Lane(self, *kind, self.limit(terms.key))
         lane.add(rank, head)
         if self.keyed and lane.first is head:
             self._line_up(lane)

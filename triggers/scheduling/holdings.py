@@ -17,8 +17,6 @@ UNIT = 1_000_000
 MEMORY = "memory"
 """The resource that is measured."""
 
-_UNKNOWN = -inf, inf
-
 FEW = 100
 """As many limits of keys are kept that nobody waits for any more."""
 
@@ -69,27 +67,28 @@ class Holdings:
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self.capacity = units(capacity)
         self.free = dict(self.capacity)
-        self._taken: dict[int, Mapping[str, int]] = {}
-        """What the runs at work have taken, by their numbers."""
-        self._predicted: dict[int, tuple[float, float]] = {}
-        """When those began whose end is predicted, and when that is."""
-        self._passing: set[str] = set()
-        """The limits of keys, which are there while a run counts against them or is looked at."""
+        self._busy: dict[int, Busy] = {}
+        """The runs at work, by their numbers."""
+        self._began: dict[int, float] = {}
+        """When those began whose end is predicted."""
+        self._passing: dict[str, str] = {}
+        """The limits of keys with their routes, which are there while a run counts against them or is looked at."""
+        self.opened: set[str] = set()
+        """The routes with a key that has room again, or whose limit is not there any more."""
         self._unseen = 0
         """Memory in use that no run has taken."""
 
     def busy(self, now: float) -> Iterator[Busy]:
         """Yield what runs. Who has run for longer than predicted is put off."""
-        for run, needs in self._taken.items():
-            began, ends = self._predicted.get(run, _UNKNOWN)
-            if ends <= now:
-                ends = put_off(began, now)
-                self.predict(run, began, ends)
-            yield Busy(needs, ends)
+        for run, busy in self._busy.items():
+            if busy.until <= now:
+                began = self._began[run]
+                busy = self.predict(run, began, put_off(began, now))
+            yield busy
 
     def __len__(self) -> int:
         """Return how many runs are at work."""
-        return len(self._taken)
+        return len(self._busy)
 
     def suffice(self, needs: Mapping[str, int]) -> bool:
         """Say whether so much is free."""
@@ -101,22 +100,25 @@ class Holdings:
 
     def take(self, run: int, needs: Mapping[str, int]) -> None:
         """Have a run take what it needs. Nobody knows when it ends."""
-        self._taken[run] = needs
+        self._busy[run] = Busy(needs, inf)
         for name, amount in needs.items():
             self.free[name] -= amount
 
-    def predict(self, run: int, began: float, ends: float) -> None:
+    def predict(self, run: int, began: float, ends: float) -> Busy:
         """Predict when a run at work ends that began then, in Unix seconds."""
-        self._predicted[run] = began, ends
+        self._began[run] = began
+        busy = self._busy[run] = Busy(self._busy[run].needs, ends)
+        return busy
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""
-        self._predicted.pop(run, None)
-        for name, amount in self._taken.pop(run).items():
+        self._began.pop(run, None)
+        for name, amount in self._busy.pop(run).needs.items():
             self.free[name] += amount
-            if name in self._passing and self.free[name] == self.capacity[name]:
-                self._passing.discard(name)
-                self.remove(name)
+            if name in self._passing:
+                self.opened.add(self._passing[name])
+                if self.free[name] == self.capacity[name]:
+                    self.remove(name)
 
     def taken(self, name: str) -> float:
         """Return how much runs at work have taken of a resource."""
@@ -132,13 +134,16 @@ class Holdings:
         self.free[name] += capacity - self.capacity[name]
         self.capacity[name] = capacity
 
-    def of_key(self, route: str, most: int, key: str | None) -> Mapping[str, int]:
-        """Return what a run of a key takes of its limit, and see to it that there is one."""
-        name = limit_of_key(route, key)
+    def of_key(self, route: str, most: int, name: str) -> Mapping[str, int]:
+        """Return what a run takes of the limit of its key, and see to it that there is one."""
         if name not in self.capacity:
-            self._passing.add(name)
+            self._passing[name] = route
             self.add(name, most)
         return {name: UNIT}
+
+    def left_of_key(self, limit: str, most: int) -> int:
+        """Return how many more runs of a key may be at work: `most` where nobody counts them."""
+        return self.free.get(limit, most * UNIT) // UNIT
 
     def crowded(self) -> bool:
         """Say whether there may be more limits of keys than are wanted."""
@@ -149,13 +154,11 @@ class Holdings:
         if len(self._passing) <= 2 * wanted + FEW:
             return
         for name in [name for name in self._passing if self.free[name] == self.capacity[name]]:
-            self._passing.discard(name)
             self.remove(name)
 
-    def shuts(self, needs: Mapping[str, int]) -> bool:
+    def shuts(self, limit: str | None) -> bool:
         """Say whether a key has as many runs at work as it may: then nobody need look at the next."""
-        passing = self._passing
-        return bool(passing) and any(self.free[name] < amount for name, amount in needs.items() if name in passing)
+        return limit is not None and self.free.get(limit, UNIT) < UNIT
 
     def add(self, name: str, amount: int) -> None:
         """Count another resource, whole units of it."""
@@ -163,6 +166,8 @@ class Holdings:
 
     def remove(self, name: str) -> None:
         """Count a resource no more."""
+        if route := self._passing.pop(name, None):
+            self.opened.add(route)
         self.capacity.pop(name, None)
         self.free.pop(name, None)
 
@@ -171,7 +176,7 @@ class Holdings:
 
         `held` has the bytes of the runs that are measured, `left` what the machine has left.
         """
-        taken = {run: needs.get(MEMORY, 0) for run, needs in self._taken.items()}
+        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
         amounts = {run: round(amount * UNIT) for run, amount in held.items()}
         before, most = self._unseen, self.capacity[MEMORY]
         self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))

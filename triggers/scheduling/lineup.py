@@ -97,18 +97,19 @@ class Tenants(Generic[L]):
 
     def first(self, most: int, wanted: Callable[[L], bool], shares: Shares, now: float) -> list[L]:
         """Return of the lanes that are wanted those whose shares had least, `most` of them."""
+        queue, lanes = self._queue, self._lanes
         found: list[tuple[float, str, int]] = []
         seen: list[tuple[float, str, int]] = []
-        while self._queue:
-            floor, share, number = self._queue[0]
+        while queue:
+            floor, share, number = queue[0]
             if len(found) >= most and found[most - 1] <= (shares.least(floor, now), share):
                 break
-            heappop(self._queue)
-            if number in self._lanes:
+            heappop(queue)
+            if (lane := lanes.get(number)) is not None:
                 usage, floor = shares.standing(share, now)
                 seen.append((floor, share, number))
-                if wanted(self._lanes[number]):
+                if wanted(lane):
                     insort(found, (usage, share, number))
         for one in seen:
-            heappush(self._queue, one)
+            heappush(queue, one)
         return [self._lanes[number] for _, _, number in found[:most]]

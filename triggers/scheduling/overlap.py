@@ -7,7 +7,7 @@ while an earlier one is open: waits, is at work, or waits for another attempt. `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import apsw
@@ -21,6 +21,7 @@ from triggers.options import ALLOW, HOLD, NEWEST, QUEUE, REPLACE, SKIP
 from triggers.routing import Route
 from triggers.scheduling.appraisal import place_of
 from triggers.scheduling.flows import Flow, Head, Lane
+from triggers.scheduling.holdings import limit_of_key
 
 Order = Callable[[apsw.Connection], Verdict]
 
@@ -78,9 +79,9 @@ class SingleFile(Judged):
         else:
             Flow.add(self, head)
 
-    def of_key(self, key: str | None) -> Mapping[str, int]:
-        """Return what a run takes of the limit of its key; those without a key go one after the other, too."""
-        return {} if self.per_key is None else self.per_key(key)
+    def limit(self, key: str | None) -> str | None:
+        """Return the name under which the runs of a key are counted; those without one are counted, too."""
+        return None if self.per_key is None else limit_of_key(self.route.name, key)
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
@@ -98,6 +99,7 @@ class SingleFile(Judged):
     def hold(self, run: int, key: str | None) -> None:
         """Let the others of the key wait until that run has been tried again."""
         self._delayed[run] = key
+        self.lined = None
 
     def decisions(self, epoch: int) -> list[Decision]:
         """Return what is to be decided, in order."""
