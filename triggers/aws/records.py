@@ -18,6 +18,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from triggers.attempt import Failure
@@ -415,7 +416,9 @@ def _left(claim: Claim) -> Item:
     return {":checkpoint": {"S": claim.left}}
 
 
+@lru_cache(maxsize=16)
 def _key(run: int, part: str) -> Item:
+    """Return the key of an item. The last ones are kept: a run is claimed, settled and marked by the same one."""
     return {"run": {"S": f"r{run}"}, "part": {"S": part}}
 
 
