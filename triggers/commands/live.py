@@ -100,7 +100,9 @@ class Display:
         text = Text.assemble((engine.app.name, "bold"), f"  {engine.state.path}  ", ("Ctrl-C stops\n", "bright_black"))
         text.append(f"{count(counts['events'] + counts['emitted'], 'event')}, {counts['done']:,} done, ")
         text.append(f"{counts['dead']:,} dead", "red" if counts["dead"] else "")
-        text.append(f", {count(len(dispatcher.running), 'run')} at work, {engine.journal.open_runs:,} open")
+        text.append(
+            f" since the start; {count(len(dispatcher.running), 'run')} at work, {engine.journal.open_runs:,} open"
+        )
         if rate := self._rate():
             text.append(f", {rate}")
         if dispatcher.alarm.due is not None:
