@@ -14,6 +14,7 @@ import pytest
 
 from triggers.errors import StateError, StateHeld
 from triggers.journal.schema import MIGRATIONS, prepare
+from triggers.journal.views import open_reader
 from triggers.state import StateFolder
 
 HOLD = """
@@ -73,6 +74,7 @@ def write_bookmarks(path: Path) -> None:
 
 def write_newer_journal(path: Path) -> None:
     connection = apsw.Connection(str(path))
+    connection.pragma("journal_mode", "WAL")
     prepare(connection, (*MIGRATIONS, "CREATE TABLE future (x)"))
     connection.close()
 
@@ -91,7 +93,7 @@ def test_a_journal_that_is_not_for_this_code_is_refused_before_anything_is_touch
     tmp_path.chmod(0o755)
     write(tmp_path / "journal.db")
     content = (tmp_path / "journal.db").read_bytes()
-    for use in (StateFolder.create, StateFolder.has_journal):
+    for use in (StateFolder.create, StateFolder.has_journal, open_reader):
         with pytest.raises(StateError, match=message):
             use(StateFolder(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["journal.db"]

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -124,8 +125,13 @@ class Summary:
 
 
 def open_reader(state: StateFolder) -> apsw.Connection:
-    """Return a read-only connection to a state folder's journal, or raise `StateError`."""
+    """Return a read-only connection to a state folder's journal, or raise `StateError`.
+
+    SQLite makes files beside a journal that nobody has open, so one that is not for this code is refused before.
+    """
     state.require()
+    if not Path(f"{state.journal}-wal").exists():
+        state.has_journal()
     try:
         connection = apsw.Connection(str(state.journal), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(5000)
