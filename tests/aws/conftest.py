@@ -17,8 +17,14 @@ from triggers.aws.server import environment, serve
 def read_once() -> Iterator[None]:
     """Have the sessions of botocore share what they read of the services: 0.1 s of this machine for each client."""
     known: dict[object, object] = {}
+
+    def loader(_: object) -> Loader:
+        made = Loader()
+        made._cache = known  # the parameter of that name is ignored
+        return made
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.session, "create_loader", lambda _: Loader(cache=known))
+        patch.setattr(botocore.session, "create_loader", loader)
         yield
 
 
