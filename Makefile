@@ -9,7 +9,7 @@ TEMPLATES := infra/functions.json infra/polled.json
 
 unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which would all compile the package anew
 
-.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
+.PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment unit-scenarios faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
 	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
@@ -21,7 +21,7 @@ aws: $(STAMP)                   ## the pipeline on an AWS emulated here: put obj
 	@$(BIN)/python -m handlers aws $(HOW)
 
 test: lint                      ## what CI runs: format, lint, types, tests, examples of the docs
-	@$(MAKE) --no-print-directory --jobs=5 types $(UNIT)
+	@$(MAKE) --no-print-directory --jobs=5 $(UNIT) types
 
 format: $(STAMP)                ## put the code into shape
 	$(BIN)/ruff format .
@@ -40,12 +40,12 @@ unit: $(STAMP)                  ## five processes at a time: half of their time 
 	@$(MAKE) --no-print-directory --jobs=5 $(UNIT)
 
 PYTEST := $(BIN)/python -m pytest
-UNIT := unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment
+UNIT := unit-aws unit-processes unit-commands unit-engine unit-waiting unit-scenarios unit-deployment  # the longest first
 WAITING := $(patsubst %,tests/aws/test_%.py,faults job queue deployment_kills)
 DEPLOYMENT := $(patsubst %,tests/aws/test_%.py,bundle bad_input deployment template)
-COMMANDS := tests/commands tests/parity tests/faults
+COMMANDS := tests/commands tests/parity
 PROCESSES := tests/crash tests/handlers tests/torture tests/test_docs.py
-BESIDE := tests/aws tests/test_typing.py $(COMMANDS) $(PROCESSES)
+BESIDE := tests/aws tests/test_typing.py tests/faults $(COMMANDS) $(PROCESSES)
 
 unit-engine: $(STAMP)
 	$(PYTEST) $(addprefix --ignore=,$(BESIDE)) -o cache_dir=.pytest_cache/engine
@@ -61,6 +61,9 @@ unit-processes: $(STAMP)        # those that start apps, kill them, and tell the
 
 unit-commands: $(STAMP)
 	$(PYTEST) $(COMMANDS) -o cache_dir=.pytest_cache/commands
+
+unit-scenarios: $(STAMP)        # the engine under seeded faults, on all cores
+	$(PYTEST) tests/faults -o cache_dir=.pytest_cache/scenarios
 
 unit-deployment: $(STAMP)       # of AWS's those that pack, and check templates
 	$(PYTEST) $(DEPLOYMENT) -o cache_dir=.pytest_cache/deployment

@@ -65,5 +65,5 @@ def test_every_test_is_in_one_of_the_groups_and_in_one_alone() -> None:
     mine = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     said = subprocess.run(asked, env=mine, capture_output=True, text=True, check=True).stdout
     groups = [files_of(line) for line in said.splitlines() if " -m pytest" in line]
-    assert len(groups) == 7  # and that of the types
+    assert len(groups) == 8  # and that of the types
     assert Counter(file for group in groups for file in group) == Counter((ROOT / "tests").rglob("test_*.py"))
