@@ -41,6 +41,17 @@ def read(folder: Path, sql: str) -> list[tuple[Any, ...]]:
     return found
 
 
+def noting() -> tuple[App, list[int]]:
+    """Return an app, and what its handler has seen."""
+    app, seen = App("a"), list[int]()
+
+    @app.on(A)
+    async def handler(event: A) -> None:
+        seen.append(event.n)
+
+    return app, seen
+
+
 # --- a mistake of ours in the middle of a settle
 
 
@@ -99,13 +110,7 @@ def fails_after_a_commit(life: Life) -> None:
 def test_after_a_mistake_in_a_commit_nobody_is_answered_and_nothing_stands_still(
     start: Start, tmp_path: Path, broken: Callable[[Life], None], durable: int
 ) -> None:
-    seen: list[int] = []
-    app = App("a")
-
-    @app.on(A)
-    async def handler(event: A) -> None:
-        seen.append(event.n)
-
+    app, seen = noting()
     life = start(app)
     life.settle()
     broken(life)
@@ -136,13 +141,7 @@ def test_who_waits_for_a_commit_that_never_comes_hears_of_it_whatever_it_was(err
 
 
 def test_half_of_what_is_handed_in_is_never_committed_and_comes_again(start: Start, tmp_path: Path) -> None:
-    seen: list[int] = []
-    app = App("a")
-
-    @app.on(A)
-    async def handler(event: A) -> None:
-        seen.append(event.n)
-
+    app, seen = noting()
     life = start(app)
     life.settle()
     handed_in = [Delivery("test", str(n), "A", f'{{"n": {n}}}', 0.0) for n in (1, 2)]
@@ -165,13 +164,7 @@ def test_half_of_what_is_handed_in_is_never_committed_and_comes_again(start: Sta
 
 
 def test_what_is_durable_after_the_end_was_decided_begins_with_the_next_start(start: Start, tmp_path: Path) -> None:
-    seen: list[int] = []
-    app = App("a")
-
-    @app.on(A)
-    async def handler(event: A) -> None:
-        seen.append(event.n)
-
+    app, seen = noting()
     life = start(app)
     life.settle()
     pipeline, commit = life.dispatcher.pipeline, life.engine.journal.commit

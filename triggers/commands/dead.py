@@ -13,13 +13,11 @@ from click.core import ParameterSource
 from triggers.commands import rejected
 from triggers.commands.output import clock, note, paint, plain, print_table, say, say_json, state
 from triggers.commands.parameters import (
-    F,
-    Moment,
     deployed_option,
     json_option,
-    limit_option,
     named_app,
     number_of,
+    run_filters,
     state_option,
     written,
 )
@@ -50,21 +48,8 @@ MOST = 10_000
 """As many dead letters of an app in AWS are looked at, the newest."""
 
 
-def _filters(command: F) -> F:
-    """Add what tells which dead letters are listed."""
-    options = (
-        click.option("--type", "kind", metavar="TYPE", help="Only runs on events of this type."),
-        click.option("--route", metavar="NAME", help="Only those of this route."),
-        click.option("--since", type=Moment(), help="Only runs on events recorded since: 10m, 2h, 3d, or a time."),
-        limit_option,
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @click.group(invoke_without_command=True)
-@_filters
+@run_filters
 @state_option
 @deployed_option
 @json_option
@@ -96,7 +81,7 @@ def _looking(
 
 
 @dead.command("list")
-@_filters
+@run_filters
 @state_option
 @deployed_option
 @json_option

@@ -9,7 +9,7 @@ import apsw
 import click
 
 from triggers.commands.output import clock, note, pace, plain, print_table, say_json, span, state
-from triggers.commands.parameters import Moment, deployed_option, json_option, limit_option, state_option
+from triggers.commands.parameters import Moment, deployed_option, json_option, limit_option, run_filters, state_option
 from triggers.commands.reading import (
     INTERRUPTED,
     digest,
@@ -87,10 +87,7 @@ def events(
 
 
 @click.command()
-@click.option("--type", "kind", metavar="TYPE", help="Only runs on events of this type.")
-@click.option("--route", metavar="NAME", help="Only runs of this route.")
-@click.option("--since", type=Moment(), help="Only runs on events recorded since: 10m, 2h, 3d, or a time.")
-@limit_option
+@run_filters
 @click.option(
     "--state", "states", multiple=True, metavar="STATE|DIR",
     help=f"Only runs in this state: {', '.join(WORDS)}. Anything else is the app's state folder.",

@@ -129,6 +129,19 @@ def limit_option(command: F) -> F:
     )(command)
 
 
+def run_filters(command: F) -> F:
+    """Add what tells which runs are listed."""
+    options = (
+        click.option("--type", "kind", metavar="TYPE", help="Only runs on events of this type."),
+        click.option("--route", metavar="NAME", help="Only runs of this route."),
+        click.option("--since", type=Moment(), help="Only runs on events recorded since: 10m, 2h, 3d, or a time."),
+        limit_option,
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def json_option(command: F) -> F:
     """Add `--json` to a command."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
