@@ -15,16 +15,24 @@ Span = float | str
 UNITS: Final = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
 """Seconds by the letters in such a text."""
 
+LONGEST: Final = 1000 * 365 * UNITS["d"]
+"""The longest span, in seconds. What is longer leads to moments that no calendar here has, and means another unit."""
+
 _AMOUNTS = rf"(\d+)([{''.join(UNITS)}])"  # as text, which is compiled where one asks for it: every app loads this
 
 
 def span(value: object) -> float | None:
-    """Return how many seconds a span has, 0 or more; None where the value is no span."""
+    """Return how many seconds a span has, 0 to `LONGEST`; None where the value is no such span."""
+    found = _seconds(value)
+    return None if found is None or not 0 <= found <= LONGEST else found
+
+
+def _seconds(value: object) -> float | None:
     if isinstance(value, str):
         text = value.replace(" ", "")
         whole = bool(text) and re.sub(_AMOUNTS, "", text) == ""
         return float(sum(int(count) * UNITS[unit] for count, unit in re.findall(_AMOUNTS, text))) if whole else None
-    return float(value) if is_number(value) and isfinite(value) and value >= 0 else None
+    return float(value) if is_number(value) and isfinite(value) else None
 
 
 def seconds(
@@ -35,7 +43,7 @@ def seconds(
         raise error(f"{owner}: {option}= is missing; write seconds, as in {option}=60, or text like '90m' or '1d'")
     found = span(value)
     if found is None or not (found or zero):
-        above = "" if zero else " above 0"
+        above = " of a thousand years at most" if (_seconds(value) or 0) > LONGEST else "" if zero else " above 0"
         raise error(
             f"{owner}: {option}={value!r} is no span of time{above}; write seconds, or text like '90m', '2h' or '1d'"
         )
