@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # a function in AWS chooses nothing, and many an app declares
 FORGET: Final = 60.0
 """Days that what tells a duplicate outlives the event: one that comes later than that is taken for a new event."""
 
+ROOMY: Final = 32 * 2**20
+"""Bytes with which a process for isolated handlers may import anything at all."""
+
 
 class LimitOptions(TypedDict, total=False):
     """The keywords of `App(...)` that say how much it does at once, and how long it remembers."""

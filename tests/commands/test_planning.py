@@ -231,5 +231,11 @@ def test_bars_that_overlap_lie_below_one_another_and_the_last_lane_takes_the_res
     assert len({one.get("y") for one in boxes}) == 6 + 1  # and the legend's
 
 
+def test_what_starts_later_than_is_shown_is_not_drawn() -> None:
+    bars = [Bar(1, False, at(0.5), at(0.6)), Bar(2, False, at(3), at(4))]
+    drawn = svg(Timeline("a", 0.0, HOUR, [Line("r", bars)]))
+    assert ("r1 expected" in drawn, "r2 expected" in drawn) == (True, False)
+
+
 def test_no_text_of_an_app_breaks_the_picture() -> None:
     ElementTree.fromstring(svg(Timeline("<a & b>", 0.0, HOUR, [Line("r<\x1b>", reason="5 < 6 & more")])))

@@ -64,6 +64,14 @@ def test_a_log_of_others_is_simulated_and_drawn(project: Project, tmp_path: Path
     drawn = ElementTree.parse(tmp_path / "what.svg")
     texts = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"as it is", "cpu=8", "How long runs waited", "How much of the machine was in use"} <= texts
+    assert {"1 s", "1 min"} <= texts
+    assert "1 ms" not in texts
+
+
+def test_short_waits_are_drawn_on_an_axis_of_their_own(project: Project, tmp_path: Path) -> None:
+    log = project.write("short.swf", "".join(f"{n} {n} -1 1 1{REST}" for n in range(3)))
+    project("simulate", "--swf", str(log), "--svg", "what.svg")
+    assert ">1 ms<" in (tmp_path / "what.svg").read_text()
 
 
 def test_what_is_left_out_of_a_log_is_counted_and_its_last_jobs_are_taken(project: Project) -> None:

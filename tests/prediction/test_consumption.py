@@ -33,6 +33,11 @@ def test_memory_is_proposed_with_room_above_what_ninety_five_of_a_hundred_used()
     assert proposal.why == "1.2 times what 95 of 100 used"
 
 
+def test_no_less_memory_is_proposed_than_a_process_has_room_with() -> None:
+    assert dict(propose([run(21 * MIB)] * 20, {"memory": 128 * MIB}).needs) == {"memory": "32MiB"}
+    assert propose([run(21 * MIB)] * 20, {"memory": 64 * MIB}).needs == {}
+
+
 @pytest.mark.parametrize(("declared", "kept"), [(0.9, False), (1.1, True), (2.4, True), (3.0, False)])
 def test_a_declaration_is_kept_that_is_enough_and_not_ample(declared: float, kept: bool) -> None:
     proposal = propose([run(GIB) for _ in range(30)], {"memory": declared * GIB})

@@ -8,13 +8,12 @@ from triggers.app import App
 from triggers.check.problem import Problem
 from triggers.downstream import of_downstream
 from triggers.errors import did_you_mean
+from triggers.limits import ROOMY
 from triggers.quantities import as_text, in_bytes
 from triggers.routing import COROUTINE, PROCESS, THREAD, Route
 
 INTERPRETER = 20 * 2**20
 """Bytes that a process for isolated handlers was measured to have before it imports any: 20.4 MiB, Python 3.11."""
-ROOMY = 32 * 2**20
-"""Bytes with which it may import anything at all."""
 
 
 def demands(app: App) -> Iterator[Problem]:

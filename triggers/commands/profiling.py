@@ -11,6 +11,7 @@ import click
 from triggers.commands.output import note, paint, plain, print_table, say, say_json, span
 from triggers.commands.parameters import json_option, state_option
 from triggers.commands.reading import reader, require_names
+from triggers.downstream import of_downstream
 from triggers.journal import views
 from triggers.journal.usages import Used, used
 from triggers.journal.views import RouteView
@@ -62,13 +63,19 @@ def _proposal(route: RouteView, runs: Sequence[Used]) -> Proposal:
 def _advice(route: RouteView, proposal: Proposal) -> str:
     needs = route.policy.get("needs") or {}
     declared = f"declared {_shown(needs)}" if needs else "nothing declared"
-    wanted = f", proposed needs={ {**_kept(needs), **proposal.needs}!r}" if proposal.needs else ""
+    wanted = f", proposed needs={ {**_kept(route), **proposal.needs}!r}" if proposal.needs else ""
     return f"{declared}{wanted} ({proposal.why})"
 
 
-def _kept(needs: Mapping[str, float]) -> dict[str, str | float]:
-    """Return what is declared, as it is written."""
-    return {name: as_text(name, amount) if name == "memory" else amount for name, amount in needs.items()}
+def _kept(route: RouteView) -> dict[str, str | float]:
+    """Return what is declared, as it is written. What the route calls is not declared there."""
+    called = of_downstream(route.policy.get("downstream") or "")
+    needs = {name: amount for name, amount in (route.policy.get("needs") or {}).items() if name != called}
+    return {name: as_text(name, amount) if name == "memory" else _written(amount) for name, amount in needs.items()}
+
+
+def _written(amount: float) -> float:
+    return int(amount) if amount == int(amount) else amount
 
 
 def _shown(needs: Mapping[str, float]) -> str:

@@ -36,7 +36,7 @@ def cause(run: Run, fate: int | None, reading: Reading, error: Exception) -> Exc
         of = f", its run may have {in_bytes(run.memory)}" if run.memory else ""
         what = f"was killed by SIGKILL, as the kernel does when memory runs out; it had {had}{of}"
     return MemoryExceeded(
-        f"handler {name!r} {what}. Another attempt may have {more}; declare what it takes,"
+        f"handler {name!r} {what}. Another attempt may have {more}, or all there is; declare what it takes,"
         " needs={'memory': ...}, `triggers profile` says how much",
         lost=True,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from triggers.journal.usages import Used
+from triggers.limits import ROOMY
 from triggers.quantities import in_bytes, rounded_up
 
 ROOM = 1.2
@@ -88,6 +89,7 @@ def propose(runs: Sequence[Used], declared: Mapping[str, float]) -> Proposal:
         return Proposal({}, f"measured in {len(runs)} of its runs only, too few to propose anything")
     needs: dict[str, str | float] = {}
     memory = rounded_up(ROOM * spread(run.memory * (SHORT if run.short else 1) for run in runs).p95)
+    memory = max(memory, ROOMY)
     if not _fits(declared.get("memory"), memory):
         needs["memory"] = in_bytes(memory)
     cores = max(0.1, math.ceil(10 * spread(map(_cores, runs)).p95 - 1e-9) / 10)

@@ -122,7 +122,8 @@ class Timeline:
 
 def svg(timeline: Timeline) -> str:
     """Return the timeline as a complete SVG document."""
-    lanes = [_lanes(line.bars, timeline.end) for line in timeline.lines]
+    shown = [[bar for bar in line.bars if bar.start.middle < timeline.end] for line in timeline.lines]
+    lanes = [_lanes(bars, timeline.end) for bars in shown]
     tops, high = [], TOP
     for rows in lanes:
         tops.append(high)

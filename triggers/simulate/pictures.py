@@ -8,6 +8,7 @@ from itertools import accumulate
 from triggers.plots import Axis, Plot, draw
 from triggers.simulate.whatif import Schedule
 
+SOON = ((0.001, "1 ms"), (0.01, "10 ms"), (0.1, "100 ms"))
 WAITS = ((1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"), (3600, "1 h"), (36_000, "10 h"), (360_000, "100 h"))
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 STEPS = 240
@@ -27,8 +28,8 @@ def waits(schedules: Sequence[Schedule]) -> Plot:
         places = sorted({round(n * (len(ordered) - 1) / STEPS) for n in range(STEPS + 1)}) if ordered else []
         lines.append((one.name, [(ordered[place], (place + 1) / len(ordered)) for place in places]))
     most = max([x for _, points in lines for x, _ in points], default=1.0)
-    marks = [(value, word) for value, word in WAITS if value <= max(most, 1)]
-    across = Axis(1.0, max(most, 10.0), marks, logarithmic=True)
+    marks = [(value, word) for value, word in (WAITS if most > 60 else SOON + WAITS) if value <= max(most, 1)]
+    across = Axis(marks[0][0], max(most, 10.0), marks, logarithmic=True)
     return Plot("How long runs waited", "wait (logarithmic) and the part of all runs that had started", across,
                 _parts(), lines)  # fmt: skip
 
