@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE  # the tests start a thousand processes, which 
 .PHONY: run demo aws test format lint types unit unit-engine unit-aws unit-waiting unit-processes unit-commands unit-deployment unit-scenarios faults torture torture-faults torture-scenarios coverage fuzz cgroups audit lock parity bench pictures templates clean
 
 run: $(STAMP)                   ## drop the sample data, run the reference pipeline, go on watching
-	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends, no error
+	@trap : INT; $(BIN)/python -m handlers run || [ $$? -eq 130 ]  # Ctrl-C is how it ends: make calls it no error, and ends by it, too
 
 demo: $(STAMP)                  ## the same, and end when the story is told
 	@$(BIN)/python -m handlers demo
