@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.crash.chains import ROOT
+from tests.crash.rows import ROWS
+from tests.kit import PATIENCE
 
 
 def start(home: Path, isolated: bool) -> subprocess.Popen[bytes]:
@@ -33,13 +35,14 @@ def test_after_a_kill_only_the_rows_of_about_a_second_are_gone_through_again(tmp
     while len(rows(tmp_path)) < 600:
         assert process.poll() is None
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
+    others = psutil.Process(process.pid).children()
+    process.kill()
     process.wait()
-    time.sleep(0.2)  # the guardian ends what is isolated
+    assert psutil.wait_procs(others, PATIENCE)[1] == []  # the guardian ends what is isolated
     before = rows(tmp_path)
     assert start(tmp_path, isolated).wait(60) == 0
     after = rows(tmp_path)[len(before) :]
-    assert len(before) < 900
+    assert len(before) < ROWS
     assert after[0] > 0
-    assert after == list(range(after[0], 900))
-    assert sorted({*before, *after}) == list(range(900))
+    assert after == list(range(after[0], ROWS))
+    assert sorted({*before, *after}) == list(range(ROWS))
