@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Hashable, Sequence
-from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 from typing import Generic, Protocol, TypeVar
@@ -89,27 +88,28 @@ class Tenants(Generic[L]):
             self._lanes.pop(self._numbers.pop(lane, -1), None)
             if len(self._queue) > 2 * len(self._lanes) + 100:
                 self._queue = [one for one in self._queue if one[2] in self._lanes]
-                heapify(self._queue)
         elif lane not in self._numbers:
             number = self._numbers[lane] = next(self._next)
             self._lanes[number] = lane
-            heappush(self._queue, (-inf, share, number))
+            insort(self._queue, (-inf, share, number))
 
     def first(self, most: int, wanted: Callable[[L], bool], shares: Shares, now: float) -> list[L]:
         """Return of the lanes that are wanted those whose shares had least, `most` of them."""
         queue, lanes = self._queue, self._lanes
         found: list[tuple[float, str, int]] = []
         seen: list[tuple[float, str, int]] = []
-        while queue:
-            floor, share, number = queue[0]
+        looked = 0
+        for floor, share, number in queue:
             if len(found) >= most and found[most - 1] <= (shares.least(floor, now), share):
                 break
-            heappop(queue)
+            looked += 1
             if (lane := lanes.get(number)) is not None:
                 usage, floor = shares.standing(share, now)
                 seen.append((floor, share, number))
                 if wanted(lane):
                     insort(found, (usage, share, number))
-        for one in seen:
-            heappush(queue, one)
-        return [self._lanes[number] for _, _, number in found[:most]]
+        if seen != queue[:looked]:
+            del queue[:looked]
+            for one in seen:
+                insort(queue, one)
+        return [lanes[number] for _, _, number in found[:most]]
