@@ -72,6 +72,7 @@ def main() -> int:
     for line in wrong:
         print(line, file=sys.stderr)
     print(f"{len(installed.keys() & wanted.keys())} packages, {len(wrong)} problems")
+    print(f"not locked, so not looked at: {', '.join(sorted(installed.keys() - wanted.keys()))}")
     return 1 if wrong else 0
 
 

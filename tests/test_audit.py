@@ -6,10 +6,11 @@ import re
 import tomllib
 from email.message import Message
 from importlib.metadata import Distribution
+from pathlib import Path
 
 import pytest
 
-from infra.audit import LOCK, allowed, locked, normal, problems
+from infra.audit import LOCK, allowed, locked, main, normal, problems
 from tests.docs.pages import ROOT
 
 GROUPS = ("pipeline", "test", "aws", "lint", "types", "audit", "coverage", "build")
@@ -69,3 +70,14 @@ def test_another_version_and_a_licence_that_will_not_do_are_problems() -> None:
         "x 2 is under GPL-3.0",
     ]
     assert list(problems(installed, {})) == []
+
+
+def test_what_is_installed_and_not_locked_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stray-1.dist-info").mkdir()
+    (tmp_path / "stray-1.dist-info" / "METADATA").write_text("Name: stray\nVersion: 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    main()
+    _, _, others = capsys.readouterr().out.partition("not locked, so not looked at: ")
+    assert "stray" in others.strip().split(", ")
