@@ -172,7 +172,8 @@ def test_it_shows_what_waiting_runs_wait_for_and_how_long_those_at_work_will_tak
 
     app.on(Job, name="limited", where={"n": [0, 1]}, concurrency=1)(work)
     app.on(Job, name="heavy", where={"n": [2]}, needs={"gpu": 1})(work)
-    app.on(Job, name="nightly", where={"n": [3]}, window="22:00-23:00 UTC")(work)
+    window = ["22:00-23:00 UTC", "00:00-00:30 Europe/Berlin"]
+    app.on(Job, name="nightly", where={"n": [3]}, window=window)(work)
     life = Life(app, tmp_path / "state")
     display = Display(life.engine, logging.StreamHandler())
     for _ in range(5):
@@ -181,9 +182,13 @@ def test_it_shows_what_waiting_runs_wait_for_and_how_long_those_at_work_will_tak
     life.append(*(Job(n=n) for n in (1, 1, 2, 2, 3)))
     life.until(lambda: len(life.dispatcher.running) == 2 and not life.dispatcher.pipeline.busy)
     text = shown(display, 100)
+    narrow = shown(display, 80)
     goes.set()
     life.dispatcher.admission.flows["nightly"].gates = ()
     life.end()
+    row = next(line for line in narrow.splitlines() if line.startswith("nightly"))
+    assert row.endswith("…")
+    assert len(row) <= 80
     lines = {line.split()[0]: line.rstrip() for line in text.splitlines() if line.strip()}
     assert lines["limited"].endswith("its limit (concurrency=)")
     assert lines["heavy"].endswith("gpu")

@@ -221,18 +221,28 @@ def _line(text: str) -> Text:
 
 
 def _table(rows: Sequence[Row], most: int, what: str, titles: Sequence[str]) -> Table | None:
-    """Return a table of at most so many rows below its titles; the last one may count those that are left out."""
+    """Return a table of at most so many rows below its titles; the last one may count those that are left out.
+
+    Where there is no room for all, text in the columns behind the first gives way: names and numbers stay.
+    """
     if not rows or most < 1:
         return None
     table = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
-    for title in titles:
-        side: Any = "right" if title.startswith(">") else "left"
-        table.add_column(title.lstrip(">"), justify=side, no_wrap=True, overflow="ellipsis")
+    for place, title in enumerate(titles):
+        number = title.startswith(">")
+        table.add_column(title.lstrip(">"), justify="right" if number else "left", no_wrap=number or not place)
     shown = set(range(len(rows)))
     if len(rows) > most:
         shown = set(sorted(shown, key=lambda place: rows[place].weight, reverse=True)[: most - 1])
     for place in sorted(shown):
-        table.add_row(*rows[place].cells)
+        table.add_row(*map(_cell, rows[place].cells))
     if left := len(rows) - len(shown):
-        table.add_row(f"and {count(left, f'more {what}')}")
+        table.add_row(_cell(f"and {count(left, f'more {what}')}"))
     return table
+
+
+def _cell(told: str | Text) -> Text:
+    """Return what stands in one line, whatever room there is."""
+    cell = Text(told) if isinstance(told, str) else told
+    cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
