@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -487,3 +488,12 @@ def test_an_inbox_that_is_taken_away_is_a_state_error(folder: Path) -> None:
 
     with pytest.raises(StateError, match="cannot be listed"):
         run(main())
+
+
+def test_a_batch_of_empty_lines_takes_little_more_memory_than_its_file() -> None:
+    content = b"\n" * 1_000_000
+    tracemalloc.start()
+    assert list(parse(content, 0.0)) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(content)

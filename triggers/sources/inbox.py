@@ -10,6 +10,7 @@ what a reader would, so only a batch that another program wrote can be rejected.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import stat
@@ -255,10 +256,10 @@ def read(path: Path) -> bytes:
 
 def parse(content: bytes, now: float) -> Iterator[Delivery]:
     """Yield the events of a batch; raises `EventError` with the number of the line that is not valid."""
-    for number, text in enumerate(content.split(b"\n"), 1):
-        if text and not text.isspace():
+    for number, line in enumerate(io.BytesIO(content), 1):  # split, a file of empty lines is eight times as large
+        if not line.isspace():
             try:
-                delivery = from_text(text, now)
+                delivery = from_text(line.removesuffix(b"\n"), now)
                 if delivery.type == GATHERED:
                     raise EventError(f"{GATHERED} is what the app makes of events that come together; send those")
                 yield delivery
