@@ -90,10 +90,13 @@ class RunTimes:
 
     def __init__(self) -> None:
         self._routes: dict[str, _History] = defaultdict(_History)
+        self._predictions: dict[str, dict[int | None, Prediction]] = defaultdict(dict)
+        """What was asked for of late, by route and size: each decision asks for all routes."""
 
     def learn(self, route: str, size: int | None, seconds: float) -> None:
         """Take note of a run that ended well."""
-        self._routes[route].learn(size, seconds)
+        if self._routes[route].learn(size, seconds):
+            self._predictions.pop(route, None)
 
     def load(self, ended: Mapping[str, Iterable[Ended]]) -> None:
         """Put runs that ended earlier, in their order, before those learned of since."""
@@ -115,8 +118,14 @@ class RunTimes:
 
     def predict(self, route: str, size: int | None) -> Prediction:
         """Return what the policy asks for: the very prediction of before where it has not changed."""
-        history = self._routes.get(route)
-        return history.predict(size) if history else UNKNOWN
+        predictions = self._predictions[route]
+        known = predictions.get(size)
+        if known is None:
+            found = self.range(route, size)
+            if len(predictions) >= ASKED:
+                predictions.clear()
+            known = predictions[size] = Prediction(found.p50, found.p90) if found else UNKNOWN
+        return known
 
 
 @dataclass(slots=True)
@@ -134,30 +143,21 @@ class _History:
     _fit: Fit | None = None
     _ranges: dict[int | None, Range | None] = field(default_factory=dict)
     """What was asked for of late, by size."""
-    _predictions: dict[int | None, Prediction] = field(default_factory=dict)
 
-    def learn(self, size: int | None, seconds: float) -> None:
+    def learn(self, size: int | None, seconds: float) -> bool:
+        """Take note of a run, and say whether what they amount to is due to be reckoned anew."""
         self.ended.append((size, seconds))
         self._since += 1
         if self._since > len(self.ended) // 16:
             self._since, self._due = 0, True
+        return self._due
 
     def fit(self) -> Fit | None:
         """Return what they amount to."""
         if self._due:
             self._fit, self._due = fit(list(self.ended)[: len(self.ended) - self._since][-LAST:]), False
             self._ranges.clear()
-            self._predictions.clear()
         return self._fit
-
-    def predict(self, size: int | None) -> Prediction:
-        """Return what the policy knows of a run with an input of this size: each decision asks for all routes."""
-        if self._due or size not in self._predictions:
-            found = self.range(size)
-            if len(self._predictions) >= ASKED:
-                self._predictions.clear()
-            self._predictions[size] = Prediction(found.p50, found.p90) if found else UNKNOWN
-        return self._predictions[size]
 
     def range(self, size: int | None) -> Range | None:
         """Return how long a run with an input of this size will take: each decision asks for the first that waits."""
