@@ -84,7 +84,7 @@ class Home:
 
     def workers(self) -> list[psutil.Process]:
         """Return the processes of isolated handlers."""
-        return [one for one in self._mine() if "triggers.executor.worker" in one.info["cmdline"]]
+        return [one for one in self._mine() if "triggers.executor.worker" in (one.info["cmdline"] or ())]
 
     def abandoned(self) -> list[list[str]]:
         """Return what is still at work ten seconds after the app has ended."""
