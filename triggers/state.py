@@ -25,7 +25,7 @@ from triggers.errors import StateError, StateHeld
 
 APPLICATION_ID: Final = 0x54524947
 """What marks a SQLite file as a journal: "TRIG" in its header."""
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """The newest version of the journal's tables that this code knows."""
 
 OURS = {"journal.db", "journal.db-journal", "journal.db-wal", "journal.db-shm", "lock", "inbox", "requests", "rejected"}

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +382,17 @@ def test_where_nothing_is_known_of_the_apps_limits_no_cause_is_named(
     life.until(lambda: life.dispatcher.running)
     life.ask("DELETE FROM meta WHERE name = 'app'")
     assert why(project, "r2") == "r2 waiting: work starts it when its turn comes"
+
+
+def test_a_window_is_told_of_those_alone_that_wait_for_it(project: Project, live: Any, gate: asyncio.Event) -> None:
+    life = live(app_with(waits_for(gate), window="02:00-03:00", concurrency=1))
+    life.dispatcher.admission.forecast = lambda route, size: (1200, 1200) if (size or 0) > 1000 else (60, 60)
+    life.clock.set_wall(datetime(2026, 1, 1, 2, 50, tzinfo=UTC))
+    life.append(Job(), Job(), Job(name="x" * 2000))
+    life.until(lambda: life.dispatcher.running)
+    life.until(lambda: not life.dispatcher.pipeline.busy)
+    assert why(project, "r2").startswith("r2 waiting: work runs 1 at a time (concurrency=); held by r1")
+    assert why(project, "r3").startswith("r3 waiting: it would not end within its window 02:00-03:00 UTC")
 
 
 def test_waiting_without_a_dispatcher(project: Project, live: Any, gate: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ from triggers.journal.views import AppView, RouteView
 from triggers.policy import Shares
 from triggers.prediction.forecast import Range
 from triggers.prediction.outlook import MOST, Moments, Open, Outlook, draw, foresee
-from triggers.scheduling.terms import Terms
+from triggers.scheduling.terms import Terms, scale
 from triggers.simulate.declared import Declared
 
 NOW = 1_000_000.0
@@ -116,6 +116,13 @@ def test_closed_gates_open_when_they_said() -> None:
     ]
     found = seen(declared(work={}), [], one(1, key="a"), one(2, key="b"), one(3), shut=shut, work=MINUTE).runs
     assert [found[n].start for n in (1, 2, 3)] == [exactly(300), None, exactly(0)]
+
+
+def test_gates_that_go_by_the_size_of_inputs_hold_back_those_alone() -> None:
+    shut = [Shut("work", False, None, NOW + 300, "it would not end within its window", scale(5000))]
+    waiting = one(1, size=5000), one(2, size=5050), one(3, size=50), one(4)
+    found = seen(declared(work={"price": "day.csv"}), [], *waiting, shut=shut, work=MINUTE).runs
+    assert [found[n].start for n in (1, 2, 3, 4)] == [exactly(300), exactly(300), exactly(0), exactly(0)]
 
 
 def test_what_is_known_of_one_key_is_not_looked_at_for_the_others() -> None:

@@ -112,6 +112,42 @@ def test_each_run_is_predicted_by_the_size_of_its_own_input(start: Start) -> Non
     assert bench.begun[1:] == [(2, "02 22:00")]
 
 
+LARGE = {"text": "x" * 1000}
+
+
+def long_if_large(life: Life, small: float, large: float) -> None:
+    """Predict two lengths of runs, by the size of their inputs."""
+    life.dispatcher.admission.forecast = lambda route, size: (large, large) if (size or 0) >= 1000 else (small, small)
+
+
+def test_who_fits_into_the_rest_of_the_window_does_not_wait_behind_who_does_not(start: Start) -> None:
+    bench = Bench(window=NIGHT, expires=4 * HOUR)
+    life = bench.at_work(start)
+    long_if_large(life, HOUR / 4, 5 * HOUR)
+    hours(life, 15)  # three o'clock
+    life.send(Job(n=1, **LARGE), Job(n=2))
+    hours(life, 24)
+    assert bench.begun == [(2, "02 03:00")]
+    assert life.states("job") == [("dropped", 0), ("done", 1)]
+
+
+def test_who_must_start_early_for_its_deadline_does_not_wait_behind_who_need_not(start: Start) -> None:
+    bench = Bench(window=NIGHT, deadline=11 * HOUR)
+    life = bench.at_work(start)
+    long_if_large(life, HOUR / 4, 8 * HOUR)
+    life.send(Job(n=1), Job(n=2, **LARGE))
+    hours(life, 24)
+    assert bench.begun == [(2, "01 15:00"), (1, "01 22:00")]
+
+
+def test_runs_whose_inputs_are_about_as_large_keep_their_order_behind_a_window(start: Start) -> None:
+    bench = Bench(window=NIGHT)
+    life = bench.at_work(start, (HOUR, HOUR))
+    life.send(*[Job(n=n) for n in range(5)])
+    hours(life, 11)
+    assert [n for n, _ in bench.begun] == [0, 1, 2, 3, 4]
+
+
 def test_several_windows_are_open_when_any_of_them_is(start: Start) -> None:
     bench = Bench(window=["13:00-14:00", Window("18:00-19:00")])
     life = bench.at_work(start)
@@ -212,6 +248,16 @@ def test_work_starts_when_all_of_it_is_cheapest(start: Start, tmp_path: Path) ->
     life.send(Job(n=1))
     hours(life, 9)
     assert bench.begun == [(1, "01 17:00")]
+
+
+def test_each_run_starts_when_it_is_cheapest_for_its_own_length(start: Start, tmp_path: Path) -> None:
+    prices = price_list(tmp_path / "p.csv", [90, 20, 90, 30, 30, 90, 90])
+    bench = Bench(price=Prices(prices, within=6 * HOUR))
+    life = bench.at_work(start)
+    long_if_large(life, HOUR, 2 * HOUR)
+    life.send(Job(n=1, **LARGE), Job(n=2))
+    hours(life, 24)
+    assert bench.begun == [(2, "01 13:00"), (1, "01 15:00")]
 
 
 def test_the_price_is_waited_for_within_the_window_and_for_the_deadline_only(start: Start, tmp_path: Path) -> None:

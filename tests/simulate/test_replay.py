@@ -29,6 +29,7 @@ class Task(Event):
     tenant: str = "a"
     urgent: bool = False
     fails: bool = False
+    rows: str = ""
 
 
 class Shop:
@@ -91,15 +92,15 @@ def shop(tmp_path: Path) -> Iterator[Callable[[list[tuple[float, Task]]], Life]]
         life.end()
 
 
-def busy_hours(seed: int, count: int, failing: float = 0.0) -> list[tuple[float, Task]]:
+def busy_hours(seed: int, count: int, failing: float = 0.0, *, sized: bool = False) -> list[tuple[float, Task]]:
+    """Return tasks that come at random; where they are `sized`, those that take longer are larger."""
     drawn = random.Random(seed)
     moment, found = 0.0, []
     for _ in range(count):
         moment += drawn.expovariate(1 / 60)
-        size, tenant = drawn.lognormvariate(4, 1), drawn.choice("abc")
-        found.append(
-            (moment, Task(seconds=size, tenant=tenant, urgent=drawn.random() < 0.2, fails=drawn.random() < failing))
-        )
+        seconds, tenant = drawn.lognormvariate(4, 1), drawn.choice("abc")
+        urgent, fails, rows = drawn.random() < 0.2, drawn.random() < failing, "x" * int(10 * seconds * sized)
+        found.append((moment, Task(seconds=seconds, tenant=tenant, urgent=urgent, fails=fails, rows=rows)))
     return found
 
 
@@ -159,6 +160,26 @@ def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Li
 )
 def test_what_a_route_declares_holds_in_the_replay_too(shop: Callable[..., Life], options: dict[str, Any]) -> None:
     workload, rules = remembered(shop(busy_hours(3, 40), **options))
+    off = deviation(replay(workload, rules), workload.starts)
+    assert (off.p95 < 1e-3, off.mean < 1e-3) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": "00:10-00:14 UTC; 00:20-00:40 UTC; 01:00-01:03 UTC; 01:30-03:00 UTC"},
+        {"window": "00:10-00:14 UTC; 01:00-01:03 UTC; 01:30-03:00 UTC", "key": "tenant", "deadline": 3000},
+        {"price": Prices(lambda moment: moment // 60 * 7 % 11, within=1200, step=60)},
+    ],
+    ids=" and ".join,
+)
+def test_who_need_not_wait_goes_before_who_must_in_the_replay_too(
+    shop: Callable[..., Life], options: dict[str, Any]
+) -> None:
+    life = shop(busy_hours(3, 80, sized=True), **options)
+    started = [(run.started or 0.0, run.number) for run in life.runs("more")]
+    assert [number for _, number in sorted(started)] != sorted(number for _, number in started)
+    workload, rules = remembered(life)
     off = deviation(replay(workload, rules), workload.starts)
     assert (off.p95 < 1e-3, off.mean < 1e-3) == (True, True)
 

@@ -22,6 +22,7 @@ from triggers.quantities import in_bytes
 from triggers.rate import Rate
 from triggers.scheduling.holdings import limit_of
 from triggers.scheduling.pace import Pace, paces
+from triggers.scheduling.terms import scale
 
 NAMED = 5
 """How many runs are named where more hold a limit."""
@@ -83,7 +84,12 @@ class Holdups:
 
     def shut(self, run: OpenRun) -> Shut | None:
         """Return the gate that opens last of those that are closed for a run."""
-        noted = (gate for gate in self._noted.get(run.route, ()) if gate.every or gate.key == run.terms.key)
+        key, size = run.terms.key, scale(run.terms.size)
+        noted = [
+            gate
+            for gate in self._noted.get(run.route, ())
+            if gate.every or (gate.key == key and gate.scale in (None, size))
+        ]
         return max([*noted, *self._throttled(run)], key=lambda gate: gate.until, default=None)
 
     @cached_property

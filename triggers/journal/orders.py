@@ -51,7 +51,7 @@ def failing(sources: Mapping[str, str]) -> Callable[[apsw.Connection], None]:
 
 
 class Shut(NamedTuple):
-    """A gate that holds back what waits of a route: every run, or those of one key."""
+    """A gate that holds back what waits of a route: every run, or those of one key, or of one key and scale."""
 
     route: str
     every: bool
@@ -59,6 +59,8 @@ class Shut(NamedTuple):
     until: float
     """Unix seconds; infinite where no moment opens it."""
     reason: str
+    scale: int | None = None
+    """About how large the inputs are (`triggers.scheduling.terms.scale`); None where it holds all of them back."""
 
 
 def shut(gates: Sequence[Shut]) -> Callable[[apsw.Connection], None]:
@@ -66,8 +68,9 @@ def shut(gates: Sequence[Shut]) -> Callable[[apsw.Connection], None]:
 
     def apply(connection: apsw.Connection) -> None:
         connection.execute("DELETE FROM closed")
-        rows = [(*gate[:3], gate.until if gate.until < inf else None, gate.reason) for gate in gates]
-        connection.executemany("INSERT INTO closed (route, every, key, until, reason) VALUES (?, ?, ?, ?, ?)", rows)
+        rows = [(*gate[:3], gate.until if gate.until < inf else None, *gate[4:]) for gate in gates]
+        columns = "route, every, key, until, reason, scale"
+        connection.executemany(f"INSERT INTO closed ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     return apply
 

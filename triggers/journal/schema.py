@@ -123,7 +123,12 @@ _SLOTS = """
 CREATE INDEX gathered_slot ON gathered (route, key, slot, first) WHERE ended IS NULL;
 """
 
-MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING, _SLOTS)
+_SCALES = """
+-- About how large the inputs are of the runs that a gate holds back (`triggers.scheduling.terms.scale`); NULL for all.
+ALTER TABLE closed ADD COLUMN scale INTEGER;
+"""
+
+MIGRATIONS: Final[Sequence[str]] = (_FIRST, _SCHEDULING, _SLOTS, _SCALES)
 """Script n brings version n to version n + 1. Released scripts never change; append to this list, and count up
 `SCHEMA_VERSION` in `triggers/state.py`."""
 

@@ -257,10 +257,10 @@ def closed(connection: apsw.Connection) -> list[Shut]:
     known = paused_routes(connection)
     names = [name for (name,) in connection.execute("SELECT name FROM route ORDER BY name")]
     paused = {name: str(pause) for name in names if (pause := pause_of(name, known))}
-    rows = connection.execute("SELECT route, every, key, until, reason FROM closed ORDER BY rowid")
+    rows = connection.execute("SELECT route, every, key, until, reason, scale FROM closed ORDER BY rowid")
     return [Shut(name, True, None, inf, reason) for name, reason in paused.items()] + [
-        Shut(route, bool(every), key, inf if until is None else until, reason)
-        for route, every, key, until, reason in rows
+        Shut(route, bool(every), key, inf if until is None else until, reason, scale)
+        for route, every, key, until, reason, scale in rows
         if route not in paused
     ]
 

@@ -22,7 +22,7 @@ from triggers.journal.orders import Shut
 from triggers.policy import order
 from triggers.prediction.forecast import UNKNOWN, Prediction, Range
 from triggers.scheduling.gates import Closed, Gate
-from triggers.scheduling.terms import Terms
+from triggers.scheduling.terms import Terms, scale
 from triggers.simulate.declared import Declared
 from triggers.simulate.machine import Rules, simulate
 from triggers.simulate.workload import Job
@@ -96,20 +96,23 @@ class _Barriers:
 
     def __init__(self) -> None:
         self._every: Closed | None = None
-        self._keys: dict[str | None, Closed] = {}
+        self._some: dict[tuple[str | None, int | None], Closed] = {}
+        """By key and scale, which is None where it does not matter."""
 
     def add(self, shut: Shut) -> None:
         """Take one more; of those for the same runs, that which opens last is all that matters."""
-        closed, key = Closed(shut.until, shut.reason), shut.key or None
+        closed, some = Closed(shut.until, shut.reason), (shut.key or None, shut.scale)
         if shut.every:
             self._every = _later(self._every, closed)
         else:
-            self._keys[key] = _later(self._keys.get(key), closed)
+            self._some[some] = _later(self._some.get(some), closed)
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
-        """Say whether runs with that key must wait."""
-        own = self._keys.get(terms.key)
-        last = _later(self._every, own) if own else self._every
+        """Say whether runs with that key, and inputs of that size, must wait."""
+        last = self._every
+        for some in ((terms.key, None), (terms.key, scale(terms.size))):
+            if own := self._some.get(some):
+                last = _later(last, own)
         return last if last and now < last.until else None
 
 

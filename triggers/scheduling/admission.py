@@ -9,11 +9,12 @@ from math import inf
 
 from triggers.journal import RUNNING, Promoted, RunRow, WaitingRow
 from triggers.lineage import EventRow
+from triggers.options import ALLOW
 from triggers.policy import Policy, View, dominant, fit, order
 from triggers.routing import PROCESS, Route
 from triggers.scheduling.closures import Closures
 from triggers.scheduling.display import Display, Forecast, unknown
-from triggers.scheduling.flows import KEYED, Flow, Head, Lane, Shown
+from triggers.scheduling.flows import Flow, Head, Lane, Shown
 from triggers.scheduling.gates import Gate, Turnstile, declared
 from triggers.scheduling.holdings import MEMORY, UNIT, AtWork, Holdings, limit_of, units
 from triggers.scheduling.overlap import Judged, SingleFile, kind_of
@@ -241,12 +242,12 @@ class Admission:
         part = dominant(self.holdings.capacity, units(own))
         if route.policy.concurrency is not None:
             own[limit_of(route.name)] = 1
-        flow = kind_of(route)(route, units(own), part, gates=declared(route, self._aging))
+        gates = declared(route, self._aging)
+        scaled = bool(gates) and route.policy.overlap == ALLOW
+        flow = kind_of(route)(route, units(own), part, gates=gates, scaled=scaled)
         flow.grown = partial(self._grown, flow.needs.get(MEMORY, 0))
         if MEMORY in flow.needs:
             flow.memory = flow.needs[MEMORY] / UNIT
-        if route.policy.key is not None:
-            flow.window = KEYED
         if route.policy.per_key is not None:
             flow.per_key = partial(self.holdings.of_key, route.name, route.policy.per_key)
         if route.policy.throttle is not None:

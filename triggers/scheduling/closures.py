@@ -9,21 +9,17 @@ from collections.abc import Collection, Iterator
 from math import inf
 
 from triggers.journal import Shut
-from triggers.scheduling.flows import Flow, Lane
+from triggers.scheduling.flows import Flow, Kind, Lane
 from triggers.scheduling.gates import Closed
 
 MOST = 100
-"""How many keys of a route are written down where their gates differ; of more, that there are so many."""
+"""How many keys and scales of a route are written down where their gates differ; of more, that there are so many."""
 
 FEW = 10
 """As many are rewritten with any commit."""
 
 PAUSE = 1.0
 """Seconds between two commits that hold more, or only other words about gates that were closed before."""
-
-
-Kind = tuple[int, str | None, float | None]
-"""By what a flow tells its lanes apart."""
 
 
 class Closures:
@@ -46,7 +42,7 @@ class Closures:
     def add(self, lane: Lane, closed: Closed) -> None:
         """Take note of a lane whose first run a gate holds back."""
         self._flows[lane.flow.route.name] = lane.flow
-        self._found.setdefault(lane.flow.route.name, {})[lane.priority, lane.key, lane.memory] = closed
+        self._found.setdefault(lane.flow.route.name, {})[lane.kind] = closed
 
     def of(self, route: str) -> Collection[Closed]:
         """Return the gates of a route that were closed at the last look."""
@@ -65,17 +61,17 @@ class Closures:
         found = [row for route in self._found if route not in self.barred for row in self._rows(route)]
         if found == self._written:
             return None
-        others = {row[:3] for row in found} != {row[:3] for row in self._written}
+        others = set(map(_whose, found)) != set(map(_whose, self._written))
         rested = not self._at <= now < self._at + PAUSE
         if not (rested or ((writing or others) and len(found) <= FEW)):
-            if {row[:4] for row in found} != {row[:4] for row in self._written}:  # other words alone can wait for ever
+            if set(map(_until, found)) != set(map(_until, self._written)):  # other words alone can wait for ever
                 self.due = self._at + PAUSE
             return None
         self._written, self._at = found, now
         return found
 
     def _rows(self, route: str) -> Iterator[Shut]:
-        """Yield a row for the whole route where all that waits of it is held back alike, else for each key.
+        """Yield a row for the whole route where all that waits of it is held back alike, else for each key and scale.
 
         What readers find in the journal anyway is left out. Of too many keys there is one row, which names none: of a
         key that were left out it would be said that nothing holds it back.
@@ -86,14 +82,24 @@ class Closures:
         if closed.keys() >= self._flows[route].lanes.keys() and len(set(closed.values())) == 1:
             yield _shut(route, True, None, next(iter(closed.values())))
             return
-        by_key = {key: gate for (_, key, _), gate in closed.items()}
-        if len(by_key) > MOST:
-            yield Shut(route, True, None, inf, f"{len(by_key):,} of its keys are behind gates, too many to note which")
+        scaled = self._flows[route].scaled
+        some = {(key, scale if scaled else None): gate for (_, key, _, scale), gate in closed.items()}
+        if len(some) > MOST:
+            what = "kinds of runs" if scaled else "keys"
+            yield Shut(route, True, None, inf, f"{len(some):,} of its {what} are behind gates, too many to note which")
             return
-        for key, gate in by_key.items():
-            yield _shut(route, False, key, gate)
+        for (key, scale), gate in some.items():
+            yield _shut(route, False, key, gate, scale)
 
 
-def _shut(route: str, every: bool, key: str | None, closed: Closed) -> Shut:
+def _whose(row: Shut) -> tuple[object, ...]:
+    return row.route, row.every, row.key, row.scale
+
+
+def _until(row: Shut) -> tuple[object, ...]:
+    return *_whose(row), row.until
+
+
+def _shut(route: str, every: bool, key: str | None, closed: Closed, scale: int | None = None) -> Shut:
     """Return what readers are told: a moment where it opens then, none where it is only looked at again."""
-    return Shut(route, every, key, closed.until if closed.opens else inf, closed.reason)
+    return Shut(route, every, key, closed.until if closed.opens else inf, closed.reason, scale)

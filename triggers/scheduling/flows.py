@@ -5,7 +5,8 @@ read when the window runs low. So memory does not grow with the backlog.
 
 What the window holds lies in lanes: the runs of a lane are alike to the policy, so that it need only look at the first
 of them. A route has one lane, unless its runs have keys or differ in priority. Lanes that differ in their keys alone
-are lined up, so that the policy sees the first of them, and not a lane for each key.
+are lined up, so that the policy sees the first of them, and not a lane for each key. Where gates go by how long runs
+take, those whose inputs differ in size lie in lanes of their own: who has to wait must not hold up who need not.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from triggers.scheduling.gates import Closed, Gate, Turnstile
 from triggers.scheduling.holdings import limit_of_key
 from triggers.scheduling.lineup import Lineup, Tenants
 from triggers.scheduling.pace import Pace
-from triggers.scheduling.terms import Terms
+from triggers.scheduling.terms import Terms, scale
 
 WINDOW = 1000
 """How many waiting runs of a route are held in memory; twice as many at most for a moment."""
 
-KEYED = 100_000
-"""The same of a route whose runs have keys: a key that may not run must not hide the others. They are small."""
+WIDE = 100_000
+"""The same of a route with more lanes: runs that may not start must not hide the others. They are small."""
 
 KEPT = 2048
 """The largest payload, in characters, that is held in memory with a waiting run."""
@@ -76,6 +77,9 @@ class Head:
 
 
 Ranked = tuple[Rank, Head]
+Kind = tuple[int, str | None, float | None, int]
+"""By what a flow tells its lanes apart: priority, key, the memory of those that get more than is declared, and the
+scale of their inputs, 0 where that is all the same."""
 
 
 class Shown(NamedTuple):
@@ -98,11 +102,17 @@ class Lane:
     priority: int
     key: str | None
     memory: float | None
+    scale: int
     limit: str | None
     """The name under which the runs of its key are counted, where they are."""
     heads: deque[Ranked] = field(default_factory=deque)
     shown: Shown | None = None
     """As the policy saw it last, if it has had the same runs since."""
+
+    @property
+    def kind(self) -> Kind:
+        """Return by what its flow tells it from the others."""
+        return self.priority, self.key, self.memory, self.scale
 
     @property
     def first(self) -> Head:
@@ -189,6 +199,8 @@ class Flow:
     filling: bool = False
     held: int = 0
     """How many waiting runs are in memory."""
+    scaled: bool = False
+    """Whether runs whose inputs differ in size lie in lanes of their own."""
     window: int = WINDOW
     gates: Sequence[Gate] = ()
     turnstiles: Sequence[Turnstile] = ()
@@ -199,8 +211,8 @@ class Flow:
     """How many bytes its runs may have that get no more than is declared; None is not bounded."""
     keyed: bool = field(init=False)
     """Whether it has lanes that differ in their keys alone."""
-    lanes: dict[tuple[int, str | None, float | None], Lane] = field(default_factory=dict)
-    """Those that hold any run, by priority, key, and the memory of those that get more than is declared."""
+    lanes: dict[Kind, Lane] = field(default_factory=dict)
+    """Those that hold any run."""
     rows: dict[tuple[int, float | None], Row] = field(default_factory=dict)
     """The same in their orders, by priority and memory, where they differ in their keys alone."""
     lined: Sequence[Shown] | None = None
@@ -212,7 +224,9 @@ class Flow:
     _asked: Rank = BEFORE_ALL
 
     def __post_init__(self) -> None:
-        self.keyed = self.route.policy.key is not None
+        self.keyed = self.route.policy.key is not None and not self.scaled
+        if self.keyed or self.scaled:
+            self.window = WIDE
 
     @property
     def in_line(self) -> bool:
@@ -289,7 +303,7 @@ class Flow:
         head = lane.heads.popleft()[1]
         lane.shown = self.lined = None
         if not lane.heads:
-            del self.lanes[lane.priority, lane.key, lane.memory]
+            del self.lanes[lane.kind]
         if self.keyed:
             self._line_up(lane)
         return head
@@ -345,7 +359,7 @@ class Flow:
 
     def _put(self, rank: Rank, head: Head) -> None:
         terms = head.terms
-        kind = terms.priority, terms.key, terms.memory
+        kind = terms.priority, terms.key, terms.memory, scale(terms.size) if self.scaled else 0
         lane = self.lanes.get(kind)
         if lane is None:
             lane = self.lanes[kind] = Lane(self, *kind, self.limit(terms.key))

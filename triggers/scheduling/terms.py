@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from math import log2
 from typing import NamedTuple
+
+STEPS = 4
+"""As many scales there are for each doubling of the size of inputs."""
 
 
 class Terms(NamedTuple):
@@ -24,6 +28,11 @@ class Terms(NamedTuple):
     def expired(self, now: float) -> bool:
         """Say whether the run must not start any more, unless it has been started before."""
         return self.expires is not None and self.expires <= now
+
+
+def scale(size: int | None) -> int:
+    """Return about how large an input is: runs of a route and of one scale take about as long. 0 is not known."""
+    return 0 if size is None else 1 + round(STEPS * log2(size + 1))
 
 
 COLUMNS = ",".join(Terms._fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
+from functools import partial
 
 from triggers.journal.views import AppView, RouteView
 from triggers.options import ALLOW
@@ -12,7 +13,7 @@ from triggers.rate import Rate
 from triggers.schedule.window import Window
 from triggers.scheduling.gates import Gate, Placement
 from triggers.scheduling.holdings import UNIT, limit_of, limit_of_key, units
-from triggers.scheduling.terms import Terms
+from triggers.scheduling.terms import Terms, scale
 from triggers.simulate.machine import Rules
 from triggers.simulate.predictors import Predictor
 from triggers.simulate.workload import Job, JobError
@@ -90,9 +91,16 @@ class Declared:
         lined_up = self._keyed() if policy is order else frozenset()
         return Rules(
             policy, predictor=predictor, aging=aging, share=self.share, weights=self.weights, machine=self.machine,
-            alike=in_flow, of_keys=self.of_keys, lined_up=lined_up, throttles=self.throttles, counted=self.counted,
-            had=self.had, gates=gates(self.windows, self.prices, aging),
+            alike=partial(in_lane, self._scaled()), of_keys=self.of_keys, lined_up=lined_up, throttles=self.throttles,
+            counted=self.counted, had=self.had, gates=gates(self.windows, self.prices, aging),
         )  # fmt: skip
+
+    def _scaled(self) -> Set[str]:
+        """Return the routes whose gates go by how long their runs take, as `Flow.scaled` has it."""
+        policies = {name: route.policy for name, route in self._routes.items()}
+        priced = {name for name, policy in policies.items() if policy.get("price")}
+        single = {name for name, policy in policies.items() if policy.get("overlap", ALLOW) != ALLOW}
+        return (priced | self.windows.keys() | self.prices.keys()) - single
 
     def _keyed(self) -> Set[str]:
         """Return the routes whose keys are lined up, as `Flow.in_line` has it; where they are shares, all are seen."""
@@ -105,6 +113,11 @@ class Declared:
         return name
 
 
+def in_lane(scaled: Set[str], job: Job) -> Hashable:
+    """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key, some of one scale."""
+    return job.route, job.key, scale(job.size or None) if job.route in scaled else 0
+
+
 def gates(windows: Mapping[str, Window], prices: Mapping[str, Prices], aging: float) -> dict[str, Sequence[Gate]]:
     """Return, by route, what keeps runs from starting although there is room, as nobody has asked it yet."""
     own = {one: one.afresh() for one in prices.values()}
@@ -112,8 +125,3 @@ def gates(windows: Mapping[str, Window], prices: Mapping[str, Prices], aging: fl
         name: [Placement(name, windows.get(name), own[prices[name]] if name in prices else None, aging)]
         for name in windows.keys() | prices.keys()
     }
-
-
-def in_flow(job: Job) -> Hashable:
-    """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key."""
-    return job.route, job.key
