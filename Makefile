@@ -40,7 +40,7 @@ unit: $(STAMP)                  ## five processes at a time: half of their time 
 	@$(MAKE) --no-print-directory --jobs=5 $(UNIT)
 
 PYTEST := $(BIN)/python -m pytest
-UNIT := unit-aws unit-processes unit-commands unit-engine unit-waiting unit-scenarios unit-deployment  # the longest first
+UNIT := unit-engine unit-commands unit-processes unit-aws unit-waiting unit-scenarios unit-deployment  # the longest first
 WAITING := $(patsubst %,tests/aws/test_%.py,faults job queue deployment_kills)
 DEPLOYMENT := $(patsubst %,tests/aws/test_%.py,bundle bad_input deployment template)
 COMMANDS := tests/commands tests/parity
