@@ -81,7 +81,7 @@ class Machine:
         app, numbers = app_of(self.acts), count()
         with self._watched() as (platter, inbox):
             life = Life(app, self.home / "state", durable=durable, threaded=True)
-            life.engine.journal._connection.pragma("wal_autocheckpoint", 20)  # pages, so that there are checkpoints too
+            life.ask("PRAGMA wal_autocheckpoint = 20")  # pages, so that there are checkpoints too
             platter.before = lambda operation: self._fail(platter, inbox)
             while len(self.losses) < self.wanted:
                 steps = [Step(n=next(numbers)) for _ in range(self.chance.randint(1, 3))]
@@ -118,8 +118,8 @@ class Machine:
         app, numbers = app_of(self.acts), count()
         with self._watched() as (platter, inbox):
             life = Life(app, self.home / "state", durable=True, threaded=True)
-            life.engine.journal._connection.pragma("cache_size", 10)  # pages, so that some are read
-            life.engine.journal._connection.pragma("wal_autocheckpoint", 0)
+            life.ask("PRAGMA cache_size = 10")  # pages, so that some are read
+            life.ask("PRAGMA wal_autocheckpoint = 0")
             while batches > 0 or not self.failed.keys() >= {"read", "write", "sync"}:
                 batches -= 1
                 platter.before = self._refuse
