@@ -37,6 +37,7 @@ def test_a_span_is_told_in_two_units_at_most(seconds: float, words: str) -> None
 
 
 OTHER = ["", "30", "2 hours", "h", "-1h", "1.5h", -1, True, None, float("nan"), float("inf"), 1e12, "52143w"]
+OTHER += [pytest.param("9" * 400 + "d", id="text"), pytest.param(10**400, id="number")]  # no float holds them
 
 
 @pytest.mark.parametrize("value", OTHER)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from math import isfinite
 from typing import Final
 
 from triggers.errors import WiringError
@@ -24,15 +23,15 @@ _AMOUNTS = rf"(\d+)([{''.join(UNITS)}])"  # as text, which is compiled where one
 def span(value: object) -> float | None:
     """Return how many seconds a span has, 0 to `LONGEST`; None where the value is no such span."""
     found = _seconds(value)
-    return None if found is None or not 0 <= found <= LONGEST else found
+    return None if found is None or not 0 <= found <= LONGEST else float(found)
 
 
 def _seconds(value: object) -> float | None:
     if isinstance(value, str):
         text = value.replace(" ", "")
         whole = bool(text) and re.sub(_AMOUNTS, "", text) == ""
-        return float(sum(int(count) * UNITS[unit] for count, unit in re.findall(_AMOUNTS, text))) if whole else None
-    return float(value) if is_number(value) and isfinite(value) else None
+        return sum(float(count) * UNITS[unit] for count, unit in re.findall(_AMOUNTS, text)) if whole else None
+    return value if is_number(value) else None
 
 
 def seconds(
