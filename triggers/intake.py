@@ -137,12 +137,13 @@ class Intake:
         await self._dispatcher.pipeline.ordered(remember(source, known))
 
     def idle(self, source: str) -> None:
-        """Take note that the source waits."""
+        """Take note that the source waits: it has found nothing more to deliver, so it does not fail any more."""
         if not self._pokes[source].is_set():  # else it has not begun the look that it was asked for meanwhile
             self._busy.discard(source)
         if source == OPERATORS:
             self._asked.set()
             self._dispatcher.open()
+        self._delivers(source)
         self.looked(source)
         self._dispatcher.pipeline.wake()
 

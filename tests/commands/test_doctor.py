@@ -131,22 +131,26 @@ def test_who_keeps_isolated_runs_to_their_memory_is_told_with_the_reason(
 
 
 class Flaky:
-    """A source that fails until it is mended."""
+    """A source that fails until it is mended, and then delivers, or finds nothing to deliver."""
 
     name = "flaky"
     mended = False
 
+    def __init__(self, *, delivers: bool) -> None:
+        self._delivers = delivers
+
     async def deliveries(self, site: Site) -> AsyncIterator[Sequence[Delivery]]:
         if not self.mended:
             raise OSError("the share is\ngone")
-        yield []
+        if self._delivers:
+            yield []
         site.idle(self.name)
         await asyncio.Event().wait()
 
 
-def failing(state: Path) -> tuple[Flaky, Life]:
+def failing(state: Path, *, delivers: bool = True) -> tuple[Flaky, Life]:
     """Return a source that fails, and the life of its app."""
-    source = Flaky()
+    source = Flaky(delivers=delivers)
     life = Life(App("churn", sources=[source]), state)
     life.until(lambda: life.engine.intake.failing and not life.dispatcher.pipeline.busy)
     return source, life
@@ -156,8 +160,11 @@ def of_the_source(project: Project) -> list[tuple[str, str]]:
     return [(one["verdict"], one["seen"]) for one in doctor(project) if one["what"] == "source flaky"]
 
 
-def test_a_source_that_fails_in_a_running_app_is_a_problem_until_it_delivers(project: Project) -> None:
-    source, life = failing(project.state)
+@pytest.mark.parametrize("delivers", [True, False])
+def test_a_source_that_fails_in_a_running_app_is_a_problem_until_it_has_looked_again(
+    project: Project, delivers: bool
+) -> None:
+    source, life = failing(project.state, delivers=delivers)
     assert of_the_source(project) == [("problem", r"failing: the share is\ngone")]
     assert project("doctor").code == 1
     source.mended = True
