@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.commands.conftest import Project
+from tests.journal.states import load
 
 
 def test_runs_are_a_table_with_the_newest_last(project: Project) -> None:
@@ -226,6 +227,17 @@ def test_what_is_no_journal_is_refused(project: Project) -> None:
 
 
 # --- trace ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("version", "command"), [(1, "runs"), (3, "plan")])
+def test_a_journal_that_is_too_old_to_tell_says_what_brings_it_forward(
+    project: Project, version: int, command: str
+) -> None:
+    load(version, project.home / "old")
+    said = project(command, "--state", "old")
+    assert said.code == 4
+    assert f"journal.db has schema version {version}, which does not tell that" in said.err
+    assert "`triggers run" in said.err
 
 
 def test_a_trace_goes_from_the_root_down_and_marks_what_was_asked_for(project: Project) -> None:

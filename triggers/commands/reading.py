@@ -14,11 +14,12 @@ import click
 from triggers.commands.failures import NotFound
 from triggers.commands.output import count, iso, note, plain
 from triggers.commands.parameters import find_state, looked_at, written
-from triggers.errors import TriggersError, WiringError, did_you_mean
+from triggers.errors import StateError, TriggersError, WiringError, did_you_mean
 from triggers.journal import views
+from triggers.journal.schema import read_pragma
 from triggers.journal.views import RunView
 from triggers.lineage import EventRow
-from triggers.state import StateFolder
+from triggers.state import SCHEMA_VERSION, StateFolder
 
 if TYPE_CHECKING:  # who looks at a state folder needs nothing of AWS
     from triggers.aws.deployed import Deployed
@@ -41,10 +42,18 @@ FIRST = 3
 
 @contextmanager
 def reader(folder: str | None) -> Iterator[tuple[StateFolder, apsw.Connection]]:
-    """Open the journal of the state folder that a command means."""
+    """Open the journal of the state folder that a command means. Raises `StateError` where it is too old to tell."""
     state = find_state(folder)
     with closing(views.open_reader(state)) as connection:
-        yield state, connection
+        try:
+            yield state, connection
+        except apsw.SQLError as error:
+            if (version := read_pragma(connection, "user_version")) == SCHEMA_VERSION:
+                raise
+            raise StateError(
+                f"{state.journal} has schema version {version}, which does not tell that ({error});"
+                f" {written('run')} brings it forward to version {SCHEMA_VERSION}"
+            ) from error
 
 
 @contextmanager
