@@ -292,18 +292,29 @@ def test_what_was_seen_of_a_lane_holds_only_as_long_as_that_much_is_free() -> No
     assert machine.start() == list(range(10, 20))
 
 
-def test_what_was_seen_of_keys_before_a_gate_closed_is_looked_at_anew_once_it_is_gone() -> None:
+@pytest.mark.parametrize("route", ["keyed", "plain"])
+def test_what_was_seen_before_a_gate_closed_is_looked_at_anew_once_it_is_gone(route: str) -> None:
     machine = Machine(9, {})
     for number in range(30):
-        machine.wait(number, "keyed", f"k{number}", 0, 0.0)
+        machine.wait(number, route, f"k{number}", 0, 0.0)
     assert machine.start() == list(range(9))
     assert machine.start() == []
-    machine.of.bar({"keyed": Halt()})
+    machine.of.bar({route: Halt()})
     for number in range(9):
         machine.of.release(number)
     assert machine.start() == []
     machine.of.bar({})
     assert machine.start() == list(range(9, 18))
+
+
+def test_a_key_of_which_one_of_two_has_ended_is_looked_at_anew() -> None:
+    machine = Machine(9, {"per_key": 2})
+    for number in range(3):
+        machine.wait(number, "keyed", "a", 0, 0.0)
+    assert machine.start() == [0, 1]
+    assert machine.start() == []
+    machine.of.release(0)
+    assert machine.start() == [2]
 
 
 def test_what_the_journal_still_has_starts_though_no_key_had_room_before_it_was_read() -> None:

@@ -148,6 +148,15 @@ def test_runs_whose_inputs_are_about_as_large_keep_their_order_behind_a_window(s
     assert [n for n, _ in bench.begun] == [0, 1, 2, 3, 4]
 
 
+def test_runs_that_do_not_overlap_keep_their_order_behind_a_window_whatever_their_inputs(start: Start) -> None:
+    bench = Bench(window=NIGHT, overlap="queue")
+    life = bench.at_work(start)
+    long_if_large(life, HOUR / 4, HOUR)
+    life.send(Job(n=1, **LARGE), Job(n=2))
+    hours(life, 11)
+    assert [n for n, _ in bench.begun] == [1, 2]
+
+
 def test_several_windows_are_open_when_any_of_them_is(start: Start) -> None:
     bench = Bench(window=["13:00-14:00", Window("18:00-19:00")])
     life = bench.at_work(start)
