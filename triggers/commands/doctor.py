@@ -20,7 +20,7 @@ from triggers.cgroup import delegation
 from triggers.commands.failures import FAILED, OK, NotFound
 from triggers.commands.output import can_write, clock, count, note, plain, say, say_json, state
 from triggers.commands.parameters import deployed_option, find_state, json_option, rewritten, state_option
-from triggers.commands.reading import INTERRUPTED, living_epoch
+from triggers.commands.reading import INTERRUPTED, living_epoch, understood
 from triggers.errors import StateError, TriggersError
 from triggers.findings import Finding, Verdict
 from triggers.journal import views
@@ -196,7 +196,7 @@ def _inbox(place: StateFolder) -> Iterator[Finding]:
 
 def _journal(place: StateFolder, deep: bool) -> Iterator[Finding]:
     try:
-        with closing(views.open_reader(place)) as connection:
+        with closing(views.open_reader(place)) as connection, understood(place, connection):
             held = views.summary(connection)
             interrupted = _interrupted(place, connection)
             routes = views.routes(connection)

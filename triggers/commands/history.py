@@ -108,6 +108,7 @@ def runs(
     A state folder that is called like a state is written as a path: --state ./dead.
     """
     word, folder = _split(states)
+    click.get_current_context().params["folder"] = folder  # where what is told looks for it
     if aws is not None and word == "waiting":
         note("in AWS what waits for its first attempt is a message in its route's queue, and no run yet")
     filtered = bool(kind or route or since)

@@ -98,8 +98,8 @@ def written(command: str) -> str:
 
 
 def rewritten(text: str) -> str:
-    """Return a text with the commands of ours that it tells as `written`."""
-    return re.sub("`triggers ([^`]+)`", lambda found: written(found[1]), text)
+    """Return a text with the commands of ours that it tells as `written`, those that name no folder yet."""
+    return re.sub("`triggers ([^`]+)`", lambda found: found[0] if " --state " in found[1] else written(found[1]), text)
 
 
 def looked_at() -> str:

@@ -44,16 +44,22 @@ FIRST = 3
 def reader(folder: str | None) -> Iterator[tuple[StateFolder, apsw.Connection]]:
     """Open the journal of the state folder that a command means. Raises `StateError` where it is too old to tell."""
     state = find_state(folder)
-    with closing(views.open_reader(state)) as connection:
-        try:
-            yield state, connection
-        except apsw.SQLError as error:
-            if (version := read_pragma(connection, "user_version")) == SCHEMA_VERSION:
-                raise
-            raise StateError(
-                f"{state.journal} has schema version {version}, which does not tell that ({error});"
-                f" {written('run')} brings it forward to version {SCHEMA_VERSION}"
-            ) from error
+    with closing(views.open_reader(state)) as connection, understood(state, connection):
+        yield state, connection
+
+
+@contextmanager
+def understood(state: StateFolder, connection: apsw.Connection) -> Iterator[None]:
+    """Raise `StateError` where what is asked of a journal is not in it, since an older version has made it."""
+    try:
+        yield
+    except apsw.SQLError as error:
+        if (version := read_pragma(connection, "user_version")) == SCHEMA_VERSION:
+            raise
+        raise StateError(
+            f"{state.journal} has schema version {version}, which does not tell that ({error});"
+            f" {written('run')} brings it forward to version {SCHEMA_VERSION}"
+        ) from error
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Terms(NamedTuple):
 
 def scale(size: int | None) -> int:
     """Return about how large an input is: runs of a route and of one scale take about as long. 0 is not known."""
-    return 0 if size is None else 1 + round(STEPS * log2(size + 1))
+    return 1 + round(STEPS * log2(size + 1)) if size else 0
 
 
 COLUMNS = ",".join(Terms._fields)

@@ -115,7 +115,7 @@ class Declared:
 
 def in_lane(scaled: Set[str], job: Job) -> Hashable:
     """Take jobs as alike whose runs lie in one lane of the dispatcher: of one route and key, some of one scale."""
-    return job.route, job.key, scale(job.size or None) if job.route in scaled else 0
+    return job.route, job.key, scale(job.size) if job.route in scaled else 0
 
 
 def gates(windows: Mapping[str, Window], prices: Mapping[str, Prices], aging: float) -> dict[str, Sequence[Gate]]:
