@@ -212,7 +212,7 @@ def test_of_those_that_wait_only_the_newest_stays_and_what_is_at_work_ends(start
     ("wrong", "words"),
     [
         (lambda: Rate(0, per=60), "Rate(0) will not do"),
-        (lambda: Rate(2, per=float("inf")), "Rate(2): per=inf is no span of time above 0"),
+        (lambda: Rate(2, per=float("inf")), "Rate(2): per=inf is no span of time of a thousand years at most"),
         (lambda: Rate(2), "Rate(2): per= is missing; write seconds"),  # type: ignore[call-overload]  # that is the point
         (lambda: Rate(2.5, per=1), "a whole number above 0"),  # type: ignore[arg-type]  # that is the point
         (lambda: Log(throttle=10), "throttle=10 will not do; write e.g. throttle=Rate(10, per=60)"),
