@@ -10,6 +10,7 @@ import botocore.session
 import pytest
 from botocore.loaders import Loader
 
+from triggers.aws import objects
 from triggers.aws.server import environment, serve
 
 
@@ -36,12 +37,14 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def endpoint(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return the address of an AWS that botocore finds by itself."""
+def endpoint(moto: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Yield the address of an AWS that botocore finds by itself."""
+    objects.forget()  # another test may have asked for some where there was no AWS, and the next ones have none
     for name, value in environment(moto).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    return moto
+    yield moto
+    objects.forget()
 
 
 @pytest.fixture
