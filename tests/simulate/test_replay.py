@@ -155,11 +155,12 @@ def test_attempts_that_failed_take_their_room_as_they_did(shop: Callable[..., Li
         {"price": Prices(lambda moment: moment // 900 * 7 % 11), "deadline": 2400},
         {"share": True, "key": "tenant", "needs": {"cpu": 3}},
         {"overlap": "queue", "key": "tenant"},
+        {"overlap": "queue", "window": "00:10-00:14 UTC; 00:20-00:40 UTC; 01:00-03:00 UTC"},
     ],
     ids=" and ".join,
 )
 def test_what_a_route_declares_holds_in_the_replay_too(shop: Callable[..., Life], options: dict[str, Any]) -> None:
-    workload, rules = remembered(shop(busy_hours(3, 40), **options))
+    workload, rules = remembered(shop(busy_hours(3, 40, sized=True), **options))
     off = deviation(replay(workload, rules), workload.starts)
     assert (off.p95 < 1e-3, off.mean < 1e-3) == (True, True)
 
