@@ -102,9 +102,9 @@ class Workload:
 
     def _begun(self) -> None:
         """Take note of what has started. What is over is so before it, by what was measured."""
-        busy = self.admission.holdings._busy
-        new = busy.keys() - self.at_work.keys()
-        self.at_work.update((run, dict(busy[run].needs)) for run in new)
+        held = self.admission.holdings._taken
+        new = held.keys() - self.at_work.keys()
+        self.at_work.update((run, dict(held[run])) for run in new)
         taken = {name: sum(needs.get(name, 0) for needs in self.at_work.values()) for name in self.capacity}
         for name, amount in taken.items():
             assert amount <= self.capacity[name] * UNIT + len(self.at_work)

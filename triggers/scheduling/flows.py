@@ -389,4 +389,5 @@ class Flow:
             self._put(rank, head)
 
     def _miss(self, rank: Rank) -> None:
-        self._missed = rank if self._missed is None else min(self._missed, rank)
+        if self._missed is None or rank < self._missed:
+            self._missed = rank

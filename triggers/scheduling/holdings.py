@@ -67,10 +67,10 @@ class Holdings:
     def __init__(self, capacity: Mapping[str, float]) -> None:
         self.capacity = units(capacity)
         self.free = dict(self.capacity)
-        self._busy: dict[int, Busy] = {}
-        """The runs at work, by their numbers."""
-        self._began: dict[int, float] = {}
-        """When those began whose end is predicted."""
+        self._taken: dict[int, Mapping[str, int]] = {}
+        """What the runs at work have taken, by their numbers."""
+        self._predicted: dict[int, tuple[float, float]] = {}
+        """When those of them began whose end is predicted, and when it is, in Unix seconds."""
         self._passing: dict[str, str] = {}
         """The limits of keys with their routes, which are there while a run counts against them or is looked at."""
         self.opened: set[str] = set()
@@ -80,15 +80,16 @@ class Holdings:
 
     def busy(self, now: float) -> Iterator[Busy]:
         """Yield what runs. Who has run for longer than predicted is put off."""
-        for run, busy in self._busy.items():
-            if busy.until <= now:
-                began = self._began[run]
-                busy = self.predict(run, began, put_off(began, now))
-            yield busy
+        for run, needs in self._taken.items():
+            began, ends = self._predicted.get(run, (now, inf))
+            if ends <= now:
+                ends = put_off(began, now)
+                self.predict(run, began, ends)
+            yield Busy(needs, ends)
 
     def __len__(self) -> int:
         """Return how many runs are at work."""
-        return len(self._busy)
+        return len(self._taken)
 
     def suffice(self, needs: Mapping[str, int]) -> bool:
         """Say whether so much is free."""
@@ -100,20 +101,18 @@ class Holdings:
 
     def take(self, run: int, needs: Mapping[str, int]) -> None:
         """Have a run take what it needs. Nobody knows when it ends."""
-        self._busy[run] = Busy(needs, inf)
+        self._taken[run] = needs
         for name, amount in needs.items():
             self.free[name] -= amount
 
-    def predict(self, run: int, began: float, ends: float) -> Busy:
+    def predict(self, run: int, began: float, ends: float) -> None:
         """Predict when a run at work ends that began then, in Unix seconds."""
-        self._began[run] = began
-        busy = self._busy[run] = Busy(self._busy[run].needs, ends)
-        return busy
+        self._predicted[run] = began, ends
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""
-        self._began.pop(run, None)
-        for name, amount in self._busy.pop(run).needs.items():
+        self._predicted.pop(run, None)
+        for name, amount in self._taken.pop(run).items():
             self.free[name] += amount
             if name in self._passing:
                 self.opened.add(self._passing[name])
@@ -176,7 +175,7 @@ class Holdings:
 
         `held` has the bytes of the runs that are measured, `left` what the machine has left.
         """
-        taken = {run: busy.needs.get(MEMORY, 0) for run, busy in self._busy.items()}
+        taken = {run: needs.get(MEMORY, 0) for run, needs in self._taken.items()}
         amounts = {run: round(amount * UNIT) for run, amount in held.items()}
         before, most = self._unseen, self.capacity[MEMORY]
         self._unseen = unseen(most, taken, amounts, round(min(left, 1e18) * UNIT))
