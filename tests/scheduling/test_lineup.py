@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.scheduling.test_flows import A, handler
 from triggers.options import make_policy
-from triggers.policy import Rank
 from triggers.routing import make_route
 from triggers.scheduling.admission import Admission
 from triggers.scheduling.flows import Head
@@ -22,11 +21,11 @@ class Queue:
     """Runs in their order."""
 
     def __init__(self, *numbers: int) -> None:
-        self.heads: deque[tuple[Rank, int]] = deque(((0.0, number), number) for number in numbers)
+        self.heads = deque(Head(number, number, Terms(0.0)) for number in numbers)
 
 
 def firsts(lanes: Sequence[Queue]) -> list[int]:
-    return [lane.heads[0][1] for lane in lanes]
+    return [lane.heads[0].number for lane in lanes]
 
 
 def test_those_that_are_passed_over_keep_their_places_and_those_that_have_changed_lose_theirs() -> None:
@@ -40,7 +39,7 @@ def test_those_that_are_passed_over_keep_their_places_and_those_that_have_change
     c.heads.popleft()
     lineup.put(c)
     assert firsts(lineup.first(9, lambda lane: True)) == [1, 5]
-    a.heads.appendleft(((0.0, 0), 0))
+    a.heads.appendleft(Head(0, 0, Terms(0.0)))
     lineup.put(a)
     assert firsts(lineup.first(9, lambda lane: True)) == [0, 5]
     a.heads.popleft()

@@ -85,11 +85,14 @@ class Admission:
         """Return when the first gate opens that runs wait behind, in Unix seconds."""
         return self._display.reopens
 
-    def add(self, run: RunRow, event: EventRow) -> Head:
-        """Take a new run among those that wait."""
+    def add(self, run: RunRow, event: EventRow) -> Head | None:
+        """Take a new run among those that wait; None where it is left to the journal."""
         self._clear = self._shut = False
+        flow = self.flows[run.route]
+        if flow.leaves((run.terms.rank, run.number)):
+            return None
         head = Head(run.number, run.event, run.terms, row=run, kept=event)
-        self.flows[run.route].add(head)
+        flow.add(head)
         return head
 
     def passed(self, flow: Flow, head: Head) -> None:

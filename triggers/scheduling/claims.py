@@ -47,8 +47,8 @@ class Claims:
         """Claim a new run at once, or let it wait."""
         if flow := self._admission.admit(run):
             self._begin(turn, flow, run, event, now)
-        else:
-            turn.fresh.append(self._admission.add(run, event))
+        elif head := self._admission.add(run, event):
+            turn.fresh.append(head)
 
     def choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
@@ -108,7 +108,8 @@ class Claims:
                 continue
             self._admission.withdraw(run.number, flow, run.key)
             row.state, row.attempt, row.epoch, row.started = WAITING, 0, 0, None
-            turn.fresh.append(self._admission.add(row, run.event))
+            if head := self._admission.add(row, run.event):
+                turn.fresh.append(head)
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
         attempt = head.attempt + 1

@@ -13,7 +13,7 @@ from triggers import policy
 from triggers.policy import Shares
 from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.flows import Flow, Lane, Ranked, Row, Shown, room
+from triggers.scheduling.flows import Flow, Head, Lane, Row, Shown, room
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
 from triggers.scheduling.lineup import Tenants
 from triggers.scheduling.sharing import Sharing
@@ -189,7 +189,7 @@ class Display:
 
     def _as_one(self, lanes: list[Lane], most: int) -> Shown:
         """Show lanes as one: of each as many runs as its key has room for."""
-        each = [(*item, lane) for lane in lanes for item in islice(lane.heads, self._room(lane, most))]
+        each = [(head.rank, head, lane) for lane in lanes for head in islice(lane.heads, self._room(lane, most))]
         heads = sorted(each, key=itemgetter(0))[:most]
         _, first, lane = heads[0]
         flow, size, ranks = lane.flow, first.terms.size, [rank for rank, _, _ in heads]
@@ -206,10 +206,10 @@ class Display:
             return most
         return min(most, self._holdings.left_of_key(lane.limit, per_key))
 
-    def _passes(self, flow: Flow, now: float, item: Ranked) -> bool:
+    def _passes(self, flow: Flow, now: float, head: Head) -> bool:
         """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
-        _, longest = self._forecast(flow.route.name, item[1].terms.size)
-        return flow.closed(now, item[1], longest) is None
+        _, longest = self._forecast(flow.route.name, head.terms.size)
+        return flow.closed(now, head, longest) is None
 
     def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
         """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""

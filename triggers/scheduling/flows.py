@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from math import inf
-from operator import itemgetter
+from operator import attrgetter
 from typing import NamedTuple
 
 from triggers import policy
@@ -44,7 +44,7 @@ KEPT = 2048
 
 BEFORE_ALL: Rank = (-inf, 0)
 
-_rank = itemgetter(0)
+_rank = attrgetter("rank")
 
 
 @dataclass(slots=True)
@@ -63,11 +63,11 @@ class Head:
     row: RunRow | None = None
     kept: EventRow | None = None
     interrupted: tuple[int, int] | None = None
+    rank: Rank = field(init=False)
+    """Its place among what waits: the smallest is served first."""
 
-    @property
-    def rank(self) -> Rank:
-        """Return its place among what waits: the smallest is served first."""
-        return self.terms.rank, self.number
+    def __post_init__(self) -> None:
+        self.rank = self.terms.rank, self.number
 
     def handed_over(self) -> None:
         """Forget what the journal has from now on, but for a small event."""
@@ -76,7 +76,6 @@ class Head:
             self.kept = None
 
 
-Ranked = tuple[Rank, Head]
 Kind = tuple[int, str | None, float | None, int]
 """By what a flow tells its lanes apart: priority, key, the memory of those that get more than is declared, and the
 scale of their inputs, 0 where that is all the same."""
@@ -105,7 +104,7 @@ class Lane:
     scale: int
     limit: str | None
     """The name under which the runs of its key are counted, where they are."""
-    heads: deque[Ranked] = field(default_factory=deque)
+    heads: deque[Head] = field(default_factory=deque)
     shown: Shown | None = None
     """As the policy saw it last, if it has had the same runs since."""
 
@@ -117,15 +116,15 @@ class Lane:
     @property
     def first(self) -> Head:
         """Return the run that is next; a lane is never empty."""
-        return self.heads[0][1]
+        return self.heads[0]
 
-    def add(self, rank: Rank, head: Head) -> None:
+    def add(self, head: Head) -> None:
         """Take a run; new ones rank last."""
         self.shown, heads = None, self.heads
-        if not heads or heads[-1][0] < rank:
-            heads.append((rank, head))
+        if not heads or heads[-1].rank < head.rank:
+            heads.append(head)
         else:
-            heads.insert(bisect(heads, rank, key=_rank), (rank, head))
+            heads.insert(bisect(heads, head.rank, key=_rank), head)
 
     def seen(
         self,
@@ -133,7 +132,7 @@ class Lane:
         needs: Mapping[str, int],
         expected: float | None,
         longest: float | None,
-        passes: Callable[[Ranked], bool] | None = None,
+        passes: Callable[[Head], bool] | None = None,
     ) -> policy.Lane:
         """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one.
 
@@ -142,8 +141,8 @@ class Lane:
         """
         most = room(free, needs)
         heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
-        deadlines = [head.terms.deadline or inf for _, head in heads] if self.first.terms.deadline else ()
-        ranks = [rank for rank, _ in heads]
+        deadlines = [head.terms.deadline or inf for head in heads] if self.first.terms.deadline else ()
+        ranks = [head.rank for head in heads]
         share = self.flow.route.share(self.key)
         part = self.flow.part
         return policy.Lane(ranks, needs, self.priority, expected, longest, deadlines, share, part)
@@ -161,7 +160,7 @@ def nothing_more(memory: float) -> Mapping[str, int]:
 
 def by_deadline(lane: Lane) -> tuple[float, ...]:
     """Return the deadline of the first run, and its rank."""
-    return lane.first.terms.deadline or inf, *lane.heads[0][0]
+    return lane.first.terms.deadline or inf, *lane.first.rank
 
 
 class Row:
@@ -217,7 +216,7 @@ class Flow:
     """The same in their orders, by priority and memory, where they differ in their keys alone."""
     lined: Sequence[Shown] | None = None
     """The lanes that differ in their keys alone as the policy saw them last, if the same of them may start since."""
-    _late: list[Ranked] = field(default_factory=list)
+    _late: list[Head] = field(default_factory=list)
     """What came behind the horizon while the journal was being asked."""
     _missed: Rank | None = None
     """The best rank among what came behind the horizon and is in the journal alone."""
@@ -244,22 +243,28 @@ class Flow:
         """Say whether nothing waits, in memory or behind the horizon."""
         return self.horizon is None and not self.held
 
+    def leaves(self, rank: Rank) -> bool:
+        """Say whether a new run is left to the journal at once: it ranks behind the horizon."""
+        if self.horizon is None or rank <= self.horizon or (self.filling and len(self._late) < self.window):
+            return False
+        self._miss(rank)
+        return True
+
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
-        self.lined, rank = None, head.rank
-        if self.horizon is not None and rank > self.horizon:
-            if self.filling and len(self._late) < self.window:
-                self._late.append((rank, head))
-            else:
-                self._miss(rank)
-            return
-        self._put(rank, head)
-        if self.held > 2 * self.window:
-            self._draw_in()
+        self.lined = None
+        if self.horizon is None or head.rank <= self.horizon:
+            self._put(head)
+            if self.held > 2 * self.window:
+                self._draw_in()
+        elif not Flow.leaves(self, head.rank):
+            self._late.append(head)
 
     def takes(self, limit: str | None, memory: float | None = None) -> Mapping[str, int]:
         """Return what a run takes that counts against the limit of its key, with that memory instead of what is
         declared."""
+        if memory is None and limit is None:
+            return self.needs
         needs = self.own(memory)
         return needs if self.per_key is None or limit is None else {**needs, **self.per_key(limit)}
 
@@ -300,7 +305,7 @@ class Flow:
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
         self.held -= 1
-        head = lane.heads.popleft()[1]
+        head = lane.heads.popleft()
         lane.shown = self.lined = None
         if not lane.heads:
             del self.lanes[lane.kind]
@@ -316,8 +321,8 @@ class Flow:
     def discard(self, gone: Callable[[Head], bool]) -> None:
         """Forget the runs that do not wait any more."""
         self.lined = None
-        left = [item for item in self if not gone(item[1])]
-        self._late = [item for item in self._late if not gone(item[1])]
+        left = [head for head in self if not gone(head)]
+        self._late = [head for head in self._late if not gone(head)]
         if len(left) < self.held:
             self._set(left)
 
@@ -340,30 +345,30 @@ class Flow:
             return
         if self._missed is None and len(heads) < most:  # with what came meanwhile, this is all that waits
             answered = {head.number for head in heads}
-            for head in [*heads, *(head for _, head in late if head.number not in answered)]:
-                self._put(head.rank, head)
+            for head in [*heads, *(head for head in late if head.number not in answered)]:
+                self._put(head)
             self.horizon = None
             return
-        for rank, _ in late:
-            self._miss(rank)
+        for head in late:
+            self._miss(head.rank)
         if self._missed is not None:  # it may rank before a part of the answer: leave that part for the next question
             missed = self._missed
             heads = [head for head in heads if head.rank < missed]
         self.horizon = heads[-1].rank if heads else self.horizon
         for head in heads:
-            self._put(head.rank, head)
+            self._put(head)
 
-    def __iter__(self) -> Iterator[Ranked]:
+    def __iter__(self) -> Iterator[Head]:
         """Yield what is in memory, in order."""
         return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
 
-    def _put(self, rank: Rank, head: Head) -> None:
+    def _put(self, head: Head) -> None:
         terms = head.terms
         kind = terms.priority, terms.key, terms.memory, scale(terms.size) if self.scaled else 0
         lane = self.lanes.get(kind)
         if lane is None:
             lane = self.lanes[kind] = Lane(self, *kind, self.limit(terms.key))
-        lane.add(rank, head)
+        lane.add(head)
         if self.keyed and lane.first is head:
             self._line_up(lane)
         self.held += 1
@@ -379,14 +384,14 @@ class Flow:
         """Keep the best-ranked runs, and leave the rest to the journal."""
         best = list(islice(self, self.window))
         self._set(best)
-        self.horizon = best[-1][0]
+        self.horizon = best[-1].rank
 
-    def _set(self, items: Iterable[Ranked]) -> None:
+    def _set(self, heads: Iterable[Head]) -> None:
         self.lanes.clear()
         self.rows.clear()
         self.held = 0
-        for rank, head in items:
-            self._put(rank, head)
+        for head in heads:
+            self._put(head)
 
     def _miss(self, rank: Rank) -> None:
         if self._missed is None or rank < self._missed:

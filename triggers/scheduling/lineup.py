@@ -11,11 +11,17 @@ from typing import Generic, Protocol, TypeVar
 from triggers.policy import Rank, Shares
 
 
+class Ranked(Protocol):
+    """A run that waits."""
+
+    rank: Rank
+
+
 class Lined(Hashable, Protocol):
     """What has its place by the first of its runs."""
 
     @property
-    def heads(self) -> Sequence[tuple[Rank, object]]:
+    def heads(self) -> Sequence[Ranked]:
         """Return its runs in order."""
         ...
 
@@ -27,7 +33,7 @@ Place = tuple[float, ...]
 
 def by_rank(lane: Lined) -> Place:
     """Return the rank of the first run: that is its own."""
-    return lane.heads[0][0]
+    return lane.heads[0].rank
 
 
 class Lineup(Generic[L]):

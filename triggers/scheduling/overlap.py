@@ -18,6 +18,7 @@ from triggers.journal.counted import limit
 from triggers.journal.overlaps import Decision, Verdict, decided, newest, replace, skip
 from triggers.journal.turns import in_turn
 from triggers.options import ALLOW, HOLD, NEWEST, QUEUE, REPLACE, SKIP
+from triggers.policy import Rank
 from triggers.routing import Route
 from triggers.scheduling.appraisal import place_of
 from triggers.scheduling.flows import Flow, Head, Lane
@@ -34,6 +35,10 @@ class Judged(Flow):
     """Runs that the pending commit is to decide about."""
     places: dict[int, float | str] = field(default_factory=dict)
     """The places of those that go in the order of their data."""
+
+    def leaves(self, rank: Rank) -> bool:
+        """Say whether a new run is left to the journal at once: none is, as each has to be decided about."""
+        return False
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; a new one only when it is decided about."""
