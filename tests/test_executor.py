@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 
 from tests.kit import PATIENCE
 from triggers.attempt import LONGEST_TEXT, judge, run_plain
-from triggers.clock import SystemClock
+from triggers.clock import Clock, SystemClock
 from triggers.context import Context
 from triggers.errors import HandlerError, Later, Reject
 from triggers.events import Event
 from triggers.executor import GIVEN_BACK, Again, Dead, Done, Executor, Outcome, Run, describe
+from triggers.executor.coroutines import AT_A_TIME
 from triggers.executor.deadline import run_coroutine
 from triggers.lineage import EventRow
 from triggers.options import make_policy
 from triggers.retry import Retry
 from triggers.routing import make_route
+from triggers.testing import FakeClock
 
 
 class A(Event):
@@ -163,7 +165,11 @@ def test_a_cancellation_escapes_an_attempt_for_its_worker_to_judge() -> None:
 
 
 def carried_out(
-    runs: list[Run], *, threads: int = 4, after: Callable[[Executor], None] | None = None
+    runs: list[Run],
+    *,
+    threads: int = 4,
+    after: Callable[[Executor], None] | None = None,
+    clock: Clock | None = None,
 ) -> dict[int, Outcome]:
     async def work() -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
@@ -174,7 +180,7 @@ def carried_out(
             if len(outcomes) == len(runs):
                 ended.set()
 
-        executor = Executor(finished, threads=threads, clock=SystemClock())
+        executor = Executor(finished, threads=threads, clock=clock or SystemClock())
         for run in runs:
             executor.start(run)
         if after:
@@ -230,6 +236,19 @@ def test_coroutines_that_suspend_one_another_all_end() -> None:
 
     outcomes = carried_out([run_of(suspends, n) for n in range(500)])
     assert {type(outcome) for outcome in outcomes.values()} == {Done}
+
+
+def test_coroutines_that_never_suspend_let_the_loop_turn_once_in_a_while() -> None:
+    clock, seen = FakeClock(), list[object]()
+
+    async def works(event: A) -> None:
+        clock.step(clock.monotonic() + AT_A_TIME / 2.5)
+        seen.append(event.n)
+        if event.n == 0:
+            asyncio.get_running_loop().call_soon(seen.append, "others")
+
+    carried_out([run_of(works, n) for n in range(9)], clock=clock)
+    assert seen == [0, 1, 2, "others", *range(3, 9)]
 
 
 def test_cancelled_coroutines_are_given_back_started_or_not() -> None:

@@ -18,7 +18,7 @@ from triggers.checkpoints import Keeper
 from triggers.context import Context, Emitted, encode_returned
 from triggers.copies import held
 from triggers.errors import BatchFailure, HandlerError, Later, Reject
-from triggers.events import Envelope, RunFailed, decode, moment
+from triggers.events import FAILED, Envelope, decode, moment
 from triggers.given import Given, failures, let_go, together
 from triggers.lineage import EventRow
 from triggers.places import Place
@@ -207,7 +207,7 @@ def load(run: Run) -> Given:
     two deeper, and is still let through.
     """
     event, limit = run.event, run.route.policy.max_depth or MAX_CHAIN
-    if event.depth > (limit + 2 if event.type == RunFailed.__event_type__ else limit):
+    if event.depth > (limit + 2 if event.type == FAILED else limit):
         raise Reject(f"{event.type} is {event.depth} runs below e{event.root}, the bound is {limit} (max_depth=)")
     if run.route.shape != ONE:
         return together(run.route, event, run.members)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from triggers.attempt import Again, Dead, Done, Failure, Outcome, Run
 from triggers.context import Emitted
-from triggers.events import RunFailed, encode
+from triggers.events import FAILED, RunFailed, encode
 from triggers.lineage import LAST, EventRow
 
 
@@ -20,7 +20,7 @@ def emissions(run: Run, outcome: Outcome) -> list[Emitted]:
     """
     if isinstance(outcome, Done):
         return outcome.emitted
-    if isinstance(outcome, Dead) and run.event.type != RunFailed.__event_type__ and run.event.budget > 0:
+    if isinstance(outcome, Dead) and run.event.type != FAILED and run.event.budget > 0:
         return [_failure_event(run, outcome.failure)]
     return []
 
@@ -40,7 +40,7 @@ def emitted(
     rows = []
     for ordinal, (kind, version, data) in enumerate(events):
         n, budget = number(), share if leads[ordinal] else min(share, LAST)
-        identity = f"{key}.failed{n}" if kind == RunFailed.__event_type__ else f"{key}.{ordinal}"
+        identity = f"{key}.failed{n}" if kind == FAILED else f"{key}.{ordinal}"
         rows.append(EventRow(n, identity, source, kind, version, None, now, now, data, run.number, root, depth, budget))
     return rows
 
@@ -80,4 +80,4 @@ def _failure_event(run: Run, failure: Failure) -> Emitted:
         message=failure.message[:4000],
         attempts=run.attempt,
     )
-    return Emitted(RunFailed.__event_type__, RunFailed.__event_version__, encode(event))
+    return Emitted(FAILED, RunFailed.__event_version__, encode(event))

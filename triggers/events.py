@@ -211,6 +211,8 @@ class Missing(Event):
     missed: int
 
 
+CREATED: Final = ObjectCreated.__event_type__
+FAILED: Final = RunFailed.__event_type__
 GATHERED: Final = "triggers.gathered"
 """The type of an event that stands for several which came together."""
 
@@ -263,7 +265,7 @@ def check_payload(name: str, text: str) -> None:
         raise EventError(f"{name} {_TOO_DEEP}")
     if size > MAX_DIGITS and _may_hold_long_number(text):
         read_json(name, text.encode())
-    if "NaN" in text or "Infinity" in text:
+    if ("N" in text and "NaN" in text) or ("I" in text and "Infinity" in text):  # one character is found far faster
         try:
             from_json(text, allow_inf_nan=False)
         except ValueError as error:
@@ -361,7 +363,7 @@ def describe(error: ValidationError, *, values: bool = True) -> str:
 
 def new_id() -> str:
     """Return a new identity for an event. Later ones sort behind earlier ones, so the journal's index stays compact."""
-    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
+    return (time.time_ns().to_bytes(8) + os.urandom(8)).hex()
 
 
 def moment(seconds: float) -> datetime:

@@ -16,8 +16,9 @@ from triggers.executor.deadline import run_coroutine
 from triggers.executor.stuck import Late
 from triggers.executor.watch import LoopWatch
 
-AT_A_TIME = 100
-"""Runs after which a worker lets the loop turn, so that the journal commits some while others are carried out."""
+AT_A_TIME = 0.02
+"""Seconds after which a worker lets the loop turn: others wait for it, too. What ends meanwhile is committed together,
+so that a shorter time makes more commits, each of fewer runs."""
 
 
 class Coroutines:
@@ -25,6 +26,7 @@ class Coroutines:
 
     def __init__(self, finished: Finished, clock: Clock) -> None:
         self._finished = finished
+        self._clock = clock
         self._waiting: deque[Run] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._scheduled = False
@@ -70,7 +72,8 @@ class Coroutines:
             worker.add_done_callback(self._ended)
 
     async def _work(self) -> None:
-        done, late, task = 0, self._late.add, asyncio.current_task()
+        late, task, awake = self._late.add, asyncio.current_task(), self._clock.awake
+        until = awake() + AT_A_TIME
         while self._waiting:
             run = self._waiting.popleft()
             if self._waiting:
@@ -83,6 +86,6 @@ class Coroutines:
             if copy_context() or (task and task.cancelling()):
                 self._schedule()
                 return  # the handler left context variables or a cancellation behind, which the next run must not see
-            done += 1
-            if done % AT_A_TIME == 0:
+            if awake() > until:
                 await asyncio.sleep(0)
+                until = awake() + AT_A_TIME

@@ -26,7 +26,12 @@ Place = tuple[float, float, int, int, int]
 
 
 def order(view: View) -> Iterator[int]:
-    """Yield the lanes in the order in which their runs should start."""
+    """Return the lanes in the order in which their runs should start."""
+    return repeat(0, len(view.lanes[0].heads)) if len(view.lanes) == 1 else _among(view)
+
+
+def _among(view: View) -> Iterator[int]:
+    """Yield the lanes in order, where there is a choice."""
     if not view.lanes:
         return
     taken: dict[int, int] = {}

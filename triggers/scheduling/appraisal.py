@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from triggers.events import GATHERED, Event, ObjectCreated, decode
+from triggers.events import CREATED, GATHERED, Event, decode
 from triggers.lineage import EventRow
 from triggers.routing import Route
 from triggers.scheduling.terms import Terms
@@ -54,7 +54,7 @@ def _of_one(route: Route, event: EventRow) -> tuple[int, str | None, int]:
 
 def size_of(event: EventRow) -> int:
     """Return the size of the object that an event tells of, else that of its payload, in bytes."""
-    if event.type == ObjectCreated.__event_type__:
+    if event.type == CREATED:
         size = from_json(event.data).get("size")  # where somebody has sent one without, its handler says so
         if isinstance(size, int) and 0 <= size < LARGEST:
             return size
