@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -174,6 +175,7 @@ def test_a_priority_may_be_computed_from_the_event(start: Start) -> None:
         ({"priority": lambda event: 2**63}, "priority= failed for e1: ValueError('it is a whole number of more than"),
         ({"in_order": lambda event: -(2**63) - 1}, "in_order= failed for e1: ValueError('it is a whole number of more"),
         ({"in_order": lambda event: float("nan")}, "in_order= failed for e1: ValueError('it is no number: nan')"),
+        ({"in_order": lambda event: Decimal("nan")}, "in_order= failed for e1: ValueError('it is no number: nan')"),
     ],
 )
 def test_what_cannot_be_computed_is_said_and_stands_in_no_events_way(

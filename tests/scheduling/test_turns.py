@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -94,6 +95,15 @@ def test_each_key_has_an_order_of_its_own(start: Start) -> None:
     life.append(day(1), day(2), day(5, "us"), day(6, "us"))
     life.until(lambda: len(bench.begun) == 2 and not life.dispatcher.pipeline.busy)
     assert bench.begun == [1, 5]
+
+
+def test_a_decimal_is_a_number_in_an_order_and_in_a_key(start: Start) -> None:
+    bench = Bench(in_order=lambda event: Decimal(event.day.day) / 2, key=lambda event: Decimal("1.50"))
+    life = start(bench.app)
+    begin(life, bench, day(2), day(12), day(10))
+    bench.let_go(life)
+    assert bench.begun == [2, 10, 12]
+    assert life.ask("SELECT DISTINCT key FROM run") == [("1.50",)]
 
 
 def test_what_comes_late_runs_next_and_only_what_has_begun_goes_on(start: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cached_property
 from math import isnan
 from operator import attrgetter
@@ -124,7 +125,7 @@ class _Input:
         key = self._route.key(self._row.type)
         try:
             found = _field(from_json(self._row.data), key) if isinstance(key, str) else key(self.event)  # type: ignore[misc]
-            if isinstance(found, str | int | float | None):
+            if isinstance(found, str | int | float | Decimal | None):
                 _check_storable("" if found is None else str(found))
                 return None if found is None else str(found)
             raise TypeError(f"it is neither text nor a number: {found!r}")
@@ -147,7 +148,9 @@ class _Input:
 
 
 def _sorting(value: object) -> float | str | None:
-    """Return a value as SQLite sorts it: moments in UTC, days and moments as text."""
+    """Return a value as SQLite sorts it: moments in UTC, days and moments as text, decimals as floats."""
+    if isinstance(value, Decimal):
+        value = float(value)
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, date):
