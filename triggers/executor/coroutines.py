@@ -1,7 +1,7 @@
 """Coroutine handlers, on the loop.
 
-A task for every run would cost more than most handlers do. So a worker task carries out one run after the other; only
-when a handler suspends it, another worker goes on with those that are left.
+A task for every run would cost more than most handlers do. So a worker task carries out one run after the other; when a
+handler suspends it, or its time is up, another worker goes on with those that are left.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from triggers.executor.stuck import Late
 from triggers.executor.watch import LoopWatch
 
 AT_A_TIME = 0.02
-"""Seconds after which a worker lets the loop turn: others wait for it, too. What ends meanwhile is committed together,
-so that a shorter time makes more commits, each of fewer runs."""
+"""Seconds after which a worker begins no other run, so that the loop turns: others wait for it, too. What ends
+meanwhile is committed together, so that a shorter time makes more commits, each of fewer runs."""
 
 
 class Coroutines:
@@ -77,15 +77,12 @@ class Coroutines:
         while self._waiting:
             run = self._waiting.popleft()
             if self._waiting:
-                self._schedule()  # gets its turn only if this handler suspends us
+                self._schedule()  # gets its turn only if this handler suspends us, or our time is up
             try:
                 outcome = await run_coroutine(run, late)
             except asyncio.CancelledError:
                 outcome = GIVEN_BACK if self._stopping else cancelled(run)
             self._finished(run, outcome)
-            if copy_context() or (task and task.cancelling()):
+            if awake() > until or copy_context() or (task and task.cancelling()):
                 self._schedule()
-                return  # the handler left context variables or a cancellation behind, which the next run must not see
-            if awake() > until:
-                await asyncio.sleep(0)
-                until = awake() + AT_A_TIME
+                return  # what the handler left behind, context variables or a cancellation, the next run must not see
