@@ -39,7 +39,8 @@ class Turn:
     """Runs that are claimed in the very commit that inserts them."""
     claims: list[tuple[Flow, Head]] = field(default_factory=list)
     """Runs that were waiting and are claimed in this commit."""
-    fresh: list[Head] = field(default_factory=list)
+    fresh: list[tuple[Flow, Head]] = field(default_factory=list)
+    """New runs that wait, as they are held in memory."""
     waiters: list[tuple[asyncio.Future[list[int]], list[int]]] = field(default_factory=list)
     ended: int = 0
     order_answers: list[Callable[[Any], None]] = field(default_factory=list)

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triggers.events import Event
+from triggers.lineage import EventRow
 from triggers.options import make_policy
 from triggers.policy import Rank
 from triggers.routing import Route, make_route
-from triggers.scheduling.flows import WINDOW, Flow, Head
+from triggers.scheduling.flows import KEPT, WINDOW, Flow, Head
 from triggers.scheduling.terms import Terms
 
 
@@ -133,12 +134,30 @@ def test_a_run_that_arrives_in_the_middle_of_what_is_being_read_is_not_passed_ov
     assert table.drain() == expected
 
 
-def test_runs_of_duplicates_are_forgotten() -> None:
-    table = opened()
-    table.add(*range(10))
-    table.flow.discard(lambda head: head.event in {3, 5})
-    table.waits -= {3, 5}
-    assert table.drain() == [0, 1, 2, 4, 6, 7, 8, 9]
+def test_runs_that_the_journal_has_not_taken_are_forgotten_among_those_with_other_keys_too() -> None:
+    flow = Flow(route(key=lambda event: "?"), {})
+    flow.fill([], WINDOW)
+    heads = [Head(number, number, Terms(0.0, key="ab"[number % 2])) for number in range(6)]
+    for head in heads:
+        flow.add(head)
+    for head in (heads[0], heads[3], heads[5], waiting(9)):
+        flow.remove(head)
+    assert ([head.number for head in flow], flow.held) == ([1, 2, 4], 3)
+    [(_, row)] = flow.lined_up()
+    assert [lane.first.number for lane in row.ranked.first(9, lambda lane: True)] == [1, 2]
+
+
+def test_only_the_small_events_of_runs_whose_turn_may_be_soon_stay_in_memory() -> None:
+    flow = Flow(route(key=lambda event: "?"), {})
+    flow.fill([], WINDOW)
+    heads = []
+    for number in range(WINDOW + 1):
+        data = "x" * (KEPT + 1 if number == 1 else 1)
+        event = EventRow(number, "i", "s", "A", 1, None, 0.0, 0.0, data, None, number, 0, 1)
+        heads.append(Head(number, number, Terms(0.0), kept=event))
+        flow.add(heads[-1])
+        flow.handed_over(heads[-1])
+    assert [head.number for head in heads if not head.kept] == [1, WINDOW]
 
 
 def test_a_lane_shows_no_more_than_may_start_and_always_its_first() -> None:
@@ -153,7 +172,8 @@ def test_a_lane_shows_no_more_than_may_start_and_always_its_first() -> None:
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("add"), st.integers(1, 1500)), st.tuples(st.just("old"), st.integers(1, 1500)),
-        st.tuples(st.just("pop"), st.integers(1, 1500)), st.tuples(st.sampled_from(["ask", "answer"]), st.just(0)),
+        st.tuples(st.just("pop"), st.integers(1, 1500)), st.tuples(st.just("twice"), st.integers(1, 1500)),
+        st.tuples(st.sampled_from(["ask", "answer"]), st.just(0)),
     ),
     max_size=20,
 )  # fmt: skip
@@ -162,7 +182,7 @@ steps = st.lists(
 @settings(max_examples=40)
 @given(steps)
 def test_whatever_happens_in_whatever_order_each_run_comes_out_once(steps: list[tuple[str, int]]) -> None:
-    table, newest, oldest, out = opened(), 1_000_000, 0, []
+    table, newest, oldest, out, twice = opened(), 1_000_000, 0, list[int](), set[int]()
     for word, number in steps:
         if word == "add":
             table.add(*range(newest, newest + number))
@@ -170,6 +190,17 @@ def test_whatever_happens_in_whatever_order_each_run_comes_out_once(steps: list[
         elif word == "old":
             table.add(*range(oldest, oldest + number))
             oldest += number
+        elif word == "twice":  # every second one is a duplicate
+            heads = [waiting(n) for n in range(newest, newest + 2 * number, 2)]
+            for head in heads:
+                table.flow.add(head)
+            table.answer()  # the commit before theirs
+            table.ask()
+            table.add(*range(newest + 1, newest + 2 * number, 2))
+            newest += 2 * number
+            for head in heads:
+                table.flow.remove(head)
+            twice.update(head.number for head in heads)
         elif word == "pop":
             out += [popped for _ in range(number) if (popped := table.pop()) is not None]
         elif word == "ask":
@@ -177,4 +208,4 @@ def test_whatever_happens_in_whatever_order_each_run_comes_out_once(steps: list[
         else:
             table.answer()
     out += table.drain()
-    assert sorted(out) == [*range(oldest), *range(1_000_000, newest)]
+    assert sorted(out) == [*range(oldest), *(n for n in range(1_000_000, newest) if n not in twice)]

@@ -85,7 +85,7 @@ class Admission:
         """Return when the first gate opens that runs wait behind, in Unix seconds."""
         return self._display.reopens
 
-    def add(self, run: RunRow, event: EventRow) -> Head | None:
+    def add(self, run: RunRow, event: EventRow) -> tuple[Flow, Head] | None:
         """Take a new run among those that wait; None where it is left to the journal."""
         self._clear = self._shut = False
         flow = self.flows[run.route]
@@ -93,7 +93,7 @@ class Admission:
             return None
         head = Head(run.number, run.event, run.terms, row=run, kept=event)
         flow.add(head)
-        return head
+        return flow, head
 
     def passed(self, flow: Flow, head: Head) -> None:
         """Take a new run of which it is decided that it may start."""
@@ -175,12 +175,6 @@ class Admission:
     def low(self) -> list[Flow]:
         """Return the flows whose window should be filled from the journal."""
         return [] if self._clear or self.closed else [flow for flow in self.flows.values() if flow.runs_low()]
-
-    def drop(self, duplicates: set[int]) -> None:
-        """Forget the runs of events that turned out to be duplicates."""
-        for flow in self.flows.values():
-            if flow.held or flow.filling:
-                flow.discard(lambda head: head.event in duplicates)
 
     def release(self, run: int) -> None:
         """Give back what a run had taken."""

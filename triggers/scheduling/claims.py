@@ -47,8 +47,8 @@ class Claims:
         """Claim a new run at once, or let it wait."""
         if flow := self._admission.admit(run):
             self._begin(turn, flow, run, event, now)
-        elif head := self._admission.add(run, event):
-            turn.fresh.append(head)
+        elif waits := self._admission.add(run, event):
+            turn.fresh.append(waits)
 
     def choose(self, turn: Turn) -> None:
         """Claim what the policy chooses, and ask the journal for more where a window runs low."""
@@ -71,8 +71,8 @@ class Claims:
                 self._decide(turn, judged)
         for flow in self._admission.low():
             self._fill(flow)
-        for head in turn.fresh:
-            head.handed_over()
+        for flow, head in turn.fresh:
+            flow.handed_over(head)
 
     def granted(self, turn: Turn, result: Result) -> Iterator[Run]:
         """Yield the runs whose claims are durable now, and give back what the others had taken."""
@@ -83,7 +83,9 @@ class Claims:
                 run.members = result.members.get(run.event.number, ())
                 yield run
         if result.duplicates:
-            self._admission.drop(result.duplicates)
+            for flow, head in turn.fresh:
+                if head.event in result.duplicates:
+                    flow.remove(head)
         for flow, head in turn.claims:
             if head.number in result.gone:
                 self._admission.withdraw(head.number, flow, head.terms.key)
@@ -108,8 +110,8 @@ class Claims:
                 continue
             self._admission.withdraw(run.number, flow, run.key)
             row.state, row.attempt, row.epoch, row.started = WAITING, 0, 0, None
-            if head := self._admission.add(row, run.event):
-                turn.fresh.append(head)
+            if waits := self._admission.add(row, run.event):
+                turn.fresh.append(waits)
 
     def _claim(self, change: Change, flow: Flow, head: Head) -> None:
         attempt = head.attempt + 1

@@ -12,7 +12,7 @@ take, those whose inputs differ in size lie in lanes of their own: who has to wa
 from __future__ import annotations
 
 import heapq
-from bisect import bisect
+from bisect import bisect, bisect_left
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,12 +69,6 @@ class Head:
     def __post_init__(self) -> None:
         self.rank = self.terms.rank, self.number
 
-    def handed_over(self) -> None:
-        """Forget what the journal has from now on, but for a small event."""
-        self.row = None
-        if self.kept and len(self.kept.data) > KEPT:
-            self.kept = None
-
 
 Kind = tuple[int, str | None, float | None, int]
 """By what a flow tells its lanes apart: priority, key, the memory of those that get more than is declared, and the
@@ -125,6 +119,14 @@ class Lane:
             heads.append(head)
         else:
             heads.insert(bisect(heads, head.rank, key=_rank), head)
+
+    def remove(self, head: Head) -> bool:
+        """Take a run out, and say whether it was there."""
+        place = bisect_left(self.heads, head.rank, key=_rank)
+        if place == len(self.heads) or self.heads[place] is not head:
+            return False
+        del self.heads[place]
+        return True
 
     def seen(
         self,
@@ -304,25 +306,28 @@ class Flow:
 
     def pop(self, lane: Lane) -> Head:
         """Take the first run of a lane out of the window."""
-        self.held -= 1
         head = lane.heads.popleft()
-        lane.shown = self.lined = None
-        if not lane.heads:
-            del self.lanes[lane.kind]
-        if self.keyed:
-            self._line_up(lane)
+        self._taken_from(lane)
         return head
 
-    def forget(self, runs: Iterable[int]) -> None:
-        """Forget runs that do not run any more."""
-        gone = set(runs)
-        self.discard(lambda head: head.number in gone)
+    def handed_over(self, head: Head) -> None:
+        """Forget of a new run what the journal has from now on, but for a small event of one whose turn may be soon."""
+        head.row = None
+        if head.kept and (self.held > WINDOW or len(head.kept.data) > KEPT):
+            head.kept = None
 
-    def discard(self, gone: Callable[[Head], bool]) -> None:
-        """Forget the runs that do not wait any more."""
+    def remove(self, head: Head) -> None:
+        """Forget a new run that the journal has not taken. What was asked before it came has been answered by now."""
+        lane = self.lanes.get(self._kind(head.terms))
+        if lane and lane.remove(head):
+            self._taken_from(lane)
+
+    def forget(self, runs: Iterable[int]) -> None:
+        """Forget runs that do not wait any more."""
+        gone = set(runs)
         self.lined = None
-        left = [head for head in self if not gone(head)]
-        self._late = [head for head in self._late if not gone(head)]
+        left = [head for head in self if head.number not in gone]
+        self._late = [head for head in self._late if head.number not in gone]
         if len(left) < self.held:
             self._set(left)
 
@@ -362,16 +367,27 @@ class Flow:
         """Yield what is in memory, in order."""
         return heapq.merge(*(lane.heads for lane in self.lanes.values()), key=_rank)
 
+    def _kind(self, terms: Terms) -> Kind:
+        return terms.priority, terms.key, terms.memory, scale(terms.size) if self.scaled else 0
+
     def _put(self, head: Head) -> None:
-        terms = head.terms
-        kind = terms.priority, terms.key, terms.memory, scale(terms.size) if self.scaled else 0
+        kind = self._kind(head.terms)
         lane = self.lanes.get(kind)
         if lane is None:
-            lane = self.lanes[kind] = Lane(self, *kind, self.limit(terms.key))
+            lane = self.lanes[kind] = Lane(self, *kind, self.limit(head.terms.key))
         lane.add(head)
         if self.keyed and lane.first is head:
             self._line_up(lane)
         self.held += 1
+
+    def _taken_from(self, lane: Lane) -> None:
+        """Take note that a lane has lost a run."""
+        self.held -= 1
+        lane.shown = self.lined = None
+        if not lane.heads:
+            del self.lanes[lane.kind]
+        if self.keyed:
+            self._line_up(lane)
 
     def _line_up(self, lane: Lane) -> None:
         """Give a lane the place of its first run."""
