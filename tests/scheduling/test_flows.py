@@ -54,6 +54,7 @@ class Table:
     def answer(self) -> None:
         if self.asked:
             self.flow.fill([waiting(number) for _, number in self.asked.pop()], WINDOW)
+            assert self.flow.held <= 2 * WINDOW
 
     def pop(self) -> int | None:
         if not self.flow.held:

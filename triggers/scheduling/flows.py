@@ -350,18 +350,18 @@ class Flow:
             return
         if self._missed is None and len(heads) < most:  # with what came meanwhile, this is all that waits
             answered = {head.number for head in heads}
-            for head in [*heads, *(head for head in late if head.number not in answered)]:
-                self._put(head)
+            heads = [*heads, *(head for head in late if head.number not in answered)]
             self.horizon = None
-            return
-        for head in late:
-            self._miss(head.rank)
-        if self._missed is not None:  # it may rank before a part of the answer: leave that part for the next question
-            missed = self._missed
-            heads = [head for head in heads if head.rank < missed]
-        self.horizon = heads[-1].rank if heads else self.horizon
+        else:
+            for head in late:
+                self._miss(head.rank)
+            if (missed := self._missed) is not None:  # it may rank before a part of the answer: ask for that part again
+                heads = [head for head in heads if head.rank < missed]
+            self.horizon = heads[-1].rank if heads else self.horizon
         for head in heads:
             self._put(head)
+        if self.held > 2 * self.window:
+            self._draw_in()
 
     def __iter__(self) -> Iterator[Head]:
         """Yield what is in memory, in order."""
