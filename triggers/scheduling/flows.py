@@ -317,7 +317,7 @@ class Flow:
             head.kept = None
 
     def remove(self, head: Head) -> None:
-        """Forget a new run that the journal has not taken. What was asked before it came has been answered by now."""
+        """Forget a run that does not wait any more, where it lies in a lane."""
         lane = self.lanes.get(self._kind(head.terms))
         if lane and lane.remove(head):
             self._taken_from(lane)
@@ -325,11 +325,9 @@ class Flow:
     def forget(self, runs: Iterable[int]) -> None:
         """Forget runs that do not wait any more."""
         gone = set(runs)
-        self.lined = None
-        left = [head for head in self if head.number not in gone]
         self._late = [head for head in self._late if head.number not in gone]
-        if len(left) < self.held:
-            self._set(left)
+        for head in [head for lane in self.lanes.values() for head in lane.heads if head.number in gone]:
+            self.remove(head)
 
     def runs_low(self) -> bool:
         """Say whether the journal should be asked for more."""
