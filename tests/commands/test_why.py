@@ -14,7 +14,7 @@ import pytest
 
 from tests.commands.conftest import Project
 from tests.kit import Life, delivery
-from triggers import Adaptive, App, Breaker, Context, Downstream, Event, Later, Rate, Retry, prefix
+from triggers import Adaptive, App, Breaker, Context, Downstream, Event, Later, Rate, Retry, Window, prefix
 from triggers.clock import SystemClock
 from triggers.commands.output import clock
 from triggers.requests import PauseRoutes, ResumeRoutes, accept
@@ -23,6 +23,7 @@ from triggers.testing import START
 
 SINCE = f", since {clock(START.timestamp())}"
 PAUSED = "paused since 2026-01-01T00:00:00+00:00 by anna; `triggers resume work` lets it go on"
+WEEK = ["MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"]
 UNKNOWN = "; when it starts nobody can say yet: too few runs of work have ended"
 
 
@@ -401,6 +402,29 @@ def test_waiting_without_a_dispatcher(project: Project, live: Any, gate: asyncio
     life.until(lambda: life.dispatcher.running)
     life.crash()
     assert why(project, "r2") == "r2 waiting: no dispatcher is running; work starts it with `triggers run`"
+
+
+@pytest.mark.parametrize(("deadline", "waits"), [(None, True), (60 * 86_400, False)])
+def test_a_window_whose_last_day_is_over_says_what_to_do(
+    project: Project, live: Any, deadline: float | None, waits: bool
+) -> None:
+    async def work(event: Job) -> None: ...
+
+    window = Window("00:00-24:00", exclude=WEEK, include=["2026-01-02"])
+    life = live(app_with(work, window=window, deadline=deadline))
+    life.send(Job())
+    assert why(project, "r1").startswith(f"r1 waiting: outside its window {window}")
+    over = f"its window {window} does not open any more; give it days to come"
+    if waits:
+        life.clock.set_wall(datetime(2026, 1, 5, tzinfo=UTC))
+        life.send(Job(name="later"))
+        assert why(project, "r1") == f"r1 waiting: {over}"
+    life.crash()
+    said = why(project, "r1")
+    assert (
+        said == f"r1 waiting: no dispatcher is running, and {over}; then work starts it with `triggers run`"
+    ) == waits
+    assert (over in said) == waits
 
 
 def test_waiting_without_a_dispatcher_for_hours_that_no_start_changes(project: Project, live: Any) -> None:

@@ -33,6 +33,7 @@ from triggers.journal.pauses import pause_of, paused_routes
 from triggers.journal.views import RouteView, RunView
 from triggers.lineage import EventRow
 from triggers.quantities import in_bytes
+from triggers.scheduling.gates import CLOSED_FOR_GOOD
 
 if TYPE_CHECKING:  # loads the simulation, which what has ended does not need
     from triggers.prediction.outlook import Expected, Outlook
@@ -216,10 +217,23 @@ def _idle(scene: Scene, run: RunView) -> str:
         pause = pause_of(run.route, paused_routes(scene.connection))
         if pause and not scene.aws:
             return f"{run.route} does not start it: {plain(str(pause))}; and no dispatcher is running"
-        gate = None if scene.aws else scene.holdups.gate(backlog.run(scene.connection, run.number))
+        waiting = backlog.run(scene.connection, run.number)
+        if not scene.aws and (over := _over(scene.routes[run.route], waiting.terms.deadline)):
+            return f"no dispatcher is running, and {over}; then {run.route} starts it with {written('run')}"
+        gate = None if scene.aws else scene.holdups.gate(waiting)
         then = f", once this is over: {gate.text}" if gate and (gate.until or 0.0) > time.time() else ""
         return f"no dispatcher is running; {run.route} starts it with {written('run')}{then}"
     return f"{run.route} starts it when its turn comes"
+
+
+def _over(route: RouteView, deadline: float | None) -> str:
+    """Return that a route's window does not open again for a run that no deadline starts without it; else nothing."""
+    window = route.policy.get("window")
+    if not window or deadline is not None:
+        return ""
+    from triggers.schedule import Window  # loads the zones, which few routes need
+
+    return "" if Window(window).next(time.time()) else CLOSED_FOR_GOOD.format(window)
 
 
 def _waiting(scene: Scene, answer: Answer, run: RunView) -> Answer:

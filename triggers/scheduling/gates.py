@@ -28,6 +28,8 @@ its next opening."""
 KEPT = 256
 """Of so many lengths of runs it is remembered where there is room and what is cheap; of more, of the last ones."""
 
+CLOSED_FOR_GOOD = "its window {} does not open any more; give it days to come"
+
 
 class Closed(NamedTuple):
     """That a gate is closed."""
@@ -217,7 +219,7 @@ class Placement:
     def _reason(self, now: float, start: float) -> str:
         assert self._window is not None
         if start == inf:
-            return f"its window {self._window} does not open any more"
+            return CLOSED_FOR_GOOD.format(self._window)
         if self._window.contains(now):
             return f"it would not end within its window {self._window}"
         return f"outside its window {self._window}"
