@@ -135,6 +135,22 @@ def test_a_schedule_that_fails_is_named_once_and_the_others_fire(
     assert said.startswith("schedule 'lost': queue 'gone' does not exist in this account and region; ")
 
 
+def test_a_schedule_that_is_deleted_is_forgotten_and_told_of_anew_if_it_is_made_again(
+    scheduled: Scheduled, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def look() -> None:
+        async with connected("scheduler") as scheduler, connected("sqs") as sqs:
+            firing = Firing(scheduler, sqs, scheduled.name, scheduled.clock)
+            for _ in range(2):
+                await asyncio.to_thread(scheduled.make, "rate(5 weeks)")
+                await firing.look()
+                await asyncio.to_thread(scheduled.scheduler.delete_schedule, Name="one", GroupName=scheduled.name)
+                await firing.look()
+
+    asyncio.run(look())
+    assert len(told(caplog)) == 2
+
+
 class Away:
     """A scheduler that cannot be reached."""
 

@@ -75,10 +75,11 @@ class Firing:
         async with self._going_on(f"schedules of {self._group!r}"):
             async for page in self._scheduler.get_paginator("list_schedules").paginate(GroupName=self._group):
                 listed.update({one["Name"]: one["LastModificationDate"] for one in page["Schedules"]})
-            for name in set(self._timers) - set(listed):
-                del self._timers[name]
+            self._timers = {name: timer for name, timer in self._timers.items() if name in listed}
+            known = set(map(_named, listed))
+            self._failing = {thing: said for thing, said in self._failing.items() if thing in known}
         for name, modified in listed.items():
-            async with self._going_on(f"schedule {name!r}"):
+            async with self._going_on(_named(name)):
                 await self._see_to(name, modified, now)
 
     @asynccontextmanager
@@ -124,6 +125,10 @@ class Firing:
                 MessageBody=target.get("Input", "{}").replace(DUE, f"{due:%Y-%m-%dT%H:%M:%SZ}"),
                 **once,
             )
+
+
+def _named(name: str) -> str:
+    return f"schedule {name!r}"
 
 
 def _timer(said: Mapping[str, Any], now: float) -> _Timer:
