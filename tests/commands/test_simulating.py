@@ -196,8 +196,8 @@ WRONG = {
     ("--price", "trian=app.py"): (3, "the workload has no route 'trian'; did you mean 'train'?"),
     ("--start", "2026-01-05"): (2, "--start moves --swf and --synthetic; what is in a journal has its own time"),
     ("--capacity", "cpu"): (2, "'cpu' must be NAME=AMOUNT, as in cpu=8"),
-    ("--capacity", "cpu=many"): (2, "needs cpu='many' is no quantity"),
-    ("--capacity", "thread=0.5"): (1, "needs 1 thread, the machine has 0.5; give it more"),
+    ("--capacity", "cpu=many"): (2, "'cpu=many' has no amount; write a number, 0 for none, or"),
+    ("--capacity", "thread=0"): (1, "runs of these routes can never start: process (needs 1 thread), train (needs 1"),
     ("--policy", "asyncio:sleep"): (4, "--policy asyncio:sleep is async, and nothing waits for a decision"),
     ("--policy", "pathlib:Path"): (4, "--policy pathlib:Path is a class; write a function from a view"),
     ("--policy", "math:pi"): (4, "--policy math:pi is no function; write a function from a view"),
@@ -215,6 +215,13 @@ def test_what_cannot_be_tried_is_said(project: Project, options: tuple[str, ...]
     project.drain("a.csv")
     answer = project("simulate", *options)
     assert (answer.code, WRONG[options][1] in answer.err) == (WRONG[options][0], True)
+
+
+def test_a_resource_that_nobody_needs_may_be_taken_away(project: Project) -> None:
+    project.write("app.py", (project.home / "app.py").read_text().replace('"churn",', '"churn", resources={"gpu": 1},'))
+    project.drain("a.csv")
+    found = project("simulate", "--capacity", "gpu=0", "--svg", "what.svg", "--json").data["schedules"]
+    assert [(one["schedule"], one["runs"], one["never"]) for one in found[2:]] == [("gpu=0", 2, 0)]
 
 
 def test_where_nothing_has_run_there_is_nothing_to_replay(project: Project) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from triggers.errors import WiringError
 from triggers.journal import past, views
 from triggers.journal.views import AppView, RouteView
 from triggers.policy import order
-from triggers.quantities import quantity
+from triggers.quantities import as_text, quantity
 from triggers.schedule.window import Window
 from triggers.scheduling.holdings import UNIT
 from triggers.simulate import Rules
@@ -52,9 +53,9 @@ class Amount(click.ParamType[tuple[str, float]]):
         if not (name and separator):
             self.fail(f"{value!r} must be NAME=AMOUNT, as in cpu=8 or memory=16GiB", param, ctx)
         try:
-            return name, quantity("--capacity", name, amount)
-        except WiringError as error:
-            self.fail(str(error), param, ctx)
+            return name, 0.0 if re.fullmatch(r"0+(\.0*)?", amount) else quantity("--capacity", name, amount)
+        except WiringError:
+            self.fail(f"{value!r} has no amount; write a number, 0 for none, or text such as memory=16GiB", param, ctx)
 
 
 @click.command()
@@ -169,6 +170,7 @@ def _journal(folder: str | None, most: int, setting: Setting) -> tuple[list[Sche
     found = [happened("as it was", workload), replayed]
     if setting.differs():
         tried = history(well, rest, other)
+        _require_room(tried, setting)
         for name, one in (setting.policies or {policy: live}).items():
             rules = other.rules(one, Learned, setting.aging)
             found.append(carried_out(setting.said(name), tried, rules, time.thread_time))
@@ -211,11 +213,28 @@ def _imported(jobs: Sequence[Job], machine: Mapping[str, int], setting: Setting)
     if setting.differs():
         larger = {**machine, **{name: round(amount * UNIT) for name, amount in setting.capacity.items()}}
         aging = Rules().aging if setting.aging is None else setting.aging
+        tried = Workload(jobs, len(jobs), larger, larger)
+        _require_room(tried, setting)
         for name, policy in (setting.policies or {DEFAULT: order}).items():
             rules = Rules(policy, predictor=Quantiles, aging=aging, gates=gates(setting.windows, prices, aging))
-            tried = Workload(jobs, len(jobs), larger, larger)
             found.append(carried_out(setting.said(name), tried, rules, time.thread_time))
     return setting.charged(found, prices.values())
+
+
+def _require_room(tried: Workload, setting: Setting) -> None:
+    """Raise `JobError` where runs can never start with what is to be tried, and name their routes."""
+    short = {
+        (job.route, name): amount
+        for job in sorted(tried.jobs, key=lambda job: job.route)
+        for name, amount in job.needs.items()
+        if job.begun is None and name in setting.capacity and amount > tried.capacity[name]
+    }
+    if short:
+        words = [f"{route} (needs {as_text(name, amount / UNIT)} {name})" for (route, name), amount in short.items()]
+        given = ", ".join(f"{name}={as_text(name, amount)}" for name, amount in setting.capacity.items())
+        raise JobError(
+            f"with --capacity {given} runs of these routes can never start: {', '.join(words)}; give it more"
+        )
 
 
 def _json(one: Schedule) -> dict[str, object]:

@@ -63,9 +63,10 @@ def carried_out(name: str, workload: Workload, rules: Rules, monotonic: Callable
     found = simulate(workload.jobs, workload.capacity, rules)[: workload.decided]
     started = [(job, start) for job, start in zip(workload.jobs, found, strict=False) if not math.isnan(start)]
     jobs, starts = [job for job, _ in started], [start for _, start in started]
-    result = figures(jobs, starts, workload.machine)
+    machine = {name: amount for name, amount in workload.machine.items() if amount}  # of what is not there none is idle
+    result = figures(jobs, starts, machine)
     failed = watched.failed if watched else 0
-    return Schedule(name, jobs, starts, workload.machine, result, len(found) - len(starts), failed)
+    return Schedule(name, jobs, starts, machine, result, len(found) - len(starts), failed)
 
 
 def priced(schedule: Schedule, lists: Mapping[str, Series]) -> Schedule:
