@@ -493,6 +493,18 @@ def test_runs_in_single_file_start_in_order_behind_one_that_is_delayed(start: St
     assert bench.begun == [(1, "01 13:00"), (2, "01 13:00")]
 
 
+def test_who_waits_behind_a_delayed_run_of_its_key_starts_when_that_expires(start: Start) -> None:
+    bench = Bench(not_before="22:00", expires=HOUR, overlap="queue", key="text")
+    life = bench.at_work(start)
+    life.send(Job(n=1))
+    hours(life, 0.5)
+    life.send(Job(n=2))
+    life.accept(Redrive(runs=[life.runs()[1].number]))
+    assert bench.begun == []
+    hours(life, 0.6)
+    assert bench.begun == [(2, "01 13:00")]
+
+
 def test_who_must_have_ended_before_it_may_start_does_not_wait(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(not_before="22:00", deadline=HOUR)
     bench.at_work(start).send(Job(n=1))

@@ -116,6 +116,7 @@ class SingleFile(Judged):
         """Forget runs that do not run any more."""
         gone = set(runs)
         self._delayed = {run: key for run, key in self._delayed.items() if run not in gone}
+        self.lined = None
         Flow.forget(self, gone)
 
     def _decides(self) -> bool:
