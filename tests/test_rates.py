@@ -12,6 +12,7 @@ import pytest
 from tests.kit import Life, Start, delivery
 from triggers import App, Event, Rate, Retry
 from triggers.errors import WiringError
+from triggers.scheduling.flows import WINDOW
 from triggers.testing import START
 
 
@@ -157,6 +158,15 @@ def test_what_a_rate_limit_has_taken_in_counts_after_a_crash_and_what_it_dropped
     life.advance(30)
     life.send(Call(n=3))
     assert log.called == [0, 3]
+
+
+def test_a_rate_limit_drops_what_comes_behind_more_runs_than_are_held_in_memory(start: Start) -> None:
+    taken = 2 * WINDOW + 1
+    life = start(Log(rate_limit=Rate(taken, per=60)).app)
+    life.dispatcher.admission.closed = True
+    life.append(*calls(range(taken)))
+    life.append(*calls(range(3)))
+    assert life.dispatcher.counts["dropped"] == 3
 
 
 def test_a_rate_limit_decides_before_the_overlap_does(start: Start) -> None:

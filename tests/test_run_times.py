@@ -158,3 +158,5 @@ def test_a_run_that_is_over_its_time_is_taken_to_last_half_as_long_again() -> No
     assert ends == [[1100.0, inf], [1150.0, inf], [1150.0, inf], [1225.0, inf]]
     holdings.release(1)
     assert list(holdings.busy(2000.0)) == [({"cpu": 2}, inf)]
+    holdings.take(1, {"cpu": 1})  # its next attempt: nobody knows when that ends
+    assert [busy.until for busy in holdings.busy(2000.0)] == [inf, inf]

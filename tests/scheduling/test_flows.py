@@ -135,6 +135,13 @@ def test_a_run_that_arrives_in_the_middle_of_what_is_being_read_is_not_passed_ov
     assert table.drain() == expected
 
 
+def test_more_runs_than_are_held_while_the_journal_is_asked_are_found_when_it_is_asked_again() -> None:
+    table = Table(Flow(route(), {}))
+    table.ask()
+    table.add(*range(WINDOW + 10))
+    assert table.drain() == list(range(WINDOW + 10))
+
+
 def test_runs_that_the_journal_has_not_taken_are_forgotten_among_those_with_other_keys_too() -> None:
     flow = Flow(route(key=lambda event: "?"), {})
     flow.fill([], WINDOW)

@@ -89,16 +89,13 @@ class Admission:
         """Take a new run among those that wait; None where it is left to the journal."""
         self._clear = self._shut = False
         flow = self.flows[run.route]
-        if flow.leaves((run.terms.rank, run.number)):
-            return None
-        head = Head(run.number, run.event, run.terms, row=run, kept=event)
-        flow.add(head)
-        return flow, head
+        head = flow.add_new(run, event)
+        return (flow, head) if head else None
 
     def passed(self, flow: Flow, head: Head) -> None:
         """Take a new run of which it is decided that it may start."""
         self._clear = self._shut = False
-        Flow.add(flow, head)
+        flow.add(head)
 
     def promote(self, promoted: Sequence[Promoted]) -> None:
         """Take delayed runs back whose time has come."""

@@ -245,12 +245,13 @@ class Flow:
         """Say whether nothing waits, in memory or behind the horizon."""
         return self.horizon is None and not self.held
 
-    def leaves(self, rank: Rank) -> bool:
-        """Say whether a new run is left to the journal at once: it ranks behind the horizon."""
-        if self.horizon is None or rank <= self.horizon or (self.filling and len(self._late) < self.window):
-            return False
-        self._miss(rank)
-        return True
+    def add_new(self, run: RunRow, event: EventRow) -> Head | None:
+        """Take a new run; None where it is left to the journal."""
+        if self._leaves((run.terms.rank, run.number)):
+            return None
+        head = Head(run.number, run.event, run.terms, row=run, kept=event)
+        self.add(head)
+        return head
 
     def add(self, head: Head) -> None:
         """Take a run that waits from now on; behind the horizon it is left to the journal."""
@@ -259,7 +260,7 @@ class Flow:
             self._put(head)
             if self.held > 2 * self.window:
                 self._draw_in()
-        elif not Flow.leaves(self, head.rank):
+        elif not self._leaves(head.rank):
             self._late.append(head)
 
     def takes(self, limit: str | None, memory: float | None = None) -> Mapping[str, int]:
@@ -367,6 +368,13 @@ class Flow:
 
     def _kind(self, terms: Terms) -> Kind:
         return terms.priority, terms.key, terms.memory, scale(terms.size) if self.scaled else 0
+
+    def _leaves(self, rank: Rank) -> bool:
+        """Leave a run to the journal that ranks behind the horizon, and say so; while that is asked, some are held."""
+        if self.horizon is None or rank <= self.horizon or (self.filling and len(self._late) < self.window):
+            return False
+        self._miss(rank)
+        return True
 
     def _put(self, head: Head) -> None:
         kind = self._kind(head.terms)

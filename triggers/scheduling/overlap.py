@@ -14,11 +14,12 @@ import apsw
 from pydantic_core import from_json
 
 from triggers.events import Tick
+from triggers.journal import RunRow
 from triggers.journal.counted import limit
 from triggers.journal.overlaps import Decision, Verdict, decided, newest, replace, skip
 from triggers.journal.turns import in_turn
+from triggers.lineage import EventRow
 from triggers.options import ALLOW, HOLD, NEWEST, QUEUE, REPLACE, SKIP
-from triggers.policy import Rank
 from triggers.routing import Route
 from triggers.scheduling.appraisal import place_of
 from triggers.scheduling.flows import Flow, Head, Lane
@@ -36,19 +37,16 @@ class Judged(Flow):
     places: dict[int, float | str] = field(default_factory=dict)
     """The places of those that go in the order of their data."""
 
-    def leaves(self, rank: Rank) -> bool:
-        """Say whether a new run is left to the journal at once: none is, as each has to be decided about."""
-        return False
-
-    def add(self, head: Head) -> None:
-        """Take a run that waits from now on; a new one only when it is decided about."""
+    def add_new(self, run: RunRow, event: EventRow) -> Head | None:
+        """Take a new run, to be decided about before it waits."""
         ordered = self.route.policy.in_order is not None
-        if head.row and (ordered or not _backfilled(head)):
-            self.new.append(head)
-            if ordered and head.kept and (place := place_of(self.route, head.kept)) is not None:
-                self.places[head.number] = place
-        else:
-            Flow.add(self, head)
+        if not ordered and _backfilled(event):
+            return Flow.add_new(self, run, event)
+        head = Head(run.number, run.event, run.terms, row=run, kept=event)
+        self.new.append(head)
+        if ordered and (place := place_of(self.route, event)) is not None:
+            self.places[head.number] = place
+        return head
 
     def free(self) -> bool:
         """Say whether a new run may start at once, before anything is decided about it."""
@@ -76,13 +74,14 @@ class SingleFile(Judged):
     _delayed: dict[int, str | None] = field(default_factory=dict)
     """Runs that wait for their next attempt, with their keys."""
 
+    def add_new(self, run: RunRow, event: EventRow) -> Head | None:
+        """Take a new run; it is decided about before it waits, where anything is."""
+        return Judged.add_new(self, run, event) if self._decides() else Flow.add_new(self, run, event)
+
     def add(self, head: Head) -> None:
-        """Take a run that waits from now on; a new one only when it is decided about, where anything is."""
+        """Take a run that waits from now on, and may have been delayed until now."""
         self._delayed.pop(head.number, None)
-        if self._decides():
-            Judged.add(self, head)
-        else:
-            Flow.add(self, head)
+        Flow.add(self, head)
 
     def limit(self, key: str | None) -> str | None:
         """Return the name under which the runs of a key are counted; those without one are counted, too."""
@@ -124,10 +123,9 @@ class SingleFile(Judged):
         return policy.overlap != QUEUE or policy.rate_limit is not None or policy.in_order is not None
 
 
-def _backfilled(head: Head) -> bool:
+def _backfilled(event: EventRow) -> bool:
     """Say whether somebody asked for the run: such firings wait for one another, whatever `overlap=` says."""
-    event = head.kept
-    return event is not None and event.type == Tick.__event_type__ and bool(from_json(event.data).get("backfill"))
+    return event.type == Tick.__event_type__ and bool(from_json(event.data).get("backfill"))
 
 
 def kind_of(route: Route) -> type[Flow]:
