@@ -385,8 +385,11 @@ def test_where_nothing_is_known_of_the_apps_limits_no_cause_is_named(
     assert why(project, "r2") == "r2 waiting: work starts it when its turn comes"
 
 
-def test_a_window_is_told_of_those_alone_that_wait_for_it(project: Project, live: Any, gate: asyncio.Event) -> None:
-    life = live(app_with(waits_for(gate), window="02:00-03:00", concurrency=1))
+@pytest.mark.parametrize("options", [{}, {"key": "name"}])
+def test_a_window_is_told_of_those_alone_that_wait_for_it(
+    project: Project, live: Any, gate: asyncio.Event, options: dict[str, Any]
+) -> None:
+    life = live(app_with(waits_for(gate), window="02:00-03:00", concurrency=1, **options))
     life.dispatcher.admission.forecast = lambda route, size: (1200, 1200) if (size or 0) > 1000 else (60, 60)
     life.clock.set_wall(datetime(2026, 1, 1, 2, 50, tzinfo=UTC))
     life.append(Job(), Job(), Job(name="x" * 2000))

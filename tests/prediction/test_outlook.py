@@ -118,11 +118,13 @@ def test_closed_gates_open_when_they_said() -> None:
     assert [found[n].start for n in (1, 2, 3)] == [exactly(300), None, exactly(0)]
 
 
-def test_gates_that_go_by_the_size_of_inputs_hold_back_those_alone() -> None:
-    shut = [Shut("work", False, None, NOW + 300, "it would not end within its window", scale(5000))]
-    waiting = one(1, size=5000), one(2, size=5050), one(3, size=50), one(4)
+@pytest.mark.parametrize("every", [False, True])
+def test_gates_that_go_by_the_size_of_inputs_hold_back_those_alone(every: bool) -> None:
+    shut = [Shut("work", every, None, NOW + 300, "it would not end within its window", scale(5000))]
+    waiting = one(1, size=5000), one(2, size=5050), one(3, size=50), one(4), one(5, size=5000, key="a")
     found = seen(declared(work={"price": "day.csv"}), [], *waiting, shut=shut, work=MINUTE).runs
     assert [found[n].start for n in (1, 2, 3, 4)] == [exactly(300), exactly(300), exactly(0), exactly(0)]
+    assert found[5].start == exactly(300 if every else 0)
 
 
 def test_what_is_known_of_one_key_is_not_looked_at_for_the_others() -> None:

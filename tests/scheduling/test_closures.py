@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from contextlib import closing
 from math import inf
+from typing import Any
 
 from tests.kit import Life, Start
 from tests.test_keys import Bench, Order, sent
+from triggers.events import encode
 from triggers.journal import Shut
 from triggers.journal.views import closed, open_reader
 from triggers.scheduling.gates import Closed
-from triggers.scheduling.terms import Terms
+from triggers.scheduling.terms import Terms, scale
 from triggers.state import StateFolder
 
 
 class Barrier:
     """A gate that keys are held back by, until somebody opens it."""
+
+    by_key = True
 
     def __init__(self, **shut: Closed) -> None:
         self.shut = shut
@@ -26,8 +30,8 @@ class Barrier:
         return self.shut.get(terms.key or "none")
 
 
-def barred(start: Start, barrier: Barrier) -> tuple[Bench, Life]:
-    bench = Bench(key="customer")
+def barred(start: Start, barrier: Barrier, **options: Any) -> tuple[Bench, Life]:
+    bench = Bench(key="customer", **options)
     life = start(bench.app)
     life.dispatcher.admission.flows["job"].gates = (barrier,)
     return bench, life
@@ -66,6 +70,26 @@ def test_what_is_alike_for_all_keys_is_one_row(start: Start) -> None:
     _bench, life = barred(start, Barrier(a=NIGHT, b=NIGHT))
     sent(life, Order(n=1, customer="a"), Order(n=2, customer="b"))
     assert written(life) == [Shut("job", True, None, *NIGHT[:2])]
+
+
+class Large(Barrier):
+    """A gate that large inputs are held back by, whatever their keys."""
+
+    by_key = False
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+        return self.shut["large"] if (terms.size or 0) > 1000 else None
+
+
+def test_of_a_gate_that_goes_by_no_key_it_is_written_how_large_the_inputs_are_that_it_holds_back(start: Start) -> None:
+    bench, life = barred(start, Large(large=NIGHT), concurrency=1)
+    life.dispatcher.admission.flows["job"].scaled = True
+    large = [Order(n=n, customer="abc"[n % 3] * 2000) for n in range(1, 9)]
+    sent(life, *large)
+    assert written(life) == [Shut("job", True, None, *NIGHT[:2])]
+    sent(life, Order(n=9, customer="a"), Order(n=10, customer="b"))
+    assert bench.begun == [9]
+    assert written(life) == [Shut("job", True, None, *NIGHT[:2], scale(len(encode(large[0]))))]
 
 
 def test_a_gate_that_opens_is_gone_and_nothing_is_written_where_none_is_closed(start: Start) -> None:

@@ -25,6 +25,9 @@ from triggers.scheduling.terms import Terms
 
 DAY = 86_400.0
 SPAN = 1800.0
+LARGE = 2**30
+WINDOW = ["01:50-02:30 UTC", "03:00-03:20 UTC", "05:00-12:00 UTC", "20:00-21:00 UTC"]
+"""The clock begins at 01:46:40."""
 WEIGHTS = {"a": 2.0, "b": 1.31, "c": 0.73, "d": 1.67, "e": 1.93, "f": 0.89, "": 1.13}
 """No two shares have had the same, where both had anything: who is next does not hang on the last digit of a float."""
 KEYED: dict[str, dict[str, Any]] = {
@@ -65,21 +68,21 @@ class Machine:
         }
         self.shares = Counted(WEIGHTS)
         sharing = Sharing(self.shares, lambda: self.now)
-        lasts = (600.0, 900.0), (60.0, 90.0)
+        lasts = (600.0, 900.0), (60.0, 90.0), (3000.0, 4500.0)
 
         def forecast(route: str, size: int | None) -> tuple[float, float]:
-            return lasts[route == "plain"]
+            return lasts[1 if route == "plain" else size == LARGE and 2]
 
         self.of = Admission(routes, {"thread": threads, "gpu": 2}, 600, forecast, sharing=sharing, **more)
         for flow in self.of.flows.values():
             flow.ask()
             self.of.fill(flow, [])
 
-    def wait(self, number: int, route: str, key: str, priority: int, ago: float) -> None:
+    def wait(self, number: int, route: str, key: str, priority: int, ago: float, size: int = 1) -> None:
         """Have a run wait that came so many seconds ago."""
         came = self.now - ago
         deadline = came + SPAN if route == "keyed" and self.of.flows[route].route.policy.deadline else None
-        terms = Terms(came - 600 * priority, priority, key if route == "keyed" else None, 1, deadline)
+        terms = Terms(came - 600 * priority, priority, key if route == "keyed" else None, size, deadline)
         self.of.flows[route].add(Head(number, number, terms))
         self.of.fill(self.of.flows[route], [])
 
@@ -106,20 +109,15 @@ steps = st.lists(
 )
 
 
-@pytest.mark.parametrize("options", KEYED.values(), ids=KEYED)
-@given(steps=steps, threads=st.integers(1, 3))
-@settings(max_examples=20)
-def test_what_starts_is_what_would_start_if_the_policy_saw_the_lane_of_each_key(
-    options: dict[str, Any], steps: list[Any], threads: int
-) -> None:
-    few, whole = Machine(threads, options), Machine(threads, options, policy=all_of)
+def decide_the_same(few: Machine, whole: Machine, steps: list[Any]) -> None:
     running: list[int] = []
     number = 0
     for coming, ends, later in steps:
         for one in coming:
             number += 1
-            few.wait(number, *one)
-            whole.wait(number, *one)
+            size = LARGE if number % 2 and few.of.flows["keyed"].scaled else 1
+            few.wait(number, *one, size)
+            whole.wait(number, *one, size)
         ended, running = running[:ends], running[ends:]
         for machine in (few, whole):
             for run in ended:
@@ -128,6 +126,35 @@ def test_what_starts_is_what_would_start_if_the_policy_saw_the_lane_of_each_key(
         started = few.start()
         assert started == whole.start()
         running += started
+
+
+@pytest.mark.parametrize("options", KEYED.values(), ids=KEYED)
+@given(steps=steps, threads=st.integers(1, 3))
+@settings(max_examples=20)
+def test_what_starts_is_what_would_start_if_the_policy_saw_the_lane_of_each_key(
+    options: dict[str, Any], steps: list[Any], threads: int
+) -> None:
+    decide_the_same(Machine(threads, options), Machine(threads, options, policy=all_of), steps)
+
+
+@pytest.mark.parametrize("options", KEYED.values(), ids=KEYED)
+@given(steps=steps, threads=st.integers(1, 3))
+@settings(max_examples=20)
+def test_so_it_is_behind_a_window(options: dict[str, Any], steps: list[Any], threads: int) -> None:
+    options = {**options, "window": WINDOW}
+    decide_the_same(Machine(threads, options), Machine(threads, options, policy=all_of), steps)
+
+
+@pytest.mark.parametrize("options", KEYED.values(), ids=KEYED)
+@given(steps=steps, threads=st.integers(1, 3))
+@settings(max_examples=20)
+def test_so_it_is_where_a_turnstile_lets_them_through_one_by_one(
+    options: dict[str, Any], steps: list[Any], threads: int
+) -> None:
+    few, whole = Machine(threads, options), Machine(threads, options, policy=all_of)
+    for machine in (few, whole):
+        machine.of.turnstile("keyed", OneByOne())
+    decide_the_same(few, whole, steps)
 
 
 class Forgetful(Admission):
@@ -141,8 +168,22 @@ class Forgetful(Admission):
         return super().choose(now)
 
 
+class OneByOne:
+    """A turnstile that is closed for each second half of an hour."""
+
+    by_key = False
+
+    def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
+        return Closed(now - now % 3600 + 3600, "it is closed") if now % 3600 >= 1800 else None
+
+    def lets(self, now: float, terms: Terms) -> tuple[str, int]:
+        return "the turnstile", 1
+
+
 class Halt:
     """A gate that nothing opens."""
+
+    by_key = False
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed:
         return Closed(math.inf, "it is closed")
@@ -357,3 +398,27 @@ def test_what_the_first_to_come_needs_is_kept_once_it_is_late_though_its_share_h
     machine.wait(3, "keyed", "b", 0, 0.0)
     machine.wait(4, "plain", "", 0, 0.0)
     assert machine.start() == []  # the one gpu that is free is kept for the one that is late
+
+
+def test_who_can_not_meet_its_deadline_any_more_waits_for_no_window_though_those_before_it_do() -> None:
+    machine = Machine(1, {"deadline": SPAN, "window": "20:00-21:00 UTC"})
+    flow = machine.of.flows["keyed"]
+    for number, deadline in enumerate((7200.0, 60.0, -60.0, 3600.0)):
+        flow.add(Head(number, number, Terms(machine.now - 60 + number, 0, f"k{number}", 1, machine.now + deadline)))
+    machine.of.fill(flow, [])
+    assert machine.start() == [2]
+    assert machine.of.reopens == machine.now + 3600 - 900  # by then the third has to start
+
+
+def test_gates_that_go_by_no_key_are_asked_about_one_of_a_thousand_keys() -> None:
+    class Looked(Halt):
+        looks = 0
+
+        def closed(self, now: float, terms: Terms, longest: float | None) -> Closed:
+            Looked.looks += 1
+            return super().closed(now, terms, longest)
+
+    machine = waiting({})
+    machine.of.gate("keyed", Looked())
+    assert machine.start() == []
+    assert Looked.looks == 1

@@ -151,7 +151,7 @@ def test_runs_that_the_journal_has_not_taken_are_forgotten_among_those_with_othe
     for head in (heads[0], heads[3], heads[5], waiting(9)):
         flow.remove(head)
     assert ([head.number for head in flow], flow.held) == ([1, 2, 4], 3)
-    [(_, row)] = flow.lined_up()
+    [row] = flow.lined_up()
     assert [lane.first.number for lane in row.ranked.first(9, lambda lane: True)] == [1, 2]
 
 

@@ -88,7 +88,7 @@ class Holdups:
         noted = [
             gate
             for gate in self._noted.get(run.route, ())
-            if gate.every or (gate.key == key and gate.scale in (None, size))
+            if (gate.every or gate.key == key) and gate.scale in (None, size)
         ]
         return max([*noted, *self._throttled(run)], key=lambda gate: gate.until, default=None)
 

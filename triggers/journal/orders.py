@@ -51,7 +51,7 @@ def failing(sources: Mapping[str, str]) -> Callable[[apsw.Connection], None]:
 
 
 class Shut(NamedTuple):
-    """A gate that holds back what waits of a route: every run, or those of one key, or of one key and scale."""
+    """A gate that holds back what waits of a route: every run or those of a key, all of them or those of one scale."""
 
     route: str
     every: bool

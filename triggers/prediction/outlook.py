@@ -94,24 +94,22 @@ class _Barriers:
     They are one gate, which finds those of a key at once: a play asks for every key at each of its decisions.
     """
 
+    by_key = True
+
     def __init__(self) -> None:
-        self._every: Closed | None = None
-        self._some: dict[tuple[str | None, int | None], Closed] = {}
-        """By key and scale, which is None where it does not matter."""
+        self._known: dict[tuple[bool, str | None, int | None], Closed] = {}
+        """By whether it is for every key, by the key, and by the scale, which is None where it does not matter."""
 
     def add(self, shut: Shut) -> None:
         """Take one more; of those for the same runs, that which opens last is all that matters."""
-        closed, some = Closed(shut.until, shut.reason), (shut.key or None, shut.scale)
-        if shut.every:
-            self._every = _later(self._every, closed)
-        else:
-            self._some[some] = _later(self._some.get(some), closed)
+        of = shut.every, shut.key or None, shut.scale
+        self._known[of] = _later(self._known.get(of), Closed(shut.until, shut.reason))
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         """Say whether runs with that key, and inputs of that size, must wait."""
-        last = self._every
-        for some in ((terms.key, None), (terms.key, scale(terms.size))):
-            if own := self._some.get(some):
+        last, size = None, scale(terms.size)
+        for of in ((True, None, None), (True, None, size), (False, terms.key, None), (False, terms.key, size)):
+            if own := self._known.get(of):
                 last = _later(last, own)
         return last if last and now < last.until else None
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from math import inf
 
 from triggers.journal import Shut
-from triggers.scheduling.flows import Flow, Kind, Lane
+from triggers.scheduling.flows import Flow, Kind, RowKind
 from triggers.scheduling.gates import Closed
 
 MOST = 100
@@ -28,7 +28,7 @@ class Closures:
     def __init__(self) -> None:
         self.barred: Collection[str] = ()
         """The routes that are closed from outside: of these the journal says so itself, from that very commit on."""
-        self._found: dict[str, dict[Kind, Closed]] = {}
+        self._found: dict[str, dict[Kind | RowKind, Closed]] = {}
         self._flows: dict[str, Flow] = {}
         self._written: list[Shut] = []
         self._at = -inf
@@ -39,10 +39,10 @@ class Closures:
         """Begin another look."""
         self._found.clear()
 
-    def add(self, lane: Lane, closed: Closed) -> None:
-        """Take note of a lane whose first run a gate holds back."""
-        self._flows[lane.flow.route.name] = lane.flow
-        self._found.setdefault(lane.flow.route.name, {})[lane.kind] = closed
+    def add(self, flow: Flow, kind: Kind | RowKind, closed: Closed) -> None:
+        """Take note of a lane whose first run a gate holds back, or of a row of them."""
+        self._flows[flow.route.name] = flow
+        self._found.setdefault(flow.route.name, {})[kind] = closed
 
     def of(self, route: str) -> Collection[Closed]:
         """Return the gates of a route that were closed at the last look."""
@@ -79,17 +79,18 @@ class Closures:
         closed = {kind: gate for kind, gate in self._found[route].items() if not gate.recorded}
         if not closed:
             return
-        if closed.keys() >= self._flows[route].lanes.keys() and len(set(closed.values())) == 1:
-            yield _shut(route, True, None, next(iter(closed.values())))
+        flow = self._flows[route]
+        whole = closed.keys() >= flow.lanes.keys() or (flow.rows and closed.keys() >= flow.rows.keys())
+        if whole and len(set(closed.values())) == 1:
+            yield _shut(next(iter(closed.values())), route, True, None, None)
             return
-        scaled = self._flows[route].scaled
-        some = {(key, scale if scaled else None): gate for (_, key, _, scale), gate in closed.items()}
+        some = {_of(kind, flow.scaled): gate for kind, gate in closed.items()}
         if len(some) > MOST:
-            what = "kinds of runs" if scaled else "keys"
+            what = "kinds of runs" if flow.scaled else "keys"
             yield Shut(route, True, None, inf, f"{len(some):,} of its {what} are behind gates, too many to note which")
             return
-        for (key, scale), gate in some.items():
-            yield _shut(route, False, key, gate, scale)
+        for of, gate in some.items():
+            yield _shut(gate, route, *of)
 
 
 def _whose(row: Shut) -> tuple[object, ...]:
@@ -100,6 +101,12 @@ def _until(row: Shut) -> tuple[object, ...]:
     return *_whose(row), row.until
 
 
-def _shut(route: str, every: bool, key: str | None, closed: Closed, scale: int | None = None) -> Shut:
+def _of(kind: Kind | RowKind, scaled: bool) -> tuple[bool, str | None, int | None]:
+    """Return what is written of a lane, or of a row, which is every key: (every, key, scale)."""
+    key = kind[1] if len(kind) == 4 else None
+    return len(kind) == 3, key, kind[-1] if scaled else None
+
+
+def _shut(closed: Closed, route: str, every: bool, key: str | None, scale: int | None) -> Shut:
     """Return what readers are told: a moment where it opens then, none where it is only looked at again."""
     return Shut(route, every, key, closed.until if closed.opens else inf, closed.reason, scale)

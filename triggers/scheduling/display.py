@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice, repeat, takewhile
 from math import inf
 from operator import itemgetter
 
@@ -13,7 +13,8 @@ from triggers import policy
 from triggers.policy import Shares
 from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.flows import Flow, Head, Lane, Row, Shown, room
+from triggers.scheduling.flows import Flow, Head, Lane, Row, Shown, by_deadline, room
+from triggers.scheduling.gates import Closed
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
 from triggers.scheduling.lineup import Tenants
 from triggers.scheduling.sharing import Sharing
@@ -70,7 +71,7 @@ class Display:
             if flow.keyed and self._in_line(flow):
                 found += self._keyed(flow, changed)
             elif flow.gates or flow.per_key:
-                found += self._gated(flow, now)
+                found += self._gated(flow)
             else:
                 self._plain(flow, changed, found)
         return found
@@ -110,38 +111,34 @@ class Display:
         for lane in flow.ready():
             one = lane.shown
             if one is None or forecast(name, one.size) is not one.predicted or not changed.isdisjoint(one.lane.needs):
-                one = lane.shown = self._alone(lane)
+                one = lane.shown = self._alone(lane, {})
             found.append(one)
 
     def _keyed(self, flow: Flow, changed: set[str]) -> Sequence[Shown]:
         """Return the lanes that differ in their keys alone, as they were seen last where nothing has changed."""
         name, forecast, lined = flow.route.name, self._forecast, flow.lined
-        if lined is None or any(
-            forecast(name, one.size) is not one.predicted or not changed.isdisjoint(one.lane.needs) for one in lined
+        if (
+            lined is None
+            or flow.gates
+            or any(
+                forecast(name, one.size) is not one.predicted or not changed.isdisjoint(one.lane.needs) for one in lined
+            )
         ):
             lined = list(self._lined_up(flow))
             flow.lined = lined if flow.lasting else None
         return lined
 
-    def _gated(self, flow: Flow, now: float) -> Iterator[Shown]:
+    def _gated(self, flow: Flow) -> Iterator[Shown]:
         """Yield the lanes of which no gate holds the first run back, and whose key has room."""
         flow.lined = None  # they are seen by what is free now, once no gate is there any more
         for lane in flow.ready():
             lane.shown = None
             if self._holdings.shuts(lane.limit):
                 continue
-            size = lane.first.terms.size
-            predicted = _, longest = self._forecast(flow.route.name, size)
-            if closed := flow.closed(now, lane.first, longest):
-                self.reopens = min(self.reopens, closed.until)
-                self._closures.add(lane, closed)
-                continue
-            needs = flow.takes(lane.limit, lane.memory)
-            if flow.turnstiles:
-                needs = {**needs, **self._turn(flow, lane.first.terms, now)}
-            passes = partial(self._passes, flow, now) if flow.gates else None
-            seen = lane.seen(self._holdings.free, needs, *predicted, passes)
-            yield Shown(seen, repeat(lane), size, predicted)
+            if closed := self._closed(flow, lane.first):
+                self._closures.add(flow, lane.kind, closed)
+            else:
+                yield self._alone(lane, self._turn(flow, lane.first.terms))
 
     def _lined_up(self, flow: Flow) -> Iterator[Shown]:
         """Yield of the lanes that differ in their keys alone those that may be next."""
@@ -151,51 +148,76 @@ class Display:
             return lane.key not in held_up and not shuts(lane.limit)
 
         queues: list[Queue] = []
-        for memory, row in flow.lined_up():
-            most = room(self._holdings.free, flow.own(memory))
+        turn = self._turn(flow, next(iter(flow.lanes.values())).first.terms)
+        for row in flow.lined_up():
+            most = room(self._holdings.free, flow.own(row.memory))
             if row.tenants is not None:
-                yield from map(self._alone, self._poorest(row, row.tenants, most, wanted))
-            else:
-                queues += [(most, lanes) for lanes in self._next(row, most, wanted)]
+                lanes = self._poorest(row, row.tenants, most, wanted)
+                yield from [self._alone(lane, turn) for lane in lanes if self._open(flow, row, lane)]
+                continue
+            for lanes in self._next(flow, row, most, wanted):
+                through = list(takewhile(partial(self._open, flow, row), lanes)) if flow.gates else lanes
+                queues += [(most, through)] if through else []
         contested = _contested(queues) if flow.per_key and len(queues) > 1 else ()
         for most, lanes in queues:
             if contested:
-                yield from [self._alone(lane) for lane in lanes if lane.key in contested]
+                yield from [self._alone(lane, turn) for lane in lanes if lane.key in contested]
                 lanes = [lane for lane in lanes if lane.key not in contested]
             if lanes:
-                yield self._as_one(lanes, most)
+                yield self._as_one(lanes, most, turn)
+
+    def _open(self, flow: Flow, row: Row, lane: Lane) -> bool:
+        """Say whether no gate holds the first run of a lane back. Where one does, so it does those behind: their keys
+        are all the same to it, and they take about as long."""
+        if closed := self._closed(flow, lane.first):
+            self._closures.add(flow, row.kind, closed)
+        return closed is None
 
     def _poorest(self, row: Row, tenants: Tenants[Lane], most: int, wanted: Callable[[Lane], bool]) -> Collection[Lane]:
         """Return the lanes whose shares had least, and the first to come: if it is late, what it needs is kept."""
         now = self._sharing.now() if self._sharing else self._now
         return dict.fromkeys([*tenants.first(most, wanted, self._shares, now), *row.ranked.first(1, wanted)])
 
-    def _next(self, row: Row, most: int, wanted: Callable[[Lane], bool]) -> Iterator[list[Lane]]:
-        """Yield the lanes that come first, those with the next deadlines that can be met for themselves."""
+    def _next(self, flow: Flow, row: Row, most: int, wanted: Callable[[Lane], bool]) -> Iterator[list[Lane]]:
+        """Yield the lanes that come first, those with the next deadlines that can be met for themselves. So are those
+        with deadlines that can't be met any more where there are gates: they do not wait for any."""
         ranked = row.ranked.first(most, wanted)
         if ranked and row.due is not None:
-            expected, _ = self._forecast(ranked[0].flow.route.name, ranked[0].first.terms.size)
-            if due := row.due.first(most, wanted, (self._now + (expected or 0.0),)):
-                yield due
-                ranked = [lane for lane in ranked if lane not in set(due)]
+            expected, _ = self._forecast(flow.route.name, ranked[0].first.terms.size)
+            since = (self._now + (expected or 0.0),)
+            late = row.due.first(most, wanted) if flow.gates else []
+            for due in (
+                list(takewhile(lambda lane: by_deadline(lane) < since, late)),
+                row.due.first(most, wanted, since),
+            ):
+                if due:
+                    yield due
+                    ranked = [lane for lane in ranked if lane not in set(due)]
         if ranked:
             yield ranked
 
-    def _alone(self, lane: Lane) -> Shown:
-        """Show a lane by itself, with what it takes of the limit of its key."""
-        size, needs = lane.first.terms.size, lane.flow.takes(lane.limit, lane.memory)
-        predicted = self._forecast(lane.flow.route.name, size)
-        return Shown(lane.seen(self._holdings.free, needs, *predicted), repeat(lane), size, predicted)
+    def _alone(self, lane: Lane, turn: Mapping[str, int]) -> Shown:
+        """Show a lane by itself, with what it takes of the limit of its key, and of what turnstiles let through."""
+        flow, size = lane.flow, lane.first.terms.size
+        needs = flow.takes(lane.limit, lane.memory)
+        predicted = self._forecast(flow.route.name, size)
+        seen = lane.seen(self._holdings.free, {**needs, **turn} if turn else needs, *predicted, self._passes(flow))
+        return Shown(seen, repeat(lane), size, predicted)
 
-    def _as_one(self, lanes: list[Lane], most: int) -> Shown:
+    def _as_one(self, lanes: list[Lane], most: int, turn: Mapping[str, int]) -> Shown:
         """Show lanes as one: of each as many runs as its key has room for."""
-        each = [(head.rank, head, lane) for lane in lanes for head in islice(lane.heads, self._room(lane, most))]
+        passes = self._passes(lanes[0].flow)
+        each = [
+            (head.rank, head, lane)
+            for lane in lanes
+            for head in islice(takewhile(passes, lane.heads) if passes else lane.heads, self._room(lane, most))
+        ]
         heads = sorted(each, key=itemgetter(0))[:most]
         _, first, lane = heads[0]
         flow, size, ranks = lane.flow, first.terms.size, [rank for rank, _, _ in heads]
         predicted = self._forecast(flow.route.name, size)
         deadlines = [head.terms.deadline or inf for _, head, _ in heads] if first.terms.deadline else ()
-        share, needs = flow.route.share(lane.key), flow.own(lane.memory)
+        share, needs = flow.route.share(lane.key), {**flow.own(lane.memory), **turn}
         seen = policy.Lane(ranks, needs, lane.priority, *predicted, deadlines, share, flow.part)
         return Shown(seen, (lane for _, _, lane in heads), size, predicted)
 
@@ -206,14 +228,23 @@ class Display:
             return most
         return min(most, self._holdings.left_of_key(lane.limit, per_key))
 
-    def _passes(self, flow: Flow, now: float, head: Head) -> bool:
-        """Say whether no gate holds a run back: what is open for the first of a lane may be closed for a longer one."""
+    def _closed(self, flow: Flow, head: Head) -> Closed | None:
+        """Return the gate that holds a run back, and take note of when it opens."""
         _, longest = self._forecast(flow.route.name, head.terms.size)
-        return flow.closed(now, head, longest) is None
+        if closed := flow.closed(self._now, head, longest):
+            self.reopens = min(self.reopens, closed.until)
+        return closed
 
-    def _turn(self, flow: Flow, terms: Terms, now: float) -> Mapping[str, int]:
+    def _passes(self, flow: Flow) -> Callable[[Head], bool] | None:
+        """Return what says whether no gate holds a run back, None where there is none: what is open for the first of a
+        lane may be closed for a longer one."""
+        return (lambda head: self._closed(flow, head) is None) if flow.gates else None
+
+    def _turn(self, flow: Flow, terms: Terms) -> Mapping[str, int]:
         """Return what a run takes of what turnstiles let through now: resources for the time of one choice."""
-        passing = dict(filter(None, [turnstile.lets(now, terms) for turnstile in flow.turnstiles]))
+        if not flow.turnstiles:
+            return {}
+        passing = dict(filter(None, [turnstile.lets(self._now, terms) for turnstile in flow.turnstiles]))
         for name, many in passing.items():
             self._holdings.add(name, many)
         self._turns.update(passing)

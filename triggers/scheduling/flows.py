@@ -74,6 +74,9 @@ Kind = tuple[int, str | None, float | None, int]
 """By what a flow tells its lanes apart: priority, key, the memory of those that get more than is declared, and the
 scale of their inputs, 0 where that is all the same."""
 
+RowKind = tuple[int, float | None, int]
+"""The same without the key."""
+
 
 class Shown(NamedTuple):
     """What the policy is shown as a lane."""
@@ -168,7 +171,9 @@ def by_deadline(lane: Lane) -> tuple[float, ...]:
 class Row:
     """The lanes of a flow that differ in their keys alone, in the orders by which the next ones are found."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, kind: RowKind) -> None:
+        self.kind = kind
+        _, self.memory, _ = kind
         self.ranked: Lineup[Lane] = Lineup()
         self.due: Lineup[Lane] | None = None if route.policy.deadline is None else Lineup(by_deadline)
         self.tenants: Tenants[Lane] | None = Tenants() if route.policy.share is True else None
@@ -211,11 +216,11 @@ class Flow:
     memory: float | None = None
     """How many bytes its runs may have that get no more than is declared; None is not bounded."""
     keyed: bool = field(init=False)
-    """Whether it has lanes that differ in their keys alone."""
+    """Whether its runs have keys."""
     lanes: dict[Kind, Lane] = field(default_factory=dict)
     """Those that hold any run."""
-    rows: dict[tuple[int, float | None], Row] = field(default_factory=dict)
-    """The same in their orders, by priority and memory, where they differ in their keys alone."""
+    rows: dict[RowKind, Row] = field(default_factory=dict)
+    """The same in their orders, where they have keys: a row for those that differ in their keys alone."""
     lined: Sequence[Shown] | None = None
     """The lanes that differ in their keys alone as the policy saw them last, if the same of them may start since."""
     _late: list[Head] = field(default_factory=list)
@@ -225,21 +230,22 @@ class Flow:
     _asked: Rank = BEFORE_ALL
 
     def __post_init__(self) -> None:
-        self.keyed = self.route.policy.key is not None and not self.scaled
+        self.keyed = self.route.policy.key is not None
         if self.keyed or self.scaled:
             self.window = WIDE
 
     @property
     def in_line(self) -> bool:
-        """Say whether the policy need not see each of those: no gate is asked for them, and there is an order."""
+        """Say whether the policy need not see the lane of each key: no gate goes by keys, and there is an order."""
         policy = self.route.policy
-        return self.keyed and not self.gates and not (policy.share is True and policy.deadline is not None)
+        ordered = not (policy.share is True and policy.deadline is not None)
+        return self.keyed and ordered and not any(gate.by_key for gate in self.gates)
 
     @property
     def lasting(self) -> bool:
         """Say whether which of those come first changes with what waits and what is free alone, and not by itself."""
         policy = self.route.policy
-        return policy.deadline is None and policy.share is not True
+        return policy.deadline is None and policy.share is not True and not self.gates
 
     def empty(self) -> bool:
         """Say whether nothing waits, in memory or behind the horizon."""
@@ -294,11 +300,11 @@ class Flow:
         """Return the lanes whose first run may start, as far as the flow goes; its gates are asked for each lane."""
         return self.lanes.values()
 
-    def lined_up(self) -> list[tuple[float | None, Row]]:
-        """Return the lanes in order, those of each priority and memory (which is said) for themselves."""
+    def lined_up(self) -> Collection[Row]:
+        """Return the lanes in order, those that differ in more than their keys for themselves."""
         for kind in [kind for kind, row in self.rows.items() if not row.ranked]:
             del self.rows[kind]
-        return [(memory, row) for (_, memory), row in self.rows.items()]
+        return self.rows.values()
 
     def closed(self, now: float, head: Head, longest: float | None) -> Closed | None:
         """Return the gate that opens last, of those that are closed for a run."""
@@ -397,9 +403,9 @@ class Flow:
 
     def _line_up(self, lane: Lane) -> None:
         """Give a lane the place of its first run."""
-        kind = lane.priority, lane.memory
+        kind = lane.priority, lane.memory, lane.scale
         if kind not in self.rows:
-            self.rows[kind] = Row(self.route)
+            self.rows[kind] = Row(self.route, kind)
         self.rows[kind].put(lane)
 
     def _draw_in(self) -> None:

@@ -47,6 +47,11 @@ class Closed(NamedTuple):
 class Gate(Protocol):
     """Something that runs of a route may have to wait for, beside room."""
 
+    @property
+    def by_key(self) -> bool:
+        """Say whether it may hold back the runs of one key and let those of another through."""
+        ...
+
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         """Say whether a run with these terms must wait. `longest` is how many seconds it will take at most (p90)."""
         ...
@@ -108,6 +113,8 @@ class Placement:
 
     What is found out is kept by how long runs take, not by their deadlines: each may have its own.
     """
+
+    by_key = False
 
     def __init__(self, route: str, window: Window | None, price: Prices | None, aging: float) -> None:
         self._route = route

@@ -27,6 +27,8 @@ def paces(rates: Mapping[str, Rate], started: Iterable[tuple[str, str | None, fl
 class Pace:
     """The gate of a route whose starts are throttled. Nothing starts before it is told which starts still count."""
 
+    by_key = True
+
     def __init__(self, route: str, rate: Rate) -> None:
         self.rate = rate
         self._route = route

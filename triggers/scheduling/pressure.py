@@ -66,6 +66,8 @@ class Relief:
     That one is a resource of the choice, like any other: whoever the policy prefers of those that fit has it.
     """
 
+    by_key = False
+
     def __init__(self, pressure: Pressure, look: Callable[[], Strain]) -> None:
         self._pressure = pressure
         self._look = look

@@ -99,6 +99,8 @@ class Regulation:
 class _Full:
     """The gate that says why, where as many are at work as go well. What closes it is the resource itself."""
 
+    by_key = False
+
     def __init__(self, name: str, limit: Limit, admission: Admission) -> None:
         self._name = name
         self._limit = limit
