@@ -43,6 +43,7 @@ Workload = tuple[list[Job], Mapping[str, int]]
 NASA = "nasa-ipsc-1993-3.1-cln.swf.zip"
 HOUR = 3600.0
 DEADLINE = 36 * HOUR
+MIB = 2**20
 NOW = 1.8e9
 
 
@@ -229,7 +230,7 @@ def choice(folder: Path, routes: int, keys: int, waiting: int, rounds: int, each
     """Choose as the dispatcher does, when one of 32 slots is free again, with so many runs waiting; in microseconds.
 
     `keys` are those of each route, of which one run each may be at work; 0 is a route without keys. `each` says what
-    they have beside: a `deadline`, or a `share` for every key.
+    they have beside: a `deadline`, a `share` for every key, or a `window` (open, and for inputs of 1 MiB to 1 GiB).
     """
     admission, taken = _admission(routes, keys, waiting, each), []
     running = [head.number for _, head in admission.choose(NOW).claims]
@@ -248,7 +249,8 @@ def _admission(routes: int, keys: int, waiting: int, each: str) -> Admission:
     drawn, times = random.Random(routes), RunTimes()
     options: dict[str, Any] = {"key": lambda event: None, "per_key": 1} if keys else {}
     if each:
-        options[each] = DEADLINE if each == "deadline" else True
+        options[each] = {"deadline": DEADLINE, "share": True, "window": "00:00-24:00 UTC"}[each]
+    sizes = [MIB << doublings for doublings in range(11)] if each == "window" else [100]
     made = [
         make_route(_work, Work, name=f"r{number}", where=None, source=None, policy=make_policy("r", options))
         for number in range(routes)
@@ -265,7 +267,13 @@ def _admission(routes: int, keys: int, waiting: int, each: str) -> Admission:
         flow.ask()
         ranks = sorted(NOW - drawn.uniform(0, 9000) for _ in range(waiting // routes))
         named = (
-            Terms(rank, 0, f"k{n % keys}" if keys else None, 100, rank + DEADLINE if each == "deadline" else None)
+            Terms(
+                rank,
+                0,
+                f"k{n % keys}" if keys else None,
+                drawn.choice(sizes),
+                rank + DEADLINE if each == "deadline" else None,
+            )
             for n, rank in enumerate(ranks)
         )
         admission.fill(flow, [WaitingRow(next(numbers), 1, WAITING, 0, 0, terms) for terms in named])
@@ -313,7 +321,7 @@ def rows(trials: Trials) -> list[Row]:
         found.append(Row(figure, "us", "less", 100, [cost["median"]], note=f"p99 {cost['p99']:.0f}"))
     for routes, keys, each in (
         (1, 0, ""), (10, 0, ""), (50, 0, ""), (1, 1000, ""), (1, 10_000, ""), (10, 100, ""), (1, 1000, "deadline"),
-        (1, 1000, "share"),
+        (1, 1000, "share"), (1, 0, "window"), (1, 1000, "window"),
     ):  # fmt: skip
         cost = trials.run(
             "scheduling.choice", routes=routes, keys=keys, waiting=100_000, rounds=few(1000, 100), each=each

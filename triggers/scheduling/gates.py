@@ -1,6 +1,7 @@
 """What keeps waiting runs from starting although there is room: gates, each closed for a time and for a reason.
 
-A gate is asked about the first run of a lane. Where that has to wait, so do those behind it.
+A gate is asked about the first run of a lane, or of a row of lanes that differ in their keys alone. Where that has to
+wait, so do those behind it.
 """
 
 from __future__ import annotations
