@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
-from itertools import islice, repeat, takewhile
+from itertools import repeat, takewhile
 from math import inf
 from operator import itemgetter
 
@@ -207,11 +207,7 @@ class Display:
     def _as_one(self, lanes: list[Lane], most: int, turn: Mapping[str, int]) -> Shown:
         """Show lanes as one: of each as many runs as its key has room for."""
         passes = self._passes(lanes[0].flow)
-        each = [
-            (head.rank, head, lane)
-            for lane in lanes
-            for head in islice(takewhile(passes, lane.heads) if passes else lane.heads, self._room(lane, most))
-        ]
+        each = [(head.rank, head, lane) for lane in lanes for head in lane.next(self._room(lane, most), passes)]
         heads = sorted(each, key=itemgetter(0))[:most]
         _, first, lane = heads[0]
         flow, size, ranks = lane.flow, first.terms.size, [rank for rank, _, _ in heads]

@@ -131,6 +131,13 @@ class Lane:
         del self.heads[place]
         return True
 
+    def next(self, most: int, passes: Callable[[Head], bool] | None) -> list[Head]:
+        """Return the runs that are next, no more than `most`, and only those before the first that does not pass. The
+        first of all is known to."""
+        if most == 1:
+            return [self.heads[0]]
+        return list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
+
     def seen(
         self,
         free: Mapping[str, int],
@@ -142,10 +149,9 @@ class Lane:
         """Return the lane as the policy sees it: as many runs as what is free might be enough for, at least one.
 
         `needs` is what each of them takes.
-        Where some may have to wait all the same, only those are seen that come before the first which does not pass.
         """
         most = room(free, needs)
-        heads = list(islice(takewhile(passes, self.heads) if passes else self.heads, most))
+        heads = self.next(most, passes)
         deadlines = [head.terms.deadline or inf for head in heads] if self.first.terms.deadline else ()
         ranks = [head.rank for head in heads]
         share = self.flow.route.share(self.key)
