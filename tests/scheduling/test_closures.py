@@ -19,7 +19,7 @@ from triggers.state import StateFolder
 class Barrier:
     """A gate that keys are held back by, until somebody opens it."""
 
-    by_key = True
+    by_run = True
 
     def __init__(self, **shut: Closed) -> None:
         self.shut = shut
@@ -75,7 +75,7 @@ def test_what_is_alike_for_all_keys_is_one_row(start: Start) -> None:
 class Large(Barrier):
     """A gate that large inputs are held back by, whatever their keys."""
 
-    by_key = False
+    by_run = False
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         return self.shut["large"] if (terms.size or 0) > 1000 else None

@@ -171,7 +171,7 @@ class Forgetful(Admission):
 class OneByOne:
     """A turnstile that is closed for each second half of an hour."""
 
-    by_key = False
+    by_run = False
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
         return Closed(now - now % 3600 + 3600, "it is closed") if now % 3600 >= 1800 else None
@@ -183,7 +183,7 @@ class OneByOne:
 class Halt:
     """A gate that nothing opens."""
 
-    by_key = False
+    by_run = False
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed:
         return Closed(math.inf, "it is closed")
@@ -400,17 +400,17 @@ def test_what_the_first_to_come_needs_is_kept_once_it_is_late_though_its_share_h
     assert machine.start() == []  # the one gpu that is free is kept for the one that is late
 
 
-def test_who_can_not_meet_its_deadline_any_more_waits_for_no_window_though_those_before_it_do() -> None:
+def test_a_window_is_asked_about_each_key_where_runs_have_deadlines() -> None:
     machine = Machine(1, {"deadline": SPAN, "window": "20:00-21:00 UTC"})
     flow = machine.of.flows["keyed"]
     for number, deadline in enumerate((7200.0, 60.0, -60.0, 3600.0)):
         flow.add(Head(number, number, Terms(machine.now - 60 + number, 0, f"k{number}", 1, machine.now + deadline)))
     machine.of.fill(flow, [])
-    assert machine.start() == [2]
-    assert machine.of.reopens == machine.now + 3600 - 900  # by then the third has to start
+    assert machine.start() == [1]
+    assert {closed.until - machine.now for closed in machine.of.closures.of("keyed")} == {7200.0 - 900, 3600.0 - 900}
 
 
-def test_gates_that_go_by_no_key_are_asked_about_one_of_a_thousand_keys() -> None:
+def test_gates_that_go_by_nothing_of_a_run_are_asked_about_one_of_a_thousand_keys() -> None:
     class Looked(Halt):
         looks = 0
 

@@ -94,7 +94,7 @@ class _Barriers:
     They are one gate, which finds those of a key at once: a play asks for every key at each of its decisions.
     """
 
-    by_key = True
+    by_run = True
 
     def __init__(self) -> None:
         self._known: dict[tuple[bool, str | None, int | None], Closed] = {}

@@ -24,7 +24,7 @@ class Circuit:
     nor what hangs since before it opened keeps it from finding out that all is well.
     """
 
-    by_key = False
+    by_run = False
 
     def __init__(self, name: str, breaker: Breaker) -> None:
         self.name = name

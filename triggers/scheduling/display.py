@@ -13,7 +13,7 @@ from triggers import policy
 from triggers.policy import Shares
 from triggers.prediction.forecast import UNKNOWN, Prediction
 from triggers.scheduling.closures import Closures
-from triggers.scheduling.flows import Flow, Head, Lane, Row, Shown, by_deadline, room
+from triggers.scheduling.flows import Flow, Head, Lane, Row, Shown, room
 from triggers.scheduling.gates import Closed
 from triggers.scheduling.holdings import MEMORY, UNIT, Holdings
 from triggers.scheduling.lineup import Tenants
@@ -167,8 +167,8 @@ class Display:
                 yield self._as_one(lanes, most, turn)
 
     def _open(self, flow: Flow, row: Row, lane: Lane) -> bool:
-        """Say whether no gate holds the first run of a lane back. Where one does, so it does those behind: their keys
-        are all the same to it, and they take about as long."""
+        """Say whether no gate holds the first run of a lane back. Where one does, so it does those behind, which take
+        about as long: it goes by nothing else."""
         if closed := self._closed(flow, lane.first):
             self._closures.add(flow, row.kind, closed)
         return closed is None
@@ -179,20 +179,13 @@ class Display:
         return dict.fromkeys([*tenants.first(most, wanted, self._shares, now), *row.ranked.first(1, wanted)])
 
     def _next(self, flow: Flow, row: Row, most: int, wanted: Callable[[Lane], bool]) -> Iterator[list[Lane]]:
-        """Yield the lanes that come first, those with the next deadlines that can be met for themselves. So are those
-        with deadlines that can't be met any more where there are gates: they do not wait for any."""
+        """Yield the lanes that come first, those with the next deadlines that can be met for themselves."""
         ranked = row.ranked.first(most, wanted)
         if ranked and row.due is not None:
             expected, _ = self._forecast(flow.route.name, ranked[0].first.terms.size)
-            since = (self._now + (expected or 0.0),)
-            late = row.due.first(most, wanted) if flow.gates else []
-            for due in (
-                list(takewhile(lambda lane: by_deadline(lane) < since, late)),
-                row.due.first(most, wanted, since),
-            ):
-                if due:
-                    yield due
-                    ranked = [lane for lane in ranked if lane not in set(due)]
+            if due := row.due.first(most, wanted, (self._now + (expected or 0.0),)):
+                yield due
+                ranked = [lane for lane in ranked if lane not in set(due)]
         if ranked:
             yield ranked
 

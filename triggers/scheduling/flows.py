@@ -242,10 +242,10 @@ class Flow:
 
     @property
     def in_line(self) -> bool:
-        """Say whether the policy need not see the lane of each key: no gate goes by keys, and there is an order."""
+        """Say whether the policy need not see the lane of each key: no gate goes by them, and there is an order."""
         policy = self.route.policy
         ordered = not (policy.share is True and policy.deadline is not None)
-        return self.keyed and ordered and not any(gate.by_key for gate in self.gates)
+        return self.keyed and ordered and not any(gate.by_run for gate in self.gates)
 
     @property
     def lasting(self) -> bool:

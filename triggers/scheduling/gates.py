@@ -1,7 +1,7 @@
 """What keeps waiting runs from starting although there is room: gates, each closed for a time and for a reason.
 
-A gate is asked about the first run of a lane, or of a row of lanes that differ in their keys alone. Where that has to
-wait, so do those behind it.
+A gate is asked about the first run of a lane, or of a row of lanes that differ in their keys alone, where it goes by
+nothing else of a run than how long it takes. Where that has to wait, so do those behind it.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Gate(Protocol):
     """Something that runs of a route may have to wait for, beside room."""
 
     @property
-    def by_key(self) -> bool:
-        """Say whether it may hold back the runs of one key and let those of another through."""
+    def by_run(self) -> bool:
+        """Say whether it may hold back one run and let another through that takes as long."""
         ...
 
     def closed(self, now: float, terms: Terms, longest: float | None) -> Closed | None:
@@ -73,7 +73,7 @@ def declared(route: Route, aging: float) -> tuple[Gate, ...]:
     return (
         ()
         if policy.window is None and policy.price is None
-        else (Placement(route.name, policy.window, policy.price, aging),)
+        else (Placement(route.name, policy.window, policy.price, aging, deadlines=policy.deadline is not None),)
     )
 
 
@@ -115,9 +115,10 @@ class Placement:
     What is found out is kept by how long runs take, not by their deadlines: each may have its own.
     """
 
-    by_key = False
-
-    def __init__(self, route: str, window: Window | None, price: Prices | None, aging: float) -> None:
+    def __init__(
+        self, route: str, window: Window | None, price: Prices | None, aging: float, *, deadlines: bool = True
+    ) -> None:
+        self.by_run = deadlines or price is not None
         self._route = route
         self._window = window
         self._price = price

@@ -27,7 +27,7 @@ def paces(rates: Mapping[str, Rate], started: Iterable[tuple[str, str | None, fl
 class Pace:
     """The gate of a route whose starts are throttled. Nothing starts before it is told which starts still count."""
 
-    by_key = True
+    by_run = True
 
     def __init__(self, route: str, rate: Rate) -> None:
         self.rate = rate

@@ -38,7 +38,7 @@ class Pauses:
 class _Halt:
     """The gate of a route that is paused."""
 
-    by_key = False
+    by_run = False
 
     def __init__(self, pause: Pause) -> None:
         self._closed = Closed(inf, str(pause))

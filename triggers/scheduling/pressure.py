@@ -66,7 +66,7 @@ class Relief:
     That one is a resource of the choice, like any other: whoever the policy prefers of those that fit has it.
     """
 
-    by_key = False
+    by_run = False
 
     def __init__(self, pressure: Pressure, look: Callable[[], Strain]) -> None:
         self._pressure = pressure

@@ -99,7 +99,7 @@ class Regulation:
 class _Full:
     """The gate that says why, where as many are at work as go well. What closes it is the resource itself."""
 
-    by_key = False
+    by_run = False
 
     def __init__(self, name: str, limit: Limit, admission: Admission) -> None:
         self._name = name
