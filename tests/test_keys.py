@@ -22,6 +22,10 @@ class Order(Event):
     urgent: bool = False
 
 
+def cancels() -> int:
+    raise asyncio.CancelledError
+
+
 class Bench:
     """An app with one route, whose handler begins, waits until it is let go, and ends."""
 
@@ -172,6 +176,7 @@ def test_a_priority_may_be_computed_from_the_event(start: Start) -> None:
         ({"priority": lambda event: "high"}, "priority= failed for e1: TypeError(\"it is no whole number: 'high'\")"),
         ({"key": lambda event: "\ud800"}, "key= failed for e1: UnicodeEncodeError"),
         ({"key": lambda event: sys.exit(3)}, "key= failed for e1: SystemExit(3)"),
+        ({"priority": lambda event: cancels()}, "priority= failed for e1: CancelledError()"),
         ({"priority": lambda event: 2**63}, "priority= failed for e1: ValueError('it is a whole number of more than"),
         ({"in_order": lambda event: -(2**63) - 1}, "in_order= failed for e1: ValueError('it is a whole number of more"),
         ({"in_order": lambda event: float("nan")}, "in_order= failed for e1: ValueError('it is no number: nan')"),

@@ -140,6 +140,19 @@ def test_who_waits_for_a_commit_that_never_comes_hears_of_it_whatever_it_was(err
         asyncio.run(waits())
 
 
+def test_a_cancellation_out_of_a_turn_ends_the_app_in_words_and_cancels_nobody(start: Start) -> None:
+    def cancels(turn: Turn) -> None:
+        raise asyncio.CancelledError
+
+    app, _ = noting()
+    life = start(app)
+    life.settle()
+    life.dispatcher.claims.choose = cancels
+    for ends in (lambda: life.send(A()), life.stop):
+        with pytest.raises(TriggersError, match=r"^CancelledError\(\) came out of the midst of a turn$"):
+            ends()
+
+
 def test_half_of_what_is_handed_in_is_never_committed_and_comes_again(start: Start, tmp_path: Path) -> None:
     app, seen = noting()
     life = start(app)

@@ -39,7 +39,7 @@ from triggers.journal.times import last_ended
 from triggers.keeping import Keeping
 from triggers.limits import Limits
 from triggers.lineage import arrived, bounded
-from triggers.pipeline import ENDS, Pipeline, Turn
+from triggers.pipeline import Pipeline, Turn
 from triggers.places import Place
 from triggers.policy import FORGOTTEN, Shares, order
 from triggers.prediction.forecast import LAST, RunTimes
@@ -208,7 +208,7 @@ class Dispatcher:
         turn = self.pipeline.turn
         try:
             numbers = [self._take(turn, delivery, now) for delivery in deliveries]
-        except (Exception, *ENDS) as error:  # half of them must never be committed
+        except BaseException as error:  # half of them must never be committed
             self.pipeline.fail(error)
             raise
         self.counts["events"] += len(numbers)
@@ -306,7 +306,7 @@ class Dispatcher:
             now = self.clock.now()
             outcome = within_bounds(run, outcome, self.limits.max_events, now)
             self._settle(run, outcome, self._journal.epoch, now)
-        except (Exception, *ENDS) as error:  # half a settled run must never be committed
+        except BaseException as error:  # half a settled run must never be committed
             self.pipeline.fail(error)
 
     def _tell(self, run: Run, outcome: Outcome | None) -> None:

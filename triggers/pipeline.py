@@ -24,9 +24,6 @@ log = logging.getLogger("triggers.dispatcher")
 RETRY_COMMIT = 1.0
 """Seconds between two tries of a commit that the disk refused."""
 
-ENDS = (KeyboardInterrupt, SystemExit)
-"""What a plugin may raise to end the process: it must not leave a turn half done behind, for which the stop waits."""
-
 Question = Callable[[apsw.Connection], Any]
 
 
@@ -161,7 +158,7 @@ class Pipeline:
         turn = self.turn
         try:
             self._prepare(turn)
-        except (Exception, *ENDS) as error:  # a bug of ours: stop, rather than stand still
+        except BaseException as error:  # a bug of ours, or of a plugin's: stop, rather than stand still
             self.fail(error)
             return
         if turn.change.empty():
@@ -191,7 +188,7 @@ class Pipeline:
             self._after(turn, result)
             for answer, reply in zip(turn.order_answers + turn.answers, result.replies, strict=True):
                 answer(reply)
-        except (Exception, *ENDS) as error:  # a bug of ours: stop, rather than stand still
+        except BaseException as error:  # a bug of ours, or of a plugin's: stop, rather than stand still
             turn.give_up(error)
             self.fail(error)
             return
@@ -201,6 +198,10 @@ class Pipeline:
 
     def fail(self, error: BaseException) -> None:
         """Stop for good: an error of our own, after which going on would be a guess. It is raised in `changed`."""
+        if not isinstance(
+            error, Exception | KeyboardInterrupt | SystemExit
+        ):  # who awaits would take it for his own end
+            error = TriggersError(f"{error!r} came out of the midst of a turn")
         self.fatal = self.fatal or error  # what comes after it comes of it
         if self._retrying:
             self._retrying.cancel()

@@ -55,6 +55,10 @@ def leaves(seen: View) -> list[int]:
     raise SystemExit(3)
 
 
+def cancels(seen: View) -> list[int]:
+    raise asyncio.CancelledError
+
+
 def changes_it(seen: View) -> list[int]:
     seen.free["slot"] = 0  # type: ignore[index]  # it is no policy that type checks
     return []
@@ -63,6 +67,7 @@ def changes_it(seen: View) -> list[int]:
 NONSENSE: dict[Callable[[View], Any], str] = {
     raises: "it failed: KeyError('gpu')",
     leaves: "it failed: SystemExit(3)",
+    cancels: "it failed: CancelledError()",
     changes_it: "it failed: TypeError",
     lambda seen: None: "it returned None, which is no sequence of indexes",
     lambda seen: "012": "it returned '012', which is no sequence of indexes",

@@ -23,10 +23,6 @@ LARGEST = 2**63
 """Bytes of an object from which on nothing could store how many they are."""
 
 
-FAILURES = (Exception, SystemExit)
-"""How what a route computes may fail: none of it ends the app."""
-
-
 def terms_of(route: Route, event: EventRow, now: float, aging: float) -> Terms:
     """Return the terms of a run that is made now. `aging` seconds of waiting make up for a level of priority.
 
@@ -116,7 +112,7 @@ class _Input:
                 _check_storable(priority)
                 return priority
             raise TypeError(f"it is no whole number: {priority!r}")
-        except FAILURES as error:
+        except BaseException as error:  # whatever it is, it must not end the app
             self._complain("priority=", error)
             return 0
 
@@ -129,7 +125,7 @@ class _Input:
                 _check_storable("" if found is None else str(found))
                 return None if found is None else str(found)
             raise TypeError(f"it is neither text nor a number: {found!r}")
-        except FAILURES as error:
+        except BaseException as error:  # whatever it is, it must not end the app
             self._complain("key=", error)
             return None
 
@@ -139,11 +135,13 @@ class _Input:
         assert order is not None
         try:
             return _sorting(attrgetter(order)(self.event) if isinstance(order, str) else order(self.event))
-        except FAILURES as error:
+        except BaseException as error:  # whatever it is, it must not end the app
             self._complain("in_order=", error)
             return None
 
     def _complain(self, option: str, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):  # that is no failure of the route's
+            raise error
         log.warning("route %r: %s failed for e%d: %r", self._route.name, option, self._row.number, error)
 
 

@@ -49,7 +49,9 @@ class Preference:
             return self._fail(view, now, None)
         try:
             chosen = checked(self._policy(_guarded(view)), view.lanes)
-        except (Exception, SystemExit) as error:  # whatever a plugin raises; sys.exit() would end the loop's task
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a plugin raises: it must not end the app, or have it stand still
             return self._fail(view, now, f"it failed: {error!r}" if not isinstance(error, Refused) else str(error))
         taken = self._monotonic() - now
         if taken > MOST:
