@@ -14,7 +14,7 @@ from triggers import App, Event, Later, Retry, Tick, every
 from triggers.attempt import NOTHING
 from triggers.commands.logs import log_run
 from triggers.errors import WiringError
-from triggers.requests import Backfill, Redrive, accept
+from triggers.requests import Backfill, PauseRoutes, Redrive, accept
 from triggers.testing import FakeClock
 
 
@@ -67,6 +67,17 @@ def sent(life: Life, *numbers: int) -> None:
     for n in numbers:
         life.append(A(n=n))
     life.until(lambda: not life.dispatcher.pipeline.busy and not life.dispatcher._displaced._ending)
+
+
+def replaced_too_late(bench: Bench, life: Life) -> None:
+    """Send a second event, and let the first one's handler end while the commit is under way."""
+
+    async def both_at_once() -> None:
+        appended = life.dispatcher.append([delivery(A(n=2))])
+        bench.gates[1].set()
+        await appended
+
+    life.run(both_at_once())
 
 
 def test_skip_drops_what_comes_while_a_run_is_at_work_and_says_so(start: Start) -> None:
@@ -327,13 +338,7 @@ def test_replace_refuses_the_end_of_a_run_that_ends_too_late(start: Start, caplo
     bench = Bench("replace")
     life = start(bench.app)
     sent(life, 1)
-
-    async def both_at_once() -> None:
-        appended = life.dispatcher.append([delivery(A(n=2))])
-        bench.gates[1].set()  # the handler ends while the commit is under way
-        await appended
-
-    life.run(both_at_once())
+    replaced_too_late(bench, life)
     bench.let_go(life, 2)
     life.settle()
     assert bench.ended == [1, 2]
@@ -342,6 +347,17 @@ def test_replace_refuses_the_end_of_a_run_that_ends_too_late(start: Start, caplo
     assert life.engine.journal.open_runs == 0
     assert life.dispatcher.admission.holdings.free == life.dispatcher.admission.holdings.capacity
     assert "another dispatcher" not in caplog.text
+
+
+def test_nothing_waits_of_what_a_run_emitted_that_ended_too_late(start: Start) -> None:
+    bench = Bench("replace")
+    life = start(bench.app)
+    life.accept(PauseRoutes(routes=["other"], by="the test"))
+    sent(life, 1)
+    replaced_too_late(bench, life)
+    life.until(lambda: bench.ended == [1] and not life.dispatcher.pipeline.busy)
+    assert life.runs("other") == []
+    assert life.dispatcher.admission.flows["other"].empty()
 
 
 def test_replace_waits_for_a_handler_that_takes_its_time_to_end(start: Start) -> None:

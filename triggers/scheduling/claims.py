@@ -82,9 +82,9 @@ class Claims:
             else:
                 run.members = result.members.get(run.event.number, ())
                 yield run
-        if result.duplicates:
+        if result.void:
             for flow, head in turn.fresh:
-                if head.event in result.duplicates:
+                if head.event in result.void:
                     flow.remove(head)
         for flow, head in turn.claims:
             if head.number in result.gone:
