@@ -213,6 +213,7 @@ class Missing(Event):
 
 CREATED: Final = ObjectCreated.__event_type__
 FAILED: Final = RunFailed.__event_type__
+"""Two types as each run is asked for them: an attribute of a model's class takes as long as a call."""
 GATHERED: Final = "triggers.gathered"
 """The type of an event that stands for several which came together."""
 
