@@ -73,10 +73,19 @@ def test_beside_a_frozen_process_nobody_starts_and_after_it_work_goes_on(home: H
     assert set(home.check()) <= {"interrupted"}
 
 
+def stands(thread: Path) -> bool:
+    """Say whether a thread has stopped, or is gone, by its `stat` file."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return thread.read_text().rpartition(") ")[2].startswith(("T", "Z", "X"))
+    return True
+
+
 def freeze_between_commits(home: Home, process: int) -> None:
     """Freeze a process while it holds no lock of SQLite's, which would keep others from writing."""
     while True:
         os.kill(process, signal.SIGSTOP)
+        while not all(map(stands, Path(f"/proc/{process}/task").glob("*/stat"))):
+            time.sleep(0.001)  # a thread stops when it comes out of the kernel, perhaps with a lock
         with closing(apsw.Connection(str(home.path / "state" / "journal.db"))) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE; ROLLBACK")
